@@ -1,0 +1,1 @@
+"""Routing policies for flashcore, beyond those that it brings along."""
