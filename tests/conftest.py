@@ -1,0 +1,27 @@
+"""What every test relies on: settings of its own, and no deadline that a busy machine would miss."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("flashcore", deadline=None)
+settings.load_profile("flashcore")
+
+
+@pytest.fixture(autouse=True)
+def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Empty folders for settings and caches, and no FLASHCORE_ variable of the caller's; returns their parent."""
+    folder = tmp_path_factory.mktemp("settings")
+    for name in [name for name in os.environ if name.startswith("FLASHCORE_")]:
+        monkeypatch.delenv(name)
+    for kind in ("CACHE", "CONFIG", "DATA", "STATE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(folder / kind.lower()))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return Path(__file__).resolve().parent.parent
