@@ -31,8 +31,6 @@ MACHINE_PATHS = re.compile(r"(?<![\w./:<>{}-])/(?:work|root|opt|home/\w+|Users/\
 SUPPRESSION = re.compile(
     r"#\s*(?:noqa(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*)?|type: ignore(?:\[[\w, -]+\])?|pragma: no cover)"
 )
-    r"#\s*(?:noqa(?::\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*)?|type: ignore(?:\[[\w, -]+\])?|pragma: no cover)"
-)
 
 
 def tracked(repository: Path) -> list[Path]:
