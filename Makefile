@@ -31,6 +31,7 @@ run: $(VENV)/.runtime  ## deploy a real app on this machine, call it, update it,
 	@$(PY) examples/quickstart/tour.py $(ARGS)
 
 setup: $(VENV)/.development  ## install what the other commands need
+	@echo "ready in $(VENV)"
 
 test: $(VENV)/.development  ## run the tests, but for the slow ones
 	@$(PY) -m pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
@@ -71,12 +72,12 @@ EXPORT := --quiet --format requirements-txt --no-emit-workspace --no-header --no
 # uv does not read pip's configuration; where only pip knows the package index, pip does it.
 define install
 	@if [ "$(INSTALLER)" = uv ] && $(PY) -m uv --version >/dev/null 2>&1 \
-	    && $(PY) -m uv pip install --quiet --compile-bytecode --python $(PY) --require-hashes -r $(1) \
-	    && $(PY) -m uv pip install --quiet --python $(PY) --no-build-isolation --no-deps $(2:%=-e ./%); then :; \
+	    && $(PY) -m uv pip install -qq --compile-bytecode --python $(PY) --require-hashes -r $(1) \
+	    && $(PY) -m uv pip install -qq --python $(PY) --no-build-isolation --no-deps $(2:%=-e ./%); then :; \
 	else \
 	  echo "installing with pip"; \
-	  $(PY) -m pip install --quiet --require-hashes -r $(1) \
-	    && $(PY) -m pip install --quiet --no-build-isolation --no-deps $(2:%=-e ./%); \
+	  $(PY) -m pip install -qq --require-hashes -r $(1) \
+	    && $(PY) -m pip install -qq --no-build-isolation --no-deps $(2:%=-e ./%); \
 	fi
 endef
 
@@ -105,5 +106,5 @@ $(VENV)/.installer:
 	fi; \
 	echo "creating $(VENV) with $$("$$found" --version)"; \
 	"$$found" -m venv $(VENV)
-	@[ "$(INSTALLER)" != uv ] || $(PY) -m pip install --quiet "uv>=0.9" || echo "uv cannot be had here: pip will do"
+	@[ "$(INSTALLER)" != uv ] || $(PY) -m pip install -qq "uv>=0.9" || echo "uv cannot be had here: pip will do"
 	@touch $@
