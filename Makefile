@@ -45,7 +45,8 @@ lint: $(VENV)/.development  ## check style, format and which room imports which
 	@$(VENV)/bin/lint-imports --no-logo
 
 types: $(VENV)/.development  ## check types
-	@$(PY) -m mypy src $(wildcard plugins/*/src tests plugins/*/tests examples benchmarks)
+	@$(PY) -m mypy src $(wildcard plugins/*/src tests examples benchmarks)
+	@for folder in $(wildcard plugins/*/tests); do echo "$$folder"; $(PY) -m mypy "$$folder" || exit 1; done
 
 docs: $(VENV)/.development  ## build the documentation into site/
 	@$(PY) -m zensical build --clean --strict

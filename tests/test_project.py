@@ -128,6 +128,15 @@ def test_plugins_depend_on_the_framework(repository: Path) -> None:
         assert "flashcore" in project["entry-points"], path.parent.name
 
 
+def test_every_plugin_of_the_workspace_is_checked_with_it(repository: Path) -> None:
+    """A new plugin is resolved from the checkout, and its types are seen."""
+    tool = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]
+
+    for path in repository.glob("plugins/*/pyproject.toml"):
+        assert path.parent.name in tool["uv"]["sources"]
+        assert f"plugins/{path.parent.name}/src" in tool["mypy"]["mypy_path"]
+
+
 def test_no_module_is_longer_than_700_lines(repository: Path) -> None:
     """A file holds one concept, and a reader sees the end of it."""
     long = {name: len(text.splitlines()) for name, text in modules(repository) if len(text.splitlines()) > 700}
