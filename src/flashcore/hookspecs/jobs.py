@@ -1,0 +1,173 @@
+"""The job store: what a gateway asks of the place where jobs are kept. Registered by URL scheme, see `state`.
+
+How unlike stores satisfy it:
+
+* SQLite: one process, one writer thread with group commit (calls that arrive while a commit is under way share the
+  next one). Queued jobs are indexed by (endpoint, lane, priority, submission); the claim merges lane heads, so it
+  costs the same however many jobs wait. Payloads above `BLOB_THRESHOLD` are files beside it, named by sha256.
+* Postgres: the same table; `claim` is one statement with FOR UPDATE SKIP LOCKED over the lane heads; `enqueued` is
+  NOTIFY.
+* Redis: a sorted set per (endpoint, lane) scored by priority and submission, a hash per job, one Lua script per
+  method; AOF on. `enqueued` is a pub/sub channel with a poll behind it, since a message may be lost.
+* Memory: heaps and dicts.
+
+Every method that answers normally has stored what it says: `submit` has the job on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from flashcore.model.job import Claimed, Job, JobCounts, NewJob, Payload
+from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
+
+BLOB_THRESHOLD = 1 << 20
+"""Payloads of more bytes are kept beside the store, addressed by content."""
+
+ALL_LANES = range(100)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who asks for work, and for which.
+
+    `lanes` is what this worker's revision may take now; `revision` also takes the jobs pinned to it.
+    """
+
+    endpoint: EndpointName
+    worker: WorkerId
+    revision: RevisionId
+    count: int
+    lease: float
+    """Seconds until the lease runs out unless it is extended."""
+    lanes: range = ALL_LANES
+    pinned_only: bool = False
+    """An unpromoted preview: only jobs addressed to its revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of one attempt. `error` set means that the function failed; `output` may be there in both cases."""
+
+    id: JobId
+    worker: WorkerId
+    output: Payload | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """An attempt that ended without a result. `charged` when the worker is to blame (crash, lost heartbeat)."""
+
+    id: JobId
+    worker: WorkerId
+    reason: str
+    charged: bool
+
+
+@runtime_checkable
+class JobStore(Protocol):
+    """Durable jobs of all endpoints of one environment.
+
+    All times are by `now()`. Methods raise `errors.StateError` when the store is away and `errors.StorageFull`
+    when it cannot grow; then nothing of that call was acknowledged and the caller may repeat it.
+    """
+
+    async def submit(self, jobs: Sequence[NewJob]) -> tuple[Job, ...]:
+        """Store jobs; a known (endpoint, idempotency_key) gives the job that has it, whatever its state."""
+        ...
+
+    async def claim(self, claim: Claim) -> tuple[Claimed, ...]:
+        """Hand out at most `claim.count` jobs, highest priority first, then oldest submission over all its lanes.
+
+        Never a job that this worker id had before, nor one whose ttl is over. Marks them IN_PROGRESS under a lease.
+        """
+        ...
+
+    async def extend(self, worker: WorkerId, ids: Sequence[JobId], lease: float) -> tuple[JobId, ...]:
+        """Renew leases; returns those of `ids` that this worker no longer holds (cancelled, expired, given away)."""
+        ...
+
+    async def progress(self, worker: WorkerId, job: JobId, value: Payload) -> bool:
+        """Record progress of the current attempt; False (and ignored) when the attempt is stale."""
+        ...
+
+    async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload) -> bool:
+        """Add a chunk to the job's stream in order; False (and ignored) when the attempt is stale."""
+        ...
+
+    async def read_stream(self, job: JobId) -> tuple[Payload, ...]:
+        """Take the chunks that nobody has read yet; each chunk is given once."""
+        ...
+
+    async def finish(self, results: Sequence[Finish]) -> tuple[bool, ...]:
+        """Record results; False (and ignored) for each stale attempt."""
+        ...
+
+    async def give_back(self, returns: Sequence[Return]) -> tuple[Job | None, ...]:
+        """End attempts without a result; None for each stale attempt.
+
+        A job goes back to the queue in its old place, or is FAILED when `charged` used up its max_attempts.
+        """
+        ...
+
+    async def cancel(self, job: JobId) -> Job | None:
+        """Cancel a job that has no final state; returns it as it is now, None if unknown."""
+        ...
+
+    async def retry(self, job: JobId) -> Job | None:
+        """Queue a FAILED or TIMED_OUT job again, output and charge cleared; raises IllegalMove otherwise."""
+        ...
+
+    async def get(self, job: JobId) -> Job | None:
+        """The job as it is, None if unknown or past its retention."""
+        ...
+
+    async def purge(self, endpoint: EndpointName) -> int:
+        """Remove all jobs queued now; returns how many. Jobs submitted later are untouched."""
+        ...
+
+    async def forget(self, endpoint: EndpointName) -> int:
+        """Remove every trace of an undeployed endpoint's jobs; returns how many were not finished."""
+        ...
+
+    async def counts(self, endpoint: EndpointName) -> JobCounts:
+        """How many jobs in which state; cheap, does not scan the queue."""
+        ...
+
+    async def sweep(self) -> tuple[Job, ...]:
+        """Apply what time did: leases that ran out (charged), ttl and execution timeouts, retention.
+
+        Returns the jobs whose status changed. Whoever owns the store calls it every second or so.
+        """
+        ...
+
+    async def held(self) -> tuple[Job, ...]:
+        """All jobs IN_PROGRESS, for a gateway that has just started and waits for its workers to come back."""
+        ...
+
+    def enqueued(self) -> AsyncIterator[frozenset[EndpointName]]:
+        """Wake-ups: endpoints that got a claimable job. May be spurious or merged, never missing for long."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since 1970 by the store's clock; never goes back."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was accepted and let go of files. Idempotent."""
+        ...
+
+
+def lane_share(percent: int) -> range:
+    """The lanes that `percent` gives to the target: those below it, so that raising it moves no job back."""
+    if not 0 <= percent <= 100:
+        raise ValueError(f"a share is 0 to 100 percent, not {percent}")
+    return range(percent)
+
+
+def remaining_lanes(percent: int) -> range:
+    """The lanes that stay with the stable side when the target has `percent`."""
+    return range(lane_share(percent).stop, 100)

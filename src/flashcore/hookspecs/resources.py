@@ -1,0 +1,69 @@
+"""Resource types: the kinds of endpoint that can be declared, `queue` and `load_balanced` among them.
+
+A resource type says what a declaration of its kind may hold and which other parts serve it. It does nothing itself:
+the engine asks it for names and passes the declaration on whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from flashcore.hookspecs.markers import hookspec
+from flashcore.hookspecs.records import Part
+from flashcore.model.declaration import Declaration
+from flashcore.model.manifest import FunctionEntry
+from flashcore.model.parts import PartRef
+
+API = range(1, 2)
+CAPABILITIES: frozenset[str] = frozenset()
+
+
+class Ingress(Enum):
+    """How calls reach the replicas of an endpoint of this type."""
+
+    JOBS = "jobs"
+    """Through the job API and the queue."""
+    HTTP = "http"
+    """As HTTP requests under `/{endpoint}/...`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """The parts that serve an endpoint whose declaration names no other."""
+
+    handler: str
+    """Name of the handler generator."""
+    probe: PartRef
+    scaler: PartRef
+    routing: PartRef
+
+
+class ResourceType(Protocol):
+    """One kind of endpoint."""
+
+    @property
+    def ingress(self) -> Ingress:
+        """How calls reach it."""
+        ...
+
+    @property
+    def defaults(self) -> Defaults:
+        """What serves it unless the declaration says otherwise."""
+        ...
+
+    @property
+    def scalers(self) -> frozenset[str]:
+        """Names of the scalers that make sense for it; others are refused at build."""
+        ...
+
+    def problems(self, declaration: Declaration, functions: tuple[FunctionEntry, ...]) -> Iterator[str]:
+        """What is wrong with a declaration of this type, beyond what is wrong with any; one sentence each."""
+        ...
+
+
+@hookspec
+def flashcore_resource_types() -> Mapping[str, Part]:  # type: ignore[empty-body]  # a hookspec has no body
+    """Offer resource types by the name that a declaration carries."""

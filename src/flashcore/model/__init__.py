@@ -1,0 +1,4 @@
+"""Values only: names, declarations, revisions, replicas, deployments, jobs, tables, events, errors.
+
+Standard library; imports nothing of ours.
+"""

@@ -1,0 +1,192 @@
+"""The controller's record of one endpoint in one environment, and of a rollout within it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from flashcore.model.declaration import Policy
+from flashcore.model.errors import IllegalMove
+from flashcore.model.names import Digest, EndpointName, RevisionId
+
+
+class DeploymentStatus(Enum):
+    """What a deployment is doing, in one word."""
+
+    IDLE = "idle"
+    """Its goal is no replicas; nothing runs, nothing is wanted."""
+    DEPLOYING = "deploying"
+    AWAITING_PROMOTION = "awaiting_promotion"
+    PAUSED = "paused"
+    ROLLING_BACK = "rolling_back"
+    READY = "ready"
+    DEGRADED = "degraded"
+    """It serves with less than it should, or a part of it cannot be asked; the reason is beside it."""
+    FAILED = "failed"
+    """Nothing serves, and what was wanted could not be had."""
+    DESTROYING = "destroying"
+    DESTROYED = "destroyed"
+
+
+_S = DeploymentStatus
+_WORKING = frozenset(
+    {
+        _S.IDLE,
+        _S.DEPLOYING,
+        _S.AWAITING_PROMOTION,
+        _S.PAUSED,
+        _S.ROLLING_BACK,
+        _S.READY,
+        _S.DEGRADED,
+        _S.FAILED,
+        _S.DESTROYING,
+    }
+)
+STATUS_MOVES: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] = {
+    _S.IDLE: frozenset({_S.DEPLOYING, _S.READY, _S.DEGRADED, _S.FAILED, _S.DESTROYING}),
+    _S.DEPLOYING: _WORKING,
+    _S.AWAITING_PROMOTION: _WORKING,
+    _S.PAUSED: _WORKING,
+    _S.ROLLING_BACK: _WORKING - {_S.AWAITING_PROMOTION},
+    _S.READY: _WORKING - {_S.AWAITING_PROMOTION, _S.PAUSED, _S.ROLLING_BACK},
+    _S.DEGRADED: _WORKING,
+    _S.FAILED: frozenset({_S.DEPLOYING, _S.ROLLING_BACK, _S.READY, _S.DEGRADED, _S.IDLE, _S.DESTROYING}),
+    _S.DESTROYING: frozenset({_S.DESTROYED}),
+    _S.DESTROYED: frozenset({_S.DEPLOYING}),
+}
+"""Legal moves. DESTROYED -> DEPLOYING is a new deployment of the same name; DESTROYING never turns back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """How calls are split between the old sides and the target."""
+
+    percent: int | None = None
+    """Percent to the target; None: by capacity, each ready replica of each serving side alike."""
+
+    def __post_init__(self) -> None:
+        """Refuse shares that are none."""
+        if self.percent is not None and not 0 <= self.percent <= 100:
+            raise ValueError(f"a share of traffic is 0 to 100 percent, not {self.percent}")
+
+
+def by_capacity() -> Traffic:
+    """Each ready replica of each side takes its part."""
+    return Traffic()
+
+
+def percent(share: int) -> Traffic:
+    """`share` percent of the calls to the target, the rest to the old sides. Raises ValueError outside 0-100."""
+    return Traffic(share)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a rollout may do to capacity at most; pinned when it starts and enforced by the core."""
+
+    min_ready: int
+    max_existing: int
+
+
+class RolloutState(Enum):
+    """Where a rollout is."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    """At a checkpoint, for its gates."""
+    PAUSED = "paused"
+    RESTORING = "restoring"
+    """The core takes it back: the stable side grows again, the target goes."""
+    DONE = "done"
+    ABORTED = "aborted"
+    """Taken back by a person, or by a newer rollout."""
+    FAILED = "failed"
+    """Taken back, or left as it is, because it failed."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen in it."""
+        return self in (RolloutState.DONE, RolloutState.ABORTED, RolloutState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The passage of a deployment to a target revision."""
+
+    generation: int
+    target: RevisionId
+    started_at: float
+    budget: Budget
+    state: RolloutState = RolloutState.RUNNING
+    traffic: Traffic = Traffic()
+    step: str = ""
+    """The strategy's own word for where it is; it gets it back in the next view."""
+    step_since: float = 0.0
+    checkpoint: str | None = None
+    passed: tuple[str, ...] = ()
+    """Checkpoints that were passed, in order; a promotion passes the one at hand."""
+    reason: str = ""
+    """Why it waits, failed or was taken back, for people."""
+    reason_code: str = ""
+    wake_at: float | None = None
+    progress_at: float = 0.0
+    """When it last came nearer to its end; the progress deadline counts from here."""
+    failures: int = 0
+    """Replicas of the target that failed to start in this rollout."""
+    initial: bool = False
+    """There was no old side: strategies and gates are skipped, only readiness counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retiring:
+    """A side that left the traffic and is kept until then (0: goes at once). Owned by the core."""
+
+    revision: RevisionId
+    keep_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One endpoint in one environment."""
+
+    endpoint: EndpointName
+    resource: str
+    policy: Policy
+    policy_digest: Digest
+    goal: int
+    """Replicas wanted, within the policy's bounds."""
+    goal_by: str = "policy"
+    """Who set it last: `policy`, `scaler` or `person`."""
+    status: DeploymentStatus = DeploymentStatus.DEPLOYING
+    status_since: float = 0.0
+    reason: str = ""
+    stable: RevisionId | None = None
+    """The revision that had all the traffic last; what an abort goes back to."""
+    rollout: Rollout | None = None
+    """The newest one, also when it is finished."""
+    superseded: tuple[RevisionId, ...] = ()
+    """Targets of earlier rollouts that still have replicas and may still serve."""
+    retiring: tuple[Retiring, ...] = ()
+    generation: int = 0
+    held: bool = False
+    created_at: float = 0.0
+    history: tuple[RevisionId, ...] = ()
+    """Revisions that were stable, newest first."""
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    """By revision: replicas that failed one after the other, for the back-off of their replacement."""
+    next_start_at: float = 0.0
+    """No replacement is started before this, while replicas keep failing."""
+
+
+def move_status(deployment: Deployment, to: DeploymentStatus, now: float, reason: str = "") -> Deployment:
+    """The deployment in status `to`; the same status with another reason is no move. Raises IllegalMove."""
+    if to is deployment.status:
+        return deployment if reason == deployment.reason else dataclasses.replace(deployment, reason=reason)
+    if to not in STATUS_MOVES[deployment.status]:
+        raise IllegalMove(
+            f"{deployment.endpoint} is {deployment.status.value} and cannot become {to.value}",
+            endpoint=deployment.endpoint,
+        )
+    return dataclasses.replace(deployment, status=to, status_since=now, reason=reason)

@@ -1,0 +1,207 @@
+"""Every error that flashcore raises on purpose.
+
+FlashcoreError
+├── UsageError                what the caller wrote cannot be meant
+│   ├── InvalidName           a name that is no DNS label, is reserved, or is too long
+│   ├── InvalidDeclaration    an endpoint's settings contradict each other or are out of range
+│   ├── UnknownPart           no plugin offers a part of that name
+│   ├── InvalidOptions        a part's options do not fit its schema
+│   └── ConfigurationError    flashcore.toml, a variable or a flag
+├── BuildError                the project cannot be built: scan, manifest, handlers, artifact
+├── NotFound                  no such endpoint, revision, replica or job
+├── Refused                   the platform understood and will not do it now
+│   ├── IllegalMove           a state does not allow that move
+│   └── Conflict              somebody else changed it first
+├── Unavailable               nothing that could answer is ready, or the server is not running
+├── DeadlineExceeded          it did not happen in time
+├── StateError                the stored state cannot be used
+│   ├── StateTooNew           written by a newer flashcore
+│   └── StateCorrupt          unreadable; never overwritten
+├── StorageFull               the disk (or quota) is full; nothing was half-written
+├── PluginError               a plugin failed; carries plugin, distribution and part
+├── ProtocolError             a peer said something that the protocol does not know
+│   └── IncompatiblePeer      no common protocol version
+├── Unauthorized              no token, or one that is not valid here
+└── RemoteError               the user's function raised; carries the remote traceback
+
+Each message says what happened, to which thing, why, and what to do next; what a program needs is in attributes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class FlashcoreError(Exception):
+    """The root of the tree. `next_step` says what a person can do about it."""
+
+    code: ClassVar[str] = "error"
+    """Stable machine-readable name, the same in JSON answers of the API and the CLI."""
+
+    def __init__(self, message: str, *, next_step: str | None = None, **data: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+        self.data = data
+
+    def __str__(self) -> str:
+        """The message, and the next step on a line of its own."""
+        return f"{self.message}\n  next: {self.next_step}" if self.next_step else self.message
+
+    def as_json(self) -> dict[str, Any]:
+        """The error as the API and `--json` show it."""
+        shown: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.next_step:
+            shown["next_step"] = self.next_step
+        if self.data:
+            shown["data"] = {key: value if _is_plain(value) else str(value) for key, value in self.data.items()}
+        return shown
+
+
+class UsageError(FlashcoreError):
+    """What the caller wrote cannot be meant."""
+
+    code = "usage"
+
+
+class InvalidName(UsageError):
+    """A name that is no DNS label, is reserved, or is too long."""
+
+    code = "invalid_name"
+
+
+class InvalidDeclaration(UsageError):
+    """An endpoint's settings contradict each other or are out of range."""
+
+    code = "invalid_declaration"
+
+
+class UnknownPart(UsageError):
+    """No active plugin offers a part of that name."""
+
+    code = "unknown_part"
+
+
+class InvalidOptions(UsageError):
+    """A part's options do not fit its schema."""
+
+    code = "invalid_options"
+
+
+class ConfigurationError(UsageError):
+    """flashcore.toml, an environment variable or a flag cannot be used."""
+
+    code = "configuration"
+
+
+class BuildError(FlashcoreError):
+    """The project cannot be built. `places` are `file:line:column` strings."""
+
+    code = "build"
+
+
+class NotFound(FlashcoreError):
+    """No such endpoint, revision, replica or job."""
+
+    code = "not_found"
+
+
+class Refused(FlashcoreError):
+    """The platform understood the request and will not do it in this state."""
+
+    code = "refused"
+
+
+class IllegalMove(Refused):
+    """A state does not allow that move."""
+
+    code = "illegal_move"
+
+
+class Conflict(Refused):
+    """Somebody else changed it first; read again and decide again."""
+
+    code = "conflict"
+
+
+class Unavailable(FlashcoreError):
+    """Nothing that could answer is ready, or the server is not running."""
+
+    code = "unavailable"
+
+
+class DeadlineExceeded(FlashcoreError):
+    """It did not happen in time."""
+
+    code = "deadline_exceeded"
+
+
+class StateError(FlashcoreError):
+    """The stored state cannot be used."""
+
+    code = "state"
+
+
+class StateTooNew(StateError):
+    """The state was written by a newer flashcore."""
+
+    code = "state_too_new"
+
+
+class StateCorrupt(StateError):
+    """The state is unreadable. It is never overwritten."""
+
+    code = "state_corrupt"
+
+
+class StorageFull(FlashcoreError):
+    """The disk or the quota is full. Nothing was half-written."""
+
+    code = "storage_full"
+
+
+class PluginError(FlashcoreError):
+    """A plugin failed. `data` holds `plugin`, `distribution` and, where known, `part`."""
+
+    code = "plugin"
+
+
+class ProtocolError(FlashcoreError):
+    """A peer said something that the protocol does not know."""
+
+    code = "protocol"
+
+
+class IncompatiblePeer(ProtocolError):
+    """Two processes have no protocol version in common."""
+
+    code = "incompatible_peer"
+
+
+class Unauthorized(FlashcoreError):
+    """No token, or one that is not valid here."""
+
+    code = "unauthorized"
+
+
+class RemoteError(FlashcoreError):
+    """The user's function raised in its replica.
+
+    `type_name` is the remote exception's class name, `remote_traceback` its traceback as text.
+    """
+
+    code = "remote_error"
+
+    def __init__(self, message: str, *, type_name: str = "Exception", remote_traceback: str = "", **data: Any) -> None:
+        super().__init__(message, type_name=type_name, **data)
+        self.type_name = type_name
+        self.remote_traceback = remote_traceback
+
+    def __str__(self) -> str:
+        """The remote type and message, then the remote traceback."""
+        head = f"{self.type_name}: {self.message}"
+        return f"{head}\n--- remote traceback ---\n{self.remote_traceback.rstrip()}" if self.remote_traceback else head
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool | list | tuple | dict)

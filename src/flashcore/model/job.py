@@ -1,0 +1,160 @@
+"""A job: one call of a queue-based endpoint, from submission to its one final state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from flashcore.model.errors import IllegalMove
+from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
+
+LANES = 100
+"""A job's lane is a number below this: `Percent(n)` gives the target the lanes below n."""
+
+
+class JobStatus(Enum):
+    """RunPod's names for where a job is."""
+
+    IN_QUEUE = "IN_QUEUE"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMED_OUT = "TIMED_OUT"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job has its one final state."""
+        return self not in (JobStatus.IN_QUEUE, JobStatus.IN_PROGRESS)
+
+
+JOB_MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.IN_QUEUE: frozenset({JobStatus.IN_PROGRESS, JobStatus.CANCELLED, JobStatus.FAILED, JobStatus.TIMED_OUT}),
+    JobStatus.IN_PROGRESS: frozenset(
+        {JobStatus.IN_QUEUE, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.TIMED_OUT}
+    ),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.IN_QUEUE}),
+    JobStatus.CANCELLED: frozenset(),
+    JobStatus.TIMED_OUT: frozenset({JobStatus.IN_QUEUE}),
+}
+"""Legal moves. IN_PROGRESS -> IN_QUEUE is a lost or drained worker, FAILED | TIMED_OUT -> IN_QUEUE a retry asked for.
+IN_QUEUE -> FAILED is a job that no revision can take, or whose redeliveries are used up; -> TIMED_OUT is its ttl."""
+
+
+def check_job_move(job: JobId, before: JobStatus, after: JobStatus) -> None:
+    """Raise IllegalMove unless a job may go from `before` to `after`."""
+    if after not in JOB_MOVES[before]:
+        raise IllegalMove(f"job {job} is {before.value} and cannot become {after.value}", job=job)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """Bytes and what they are. JSON unless `media` says otherwise; the platform never looks inside."""
+
+    data: bytes
+    media: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a caller submits. Times are seconds; `ttl` counts from submission and covers queueing and running."""
+
+    id: JobId
+    endpoint: EndpointName
+    input: Payload
+    lane: int
+    ttl: float = 86_400.0
+    execution_timeout: float = 600.0
+    retention: float = 1_800.0
+    """Seconds that the finished job can be asked for."""
+    priority: int = 0
+    """Higher is taken first."""
+    idempotency_key: str | None = None
+    pin: RevisionId | None = None
+    """Only workers of this revision may take it (a job addressed to a preview)."""
+    webhook: str | None = None
+    max_attempts: int = 2
+    """Attempts that may be charged before the job fails for good: the first and one redelivery, as the cloud does."""
+    context: Mapping[str, str] = field(default_factory=dict)
+    """Carried to the worker untouched: traceparent, request id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A stored job. `version` grows with each change."""
+
+    new: NewJob
+    status: JobStatus
+    submitted_at: float
+    attempt: int = 0
+    """Attempts begun."""
+    charged: int = 0
+    """Attempts that count against max_attempts: the worker was to blame."""
+    worker: WorkerId | None = None
+    revision: RevisionId | None = None
+    leased_until: float | None = None
+    started_at: float | None = None
+    """When the last attempt was handed out."""
+    finished_at: float | None = None
+    output: Payload | None = None
+    error: str | None = None
+    progress: Payload | None = None
+    refused_workers: frozenset[str] = frozenset()
+    """Worker ids that had it and must not have it again."""
+    version: int = 1
+
+    @property
+    def id(self) -> JobId:
+        """The id that the caller holds."""
+        return self.new.id
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job as a worker gets it. The pair (id, worker) is the attempt's token: a result without it is stale."""
+
+    id: JobId
+    worker: WorkerId
+    attempt: int
+    input: Payload
+    execution_deadline: float
+    """By the store's clock."""
+    context: Mapping[str, str] = field(default_factory=dict)
+    queued_for: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobCounts:
+    """How many jobs an endpoint has, by status, and how long the oldest queued one has waited (seconds)."""
+
+    by_status: Mapping[JobStatus, int]
+    retried: int
+    oldest_queued: float
+
+
+def status_document(job: Job, decoded_output: Any = None) -> dict[str, Any]:
+    """The job as RunPod's status routes show it, with `decoded_output` as its output; times in milliseconds."""
+    shown: dict[str, Any] = {"id": job.id, "status": job.status.value}
+    if job.started_at is not None:
+        shown["delayTime"] = _milliseconds(job.started_at - job.submitted_at)
+    if job.status.final:
+        begun = job.started_at if job.started_at is not None else job.finished_at
+        shown.setdefault("delayTime", _milliseconds((job.finished_at or job.submitted_at) - job.submitted_at))
+        shown["executionTime"] = _milliseconds((job.finished_at or 0.0) - (begun or 0.0))
+        shown["workerId"] = job.worker or ""
+    elif job.worker is not None:
+        shown["workerId"] = job.worker
+    if job.attempt > 1:
+        shown["retries"] = job.attempt - 1
+    if decoded_output is not None or job.status is JobStatus.COMPLETED:
+        shown["output"] = decoded_output
+    if job.error is not None:
+        shown["error"] = job.error
+    return shown
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(0, round(seconds * 1000))

@@ -1,0 +1,124 @@
+"""Where things lie on a local disk: paths only, nothing is made here.
+
+PROJECT/.flashcore/
+  build/                 kept build directory, manifest
+  artifacts/             archives by sha256
+  environments/ENV/
+    state.db jobs.db     owned by the control plane and by the gateway
+    server.json          pid, ports, url of the running control plane
+    gateway.json         port in use, url
+    token                0600; the control API's local token
+    run/                 sockets (elsewhere when the path would be too long for a socket)
+    replicas/ID/         a replica's record, working directory and HOME
+    logs/                server.log, gateway.log, replicas/ID.log
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+LOCAL_DIRECTORY = ".flashcore"
+MAX_SOCKET_PATH = 100
+"""A Unix socket's path holds 108 bytes on Linux, 104 on macOS, with the closing NUL."""
+
+_LONGEST_SOCKET_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one environment of the project at `root`."""
+
+    root: Path
+    environment: str
+
+    @property
+    def local(self) -> Path:
+        """The project's local data."""
+        return self.root / LOCAL_DIRECTORY
+
+    @property
+    def build(self) -> Path:
+        """The kept build directory."""
+        return self.local / "build"
+
+    @property
+    def artifacts(self) -> Path:
+        """The file artifact store."""
+        return self.local / "artifacts"
+
+    @property
+    def home(self) -> Path:
+        """Everything of this environment."""
+        return self.local / "environments" / self.environment
+
+    @property
+    def state_db(self) -> Path:
+        """The control plane's state."""
+        return self.home / "state.db"
+
+    @property
+    def jobs_db(self) -> Path:
+        """The gateway's jobs."""
+        return self.home / "jobs.db"
+
+    @property
+    def server_file(self) -> Path:
+        """Where the running control plane says how to reach it."""
+        return self.home / "server.json"
+
+    @property
+    def gateway_file(self) -> Path:
+        """Where the running gateway says how to reach it."""
+        return self.home / "gateway.json"
+
+    @property
+    def token(self) -> Path:
+        """The control API's local token."""
+        return self.home / "token"
+
+    @property
+    def replicas(self) -> Path:
+        """One directory per replica of the process provider."""
+        return self.home / "replicas"
+
+    @property
+    def logs(self) -> Path:
+        """Log files."""
+        return self.home / "logs"
+
+    @property
+    def run(self) -> Path:
+        """The directory of sockets; in the temporary directory when the project's path is too long for one."""
+        near = self.home / "run"
+        if len(os.fsencode(near)) + _LONGEST_SOCKET_NAME <= MAX_SOCKET_PATH:
+            return near
+        name = hashlib.sha256(os.fsencode(near)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"flashcore-{os.getuid()}-{name}"
+
+    @property
+    def worker_socket(self) -> Path:
+        """Where queue workers connect to the gateway."""
+        return self.run / "workers.sock"
+
+    @property
+    def dataplane_socket(self) -> Path:
+        """Where the control plane connects to the gateway."""
+        return self.run / "dataplane.sock"
+
+
+def find_project(start: Path) -> Path | None:
+    """The nearest directory from `start` upwards that is a flashcore project, None if there is none.
+
+    A project has a flashcore.toml, a pyproject.toml with a [tool.flashcore] table, or local data.
+    """
+    for folder in (start, *start.parents):
+        if (folder / "flashcore.toml").is_file() or (folder / LOCAL_DIRECTORY).is_dir():
+            return folder
+        pyproject = folder / "pyproject.toml"
+        if pyproject.is_file() and "[tool.flashcore" in pyproject.read_text(encoding="utf-8", errors="replace"):
+            return folder
+    return None

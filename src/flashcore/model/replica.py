@@ -1,0 +1,121 @@
+"""A replica's two axes, phase and health, as tables of legal moves and pure steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from flashcore.model.errors import IllegalMove
+from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
+
+
+class Phase(Enum):
+    """Where a replica is in its life."""
+
+    PENDING = "pending"
+    """Wanted; the provider has not started it."""
+    STARTING = "starting"
+    """The process is being made; nothing was heard from it."""
+    WARMING_UP = "warming_up"
+    """The process runs and is not ready yet."""
+    RUNNING = "running"
+    """It was ready once. Whether it is now is its health."""
+    DRAINING = "draining"
+    """It gets no new work; it goes when it has finished or its grace is over."""
+    TERMINATED = "terminated"
+    FAILED_TO_START = "failed_to_start"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the provider confirmed that nothing is left of it."""
+        return self in (Phase.TERMINATED, Phase.FAILED_TO_START)
+
+
+class Health(Enum):
+    """What the probes say."""
+
+    NOT_CHECKED = "not_checked"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    FAILED = "failed"
+
+
+PHASE_MOVES: Mapping[Phase, frozenset[Phase]] = {
+    Phase.PENDING: frozenset({Phase.STARTING, Phase.WARMING_UP, Phase.DRAINING}),
+    Phase.STARTING: frozenset({Phase.WARMING_UP, Phase.RUNNING, Phase.DRAINING}),
+    Phase.WARMING_UP: frozenset({Phase.RUNNING, Phase.DRAINING}),
+    Phase.RUNNING: frozenset({Phase.WARMING_UP, Phase.DRAINING}),
+    Phase.DRAINING: frozenset({Phase.TERMINATED, Phase.FAILED_TO_START}),
+    Phase.TERMINATED: frozenset(),
+    Phase.FAILED_TO_START: frozenset(),
+}
+"""RUNNING -> WARMING_UP is a process that was started again in place (a new instance id)."""
+
+HEALTH_MOVES: Mapping[Health, frozenset[Health]] = {
+    Health.NOT_CHECKED: frozenset({Health.HEALTHY, Health.FAILED}),
+    Health.HEALTHY: frozenset({Health.UNHEALTHY, Health.NOT_CHECKED}),
+    Health.UNHEALTHY: frozenset({Health.HEALTHY, Health.FAILED, Health.NOT_CHECKED}),
+    Health.FAILED: frozenset({Health.HEALTHY, Health.NOT_CHECKED}),
+}
+"""-> NOT_CHECKED is a new instance; FAILED -> HEALTHY only where failure is not terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One replica as the control plane keeps it. Times are seconds since 1970 by the store's clock."""
+
+    id: ReplicaId
+    endpoint: EndpointName
+    revision: RevisionId
+    created_at: float
+    phase: Phase = Phase.PENDING
+    phase_since: float = 0.0
+    health: Health = Health.NOT_CHECKED
+    health_since: float = 0.0
+    cordoned: bool = False
+    """An operator took it out of the traffic."""
+    instance: InstanceId | None = None
+    address: str | None = None
+    running_since: float | None = None
+    """When the present instance was first seen running; the initial delay counts from here."""
+    reason: str = ""
+    """Why it drains, failed, or waits; empty while all is well."""
+    failed: bool = False
+    """It drains because it could not start: it will end as FAILED_TO_START."""
+    log_tail: tuple[str, ...] = ()
+    """Its last lines of output, kept when it failed."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is, or may be, somewhere: it counts against the most that may exist."""
+        return not self.phase.finished
+
+    @property
+    def live(self) -> bool:
+        """Whether it is on its way to serve or serving: it exists and is not draining."""
+        return self.exists and self.phase is not Phase.DRAINING
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can serve as far as the record knows; the leader adds freshness."""
+        return self.phase is Phase.RUNNING and self.health is Health.HEALTHY
+
+
+def move_phase(replica: Replica, to: Phase, now: float, reason: str = "") -> Replica:
+    """The replica in phase `to`, reached at `now`. Raises IllegalMove."""
+    if to not in PHASE_MOVES[replica.phase]:
+        raise IllegalMove(
+            f"replica {replica.id} is {replica.phase.value} and cannot become {to.value}", replica=replica.id
+        )
+    return dataclasses.replace(replica, phase=to, phase_since=now, reason=reason)
+
+
+def move_health(replica: Replica, to: Health, now: float, reason: str = "") -> Replica:
+    """The replica with health `to`, reached at `now`. Raises IllegalMove."""
+    if to not in HEALTH_MOVES[replica.health]:
+        raise IllegalMove(
+            f"replica {replica.id} is {replica.health.value} and cannot become {to.value}", replica=replica.id
+        )
+    return dataclasses.replace(replica, health=to, health_since=now, reason=reason)

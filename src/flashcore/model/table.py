@@ -1,0 +1,86 @@
+"""The routing table: what the control plane tells gateways, whole and versioned; and what gateways see in return.
+
+A gateway replaces its table in one step or refuses it; between two tables at least one of them serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
+from flashcore.model.parts import PartRef
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRoute:
+    """A replica that may get work."""
+
+    replica: ReplicaId
+    instance: InstanceId
+    address: str | None
+    """`unix:PATH` or `tcp:HOST:PORT` for HTTP; None where the replica fetches its work."""
+    max_concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class SideRoute:
+    """The routable replicas of one revision."""
+
+    revision: RevisionId
+    weight: int | None
+    """Percent of the traffic; None for all sides means: by capacity."""
+    replicas: tuple[ReplicaRoute, ...]
+    preview: bool = False
+    """Not promoted: only reached by who asks for the preview."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRoute:
+    """How calls of one endpoint are answered."""
+
+    name: EndpointName
+    ingress: str
+    """`jobs` or `http`; values of hookspecs.resources.Ingress."""
+    sides: tuple[SideRoute, ...]
+    """Stable side first."""
+    routing: PartRef
+    execution_timeout: float
+    ttl: float
+    result_retention: float
+    max_attempts: int
+    held: bool = False
+    """Requests wait at the gateway (hold-traffic, or scaled to zero)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """All endpoints of one environment. `version` grows with each table; 0 is the empty one before the first."""
+
+    version: int = 0
+    endpoints: tuple[EndpointRoute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SideSignals:
+    """What a gateway counted of one revision since it started."""
+
+    revision: RevisionId
+    in_flight: int = 0
+    requests: int = 0
+    failures: int = 0
+    latency: Mapping[str, int] = field(default_factory=dict)
+    """Cumulative histogram: upper bound in seconds, as text -> count."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSignals:
+    """What a gateway sees of one endpoint."""
+
+    sides: tuple[SideSignals, ...] = ()
+    queued: int = 0
+    oldest_queued: float = 0.0
+    """Seconds that the oldest queued job or held request has waited."""
+    connected: tuple[ReplicaId, ...] = ()
+    """Queue workers that hold a connection now."""
+    gateway: str = ""

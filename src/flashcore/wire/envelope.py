@@ -1,0 +1,105 @@
+"""Calls and replies as JSON that cannot be mistaken for data.
+
+A plain `input` object holds the keyword arguments of an endpoint's only function, as a caller with curl writes it.
+flashcore's own clients wrap calls under one reserved key, which carries what a plain object cannot: which function,
+which method, positional arguments. Whoever calls with the envelope gets the value back in one.
+The same JSON is understood by the embedded platform and under RunPod's own worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flashcore.model.codec import CodecError, from_json, to_json
+from flashcore.model.errors import IncompatiblePeer, ProtocolError
+
+KEY = "$flashcore"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Positional and keyword arguments as JSON values."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call. `function` None means the endpoint's only function; `constructor` None means the class's defaults."""
+
+    function: str | None = None
+    method: str | None = None
+    arguments: Arguments = Arguments()
+    constructor: Arguments | None = None
+    enveloped: bool = True
+    """Whether the caller used the envelope and so expects one back."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFailure:
+    """What is known of an exception in user code. The names are those that RunPod's worker reports."""
+
+    error_type: str
+    """Qualified name of the exception's class, as in `ValueError` or `acme.errors.Broken`."""
+    error_message: str
+    error_traceback: str
+    worker_id: str = ""
+    hostname: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def wrap_call(call: Call) -> dict[str, Any]:
+    """The `input` object of an enveloped call."""
+    body: dict[str, Any] = {
+        "version": VERSION,
+        "function": call.function,
+        "method": call.method,
+        "arguments": to_json(call.arguments),
+    }
+    if call.constructor is not None:
+        body["constructor"] = to_json(call.constructor)
+    return {KEY: body}
+
+
+def unwrap_call(value: Any) -> Call:
+    """Read an `input` object, enveloped or plain. Raises ProtocolError or IncompatiblePeer."""
+    if not isinstance(value, Mapping):
+        raise ProtocolError(f"the input of a job must be an object, not {type(value).__name__}")
+    if KEY not in value:
+        return Call(arguments=Arguments(kwargs=dict(value)), enveloped=False)
+    body = value[KEY]
+    if not isinstance(body, Mapping) or len(value) > 1:
+        raise ProtocolError(f"{KEY!r} must be the only key of the input and hold an object")
+    _check_version(body)
+    try:
+        return from_json(Call, {key: item for key, item in body.items() if key != "version"})
+    except CodecError as error:
+        raise ProtocolError(f"the call envelope does not fit: {error}") from error
+
+
+def wrap_value(value: Any) -> dict[str, Any]:
+    """The `output` of an enveloped call."""
+    return {KEY: {"version": VERSION, "value": value}}
+
+
+def unwrap_value(output: Any) -> Any:
+    """The value of an enveloped output; raises ProtocolError for anything else."""
+    if isinstance(output, Mapping) and len(output) == 1 and isinstance(output.get(KEY), Mapping):
+        body = output[KEY]
+        _check_version(body)
+        if "value" in body:
+            return body["value"]
+    raise ProtocolError("the reply is not in flashcore's envelope", next_step="is the endpoint served by flashcore?")
+
+
+def _check_version(body: Mapping[str, Any]) -> None:
+    version = body.get("version")
+    if version != VERSION:
+        raise IncompatiblePeer(
+            f"the envelope has version {version!r}, this process reads {VERSION}",
+            next_step="upgrade the older of client and replica",
+        )

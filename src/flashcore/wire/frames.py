@@ -1,0 +1,112 @@
+"""Frames: one JSON head and any number of raw buffers, with lengths in front.
+
+prelude  16 bytes, big-endian: magic "FC", kind u8, flags u8 (0), buffers u16, reserved u16, head length u32, u32
+lengths  u64 for each buffer
+head     UTF-8 JSON object
+buffers  raw bytes, one after the other: payloads travel unparsed and without base64
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flashcore.model.errors import ProtocolError
+
+_PRELUDE = struct.Struct(">2sBBHHII")
+_LENGTH = struct.Struct(">Q")
+_MAGIC = b"FC"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLimits:
+    """What a peer may send; more is a ProtocolError before anything is allocated. Sizes in bytes."""
+
+    head: int = 16 << 20
+    buffers: int = 4096
+    body: int = 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message: `kind` says which, `head` holds its fields, `buffers` its payloads."""
+
+    kind: int
+    head: Mapping[str, Any] = field(default_factory=dict)
+    buffers: tuple[bytes, ...] = ()
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """The frame's bytes. Raises ValueError for a head that is not JSON."""
+    head = json.dumps(frame.head, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    prelude = _PRELUDE.pack(_MAGIC, frame.kind, 0, len(frame.buffers), 0, len(head), 0)
+    lengths = b"".join(_LENGTH.pack(len(buffer)) for buffer in frame.buffers)
+    return b"".join((prelude, lengths, head, *frame.buffers))
+
+
+class FrameDecoder:
+    """Turns a stream of bytes into frames, however it is cut up."""
+
+    def __init__(self, limits: FrameLimits | None = None) -> None:
+        self._limits = limits or FrameLimits()
+        self._data = bytearray()
+        self._needed = _PRELUDE.size
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Yield the frames that are complete now. Raises ProtocolError; the connection is then of no more use."""
+        self._data += data
+        while len(self._data) >= self._needed:
+            frame = self._next()
+            if frame is None:
+                return
+            yield frame
+
+    @property
+    def pending(self) -> int:
+        """Bytes received of a frame that is not complete; not 0 at the end of a stream means it was cut off."""
+        return len(self._data)
+
+    def _next(self) -> Frame | None:
+        magic, kind, flags, count, reserved, head_length, tail = _PRELUDE.unpack_from(self._data)
+        if magic != _MAGIC or flags or reserved or tail:
+            raise ProtocolError("the peer does not speak flashcore's protocol", next_step="check the address")
+        if head_length > self._limits.head or count > self._limits.buffers:
+            raise ProtocolError(f"a frame with a head of {head_length} bytes and {count} buffers is over the limit")
+        lengths_end = _PRELUDE.size + count * _LENGTH.size
+        if len(self._data) < lengths_end:
+            self._needed = lengths_end
+            return None
+        lengths = struct.unpack_from(f">{count}Q", self._data, _PRELUDE.size)
+        if sum(lengths) > self._limits.body:
+            raise ProtocolError(f"a frame of {sum(lengths)} bytes is over the limit of {self._limits.body}")
+        total = lengths_end + head_length + sum(lengths)
+        if len(self._data) < total:
+            self._needed = total
+            return None
+        frame = self._cut(kind, lengths_end, head_length, lengths)
+        del self._data[:total]
+        self._needed = _PRELUDE.size
+        return frame
+
+    def _cut(self, kind: int, start: int, head_length: int, lengths: tuple[int, ...]) -> Frame:
+        with memoryview(self._data) as view:
+            head = _parse_head(bytes(view[start : start + head_length]))
+            offset = start + head_length
+            buffers = []
+            for length in lengths:
+                buffers.append(bytes(view[offset : offset + length]))
+                offset += length
+        return Frame(kind, head, tuple(buffers))
+
+
+def _parse_head(data: bytes) -> Mapping[str, Any]:
+    try:
+        head = json.loads(data)
+    except ValueError as error:
+        raise ProtocolError(f"the head of a frame is not JSON: {error}") from error
+    if not isinstance(head, dict):
+        raise ProtocolError("the head of a frame is not a JSON object")
+    return head

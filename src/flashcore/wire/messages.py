@@ -1,0 +1,269 @@
+"""The messages of flashcore's own connections, and their frames.
+
+control socket   the replica listens, its provider connects
+                 replica: Hello, then Status at every change;  provider: Drain
+worker socket    the gateway listens, queue replicas connect
+                 worker: Hello; gateway: Welcome or Refusal; gateway: Work, Stop, Received; worker: Results, Chunk,
+                 Progress, Beat, Leaving. Results are kept by the worker until they are Received, and sent again
+                 after a reconnect
+data plane       the gateway listens, the control plane connects
+                 control: Table, Hold; gateway: Applied, Signals
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from flashcore.model.codec import CodecError, from_json, to_json
+from flashcore.model.errors import ProtocolError
+from flashcore.model.job import Payload
+from flashcore.model.names import EndpointName, JobId
+from flashcore.wire.frames import Frame
+from flashcore.wire.hello import Hello, Status
+
+
+class Kind(IntEnum):
+    """Numbers of the messages on the wire; never reused."""
+
+    HELLO = 1
+    STATUS = 2
+    DRAIN = 3
+    WELCOME = 10
+    REFUSAL = 11
+    WORK = 12
+    STOP = 13
+    RECEIVED = 14
+    RESULTS = 15
+    CHUNK = 16
+    PROGRESS = 17
+    BEAT = 18
+    LEAVING = 19
+    TABLE = 30
+    APPLIED = 31
+    SIGNALS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Stop: take nothing new, finish within `grace` seconds, then end with status 0."""
+
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The gateway accepts the worker; it wants to hear something every `heartbeat` seconds."""
+
+    protocol: int
+    heartbeat: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The gateway does not want this worker. `final`: it should end; otherwise it may come again later."""
+
+    reason: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One job. `timeout` is in seconds from now; `input` is a Payload without its bytes, which travel as a buffer."""
+
+    id: JobId
+    attempt: int
+    timeout: float
+    input: Payload
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Jobs for a worker, never more than it has free slots."""
+
+    jobs: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """These jobs are cancelled, out of time, or no longer this worker's."""
+
+    ids: tuple[JobId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The results of these jobs are stored (or were stale): the worker may forget them."""
+
+    ids: tuple[JobId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The end of one attempt. `error` set means that the function failed.
+
+    `released`: it did not run to its end, through no fault of the job (a drain); it goes back to the queue uncharged.
+    """
+
+    id: JobId
+    attempt: int
+    output: Payload | None = None
+    error: str | None = None
+    released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Ends of attempts, several in one frame."""
+
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One item of a generator's stream."""
+
+    id: JobId
+    attempt: int
+    value: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The latest progress of a job."""
+
+    id: JobId
+    attempt: int
+    value: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The worker lives and works on these jobs."""
+
+    ids: tuple[JobId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The worker takes no more work; the connection stays until its results are Received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A routing table (the JSON form of model.table.RoutingTable), whole; a gateway keeps the newest version."""
+
+    version: int
+    table: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The gateway serves by this version now, or refuses it and keeps the old one (`refused` says why)."""
+
+    version: int
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What a gateway sees of one endpoint: the JSON form of model.table.EndpointSignals."""
+
+    endpoint: EndpointName
+    signals: Mapping[str, Any]
+
+
+Message = (
+    Hello | Status | Drain | Welcome | Refusal | Work | Stop | Received | Results | Chunk | Progress | Beat | Leaving
+    | Table | Applied | Signals
+)  # fmt: skip
+
+_KIND_OF: Mapping[type, Kind] = {
+    Hello: Kind.HELLO,
+    Status: Kind.STATUS,
+    Drain: Kind.DRAIN,
+    Welcome: Kind.WELCOME,
+    Refusal: Kind.REFUSAL,
+    Work: Kind.WORK,
+    Stop: Kind.STOP,
+    Received: Kind.RECEIVED,
+    Results: Kind.RESULTS,
+    Chunk: Kind.CHUNK,
+    Progress: Kind.PROGRESS,
+    Beat: Kind.BEAT,
+    Leaving: Kind.LEAVING,
+    Table: Kind.TABLE,
+    Applied: Kind.APPLIED,
+    Signals: Kind.SIGNALS,
+}
+_TYPE_OF: Mapping[int, type] = {int(kind): cls for cls, kind in _KIND_OF.items()}
+
+
+def to_frame(message: Message) -> Frame:
+    """The message as a frame; payload bytes become buffers, in the order in which they stand in the message."""
+    buffers: list[bytes] = []
+    return Frame(_KIND_OF[type(message)], _with_buffers(message, buffers), tuple(buffers))
+
+
+def from_frame(frame: Frame) -> Message:
+    """The message that a frame holds. Raises ProtocolError for an unknown kind or fields that do not fit."""
+    cls = _TYPE_OF.get(frame.kind)
+    if cls is None:
+        raise ProtocolError(f"a message of unknown kind {frame.kind}", next_step="upgrade the older process")
+    remaining = list(frame.buffers)
+    try:
+        message: Message = from_json(cls, _refill(frame.head, remaining))
+    except (CodecError, IndexError) as error:
+        raise ProtocolError(f"a {cls.__name__} message does not fit: {error}") from error
+    return message
+
+
+def _with_buffers(message: Message, buffers: list[bytes]) -> Mapping[str, Any]:
+    match message:
+        case Work():
+            return {"jobs": [_assignment_head(job, buffers) for job in message.jobs]}
+        case Results():
+            return {"results": [_result_head(result, buffers) for result in message.results]}
+        case Chunk() | Progress():
+            return {"id": message.id, "attempt": message.attempt, "value": _payload_head(message.value, buffers)}
+        case _:
+            head: Mapping[str, Any] = to_json(message)
+            return head
+
+
+def _assignment_head(job: Assignment, buffers: list[bytes]) -> Mapping[str, Any]:
+    return {
+        "id": job.id,
+        "attempt": job.attempt,
+        "timeout": job.timeout,
+        "input": _payload_head(job.input, buffers),
+        "context": dict(job.context),
+    }
+
+
+def _result_head(result: Result, buffers: list[bytes]) -> Mapping[str, Any]:
+    head: dict[str, Any] = {"id": result.id, "attempt": result.attempt, "error": result.error}
+    if result.output is not None:
+        head["output"] = _payload_head(result.output, buffers)
+    if result.released:
+        head["released"] = True
+    return head
+
+
+def _payload_head(payload: Payload, buffers: list[bytes]) -> Mapping[str, Any]:
+    buffers.append(payload.data)
+    return {"data": None, "media": payload.media}
+
+
+def _refill(value: Any, buffers: list[bytes]) -> Any:
+    """Put the buffers back where `_payload_head` took them out, in the same order."""
+    if isinstance(value, dict):
+        if value.keys() == {"data", "media"} and value["data"] is None:
+            return {"data": buffers.pop(0), "media": value["media"]}
+        return {key: _refill(item, buffers) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_refill(item, buffers) for item in value]
+    return value

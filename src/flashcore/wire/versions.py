@@ -1,0 +1,31 @@
+"""Protocol versions: every connection of ours begins by agreeing on one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flashcore.model.errors import IncompatiblePeer
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRange:
+    """The protocol versions that a process speaks, both ends included."""
+
+    lowest: int
+    highest: int
+
+
+PROTOCOL = VersionRange(1, 1)
+"""What this version of flashcore speaks. A gateway keeps the version before the newest one."""
+
+
+def agree(ours: VersionRange, theirs: VersionRange, peer: str) -> int:
+    """The highest common version. Raises IncompatiblePeer, naming `peer` and both ranges."""
+    version = min(ours.highest, theirs.highest)
+    if version >= max(ours.lowest, theirs.lowest):
+        return version
+    older = "the replica (deploy again)" if theirs.highest < ours.lowest else "the server (restart it)"
+    raise IncompatiblePeer(
+        f"{peer} speaks protocol {theirs.lowest}-{theirs.highest}, this process {ours.lowest}-{ours.highest}",
+        next_step=f"upgrade {older}",
+    )
