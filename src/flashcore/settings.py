@@ -1,0 +1,201 @@
+"""The settings of one platform: flashcore.toml or [tool.flashcore], then FLASHCORE_* variables, then flags.
+
+    app = "shop"                      # default: the project's name, or its folder's
+    environment = "production"
+    provider = "process"
+    state = "sqlite:///elsewhere.db"  # default: in .flashcore/
+    [ports]
+    gateway = 8700
+    api = 8701
+    [plugins]
+    disable = ["acme"]
+    [plugins.acme]                    # options of a plugin, by its own schema
+    [environments.staging]            # the same keys again, for one environment
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flashcore.model.codec import CodecError, from_json
+from flashcore.model.errors import ConfigurationError, InvalidName
+from flashcore.model.layout import Layout, find_project
+from flashcore.model.names import Scope, scope_part
+
+DEFAULT_ENVIRONMENT = "production"
+
+_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "FLASHCORE_APP": ("app",),
+    "FLASHCORE_ENV": ("environment",),
+    "FLASHCORE_PROVIDER": ("provider",),
+    "FLASHCORE_STATE": ("state",),
+    "FLASHCORE_JOBS": ("jobs",),
+    "FLASHCORE_ARTIFACTS": ("artifacts",),
+    "FLASHCORE_HOST": ("host",),
+    "FLASHCORE_GATEWAY_PORT": ("ports", "gateway"),
+    "FLASHCORE_API_PORT": ("ports", "api"),
+}
+"""Which setting a variable holds; the loader of plugins reads its own variables, before anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the platform listens; the next free port is taken when one is in use, 0 takes any."""
+
+    gateway: int = 8700
+    api: int = 8701
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that is configured. URLs that are empty mean: in the project's local data."""
+
+    app: str
+    environment: str = DEFAULT_ENVIRONMENT
+    provider: str = "process"
+    state: str = ""
+    jobs: str = ""
+    artifacts: str = ""
+    host: str = "127.0.0.1"
+    ports: Ports = Ports()
+    plugins: Mapping[str, Any] = field(default_factory=dict)
+    """`disable` and `allow` are lists of plugin names; every other key is a plugin's table of options."""
+    gateway_grace: float = 10.0
+    """Seconds that a stopping gateway has for what is in flight."""
+
+    @property
+    def scope(self) -> Scope:
+        """The app and environment that everything is stored under."""
+        return Scope(self.app, self.environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project's folder with its settings for one environment."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def layout(self) -> Layout:
+        """Where the environment's local data lies."""
+        return Layout(self.root, self.settings.environment)
+
+    @property
+    def state_url(self) -> str:
+        """Where the control plane's state is."""
+        return self.settings.state or f"sqlite:///{self.layout.state_db}"
+
+    @property
+    def jobs_url(self) -> str:
+        """Where jobs are kept."""
+        return self.settings.jobs or f"sqlite:///{self.layout.jobs_db}"
+
+    @property
+    def artifacts_url(self) -> str:
+        """Where artifacts are kept."""
+        return self.settings.artifacts or f"file://{self.layout.artifacts}"
+
+
+def open_project(
+    start: Path, environ: Mapping[str, str] = os.environ, flags: Mapping[str, Any] | None = None
+) -> Project:
+    """The project around `start` with its settings. Raises ConfigurationError when there is none or they do not fit."""
+    root = find_project(start)
+    if root is None:
+        raise ConfigurationError(
+            f"there is no flashcore project in {start} or above it",
+            next_step="run `flashcore init` here, or go to a folder with a flashcore.toml",
+        )
+    return Project(root, read_settings(root, environ, flags or {}))
+
+
+def read_settings(root: Path, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
+    """The settings of the project at `root`; `flags` (setting name -> value, None: not given) win over variables."""
+    table, source = _read_file(root)
+    overrides = _from_variables(environ)
+    _merge(overrides, {name: value for name, value in flags.items() if value is not None})
+    per_environment = table.pop("environments", {})
+    environment = overrides.get("environment") or table.get("environment") or DEFAULT_ENVIRONMENT
+    if not isinstance(per_environment, dict):
+        raise ConfigurationError(f"{source}: environments must be a table, one key per environment")
+    _merge(table, per_environment.get(environment, {}))
+    _merge(table, overrides)
+    table.setdefault("app", _default_app(root))
+    return _checked(table, source)
+
+
+def _read_file(root: Path) -> tuple[dict[str, Any], str]:
+    own = root / "flashcore.toml"
+    if own.is_file():
+        return _parse(own), str(own.name)
+    shared = root / "pyproject.toml"
+    if shared.is_file():
+        table = _parse(shared).get("tool", {}).get("flashcore", {})
+        return dict(table), f"{shared.name} [tool.flashcore]"
+    return {}, "the defaults"
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}", next_step="correct the file") from error
+
+
+def _from_variables(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable, place in _VARIABLES.items():
+        text = environ.get(variable)
+        if text:
+            value: Any = _port(variable, text) if place[0] == "ports" else text
+            _merge(found, {place[0]: {place[1]: value}} if len(place) == 2 else {place[0]: value})
+    return found
+
+
+def _port(variable: str, text: str) -> int:
+    if not text.isdigit() or int(text) > 65_535:
+        raise ConfigurationError(f"{variable} must be a port number, not {text!r}")
+    return int(text)
+
+
+def _merge(table: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(table.get(key), dict):
+            _merge(table[key], value)
+        else:
+            table[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _default_app(root: Path) -> str:
+    pyproject = root / "pyproject.toml"
+    name = _parse(pyproject).get("project", {}).get("name") if pyproject.is_file() else None
+    label = re.sub(r"[^a-z0-9]+", "-", str(name or root.resolve().name).lower()).strip("-")[:40].strip("-")
+    return label or "app"
+
+
+def _checked(table: dict[str, Any], source: str) -> Settings:
+    known = [f.name for f in dataclasses.fields(Settings)]
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known settings: {', '.join(known)}, environments"
+            raise ConfigurationError(f"{source}: there is no setting {key!r}", next_step=hint, setting=key)
+    try:
+        settings = from_json(Settings, table)
+        scope_part(settings.app, "app")
+        scope_part(settings.environment, "environment")
+    except (CodecError, InvalidName) as error:
+        raise ConfigurationError(f"{source}: {error}", next_step="correct the setting") from error
+    for name in ("gateway", "api"):
+        if not 0 <= getattr(settings.ports, name) <= 65_535:
+            raise ConfigurationError(f"{source}: ports.{name} must be a port number")
+    return settings
