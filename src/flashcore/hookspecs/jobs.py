@@ -16,7 +16,7 @@ Every method that answers normally has stored what it says: `submit` has the job
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -148,7 +148,7 @@ class JobStore(Protocol):
         """All jobs IN_PROGRESS, for a gateway that has just started and waits for its workers to come back."""
         ...
 
-    def enqueued(self) -> AsyncIterator[frozenset[EndpointName]]:
+    def enqueued(self) -> AsyncGenerator[frozenset[EndpointName], None]:
         """Wake-ups: endpoints that got a claimable job. May be spurious or merged, never missing for long."""
         ...
 

@@ -21,7 +21,7 @@ Leases, fencing, history and repositories are core code on top of these five met
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -47,6 +47,12 @@ class StaleWrite(errors.Conflict):
     """A key was not at the version that the transaction expected. Nothing was written."""
 
     code = "stale_write"
+
+
+class InvalidTransaction(errors.UsageError):
+    """A transaction that no store takes: a key or a value out of bounds, or one key written twice."""
+
+    code = "invalid_transaction"
 
 
 class Compacted(errors.StateError):
@@ -139,7 +145,7 @@ class StateBackend(Protocol):
         """
         ...
 
-    def watch(self, prefix: str, after: int) -> AsyncIterator[Batch]:
+    def watch(self, prefix: str, after: int) -> AsyncGenerator[Batch, None]:
         """Batches of the commits after revision `after`, in order, for ever. Raises Compacted from the iterator.
 
         Closing the iterator (`aclose`) ends it at once; closing the store ends it with StopAsyncIteration.
@@ -173,6 +179,16 @@ class Stores(Protocol):
     async def open_jobs(self, url: str) -> JobStore:
         """Open or create the job store behind `url`; raises as open_state does."""
         ...
+
+
+def _reason_against_key(key: str) -> str | None:
+    if not key:
+        return "it is empty"
+    if len(key) > MAX_KEY:
+        return f"it has {len(key)} characters, {MAX_KEY} are allowed"
+    if not key.isascii() or not key.isprintable() or " " in key:
+        return "only printable ASCII without spaces is allowed"
+    return None
 
 
 @hookspec
