@@ -97,11 +97,33 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Checks, puts and deletes, all or nothing. A key appears at most once among puts and deletes."""
+    """Checks, puts and deletes, all or nothing. A key appears at most once among puts and deletes.
+
+    What cannot be stored cannot be built: raises InvalidTransaction, so that no store has to look again.
+    """
 
     checks: tuple[Check, ...] = ()
     puts: tuple[Put, ...] = ()
     deletes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse keys and values out of bounds, and a key that is written twice."""
+        written = [*(put.key for put in self.puts), *self.deletes]
+        for key in (*(check.key for check in self.checks), *written):
+            if (reason := _reason_against_key(key)) is not None:
+                raise InvalidTransaction(f"key {key[:80]!r} cannot be used: {reason}", key=key)
+        for put in self.puts:
+            if len(put.value) > MAX_VALUE:
+                size = f"has {len(put.value)} bytes, {MAX_VALUE} are allowed"
+                raise InvalidTransaction(f"the value of {put.key!r} {size}", key=put.key)
+        if len(set(written)) != len(written):
+            twice = next(key for key in written if written.count(key) > 1)
+            raise InvalidTransaction(f"key {twice!r} is written twice in one transaction", key=twice)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it would change anything."""
+        return bool(self.puts or self.deletes)
 
 
 @dataclass(frozen=True, slots=True)
