@@ -29,6 +29,7 @@ Each message says what happened, to which thing, why, and what to do next; what 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -201,6 +202,22 @@ class RemoteError(FlashcoreError):
         """The remote type and message, then the remote traceback."""
         head = f"{self.type_name}: {self.message}"
         return f"{head}\n--- remote traceback ---\n{self.remote_traceback.rstrip()}" if self.remote_traceback else head
+
+
+def error_from_json(said: Mapping[str, Any]) -> FlashcoreError:
+    """The error that another process described with `as_json`, as an object of the same class where it is known."""
+    cls = _class_of(str(said.get("code", "")))
+    return cls(str(said.get("message", "unknown error")), next_step=said.get("next_step"), **said.get("data", {}))
+
+
+def _class_of(code: str) -> type[FlashcoreError]:
+    pending: list[type[FlashcoreError]] = [FlashcoreError]
+    while pending:
+        cls = pending.pop()
+        if cls.code == code:
+            return cls
+        pending += cls.__subclasses__()
+    return FlashcoreError
 
 
 def _is_plain(value: object) -> bool:

@@ -1,0 +1,90 @@
+"""The control API as commands call it: JSON over HTTP on this machine, errors as themselves."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flashcore.model import errors
+
+
+class ControlApi:
+    """One control plane. Every call has its own connection; calls are few and the server may go at any time."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._address = urlsplit(url)
+        self._token = token
+
+    def get(self, path: str, timeout: float = 10.0) -> Any:
+        """The JSON answer of a GET."""
+        return self.call("GET", path, timeout=timeout)
+
+    def call(self, method: str, path: str, body: Any = None, timeout: float = 60.0) -> Any:
+        """The JSON answer. Raises the error that the server names, or Unavailable."""
+        data = None if body is None else json.dumps(body).encode()
+        with self._request(method, path, data, {"Content-Type": "application/json"}, timeout) as response:
+            text = response.read()
+            return json.loads(text) if text else None
+
+    def upload(self, path: str, source: Path, timeout: float = 600.0) -> None:
+        """PUT a file as it is."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(source.stat().st_size)}
+        with source.open("rb") as file, self._request("PUT", path, file, headers, timeout) as response:
+            response.read()
+
+    def has(self, path: str) -> bool:
+        """Whether a HEAD finds it."""
+        try:
+            with self._request("HEAD", path, None, {}, 10.0) as response:
+                response.read()
+        except errors.NotFound:
+            return False
+        return True
+
+    def lines(self, path: str, timeout: float | None = None) -> Iterator[str]:
+        """The lines of a streamed answer as they come; ends when the server ends it."""
+        with self._request("GET", path, None, {}, timeout) as response:
+            for raw in response:
+                yield raw.decode("utf-8", errors="replace").rstrip("\r\n")
+
+    @contextmanager
+    def _request(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str], timeout: float | None
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection = http.client.HTTPConnection(
+            self._address.hostname or "127.0.0.1", self._address.port, timeout=timeout
+        )
+        try:
+            connection.request(method, path, body, {**headers, "Authorization": f"Bearer {self._token}"})
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise _error_from(response)
+            yield response
+        except TimeoutError as error:
+            raise errors.DeadlineExceeded(
+                f"the control plane did not answer {method} {path} within {timeout} s",
+                next_step="look at its log: flashcore server status",
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise errors.Unavailable(
+                f"the control plane at {self._address.netloc} does not answer: {error}",
+                next_step="start it: flashcore server start",
+            ) from error
+        finally:
+            connection.close()
+
+
+def _error_from(response: http.client.HTTPResponse) -> errors.FlashcoreError:
+    text = response.read()
+    try:
+        return errors.error_from_json(json.loads(text)["error"])
+    except (ValueError, KeyError, TypeError):
+        if response.status == 404:
+            return errors.NotFound("the control plane has nothing there")
+        shown = text[:500].decode(errors="replace")
+        return errors.FlashcoreError(f"the control plane answered {response.status}: {shown}")

@@ -1,0 +1,76 @@
+"""`flashcore call`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flashcore.cli import output
+from flashcore.cli.calling import call_http, call_queue, described_endpoint
+from flashcore.cli.common import Invocation, command
+from flashcore.model.errors import UsageError
+
+
+@click.command()
+@click.argument("endpoint")
+@click.argument("what", required=False)
+@click.argument("data", required=False)
+@click.option("--data", "data_option", help="Arguments as JSON, @FILE, or - for standard input.")
+@click.option("--timeout", type=click.FloatRange(min=0), default=90.0, help="Seconds to wait for the answer.")
+@command
+def call(
+    invocation: Invocation, endpoint: str, what: str | None, data: str | None, data_option: str | None, timeout: float
+) -> None:
+    r"""Call an ENDPOINT and print the answer as JSON.
+
+    Queue-based: WHAT is the function (or Class.method) where there are several; DATA is a JSON object of keyword
+    arguments or a JSON array of positional ones. Load-balanced: WHAT is a path, or a method and a path in quotes.
+
+    \b
+      flashcore call hello '{"name": "world"}'
+      flashcore call tools add '[1, 2]'
+      flashcore call api /items/3
+      flashcore call api 'POST /items' '{"name": "cup"}'
+    """
+    project = invocation.project()
+    found = described_endpoint(project, endpoint)
+    if found.ingress == "http":
+        answer = call_http(found, what, _read(data_option or data), timeout)
+    else:
+        function, arguments = _function_and_arguments(what, data_option or data)
+        answer = call_queue(found, function, arguments, timeout)
+    if invocation.as_json:
+        output.show_json({"result": answer})
+    else:
+        click.echo(answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False))
+
+
+def _function_and_arguments(what: str | None, data: str | None) -> tuple[str | None, Any]:
+    """One word that is JSON or a file is arguments, not a function's name."""
+    if data is None and what is not None and (what[:1] in "{[@" or what == "-"):
+        return None, _read(what)
+    return what, _read(data)
+
+
+def _read(text: str | None) -> Any:
+    if text is None:
+        return None
+    if text == "-":
+        text = sys.stdin.read()
+    elif text.startswith("@"):
+        text = _file(Path(text[1:]))
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"the arguments are not JSON: {error}", next_step='as in \'{"name": "world"}\'') from error
+
+
+def _file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error

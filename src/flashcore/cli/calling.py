@@ -1,0 +1,100 @@
+"""Calls from the command line, over the same client as user code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flashcore.client.carry import Carrier
+from flashcore.client.exchange import Conversation, Request, ask
+from flashcore.client.failures import error_of
+from flashcore.client.job_calls import JobCall, credentials, run_within
+from flashcore.model.errors import Unavailable, UsageError
+from flashcore.model.names import EndpointName
+from flashcore.presence import read_presence
+from flashcore.settings import Project
+from flashcore.wire.envelope import Arguments, Call
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """An endpoint that can be called now: the gateway's address, and how calls reach it (`jobs` or `http`)."""
+
+    endpoint: EndpointName
+    ingress: str
+    gateway: str
+
+    def carrier(self) -> Carrier:
+        """A client that talks to that gateway."""
+        return Carrier(lambda: self.gateway)
+
+
+def described_endpoint(project: Project, endpoint: str) -> Reachable:
+    """What the gateway says of the endpoint; one that it does not know is called as a queue, and answers for itself.
+
+    Raises Unavailable when no gateway runs.
+    """
+    presence = read_presence(project.layout.gateway_file)
+    if presence is None or not presence.alive:
+        raise Unavailable(
+            f"no gateway runs for {project.settings.app}/{project.settings.environment}",
+            next_step="start it: flashcore deploy, or flashcore server start",
+        )
+    carrier = Carrier(lambda: presence.url)
+    manifest = carrier.carry(_get_json("/manifest"))
+    ingress = next((one["ingress"] for one in manifest["endpoints"] if one["name"] == endpoint), "jobs")
+    return Reachable(EndpointName(endpoint), ingress, presence.url)
+
+
+def call_queue(found: Reachable, function: str | None, arguments: Any, timeout: float) -> Any:
+    """Call a queue-based endpoint and wait for its value. Raises RemoteError, DeadlineExceeded, NotFound."""
+    name, _, method = (function or "").partition(".")
+    call = Call(function=name or None, method=method or None, arguments=_arguments(arguments))
+    shown = f"{found.endpoint} {function}" if function else str(found.endpoint)
+    return found.carrier().carry(run_within(JobCall(found.endpoint, call, shown), timeout))
+
+
+def call_http(found: Reachable, what: str | None, body: Any, timeout: float) -> Any:
+    """Send one HTTP request to a load-balanced endpoint and return what it answers, JSON decoded."""
+    method, path = _method_and_path(what, has_body=body is not None)
+    data = None if body is None else json.dumps(body).encode()
+    headers = {**credentials(), **({"Content-Type": "application/json"} if data else {})}
+    request = Request(method, f"/{found.endpoint}{path}", data, headers, timeout)
+    return found.carrier().carry(_answer(request, f"{found.endpoint} {method} {path}"))
+
+
+def _answer(request: Request, shown: str) -> Conversation[Any]:
+    response = yield from ask(request)
+    if response.status >= 400:
+        raise error_of(response, shown)
+    if response.headers.get("content-type", "").startswith("application/json"):
+        return json.loads(response.body)
+    return response.body.decode("utf-8", errors="replace")
+
+
+def _get_json(path: str) -> Conversation[Mapping[str, Any]]:
+    answer: Mapping[str, Any] = yield from _answer(Request("GET", path), path)
+    return answer
+
+
+def _arguments(given: Any) -> Arguments:
+    if given is None:
+        return Arguments()
+    if isinstance(given, Mapping):
+        return Arguments(kwargs=given)
+    if isinstance(given, list):
+        return Arguments(args=tuple(given))
+    raise UsageError(
+        f"arguments are a JSON object or array, not {json.dumps(given)}", next_step=f"as in '[{json.dumps(given)}]'"
+    )
+
+
+def _method_and_path(what: str | None, *, has_body: bool) -> tuple[str, str]:
+    words = (what or "/").split()
+    if len(words) == 1:
+        words = ["POST" if has_body else "GET", *words]
+    if len(words) != 2 or not words[1].startswith("/"):
+        raise UsageError(f"{what!r} is no path", next_step="as in /items/3, or 'POST /items'")
+    return words[0].upper(), words[1]

@@ -1,0 +1,72 @@
+"""`flashcore deploy`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from flashcore.build.project import BuildResult
+from flashcore.cli import output
+from flashcore.cli.api import ControlApi
+from flashcore.cli.building import build_project
+from flashcore.cli.common import Invocation, command
+from flashcore.cli.connecting import connect_or_start
+from flashcore.cli.following import until_settled
+from flashcore.cli.status import show_deployments
+from flashcore.model.manifest import manifest_to_json
+
+
+@click.command()
+@click.option("--timeout", type=click.FloatRange(min=0), default=300.0, help="Seconds to wait until all is settled.")
+@click.option("--detach", is_flag=True, help="Do not wait: the rollout goes on in the background.")
+@command
+def deploy(invocation: Invocation, timeout: float, detach: bool) -> None:  # noqa: FBT001 - click names it
+    """Build the project and roll out what changed; starts the local platform when it is not running.
+
+    Exits with 0 when everything is settled, 1 when something failed or was refused, 3 when the time was over.
+    """
+    project = invocation.project()
+    built = build_project(project)
+    api = connect_or_start(project)
+    position = api.get("/api/v1/events?limit=0")["position"]
+    _upload(api, built)
+    answer = api.call("POST", "/api/v1/deployments", {"manifest": manifest_to_json(built.manifest)})
+    _say_what_changes(answer)
+    if detach:
+        _finish(invocation, answer, [])
+        return
+    names = [one["endpoint"] for one in answer["endpoints"] if "error" not in one]
+    try:
+        settled = until_settled(api, names, position, timeout)
+    except KeyboardInterrupt:
+        output.say("detached: the rollout goes on in the background (flashcore status)")
+        raise SystemExit(output.INTERRUPTED) from None
+    _finish(invocation, answer, list(settled.deployments))
+    if settled.failed or any("error" in one for one in answer["endpoints"]):
+        raise SystemExit(output.REFUSED)
+
+
+def _upload(api: ControlApi, built: BuildResult) -> None:
+    for digest, path in built.artifacts.items():
+        if not api.has(f"/api/v1/artifacts/{digest}"):
+            output.say(f"uploading {path.stat().st_size / 1e6:.1f} MB")
+            api.upload(f"/api/v1/artifacts/{digest}", path)
+
+
+def _say_what_changes(answer: Mapping[str, Any]) -> None:
+    for one in answer["endpoints"]:
+        if "error" in one:
+            output.say(f"  {one['endpoint']}: {click.style('refused', fg='red')}: {one['error']['message']}")
+        else:
+            output.say(f"  {one['endpoint']}: {one['change']}")
+    for name in answer["undeclared"]:
+        output.say(f"  {name}: still deployed, no longer in the project (flashcore undeploy {name})")
+
+
+def _finish(invocation: Invocation, answer: Mapping[str, Any], deployments: list[Mapping[str, Any]]) -> None:
+    if invocation.as_json:
+        output.show_json({**answer, "deployments": deployments})
+    elif deployments:
+        show_deployments(deployments, answer["gateway"])

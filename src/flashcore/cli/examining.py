@@ -1,0 +1,103 @@
+"""What `flashcore doctor` looks at. Every examination is on its own: one that fails is a finding, not the end."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from flashcore.cli.common import Invocation
+from flashcore.model.errors import FlashcoreError
+from flashcore.registry.doctor import plugin_findings
+from flashcore.settings import Project
+
+_ENOUGH_DISK = 1 << 30
+
+
+class Severity(Enum):
+    """How bad a finding is."""
+
+    FINE = "fine"
+    NOTE = "note"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One thing that was looked at, and what to do about it."""
+
+    severity: Severity
+    message: str
+    next_step: str = ""
+
+
+def examine(invocation: Invocation) -> Iterator[Examined]:
+    """All findings about this installation, and about the project where there is one."""
+    yield from _python()
+    yield from _plugins(invocation)
+    try:
+        project = invocation.project()
+    except FlashcoreError as error:
+        yield Examined(Severity.NOTE, error.message, error.next_step or "")
+        return
+    yield Examined(Severity.FINE, f"project {project.settings.app} in {project.root}")
+    looks: tuple[Callable[[Project], Iterator[Examined]], ...] = (_disk, _socket_paths, _server, _token)
+    for look in looks:
+        try:
+            yield from look(project)
+        except (FlashcoreError, OSError) as error:
+            yield Examined(Severity.WRONG, str(error))
+
+
+def _python() -> Iterator[Examined]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Examined(Severity.FINE, f"Python {version}, SQLite {sqlite3.sqlite_version}")
+    for package in ("uvloop", "httptools"):
+        if importlib.util.find_spec(package) is None:
+            yield Examined(Severity.NOTE, f"{package} is not installed: the gateway is slower", f"pip install {package}")
+
+
+def _plugins(invocation: Invocation) -> Iterator[Examined]:
+    for finding in plugin_findings(invocation.directory):
+        yield Examined(Severity(finding.severity.value), finding.message, finding.next_step)
+
+
+def _disk(project: Project) -> Iterator[Examined]:
+    free = shutil.disk_usage(project.root).free
+    severity = Severity.FINE if free > _ENOUGH_DISK else Severity.WRONG
+    step = "" if free > _ENOUGH_DISK else "free some space: a full disk stops submissions and deploys"
+    yield Examined(severity, f"{free / 1e9:.1f} GB free at {project.root}", step)
+
+
+def _socket_paths(project: Project) -> Iterator[Examined]:
+    run = project.layout.run
+    if project.layout.home not in run.parents:
+        yield Examined(Severity.NOTE, f"the project's path is too long for sockets: they are in {run}")
+
+
+def _server(project: Project) -> Iterator[Examined]:
+    from flashcore.cli.connecting import connect
+    from flashcore.server.daemon import running_server
+
+    presence = running_server(project)
+    if presence is None:
+        if project.layout.server_file.exists():
+            yield Examined(Severity.NOTE, "the control plane ended without saying so", "flashcore server start")
+        else:
+            yield Examined(Severity.FINE, f"no platform runs for {project.settings.environment}")
+        return
+    answer = connect(project).get("/api/v1/server")
+    yield Examined(Severity.FINE, f"control plane at {presence.url}, gateway at {answer['gateway'] or 'nowhere'}")
+    for note in answer["notes"]:
+        yield Examined(Severity.NOTE, note)
+
+
+def _token(project: Project) -> Iterator[Examined]:
+    from flashcore.server.token import read_token
+
+    if project.layout.token.exists():
+        read_token(project.layout.token)

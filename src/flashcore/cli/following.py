@@ -1,0 +1,72 @@
+"""Following rollouts until they settle: one line per event that a person wants to know of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from flashcore.cli import output
+from flashcore.cli.api import ControlApi
+from flashcore.model import errors
+from flashcore.model.deployment import DeploymentStatus
+
+GOOD = frozenset({DeploymentStatus.READY.value, DeploymentStatus.IDLE.value})
+BAD = frozenset({DeploymentStatus.FAILED.value, DeploymentStatus.DEGRADED.value})
+GONE = frozenset({DeploymentStatus.DESTROYED.value})
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How the deployments that were waited for ended."""
+
+    deployments: tuple[Mapping[str, Any], ...]
+
+    @property
+    def failed(self) -> tuple[Mapping[str, Any], ...]:
+        """Those that did not come up."""
+        return tuple(one for one in self.deployments if one["status"] in BAD)
+
+
+def until_settled(api: ControlApi, names: Iterable[str], after: int, timeout: float) -> Settled:
+    """Show events after position `after` until every named deployment is settled.
+
+    Raises DeadlineExceeded, naming what is still on its way and why.
+    """
+    wanted = sorted(names)
+    deadline = time.monotonic() + timeout
+    for _ in _looks(api, after, deadline):
+        found = [one for one in api.get("/api/v1/deployments")["deployments"] if one["endpoint"] in wanted]
+        if all(one["settled"] for one in found):
+            return Settled(tuple(found))
+    waiting = [one for one in api.get("/api/v1/deployments")["deployments"] if one["endpoint"] in wanted]
+    still = "; ".join(
+        f"{one['endpoint']} is {one['status']} ({one['reason'] or 'no reason given'})"
+        for one in waiting
+        if not one["settled"]
+    )
+    raise errors.DeadlineExceeded(
+        f"not settled after {output.seconds(timeout)}: {still}",
+        next_step="it goes on in the background: flashcore status",
+    )
+
+
+def _looks(api: ControlApi, after: int, deadline: float) -> Iterator[None]:
+    """Give a turn at the start and after each batch of events, until the deadline."""
+    yield
+    position = after
+    while (left := deadline - time.monotonic()) > 0:
+        answer = api.get(f"/api/v1/events?after={position}&wait={min(left, 10.0):.3f}", timeout=left + 15.0)
+        position = answer["position"]
+        for event in answer["events"]:
+            _show(event)
+        yield
+
+
+def _show(event: Mapping[str, Any]) -> None:
+    if event.get("message"):
+        where = event.get("replica") or event.get("endpoint") or "-"
+        output.say(f"  {click.style(str(where), fg='cyan')}  {event['message']}")

@@ -1,0 +1,29 @@
+"""`flashcore scale`."""
+
+from __future__ import annotations
+
+import click
+
+from flashcore.cli import output
+from flashcore.cli.common import Invocation, command
+from flashcore.cli.connecting import connect
+from flashcore.cli.following import until_settled
+
+
+@click.command()
+@click.argument("endpoint")
+@click.argument("replicas", type=click.IntRange(min=0))
+@click.option("--timeout", type=click.FloatRange(min=0), default=120.0, help="Seconds to wait until it is so.")
+@command
+def scale(invocation: Invocation, endpoint: str, replicas: int, timeout: float) -> None:
+    """Set how many REPLICAS an ENDPOINT has, within the bounds of its declaration."""
+    api = connect(invocation.project())
+    position = api.get("/api/v1/events?limit=0")["position"]
+    api.call("POST", f"/api/v1/deployments/{endpoint}/scale", {"replicas": replicas})
+    settled = until_settled(api, [endpoint], position, timeout)
+    if invocation.as_json:
+        output.show_json({"deployments": list(settled.deployments)})
+    else:
+        output.say(f"{endpoint}: {replicas} replicas")
+    if settled.failed:
+        raise SystemExit(output.REFUSED)

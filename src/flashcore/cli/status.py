@@ -1,0 +1,77 @@
+"""`flashcore status`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from flashcore.cli import output
+from flashcore.cli.common import Invocation, command
+from flashcore.cli.connecting import connect
+
+_COLOURS = {"ready": "green", "idle": "green", "failed": "red", "degraded": "yellow"}
+
+
+@click.command()
+@click.argument("endpoint", required=False)
+@command
+def status(invocation: Invocation, endpoint: str | None) -> None:
+    """Show what is deployed, or one ENDPOINT with its replicas and what it waits for."""
+    api = connect(invocation.project())
+    if endpoint is not None:
+        found = api.get(f"/api/v1/deployments/{endpoint}")
+        output.show_json(found) if invocation.as_json else show_one(found)
+        return
+    answer = api.get("/api/v1/deployments")
+    if invocation.as_json:
+        output.show_json(answer)
+        return
+    show_deployments(answer["deployments"], answer["gateway"])
+    for note in answer["notes"]:
+        output.say(f"note: {note}")
+
+
+def show_deployments(deployments: Sequence[Mapping[str, Any]], gateway: str) -> None:
+    """The table of endpoints, with the address of each."""
+    if not deployments:
+        output.say("nothing is deployed (flashcore deploy)")
+        return
+    rows = [
+        [
+            one["endpoint"],
+            click.style(one["status"], fg=_COLOURS.get(one["status"], "cyan")),
+            f"{one['ready']}/{one['goal']}",
+            (one["revision"] or "-")[:12],
+            gateway + one["path"],
+        ]
+        for one in deployments
+    ]
+    output.show_table(["ENDPOINT", "STATUS", "READY", "REVISION", "URL"], rows)
+    for one in deployments:
+        if one["reason"]:
+            output.say(f"  {one['endpoint']}: {one['reason']}")
+
+
+def show_one(one: Mapping[str, Any]) -> None:
+    """One endpoint in full."""
+    click.echo(f"{one['endpoint']} ({one['resource']}): {one['status']}, {one['ready']} of {one['goal']} ready")
+    if one["reason"]:
+        click.echo(f"  {one['reason']}")
+    if one["rollout"]:
+        rollout = one["rollout"]
+        click.echo(
+            f"  rollout {rollout['generation']} to {rollout['target'][:12]}: {rollout['state']} {rollout['reason']}"
+        )
+    output.show_table(
+        ["  REPLICA", "REVISION", "PHASE", "HEALTH", "REASON"],
+        [
+            [f"  {r['id']}", r["revision"][:12], r["phase"], r["health"], _first_line(r["reason"])]
+            for r in one["replicas"]
+        ],
+    )
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[-1] if text.strip() else ""

@@ -1,0 +1,61 @@
+"""Where a running process says how to reach it: a small JSON file, and whether the process behind it lives."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from flashcore.model.codec import CodecError, from_json, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A process that listens. `started_at` is its own start time, so that a reused pid is never taken for it."""
+
+    pid: int
+    started_at: float
+    url: str
+    version: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether the very process that wrote this is running."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started_at) < 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def own_presence(url: str, version: str) -> Presence:
+    """This process, listening at `url`."""
+    return Presence(os.getpid(), psutil.Process().create_time(), url, version)
+
+
+def write_presence(path: Path, presence: Presence) -> None:
+    """Write the file in one step; readers see the old one or the new one."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(to_json(presence)), encoding="utf-8")
+    draft.replace(path)
+
+
+def read_presence(path: Path) -> Presence | None:
+    """What the file says; None when there is none or it cannot be read (a crash, another version)."""
+    try:
+        return from_json(Presence, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, CodecError):
+        return None
+
+
+def remove_presence(path: Path) -> None:
+    """Remove the file if it is this process's."""
+    present = read_presence(path)
+    if present is not None and present.pid == os.getpid():
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()

@@ -1,0 +1,149 @@
+"""Starting the control plane in the background, finding it again, and ending it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from flashcore.model import errors
+from flashcore.presence import Presence, read_presence
+from flashcore.settings import Project
+
+START_TIMEOUT = 60.0
+"""Seconds that a control plane has until it answers."""
+
+STOP_TIMEOUT = 60.0
+
+
+def running_server(project: Project) -> Presence | None:
+    """The control plane of the environment, None when none runs."""
+    presence = read_presence(project.layout.server_file)
+    return presence if presence is not None and presence.alive else None
+
+
+def ensure_server(project: Project) -> Presence:
+    """The running control plane, started if there is none.
+
+    Raises what the start failed with (a port, the state, a full disk), or DeadlineExceeded.
+    """
+    return running_server(project) or start_server(project)
+
+
+def start_server(project: Project) -> Presence:
+    """Start a control plane that outlives this process, and wait until it answers."""
+    layout = project.layout
+    make_private(layout.local)
+    make_private(layout.home)
+    make_private(layout.logs)
+    read_end, write_end = os.pipe()
+    try:
+        with (layout.logs / "server.log").open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "flashcore.server"),
+                    *("--project", str(project.root), "--env", project.settings.environment),
+                    *("--ready-fd", str(write_end)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(write_end,),
+                start_new_session=True,
+                cwd=project.root,
+            )
+    finally:
+        os.close(write_end)
+    with os.fdopen(read_end, "rb", buffering=0) as ready:
+        said = _read_until_closed(ready.fileno(), START_TIMEOUT)
+    return _started(project, process, said)
+
+
+def stop_process(presence: Presence, timeout: float = STOP_TIMEOUT) -> None:
+    """Wait for a process that was told to stop. Raises DeadlineExceeded."""
+    try:
+        psutil.Process(presence.pid).wait(timeout)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.TimeoutExpired:
+        raise errors.DeadlineExceeded(
+            f"the control plane (pid {presence.pid}) did not end within {timeout:.0f} s",
+            next_step=f"look at its log, or end it: kill -9 {presence.pid}",
+        ) from None
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only its owner can look into. Raises StorageFull, or ConfigurationError if it cannot be."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise as_storage_error(error, folder) from error
+
+
+def as_storage_error(error: OSError, path: Path) -> errors.FlashcoreError:
+    """What a failed write means to the person who waits."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return errors.StorageFull(f"there is no room to write {path}", next_step="free some space and try again")
+    return errors.ConfigurationError(
+        f"{path} cannot be written: {error.strerror or error}", next_step="check its owner and mode"
+    )
+
+
+def _started(project: Project, process: subprocess.Popen[bytes], said: bytes | None) -> Presence:
+    if said is None:
+        process.kill()
+        raise errors.DeadlineExceeded(
+            f"the control plane did not come up within {START_TIMEOUT:.0f} s",
+            next_step=f"look at {project.layout.logs / 'server.log'}",
+        )
+    answer = _parse(said)
+    if "error" in answer:
+        process.wait()
+        return _yield_to_other(project, answer["error"])
+    presence = read_presence(project.layout.server_file)
+    if not answer or presence is None:
+        raise errors.Unavailable(
+            "the control plane ended while it started", next_step=f"look at {project.layout.logs / 'server.log'}"
+        )
+    return presence
+
+
+def _yield_to_other(project: Project, said: dict[str, Any]) -> Presence:
+    """Another process started one at the same moment: wait for that one; otherwise raise what went wrong."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while said.get("code") == errors.Refused.code and time.monotonic() < deadline:
+        present = running_server(project)
+        if present is not None:
+            return present
+        time.sleep(0.05)  # the other process gives no signal to strangers
+    raise errors.error_from_json(said)
+
+
+def _read_until_closed(descriptor: int, timeout: float) -> bytes | None:
+    """Everything until the other end closes; None when it takes too long."""
+    deadline = time.monotonic() + timeout
+    said = b""
+    while (left := deadline - time.monotonic()) > 0:
+        if not select.select([descriptor], [], [], left)[0]:
+            break
+        piece = os.read(descriptor, 65_536)
+        if not piece:
+            return said
+        said += piece
+    return None
+
+
+def _parse(said: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(said)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}

@@ -1,0 +1,175 @@
+"""`python -m flashcore.server`: the control plane of one environment."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+
+import flashcore
+from flashcore.composition import Platform, open_platform
+from flashcore.model.errors import ConfigurationError, FlashcoreError
+from flashcore.presence import own_presence, remove_presence, write_presence
+from flashcore.server.app import create_app
+from flashcore.server.daemon import make_private
+from flashcore.server.gateways import GatewayKeeper
+from flashcore.server.shutdown import Shutdown
+from flashcore.server.token import create_token
+from flashcore.settings import Project, open_project
+
+log = logging.getLogger(__name__)
+
+_PORTS_TRIED = 50
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until told to end; the exit status is 1 when it could not start."""
+    options = _parse(arguments)
+    logging.basicConfig(
+        level=os.environ.get("FLASHCORE_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    try:
+        project = open_project(options.project, flags={"environment": options.env})
+        asyncio.run(_serve(project, options.ready_fd))
+    except FlashcoreError as error:
+        log.error("%s", error)
+        _report(options.ready_fd, {"error": error.as_json()})
+        return 1
+    except Exception as error:  # noqa: BLE001 - whoever waits for the start must hear of it, whatever it is
+        log.exception("the control plane failed")
+        accident = FlashcoreError(f"the control plane failed: {error!r}", next_step="its log has the traceback")
+        _report(options.ready_fd, {"error": accident.as_json()})
+        return 1
+    return 0
+
+
+async def _serve(project: Project, ready_fd: int | None) -> None:
+    make_private(project.layout.home)
+    make_private(project.layout.logs)
+    make_private(project.layout.run)
+    token = create_token(project.layout.token)
+    ending: asyncio.Future[Shutdown] = asyncio.get_running_loop().create_future()
+
+    def stop(way: Shutdown) -> None:
+        if not ending.done():
+            ending.set_result(way)
+
+    _on_signals(stop)
+    async with open_platform(project) as platform:
+        keeper = GatewayKeeper(project)
+        async with AsyncExitStack() as running:
+            await keeper.start()
+            running.push_async_callback(keeper.let_go)
+            await platform.controller.start()
+            running.push_async_callback(platform.controller.close)
+            await running.enter_async_context(_api(platform, keeper, token, stop))
+            _report(ready_fd, {"ready": True})
+            way = await ending
+            log.info("ending: %s", way.value)
+        if way is Shutdown.EVERYTHING:
+            await _take_down(platform, keeper)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn inside a process that has its own mind about signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+@asynccontextmanager
+async def _api(platform: Platform, keeper: GatewayKeeper, token: str, stop: Callable[[Shutdown], None]) -> AsyncIterator[None]:
+    """The control API, listening, with its address written where commands look for it."""
+    project = platform.project
+    listener = listen(project.settings.host, project.settings.ports.api)
+    host, port = listener.getsockname()[:2]
+    config = uvicorn.Config(
+        create_app(platform, keeper, token, stop),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        lifespan="off",
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="control API")
+    while not server.started:
+        if serving.done():
+            serving.result()
+        await asyncio.sleep(0.01)
+    url = f"http://{host}:{port}"
+    write_presence(project.layout.server_file, own_presence(url, flashcore.__version__))
+    log.info("control API at %s", url)
+    try:
+        yield
+    finally:
+        remove_presence(project.layout.server_file)
+        server.should_exit = True
+        await serving
+
+
+async def _take_down(platform: Platform, keeper: GatewayKeeper) -> None:
+    """End every replica, then the gateway: what replicas still work on reaches the gateway first."""
+    await platform.controller.stop_replicas()
+    await keeper.stop(platform.project.settings.gateway_grace)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on the port or on the next free one. Raises ConfigurationError when none is free."""
+    tried = range(port, min(port + _PORTS_TRIED, 65_536)) if port else range(1)
+    for candidate in tried:
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+            listener.listen(128)
+        except OSError as error:
+            listener.close()
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigurationError(
+                    f"the control API cannot listen on {host}:{candidate}: {error.strerror}",
+                    next_step="set host or ports.api in flashcore.toml",
+                ) from error
+        else:
+            listener.set_inheritable(False)
+            return listener
+    raise ConfigurationError(
+        f"no port from {tried.start} to {tried.stop - 1} is free on {host} for the control API",
+        next_step="set ports.api in flashcore.toml",
+    )
+
+
+def _on_signals(stop: Callable[[Shutdown], None]) -> None:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop, Shutdown.KEEP_SERVING)
+    loop.add_signal_handler(signal.SIGINT, stop, Shutdown.EVERYTHING)
+
+
+def _report(descriptor: int | None, said: object) -> None:
+    """Tell the process that waits for the start; nobody may be listening any more."""
+    if descriptor is None:
+        return
+    with contextlib.suppress(OSError):
+        os.write(descriptor, json.dumps(said).encode())
+    with contextlib.suppress(OSError):
+        os.close(descriptor)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m flashcore.server", description=__doc__)
+    parser.add_argument("--project", type=Path, required=True, help="the project's folder")
+    parser.add_argument("--env", help="the environment")
+    parser.add_argument("--ready-fd", type=int, help="where to say that it is ready, or why not")
+    return parser.parse_args(arguments)

@@ -1,0 +1,60 @@
+"""The process itself: what it is, and how to end it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+
+import flashcore
+from flashcore.composition import Platform
+from flashcore.server.gateways import GatewayKeeper
+from flashcore.server.notes import platform_notes
+from flashcore.server.shutdown import Shutdown
+
+
+class StopRequest(BaseModel):
+    """How to end."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    keep_serving: bool = False
+
+
+def process_routes(platform: Platform, keeper: GatewayKeeper, stop: Callable[[Shutdown], None]) -> APIRouter:
+    """Routes about the process."""
+    routes = APIRouter(tags=["server"])
+
+    @routes.get("/ping")
+    async def ping() -> dict[str, str]:
+        """The process answers; open to anyone who can reach the port."""
+        return {"status": "ok"}
+
+    @routes.get("/api/v1/server")
+    async def describe() -> dict[str, Any]:
+        """Who this is, what it has loaded, and what a person should know."""
+        settings = platform.project.settings
+        present = keeper.present
+        return {
+            "app": settings.app,
+            "environment": settings.environment,
+            "version": flashcore.__version__,
+            "pid": os.getpid(),
+            "gateway": present.url if present is not None else None,
+            "gateway_pid": present.pid if present is not None else None,
+            "provider": settings.provider,
+            "plugins": dict(platform.registry.versions()),
+            "notes": platform_notes(platform, keeper),
+        }
+
+    @routes.post("/api/v1/server/stop", status_code=202)
+    async def end(request: StopRequest) -> dict[str, str]:
+        """End this process, and with it everything unless `keep_serving`; answers before it does."""
+        way = Shutdown.KEEP_SERVING if request.keep_serving else Shutdown.EVERYTHING
+        stop(way)
+        return {"stopping": way.value}
+
+    return routes

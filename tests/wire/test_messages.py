@@ -1,0 +1,98 @@
+"""Every message survives the wire, payloads untouched."""
+
+from __future__ import annotations
+
+import typing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashcore.model.errors import IncompatiblePeer, ProtocolError
+from flashcore.model.job import Payload
+from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId
+from flashcore.wire import messages
+from flashcore.wire.frames import Frame, FrameDecoder, encode_frame
+from flashcore.wire.hello import Hello, Identity, Stage, Status
+from flashcore.wire.messages import Message, from_frame, to_frame
+from flashcore.wire.versions import VersionRange, agree
+
+payloads = st.builds(Payload, st.binary(max_size=40), st.sampled_from(["application/json", "application/x-pickle"]))
+ids = st.text(min_size=1, max_size=8).map(JobId)
+texts = st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)
+assignments = st.builds(messages.Assignment, ids, st.integers(1, 9), st.floats(0, 1e6), payloads, texts)
+results = st.builds(
+    messages.Result, ids, st.integers(1, 9), st.none() | payloads, st.none() | st.text(max_size=9), st.booleans()
+)
+identity = Identity(
+    EndpointName("e"), ReplicaId("r"), InstanceId("i"), RevisionId("v"), 1, 2.0, "boot", VersionRange(1, 2)
+)
+MESSAGES: typing.Mapping[type, st.SearchStrategy[Message]] = {
+    Hello: st.just(Hello(identity, Status(Stage.LOADING, "numpy", None), 4)),
+    Status: st.builds(Status, st.sampled_from(Stage), st.text(max_size=9), st.none() | st.just("unix:/x")),
+    messages.Drain: st.builds(messages.Drain, st.floats(0, 100)),
+    messages.Welcome: st.builds(messages.Welcome, st.integers(1, 3), st.floats(0.1, 60)),
+    messages.Refusal: st.builds(messages.Refusal, st.text(max_size=9), st.booleans()),
+    messages.Work: st.builds(messages.Work, st.lists(assignments, max_size=4).map(tuple)),
+    messages.Stop: st.builds(messages.Stop, st.lists(ids, max_size=4).map(tuple)),
+    messages.Received: st.builds(messages.Received, st.lists(ids, max_size=4).map(tuple)),
+    messages.Results: st.builds(messages.Results, st.lists(results, max_size=4).map(tuple)),
+    messages.Chunk: st.builds(messages.Chunk, ids, st.integers(1, 9), payloads),
+    messages.Progress: st.builds(messages.Progress, ids, st.integers(1, 9), payloads),
+    messages.Beat: st.builds(messages.Beat, st.lists(ids, max_size=4).map(tuple)),
+    messages.Leaving: st.just(messages.Leaving()),
+    messages.Table: st.just(messages.Table(3, {"version": 3, "endpoints": []})),
+    messages.Applied: st.builds(messages.Applied, st.integers(0, 9), st.none() | st.text(max_size=9)),
+    messages.Signals: st.just(messages.Signals(EndpointName("e"), {"queued": 1})),
+}
+
+
+def test_no_message_is_forgotten_here() -> None:
+    """A new message needs an example."""
+    assert set(MESSAGES) == set(typing.get_args(Message))
+
+
+@pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_a_message_survives_the_wire(kind: type, data: st.DataObject) -> None:
+    """Encoded, sent and decoded, it is the same message."""
+    sent = data.draw(MESSAGES[kind])
+
+    (frame,) = FrameDecoder().feed(encode_frame(to_frame(sent)))
+
+    assert from_frame(frame) == sent
+
+
+def test_a_message_of_a_later_version_is_named() -> None:
+    """An unknown kind says who is to be upgraded."""
+    with pytest.raises(ProtocolError, match="unknown kind 250"):
+        from_frame(Frame(250))
+
+
+def test_a_message_that_lacks_a_field_is_refused() -> None:
+    """A peer that leaves something out is told what."""
+    with pytest.raises(ProtocolError, match="grace"):
+        from_frame(Frame(messages.Kind.DRAIN, {}))
+
+
+def test_results_without_their_buffers_are_refused() -> None:
+    """A head that promises more buffers than came is an error of the protocol, not of ours."""
+    frame = to_frame(messages.Results((messages.Result(JobId("a"), 1, Payload(b"1")),)))
+
+    with pytest.raises(ProtocolError, match="Results"):
+        from_frame(Frame(frame.kind, frame.head, ()))
+
+
+@pytest.mark.parametrize(("ours", "theirs", "agreed"), [((1, 1), (1, 1), 1), ((1, 3), (2, 5), 3), ((2, 3), (1, 2), 2)])
+def test_peers_agree_on_the_highest_common_version(ours: tuple[int, int], theirs: tuple[int, int], agreed: int) -> None:
+    """Whatever both speak, the newest is spoken."""
+    assert agree(VersionRange(*ours), VersionRange(*theirs), "peer") == agreed
+
+
+@pytest.mark.parametrize(("theirs", "who"), [((1, 1), "the replica"), ((5, 6), "the server")])
+def test_peers_without_a_common_version_are_told_who_is_older(theirs: tuple[int, int], who: str) -> None:
+    """The next step names the side to upgrade."""
+    with pytest.raises(IncompatiblePeer) as caught:
+        agree(VersionRange(2, 4), VersionRange(*theirs), "replica r")
+
+    assert who in str(caught.value)
