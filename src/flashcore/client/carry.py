@@ -1,0 +1,67 @@
+"""Carries conversations on: blocking, or awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from flashcore.client.exchange import Conversation, Pause, Response, Step
+from flashcore.client.locate import gateway_url
+from flashcore.client.transport import Transport
+from flashcore.model.errors import FlashcoreError
+
+T = TypeVar("T")
+
+
+class Carrier:
+    """Talks to a gateway. `locate` gives its address, anew for each request."""
+
+    def __init__(self, locate: Callable[[], str] = gateway_url) -> None:
+        self._locate = locate
+        self._transport = Transport()
+
+    def carry(self, conversation: Conversation[T]) -> T:
+        """Blocking, to the end. Raises what the conversation raises."""
+        try:
+            step = next(conversation)
+            while True:
+                try:
+                    response = self._do(step)
+                except FlashcoreError as error:
+                    step = conversation.throw(error)
+                else:
+                    step = conversation.send(response)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    async def carry_async(self, conversation: Conversation[T]) -> T:
+        """Awaited, to the end. Raises what the conversation raises."""
+        try:
+            step = next(conversation)
+            while True:
+                try:
+                    response = await self._do_async(step)
+                except FlashcoreError as error:
+                    step = conversation.throw(error)
+                else:
+                    step = conversation.send(response)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+    def _do(self, step: Step) -> Response | None:
+        if not isinstance(step, Pause):
+            return self._transport.send(self._locate(), step)
+        import time
+
+        time.sleep(step.seconds)
+        return None
+
+    async def _do_async(self, step: Step) -> Response | None:
+        if not isinstance(step, Pause):
+            return await self._transport.send_async(self._locate(), step)
+        import asyncio
+
+        await asyncio.sleep(step.seconds)
+        return None

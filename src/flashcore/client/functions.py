@@ -1,0 +1,200 @@
+"""What stands in user code in place of a function or class that was given to an endpoint."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from flashcore.client.carry import Carrier
+from flashcore.client.exchange import Conversation
+from flashcore.client.handle import JobHandle
+from flashcore.client.in_process import is_here, run_here, run_here_blocking
+from flashcore.client.job_calls import JobCall, run_within, submit
+from flashcore.client.many import map_awaited, map_blocking
+from flashcore.client.route_calls import call_route
+from flashcore.model.manifest import Route
+from flashcore.model.names import EndpointName
+from flashcore.wire.envelope import Arguments, Call
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The endpoint that functions belong to, and how to reach it."""
+
+    endpoint: EndpointName
+    carrier: Carrier = field(default_factory=Carrier, compare=False)
+
+
+class Remote(ABC, Generic[P, R]):
+    """What can be called elsewhere: awaited, blocking, many at a time; or here, with `local`."""
+
+    def __init__(self, link: Link, target: Callable[..., Any]) -> None:
+        self._link = link
+        self._target = target
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call it and await the value. In a replica of the same endpoint it runs in the process."""
+        if is_here(self._link.endpoint):
+            here: R = await run_here(self._here(), args, kwargs)
+            return here
+        return await self._link.carrier.carry_async(self._begin(args, kwargs))
+
+    def remote(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call it and wait for the value."""
+        if is_here(self._link.endpoint):
+            here: R = run_here_blocking(self._here(), args, kwargs)
+            return here
+        return self._link.carrier.carry(self._begin(args, kwargs))
+
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Call the function itself, here, as if it belonged to no endpoint."""
+        return self._here()(*args, **kwargs)
+
+    def map(self, *arguments: Iterable[Any], concurrency: int = 16) -> Iterator[R]:
+        """Call it for each item (for each tuple of items of several iterables), as the built-in `map` does.
+
+        At most `concurrency` calls are under way; results come in the order of the items.
+        """
+        return map_blocking(self.remote, zip(*arguments, strict=False), concurrency)
+
+    def map_async(self, *arguments: Iterable[Any], concurrency: int = 16) -> AsyncIterator[R]:
+        """The same, for `async for`."""
+        return map_awaited(self.__call__, zip(*arguments, strict=False), concurrency)
+
+    def _here(self) -> Callable[..., Any]:
+        return self._target
+
+    @abstractmethod
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Conversation[R]: ...
+
+
+class QueueCallable(Remote[P, R]):
+    """What is called as a job."""
+
+    def spawn(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Submit a job and return at once."""
+        call = self._call(args, kwargs)
+        return JobHandle(self._link.carrier.carry(submit(call)), call, self._link.carrier)
+
+    async def spawn_async(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Submit a job and return as soon as it is accepted."""
+        call = self._call(args, kwargs)
+        return JobHandle(await self._link.carrier.carry_async(submit(call)), call, self._link.carrier)
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Conversation[R]:
+        return run_within(self._call(args, kwargs), None)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobCall:
+        call = Call(function=self._target.__name__, arguments=Arguments(args, kwargs))
+        return JobCall(self._link.endpoint, call, f"{self._link.endpoint}.{self._target.__name__}")
+
+
+class RemoteFunction(QueueCallable[P, R]):
+    """A function of a queue-based endpoint. `__wrapped__` is the function itself."""
+
+    __name__: str
+    __wrapped__: Callable[P, Any]
+
+    def __init__(self, link: Link, target: Callable[..., Any]) -> None:
+        super().__init__(link, target)
+        functools.update_wrapper(self, target)
+
+    def __repr__(self) -> str:
+        return f"<remote function {self._target.__qualname__} of endpoint {self._link.endpoint}>"
+
+
+class RouteFunction(Remote[P, R]):
+    """A route of a load-balanced endpoint. `__wrapped__` is the function itself."""
+
+    __name__: str
+    __wrapped__: Callable[P, Any]
+
+    def __init__(self, link: Link, route: Route, target: Callable[..., Any]) -> None:
+        super().__init__(link, target)
+        functools.update_wrapper(self, target)
+        self.route = route
+
+    def __repr__(self) -> str:
+        return f"<{self.route.method} {self.route.path} of endpoint {self._link.endpoint}>"
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Conversation[R]:
+        return call_route(self._link.endpoint, self.route, self._target, args, kwargs)
+
+
+class RemoteClass(Generic[T]):
+    """A class of a queue-based endpoint. `__wrapped__` is the class itself.
+
+    Calling it makes nothing yet: the replica makes an instance for each set of constructor arguments that it meets.
+    """
+
+    def __init__(self, link: Link, target: type[T]) -> None:
+        self._link = link
+        functools.update_wrapper(self, target, updated=())
+        self.__wrapped__ = target
+
+    def __call__(self, *args: Any, **kwargs: Any) -> RemoteInstance[T]:
+        """An instance that lives in the endpoint's replicas. No argument means the constructor's defaults."""
+        return RemoteInstance(self._link, self.__wrapped__, Arguments(args, kwargs))
+
+    def local(self, *args: Any, **kwargs: Any) -> T:
+        """An instance of the class itself, here."""
+        made: T = self.__wrapped__(*args, **kwargs)
+        return made
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        """Whoever inherits from it inherits from the class itself."""
+        return (self.__wrapped__,)
+
+    def __repr__(self) -> str:
+        return f"<remote class {self.__wrapped__.__qualname__} of endpoint {self._link.endpoint}>"
+
+
+class RemoteInstance(Generic[T]):
+    """An instance that lives in replicas; its methods are called there."""
+
+    def __init__(self, link: Link, cls: type[T], constructor: Arguments) -> None:
+        self._link = link
+        self._cls = cls
+        self._constructor = constructor
+        self._made: T | None = None
+
+    def __getattr__(self, name: str) -> RemoteMethod[..., Any]:
+        if name.startswith("_") or not callable(getattr(self._cls, name, None)):
+            raise AttributeError(f"{self!r} has no public method {name!r}; attributes stay in the replica")
+        given = self._constructor if self._constructor.args or self._constructor.kwargs else None
+        return RemoteMethod(self._link, self._cls, Call(self._cls.__name__, name, constructor=given), self._local)
+
+    def __repr__(self) -> str:
+        return f"<instance of remote class {self._cls.__qualname__} of endpoint {self._link.endpoint}>"
+
+    def _local(self) -> T:
+        if self._made is None:
+            self._made = self._cls(*self._constructor.args, **self._constructor.kwargs)
+        return self._made
+
+
+class RemoteMethod(QueueCallable[P, R]):
+    """A method of an instance that lives in replicas."""
+
+    def __init__(self, link: Link, cls: type, call: Call, make: Callable[[], Any]) -> None:
+        super().__init__(link, getattr(cls, call.method or ""))
+        self._template = call
+        self._make = make
+
+    def __repr__(self) -> str:
+        return f"<remote method {self._target.__qualname__} of endpoint {self._link.endpoint}>"
+
+    def _here(self) -> Callable[..., Any]:
+        bound: Callable[..., Any] = getattr(self._make(), self._target.__name__)
+        return bound
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobCall:
+        call = replace(self._template, arguments=Arguments(args, kwargs))
+        return JobCall(self._link.endpoint, call, f"{self._link.endpoint}.{call.function}.{call.method}")

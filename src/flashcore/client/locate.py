@@ -1,0 +1,56 @@
+"""Where the gateway is that calls go to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from flashcore.model.errors import Unavailable
+from flashcore.model.layout import Layout, find_project
+
+DEFAULT_ENVIRONMENT = "production"
+
+
+def gateway_url() -> str:
+    """The gateway's address: FLASHCORE_GATEWAY_URL, or what the project's running gateway wrote down.
+
+    Read anew for each call, so that a gateway that came back on another port is found. Raises Unavailable.
+    """
+    given = os.environ.get("FLASHCORE_GATEWAY_URL")
+    if given:
+        return given.rstrip("/")
+    environment = os.environ.get("FLASHCORE_ENV") or DEFAULT_ENVIRONMENT
+    for start in _starts():
+        root = find_project(start)
+        if root is not None:
+            return _written_url(Layout(root, environment))
+    raise Unavailable(
+        f"no flashcore project was found at or above {Path.cwd()}, and FLASHCORE_GATEWAY_URL is not set",
+        next_step="run in the project's directory, or set FLASHCORE_GATEWAY_URL",
+    )
+
+
+def _starts() -> Iterator[Path]:
+    yield Path.cwd()
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    if script:
+        yield Path(script).resolve().parent
+
+
+def _written_url(layout: Layout) -> str:
+    try:
+        url = json.loads(layout.gateway_file.read_bytes())["url"]
+    except FileNotFoundError:
+        raise Unavailable(
+            f"no gateway runs for environment {layout.environment!r} of {layout.root}",
+            next_step="run: flashcore deploy",
+            environment=layout.environment,
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unavailable(
+            f"{layout.gateway_file} cannot be read: {error!r}", next_step="run: flashcore server start"
+        ) from error
+    return str(url).rstrip("/")

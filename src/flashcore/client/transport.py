@@ -1,0 +1,154 @@
+"""HTTP/1.1 with the standard library: connections kept per thread for blocking calls, one per request when awaited.
+
+A request that is not repeatable is sent once: when the connection breaks after a byte of it may have left, the caller
+is told, because nobody here can know if it was carried out. Connecting is tried again for a moment, since a gateway
+that restarts refuses connections until it listens.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from flashcore.client.address import Address, parse_url
+from flashcore.client.exchange import Request, Response
+from flashcore.model.errors import DeadlineExceeded, Unavailable
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
+
+CONNECT_PAUSES = (0.05, 0.15, 0.4)
+"""Seconds between attempts to connect."""
+
+
+class Kept:
+    """An idle connection. Closed when its thread ends, as whatever a thread has of its own goes then."""
+
+    def __init__(self, address: Address, connection: HTTPConnection) -> None:
+        self._address = address
+        self._pid = os.getpid()
+        self._connection: HTTPConnection | None = connection
+
+    def take(self, address: Address) -> HTTPConnection | None:
+        """The connection, if it leads to that address and is still good."""
+        # A forked child shares the parent's sockets: what one sends, the other's answers would be mixed with.
+        if (address, os.getpid()) != (self._address, self._pid) or _readable(self._connection):
+            return None
+        connection, self._connection = self._connection, None
+        return connection
+
+    def __del__(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+class Transport:
+    """Sends requests to gateways."""
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+
+    def send(self, url: str, request: Request) -> Response:
+        """Blocking. Raises Unavailable or DeadlineExceeded; `timeout` holds for each wait on the socket."""
+        address = parse_url(url)
+        kept = self._take(address)
+        if kept is not None:
+            try:
+                return self._exchange(address, kept, request)
+            except Unavailable:
+                if not request.repeatable:
+                    raise
+        return self._exchange(address, _connect(address, request.timeout), request)
+
+    async def send_async(self, url: str, request: Request) -> Response:
+        """Awaited. Raises Unavailable or DeadlineExceeded; `timeout` holds for the whole exchange."""
+        from flashcore.client.streams import exchange
+
+        return await exchange(parse_url(url), request)
+
+    def _take(self, address: Address) -> HTTPConnection | None:
+        """This thread's idle connection to the address, if it is still good."""
+        kept: Kept | None = getattr(self._own, "kept", None)
+        self._own.kept = None
+        return None if kept is None else kept.take(address)
+
+    def _exchange(self, address: Address, connection: HTTPConnection, request: Request) -> Response:
+        from http.client import HTTPException
+
+        try:
+            connection.sock.settimeout(request.timeout)
+            connection.request(
+                request.method, address.prefix + request.target, body=request.body, headers=dict(request.headers)
+            )
+            answer = connection.getresponse()
+            body = answer.read()
+        except TimeoutError as error:
+            connection.close()
+            raise too_slow(address, request) from error
+        except (HTTPException, OSError) as error:
+            connection.close()
+            raise broken(address, request, error) from error
+        except BaseException:  # interrupted half-way: the connection is of no use to the next call
+            connection.close()
+            raise
+        if answer.will_close:
+            connection.close()
+        else:
+            self._own.kept = Kept(address, connection)
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        return Response(answer.status, headers, body)
+
+
+def too_slow(address: Address, request: Request) -> DeadlineExceeded:
+    """The error for a gateway that did not answer in time."""
+    return DeadlineExceeded(f"{address} did not answer {request.method} {request.target} within {request.timeout:g} s")
+
+
+def broken(address: Address, request: Request, cause: Exception) -> Unavailable:
+    """The error for a connection that ended before the answer did."""
+    doubt = "" if request.repeatable else "; it is not known whether the call was carried out, so it was not repeated"
+    return Unavailable(
+        f"the connection to {address} broke during {request.method} {request.target} ({cause!r}){doubt}",
+        next_step="see what runs: flashcore status",
+        url=str(address),
+    )
+
+
+def unreachable(address: Address, cause: Exception) -> Unavailable:
+    """The error for a gateway that cannot be connected to: nothing was sent."""
+    return Unavailable(
+        f"nothing answers at {address} ({cause})",
+        next_step="see what runs: flashcore status; start it: flashcore server start",
+        url=str(address),
+    )
+
+
+def _connect(address: Address, timeout: float, pauses: tuple[float, ...] = CONNECT_PAUSES) -> HTTPConnection:
+    import time
+    from http.client import HTTPConnection, HTTPSConnection
+
+    connection = (HTTPSConnection if address.secure else HTTPConnection)(address.host, address.port, timeout=timeout)
+    try:
+        connection.connect()
+    except TimeoutError as error:
+        raise unreachable(address, error) from error
+    except OSError as error:
+        connection.close()
+        if not pauses or not isinstance(error, ConnectionError):
+            raise unreachable(address, error) from error
+    else:
+        return connection
+    time.sleep(pauses[0])
+    return _connect(address, timeout, pauses[1:])
+
+
+def _readable(connection: HTTPConnection | None) -> bool:
+    """Whether an idle connection has something to read: its end, or bytes that belong to no request."""
+    import select
+
+    if connection is None or connection.sock is None:
+        return True
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,192 @@
+"""HTTP as the client speaks it: what is reused, what is repeated, what is never repeated."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.client.conftest import Answer, Gateway, Seen, completed
+
+from flashcore import DeadlineExceeded, QueueEndpoint, Unavailable
+from flashcore.client.exchange import Request
+from flashcore.client.transport import Transport
+from flashcore.model.errors import ConfigurationError
+
+endpoint = QueueEndpoint("work")
+
+
+@endpoint.function
+def double(number: int) -> int:
+    """Twice the number."""
+    return 2 * number
+
+
+@endpoint.function
+def echo(text: str) -> str:
+    """The same text."""
+    return text
+
+
+def test_one_thread_uses_one_connection(gateway: Gateway) -> None:
+    """Blocking calls do not connect anew each time."""
+    gateway.complete(1)
+
+    for _ in range(3):
+        double.remote(1)
+
+    assert len({seen.connection for seen in gateway.seen}) == 1
+
+
+def test_each_thread_has_its_own_connection(gateway: Gateway) -> None:
+    """Two threads never share a connection, and so never each other's answers."""
+    gateway.complete(1)
+    threads = [threading.Thread(target=double.remote, args=(1,)) for _ in range(3)]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len({seen.connection for seen in gateway.seen}) == 3
+
+
+def test_a_connection_that_the_gateway_closed_is_not_used_again(gateway: Gateway) -> None:
+    """A call after a long pause is not lost to a connection that has ended meanwhile."""
+    gateway.answer = lambda _: Answer(body=completed(1), close=True)
+    double.remote(1)
+    assert gateway.closed.wait(5)
+
+    assert double.remote(1) == 1
+    assert len({seen.connection for seen in gateway.seen}) == 2
+
+
+def test_a_call_that_may_have_been_carried_out_is_not_repeated(gateway: Gateway) -> None:
+    """When the connection breaks after the request was sent, the caller is told, and decides."""
+    gateway.answer = lambda _: Answer(drop=True)
+
+    with pytest.raises(Unavailable, match="not known whether the call was carried out"):
+        double.remote(1)
+
+    assert len(gateway.seen) == 1
+
+
+async def test_an_awaited_call_is_not_repeated_either(gateway: Gateway) -> None:
+    """The same for calls that are awaited."""
+    gateway.answer = lambda _: Answer(drop=True)
+
+    with pytest.raises(Unavailable, match="not known whether the call was carried out"):
+        await double(1)
+
+    assert len(gateway.seen) == 1
+
+
+def test_a_question_about_a_job_is_asked_again(gateway: Gateway) -> None:
+    """The job is on disk: a gateway that restarts still knows of it."""
+    answers: Iterator[Answer] = iter(
+        [
+            Answer(body={"id": "j", "status": "IN_PROGRESS"}),
+            Answer(drop=True),
+            Answer(drop=True),
+            Answer(body=completed(7, "j")),
+        ]
+    )
+    gateway.answer = lambda _: next(answers)
+
+    assert double.remote(1) == 7
+
+
+async def test_answers_in_chunks_are_put_together(gateway: Gateway) -> None:
+    """Whatever stands between may change how the body is framed."""
+    gateway.answer = lambda _: Answer(body=completed("x" * 100), chunked=True)
+
+    assert await echo("") == "x" * 100
+    assert echo.remote("") == "x" * 100
+
+
+def test_a_gateway_that_is_starting_is_waited_for_a_moment(monkeypatch: Any) -> None:
+    """A refused connection has carried nothing, so connecting is tried again."""
+    with socket.create_server(("127.0.0.1", 0)) as placeholder:
+        port = placeholder.getsockname()[1]
+    served = threading.Event()
+
+    def serve_late() -> None:
+        time.sleep(0.1)  # the connection is to be refused at first, for which there is no event
+        with socket.create_server(("127.0.0.1", port)) as server:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+            served.set()
+
+    thread = threading.Thread(target=serve_late)
+    thread.start()
+    response = Transport().send(f"http://127.0.0.1:{port}", Request("GET", "/"))
+    thread.join()
+
+    assert (response.status, response.body, served.is_set()) == (200, b"ok", True)
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway's address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as placeholder:
+        monkeypatch.setenv("FLASHCORE_GATEWAY_URL", f"http://127.0.0.1:{placeholder.getsockname()[1]}")
+
+
+async def test_nobody_there_is_an_error_with_a_next_step(nobody: None) -> None:
+    """The caller hears the address, and what to do."""
+    with pytest.raises(Unavailable, match=r"nothing answers at http://127\.0\.0\.1:\d+ .*\n.*flashcore server start"):
+        double.remote(1)
+    with pytest.raises(Unavailable, match="nothing answers"):
+        await double(1)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+async def test_an_answer_that_does_not_come_is_a_deadline(silent: str) -> None:
+    """Both ways of calling give up after the request's own time."""
+    request = Request("GET", "/x", timeout=0.1)
+
+    with pytest.raises(DeadlineExceeded, match=r"did not answer GET /x within 0\.1 s"):
+        Transport().send(silent, request)
+    with pytest.raises(DeadlineExceeded, match=r"did not answer GET /x within 0\.1 s"):
+        await Transport().send_async(silent, request)
+
+
+@pytest.mark.parametrize("url", ["gateway:8700", "ftp://host", "http://", "http://host:port", "http://[::1"])
+def test_an_address_that_cannot_be_used_says_why(url: str, monkeypatch: Any) -> None:
+    """A typing error in the variable is not a network problem."""
+    monkeypatch.setenv("FLASHCORE_GATEWAY_URL", url)
+
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        double.remote(1)
+
+
+async def test_a_path_in_front_of_the_gateway_is_kept(gateway: Gateway, monkeypatch: Any) -> None:
+    """A proxy may serve the gateway below a path of its own."""
+    monkeypatch.setenv("FLASHCORE_GATEWAY_URL", gateway.url + "/below/")
+    gateway.complete(1)
+
+    double.remote(1)
+    await double(1)
+
+    assert all(seen.target.startswith("/below/v2/work/runsync") for seen in gateway.seen)
+
+
+def test_the_body_arrives_as_it_was(gateway: Gateway) -> None:
+    """Text outside of ASCII, and a megabyte of it."""
+    text = "grün 漢字 " * 100_000
+
+    def answer(seen: Seen) -> Answer:
+        return Answer(body=completed(seen.call.arguments.args[0]))
+
+    gateway.answer = answer
+
+    assert echo.remote(text) == text
