@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flashcore.model.codec import CodecError, from_json, to_json
+from flashcore.model.codec import CodecError, from_json
 from flashcore.model.errors import IncompatiblePeer, ProtocolError
 
 KEY = "$flashcore"
@@ -58,10 +58,10 @@ def wrap_call(call: Call) -> dict[str, Any]:
         "version": VERSION,
         "function": call.function,
         "method": call.method,
-        "arguments": to_json(call.arguments),
+        "arguments": _plain(call.arguments),
     }
     if call.constructor is not None:
-        body["constructor"] = to_json(call.constructor)
+        body["constructor"] = _plain(call.constructor)
     return {KEY: body}
 
 
@@ -94,6 +94,11 @@ def unwrap_value(output: Any) -> Any:
         if "value" in body:
             return body["value"]
     raise ProtocolError("the reply is not in flashcore's envelope", next_step="is the endpoint served by flashcore?")
+
+
+def _plain(arguments: Arguments) -> dict[str, Any]:
+    # They hold JSON values already; walking large ones again would cost more than sending them.
+    return {"args": list(arguments.args), "kwargs": dict(arguments.kwargs)}
 
 
 def _check_version(body: Mapping[str, Any]) -> None:
