@@ -1,0 +1,1 @@
+"""The built-in parts, one file each; `hooks` offers them through the door that everybody uses."""

@@ -1,0 +1,1 @@
+"""What stores of one process share, memory and SQLite alike."""

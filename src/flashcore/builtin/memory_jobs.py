@@ -1,0 +1,297 @@
+"""Jobs in memory: heaps and dicts, gone with the process. Also what the SQLite store is compared with in tests."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Iterator, Sequence
+
+from flashcore.builtin.local.clock import Clock
+from flashcore.builtin.local.doorbell import Doorbell
+from flashcore.hookspecs.jobs import ALL_LANES, Claim, Finish, Return
+from flashcore.model import job_steps
+from flashcore.model.errors import Conflict, StateError
+from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload
+from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
+
+_Place = tuple[int, int, JobId]
+"""Where a queued job stands: higher priority first, then older submission."""
+_Lane = list[_Place]
+"""A heap; the places of jobs that are not queued any more are dropped when they come up."""
+
+
+class MemoryJobs:
+    """A JobStore of heaps and dicts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._jobs: dict[JobId, Job] = {}
+        self._numbers: dict[JobId, int] = {}
+        self._submitted = 0
+        self._keys: dict[tuple[EndpointName, str], JobId] = {}
+        self._lanes: defaultdict[tuple[EndpointName, RevisionId | None], dict[int, _Lane]] = defaultdict(dict)
+        self._ages: defaultdict[EndpointName, _Lane] = defaultdict(list)
+        self._statuses: defaultdict[EndpointName, Counter[JobStatus]] = defaultdict(Counter)
+        self._retried: Counter[EndpointName] = Counter()
+        self._due: list[tuple[float, JobId]] = []
+        self._chunks: dict[JobId, list[Payload]] = {}
+        self._doorbell = Doorbell()
+        self._closed = False
+
+    async def submit(self, jobs: Sequence[NewJob]) -> tuple[Job, ...]:
+        """See JobStore."""
+        self._require_open()
+        last = self._submitted
+        try:
+            accepted = tuple(self._accept(new) for new in jobs)
+        except (Conflict, ValueError):
+            for job in [job for job in self._jobs.values() if self._numbers[job.id] > last]:
+                self._remove(job)
+            raise
+        self._doorbell.ring({job.new.endpoint for job in accepted if job.status is JobStatus.IN_QUEUE})
+        return accepted
+
+    async def claim(self, claim: Claim) -> tuple[Claimed, ...]:
+        """See JobStore."""
+        self._require_open()
+        now = self.now()
+        lanes = [lane for lane in self._claimable_lanes(claim) if lane]
+        heads = [(lane[0], index) for index, lane in enumerate(lanes)]
+        heapq.heapify(heads)
+        claimed: list[Claimed] = []
+        passed: list[tuple[_Lane, _Place]] = []
+        while heads and len(claimed) < claim.count:
+            _, index = heapq.heappop(heads)
+            lane = lanes[index]
+            place = heapq.heappop(lane)
+            job = self._at(place)
+            if job is not None and job_steps.takeable(job, claim.worker, now):
+                claimed.append(self._hand_out(job, claim, now))
+            elif job is not None:
+                passed.append((lane, place))
+            if lane:
+                heapq.heappush(heads, (lane[0], index))
+        for lane, place in passed:
+            heapq.heappush(lane, place)
+        return tuple(claimed)
+
+    async def extend(self, worker: WorkerId, ids: Sequence[JobId], lease: float) -> tuple[JobId, ...]:
+        """See JobStore."""
+        self._require_open()
+        now = self.now()
+        lost: list[JobId] = []
+        for identity in ids:
+            held = self._held_by(worker, identity)
+            if held is None:
+                lost.append(identity)
+            else:
+                self._put(job_steps.extended(held, now, lease))
+        return tuple(lost)
+
+    async def progress(self, worker: WorkerId, job: JobId, value: Payload) -> bool:
+        """See JobStore."""
+        self._require_open()
+        held = self._held_by(worker, job)
+        if held is not None:
+            self._put(job_steps.progressed(held, value))
+        return held is not None
+
+    async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload) -> bool:
+        """See JobStore."""
+        self._require_open()
+        held = self._held_by(worker, job)
+        if held is not None:
+            self._chunks.setdefault(job, []).append(chunk)
+        return held is not None
+
+    async def read_stream(self, job: JobId) -> tuple[Payload, ...]:
+        """See JobStore."""
+        self._require_open()
+        return tuple(self._chunks.pop(job, ())) if self._known(job) is not None else ()
+
+    async def finish(self, results: Sequence[Finish]) -> tuple[bool, ...]:
+        """See JobStore."""
+        self._require_open()
+        now = self.now()
+        accepted: list[bool] = []
+        for result in results:
+            held = self._held_by(result.worker, result.id)
+            if held is not None:
+                self._put(job_steps.finished(held, result.output, result.error, now))
+            accepted.append(held is not None)
+        return tuple(accepted)
+
+    async def give_back(self, returns: Sequence[Return]) -> tuple[Job | None, ...]:
+        """See JobStore."""
+        self._require_open()
+        now = self.now()
+        given: list[Job | None] = []
+        for end in returns:
+            held = self._held_by(end.worker, end.id)
+            given.append(held and self._put(job_steps.given_back(held, end.reason, now, charged=end.charged)))
+        return tuple(given)
+
+    async def cancel(self, job: JobId) -> Job | None:
+        """See JobStore."""
+        self._require_open()
+        known = self._known(job)
+        return known and self._put(job_steps.cancelled(known, self.now()))
+
+    async def retry(self, job: JobId) -> Job | None:
+        """See JobStore."""
+        self._require_open()
+        known = self._known(job)
+        return known and self._put(job_steps.retried(known, self.now()))
+
+    async def get(self, job: JobId) -> Job | None:
+        """See JobStore."""
+        self._require_open()
+        return self._known(job)
+
+    async def purge(self, endpoint: EndpointName) -> int:
+        """See JobStore."""
+        self._require_open()
+        queued = [job for job in map(self._at, self._ages.pop(endpoint, ())) if job is not None]
+        for job in queued:
+            self._remove(job)
+        return len(queued)
+
+    async def forget(self, endpoint: EndpointName) -> int:
+        """See JobStore."""
+        self._require_open()
+        mine = [job for job in self._jobs.values() if job.new.endpoint == endpoint]
+        for job in mine:
+            self._remove(job)
+        del self._ages[endpoint], self._statuses[endpoint], self._retried[endpoint]
+        return sum(not job.status.final for job in mine)
+
+    async def counts(self, endpoint: EndpointName) -> JobCounts:
+        """See JobStore."""
+        self._require_open()
+        ages = self._ages[endpoint]
+        while ages and self._at(ages[0]) is None:
+            heapq.heappop(ages)
+        oldest = self.now() - self._jobs[ages[0][2]].submitted_at if ages else 0.0
+        statuses = self._statuses[endpoint]
+        return JobCounts({status: statuses[status] for status in JobStatus}, self._retried[endpoint], oldest)
+
+    async def sweep(self) -> tuple[Job, ...]:
+        """See JobStore."""
+        self._require_open()
+        now = self.now()
+        changed: list[Job] = []
+        while self._due and self._due[0][0] <= now:
+            _, identity = heapq.heappop(self._due)
+            job = self._jobs.get(identity)
+            if job is None or job_steps.due_at(job) > now:
+                continue
+            after = job_steps.overtaken(job, now)
+            if after is None:
+                self._remove(job)
+            else:
+                changed.append(self._put(after))
+        return tuple(changed)
+
+    async def held(self) -> tuple[Job, ...]:
+        """See JobStore."""
+        self._require_open()
+        return tuple(job for job in self._jobs.values() if job.status is JobStatus.IN_PROGRESS)
+
+    def enqueued(self) -> AsyncGenerator[frozenset[EndpointName], None]:
+        """See JobStore."""
+        return self._doorbell.listen(
+            lambda: [name for name, count in self._statuses.items() if count[JobStatus.IN_QUEUE]]
+        )
+
+    def now(self) -> float:
+        """See JobStore."""
+        return self._clock()
+
+    async def close(self) -> None:
+        """See JobStore."""
+        self._closed = True
+        self._doorbell.close()
+
+    def _accept(self, new: NewJob) -> Job:
+        known = self._known(new.id) or self._known_by_key(new)
+        if known is not None:
+            if known.new.endpoint != new.endpoint:
+                raise Conflict(f"job {new.id} exists, and is one of {known.new.endpoint}", job=new.id)
+            return known
+        job = job_steps.submitted(new, self.now())
+        self._submitted += 1
+        self._numbers[job.id] = self._submitted
+        if new.idempotency_key is not None:
+            self._keys[new.endpoint, new.idempotency_key] = job.id
+        return self._put(job)
+
+    def _known_by_key(self, new: NewJob) -> Job | None:
+        if new.idempotency_key is None:
+            return None
+        identity = self._keys.get((new.endpoint, new.idempotency_key))
+        return None if identity is None else self._known(identity)
+
+    def _known(self, identity: JobId) -> Job | None:
+        """The job unless its retention is over; a sweep that is late changes nothing that can be seen."""
+        job = self._jobs.get(identity)
+        if job is not None and job_steps.forgotten_at(job) <= self.now():
+            self._remove(job)
+            return None
+        return job
+
+    def _held_by(self, worker: WorkerId, identity: JobId) -> Job | None:
+        job = self._jobs.get(identity)
+        return job if job is not None and job_steps.holds(job, worker) else None
+
+    def _claimable_lanes(self, claim: Claim) -> Iterator[_Lane]:
+        pinned = self._lanes.get((claim.endpoint, claim.revision), {})
+        yield from (pinned[number] for number in ALL_LANES if number in pinned)
+        if not claim.pinned_only:
+            common = self._lanes.get((claim.endpoint, None), {})
+            yield from (common[number] for number in claim.lanes if number in common)
+
+    def _at(self, place: _Place) -> Job | None:
+        """The job that is queued at that place, None when it has left."""
+        job = self._jobs.get(place[2])
+        still = job is not None and job.status is JobStatus.IN_QUEUE and self._numbers[job.id] == place[1]
+        return job if still else None
+
+    def _hand_out(self, job: Job, claim: Claim, now: float) -> Claimed:
+        self._chunks.pop(job.id, None)
+        return job_steps.as_claimed(self._put(job_steps.taken(job, claim.worker, claim.revision, now, claim.lease)))
+
+    def _put(self, job: Job) -> Job:
+        before = self._jobs.get(job.id)
+        if before is job:
+            return job
+        self._jobs[job.id] = job
+        statuses = self._statuses[job.new.endpoint]
+        statuses[job.status] += 1
+        if before is not None:
+            statuses[before.status] -= 1
+        if job.status is JobStatus.IN_QUEUE:
+            self._enqueue(job, again=before is not None)
+        heapq.heappush(self._due, (job_steps.due_at(job), job.id))
+        return job
+
+    def _enqueue(self, job: Job, *, again: bool) -> None:
+        new = job.new
+        place = (-new.priority, self._numbers[job.id], job.id)
+        heapq.heappush(self._lanes[new.endpoint, new.pin].setdefault(new.lane, []), place)
+        heapq.heappush(self._ages[new.endpoint], (0, place[1], job.id))
+        if again:
+            self._retried[new.endpoint] += 1
+            self._chunks.pop(job.id, None)
+            self._doorbell.ring({new.endpoint})
+
+    def _remove(self, job: Job) -> None:
+        del self._jobs[job.id], self._numbers[job.id]
+        self._chunks.pop(job.id, None)
+        self._statuses[job.new.endpoint][job.status] -= 1
+        key = (job.new.endpoint, job.new.idempotency_key or "")
+        if self._keys.get(key) == job.id:
+            del self._keys[key]
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StateError("the job store is closed", next_step="open it again")

@@ -1,0 +1,195 @@
+"""The steps of a job as functions from one value to the next: what every job store does, without where it keeps it.
+
+All times are the store's own. A function that is asked for an illegal move raises IllegalMove; those that a stale
+attempt may ask for are to be guarded by `holds`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from flashcore.model.errors import IllegalMove
+from flashcore.model.job import LANES, Claimed, Job, JobStatus, NewJob, Payload, check_job_move
+from flashcore.model.names import RevisionId, WorkerId
+
+
+def submitted(new: NewJob, now: float) -> Job:
+    """A job that was just accepted. Raises ValueError for a lane or a time that cannot be."""
+    if not 0 <= new.lane < LANES:
+        raise ValueError(f"job {new.id}: a lane is 0 to {LANES - 1}, not {new.lane}")
+    for name in ("ttl", "execution_timeout", "retention"):
+        seconds = getattr(new, name)
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"job {new.id}: {name} is a number of seconds from 0, not {seconds}")
+    return Job(new, JobStatus.IN_QUEUE, now)
+
+
+def expires_at(job: Job) -> float:
+    """When its ttl is over, queued or running."""
+    return job.submitted_at + job.new.ttl
+
+
+def forgotten_at(job: Job) -> float:
+    """When a finished job's retention is over; for ever away for one that is not finished."""
+    return job.finished_at + job.new.retention if job.finished_at is not None else math.inf
+
+
+def execution_deadline(job: Job) -> float:
+    """When the running attempt must have ended."""
+    return min((job.started_at or job.submitted_at) + job.new.execution_timeout, expires_at(job))
+
+
+def due_at(job: Job) -> float:
+    """When time alone does something to it: `overtaken` for a job that is not finished, its removal for one that is."""
+    match job.status:
+        case JobStatus.IN_QUEUE:
+            return expires_at(job)
+        case JobStatus.IN_PROGRESS:
+            return min(execution_deadline(job), job.leased_until if job.leased_until is not None else math.inf)
+        case _:
+            return forgotten_at(job)
+
+
+def holds(job: Job, worker: WorkerId) -> bool:
+    """Whether `worker` has the current attempt; anything it says otherwise is stale."""
+    return job.status is JobStatus.IN_PROGRESS and job.worker == worker
+
+
+def takeable(job: Job, worker: WorkerId, now: float) -> bool:
+    """Whether `worker` may have this queued job: its ttl is not over, and the worker did not have it before."""
+    return job.status is JobStatus.IN_QUEUE and now < expires_at(job) and worker not in job.refused_workers
+
+
+def taken(job: Job, worker: WorkerId, revision: RevisionId, now: float, lease: float) -> Job:
+    """Handed to a worker under a lease of `lease` seconds."""
+    check_job_move(job.id, job.status, JobStatus.IN_PROGRESS)
+    return Job(
+        job.new,
+        JobStatus.IN_PROGRESS,
+        job.submitted_at,
+        job.attempt + 1,
+        job.charged,
+        worker,
+        revision,
+        now + lease,
+        now,
+        refused_workers=job.refused_workers,
+        version=job.version + 1,
+    )
+
+
+def as_claimed(job: Job) -> Claimed:
+    """The running job as its worker gets it."""
+    started = job.started_at or job.submitted_at
+    return Claimed(
+        job.id,
+        job.worker or WorkerId(""),
+        job.attempt,
+        job.new.input,
+        execution_deadline(job),
+        job.new.context,
+        started - job.submitted_at,
+    )
+
+
+def extended(job: Job, now: float, lease: float) -> Job:
+    """Its lease lasts `lease` seconds from now; a lease never becomes shorter."""
+    until = max(now + lease, job.leased_until or 0.0)
+    return job if until == job.leased_until else replace(job, leased_until=until, version=job.version + 1)
+
+
+def progressed(job: Job, value: Payload) -> Job:
+    """With the newest progress of its attempt."""
+    return replace(job, progress=value, version=job.version + 1)
+
+
+def finished(job: Job, output: Payload | None, error: str | None, now: float) -> Job:
+    """Its worker reported the end: COMPLETED, or FAILED when there is an error."""
+    return _ended(job, JobStatus.FAILED if error is not None else JobStatus.COMPLETED, now, output, error)
+
+
+def given_back(job: Job, reason: str, now: float, *, charged: bool) -> Job:
+    """The attempt ended without a result: queued again in its old place, or FAILED when its charges are used up."""
+    charges = job.charged + (1 if charged else 0)
+    refusing = job.refused_workers | ({job.worker} if job.worker is not None else frozenset())
+    if charged and charges >= job.new.max_attempts:
+        lost = f"{reason} (attempt {job.attempt}; {charges} of {job.new.max_attempts} attempts were lost)"
+        return replace(_ended(job, JobStatus.FAILED, now, None, lost), charged=charges, refused_workers=refusing)
+    check_job_move(job.id, job.status, JobStatus.IN_QUEUE)
+    return Job(
+        job.new,
+        JobStatus.IN_QUEUE,
+        job.submitted_at,
+        job.attempt,
+        charges,
+        refused_workers=refusing,
+        version=job.version + 1,
+    )
+
+
+def cancelled(job: Job, now: float) -> Job:
+    """Cancelled while queued or running; a finished job stays as it is."""
+    return job if job.status.final else _ended(job, JobStatus.CANCELLED, now, None, None)
+
+
+def retried(job: Job, now: float) -> Job:
+    """Queued again because somebody asked: output, error and charges are cleared, place and age are kept.
+
+    Workers that reported their attempt may have it again; those that were lost, or may still be at it, may not.
+    Raises IllegalMove for a job that did not fail, and for one whose ttl is over: it would expire at once.
+    """
+    check_job_move(job.id, job.status, JobStatus.IN_QUEUE)
+    if now >= expires_at(job):
+        raise IllegalMove(
+            f"job {job.id} cannot be retried: its ttl of {job.new.ttl:g} s is over",
+            next_step="submit it again",
+            job=job.id,
+        )
+    return Job(
+        job.new,
+        JobStatus.IN_QUEUE,
+        job.submitted_at,
+        job.attempt,
+        refused_workers=job.refused_workers,
+        version=job.version + 1,
+    )
+
+
+def overtaken(job: Job, now: float) -> Job | None:
+    """The job after what time did to it by `now`, None if nothing: ttl, execution timeout, a lease that ran out."""
+    if job.status.final or now < due_at(job):
+        return None
+    if now >= expires_at(job):
+        where = "queue" if job.status is JobStatus.IN_QUEUE else "worker's hands"
+        return _timed_out(job, now, f"its ttl of {job.new.ttl:g} s ended in the {where}")
+    if now >= execution_deadline(job):
+        return _timed_out(job, now, f"it ran longer than its execution timeout of {job.new.execution_timeout:g} s")
+    return given_back(job, f"worker lost: {job.worker} did not renew its lease", now, charged=True)
+
+
+def _timed_out(job: Job, now: float, error: str) -> Job:
+    ended = _ended(job, JobStatus.TIMED_OUT, now, None, error)
+    # Its worker may still be at it and report late; that must not be taken for a later attempt's result.
+    return replace(ended, refused_workers=job.refused_workers | ({job.worker} if job.worker else frozenset()))
+
+
+def _ended(job: Job, status: JobStatus, now: float, output: Payload | None, error: str | None) -> Job:
+    check_job_move(job.id, job.status, status)
+    return Job(
+        job.new,
+        status,
+        job.submitted_at,
+        job.attempt,
+        job.charged,
+        job.worker,
+        job.revision,
+        None,
+        job.started_at,
+        now,
+        output,
+        error,
+        job.progress,
+        job.refused_workers,
+        job.version + 1,
+    )
