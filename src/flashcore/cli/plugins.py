@@ -140,9 +140,7 @@ def _show_table(reports: Iterable[PluginReport]) -> None:
         [
             report.origin.name,
             report.state.value,
-            f"{report.origin.distribution} {report.origin.version or ''}".rstrip()
-            if report.origin.distribution
-            else "-",
+            " ".join(filter(None, (report.origin.distribution, report.origin.version))) or "-",
             f"{report.import_ms:.0f} ms",
             ", ".join(_counts(report)) or "-",
         ]
