@@ -1,0 +1,105 @@
+"""The command line as a whole: help, exit codes, errors in both forms, and what it does not import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flashcore.cli.main import without_plugin_options
+
+COMMANDS = ("init", "build", "deploy", "status", "call", "logs", "scale", "undeploy", "server", "plugins", "doctor")
+HEAVY = (
+    *("fastapi", "pydantic", "runpod", "pytest", "httpx2", "cookiecutter", "rich"),
+    *("pluggy", "cloudpickle", "asyncio", "importlib_metadata", "psutil"),
+)
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `flashcore ...` in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "flashcore", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_help_lists_every_command_with_its_summary(tmp_path: Path) -> None:
+    """A stranger sees what there is."""
+    ran = run(tmp_path, "--help")
+
+    assert ran.returncode == 0
+    assert all(f"  {name} " in ran.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), ("server", "start"), ("plugins", "list")])
+def test_every_command_has_help(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Each command can be imported and explains itself."""
+    ran = run(tmp_path, *command, "--help")
+
+    assert ran.returncode == 0, ran.stderr
+    assert "Usage: flashcore" in ran.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """What `--help` imports decides how the command feels."""
+    code = (
+        "import sys; sys.argv = ['flashcore', '--help']\n"
+        "from flashcore.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # the survey is kept now
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "HEAVY []" in ran.stdout
+
+
+def test_outside_of_a_project_the_next_step_is_named(tmp_path: Path) -> None:
+    """Wrong place: usage error, exit status 2, and what to do."""
+    ran = run(tmp_path, "status")
+
+    assert ran.returncode == 2
+    assert "flashcore init" in ran.stderr
+
+
+def test_with_json_an_error_is_a_document_too(tmp_path: Path) -> None:
+    """A program reads code, message and next step."""
+    ran = run(tmp_path, "status", "--json")
+
+    assert ran.returncode == 2
+    error = json.loads(ran.stdout)["error"]
+    assert error["code"] == "configuration"
+    assert "flashcore init" in error["next_step"]
+
+
+@pytest.mark.parametrize("arguments", [("nothing",), ("scale", "hello", "many"), ("deploy", "--timeout", "x")])
+def test_a_line_that_cannot_be_meant_is_a_usage_error(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Exit status 2 for what click refuses as well."""
+    assert run(tmp_path, *arguments).returncode == 2
+
+
+def test_a_platform_that_does_not_run_is_named(tmp_path: Path) -> None:
+    """Refused, not a traceback."""
+    (tmp_path / "flashcore.toml").write_text('app = "shop"\n')
+
+    ran = run(tmp_path, "status")
+
+    assert ran.returncode == 1
+    assert "flashcore server start" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        (["deploy", "--no-plugin", "acme", "--json"], ["deploy", "--json"]),
+        (["--no-plugin=acme", "deploy", "--strict-plugins"], ["deploy"]),
+        (["call", "x", "--", "--no-plugins"], ["call", "x", "--", "--no-plugins"]),
+        (["--no-plugin"], []),
+    ],
+)
+def test_options_about_plugins_count_wherever_they_stand(line: list[str], left: list[str]) -> None:
+    """They are taken out of the line before commands see it, up to a lone `--`."""
+    assert list(without_plugin_options(line)) == left
