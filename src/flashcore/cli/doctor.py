@@ -6,7 +6,8 @@ import click
 
 from flashcore.cli import output
 from flashcore.cli.common import Invocation, command
-from flashcore.cli.examining import Severity, examine
+from flashcore.cli.examining import examine
+from flashcore.registry.doctor import Severity
 
 
 @click.command()

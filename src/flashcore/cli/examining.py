@@ -7,97 +7,74 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import Enum
 
 from flashcore.cli.common import Invocation
 from flashcore.model.errors import FlashcoreError
-from flashcore.registry.doctor import plugin_findings
+from flashcore.registry.doctor import Finding, Severity, plugin_findings
 from flashcore.settings import Project
 
 _ENOUGH_DISK = 1 << 30
 
 
-class Severity(Enum):
-    """How bad a finding is."""
-
-    FINE = "fine"
-    NOTE = "note"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """One thing that was looked at, and what to do about it."""
-
-    severity: Severity
-    message: str
-    next_step: str = ""
-
-
-def examine(invocation: Invocation) -> Iterator[Examined]:
+def examine(invocation: Invocation) -> Iterator[Finding]:
     """All findings about this installation, and about the project where there is one."""
     yield from _python()
-    yield from _plugins(invocation)
+    yield from plugin_findings(invocation.directory)
     try:
         project = invocation.project()
     except FlashcoreError as error:
-        yield Examined(Severity.NOTE, error.message, error.next_step or "")
+        yield Finding(Severity.NOTE, error.message, error.next_step or "")
         return
-    yield Examined(Severity.FINE, f"project {project.settings.app} in {project.root}")
-    looks: tuple[Callable[[Project], Iterator[Examined]], ...] = (_disk, _socket_paths, _server, _token)
+    yield Finding(Severity.FINE, f"project {project.settings.app} in {project.root}")
+    looks: tuple[Callable[[Project], Iterator[Finding]], ...] = (_disk, _socket_paths, _server, _token)
     for look in looks:
         try:
             yield from look(project)
         except (FlashcoreError, OSError) as error:
-            yield Examined(Severity.WRONG, str(error))
+            yield Finding(Severity.WRONG, str(error))
 
 
-def _python() -> Iterator[Examined]:
+def _python() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Examined(Severity.FINE, f"Python {version}, SQLite {sqlite3.sqlite_version}")
+    yield Finding(Severity.FINE, f"Python {version}, SQLite {sqlite3.sqlite_version}")
     for package in ("uvloop", "httptools"):
         if importlib.util.find_spec(package) is None:
-            yield Examined(Severity.NOTE, f"{package} is not installed: the gateway is slower", f"pip install {package}")
+            yield Finding(Severity.NOTE, f"{package} is not installed: the gateway is slower", f"pip install {package}")
 
 
-def _plugins(invocation: Invocation) -> Iterator[Examined]:
-    for finding in plugin_findings(invocation.directory):
-        yield Examined(Severity(finding.severity.value), finding.message, finding.next_step)
-
-
-def _disk(project: Project) -> Iterator[Examined]:
+def _disk(project: Project) -> Iterator[Finding]:
     free = shutil.disk_usage(project.root).free
     severity = Severity.FINE if free > _ENOUGH_DISK else Severity.WRONG
     step = "" if free > _ENOUGH_DISK else "free some space: a full disk stops submissions and deploys"
-    yield Examined(severity, f"{free / 1e9:.1f} GB free at {project.root}", step)
+    yield Finding(severity, f"{free / 1e9:.1f} GB free at {project.root}", step)
 
 
-def _socket_paths(project: Project) -> Iterator[Examined]:
+def _socket_paths(project: Project) -> Iterator[Finding]:
     run = project.layout.run
     if project.layout.home not in run.parents:
-        yield Examined(Severity.NOTE, f"the project's path is too long for sockets: they are in {run}")
+        yield Finding(Severity.NOTE, f"the project's path is too long for sockets: they are in {run}")
 
 
-def _server(project: Project) -> Iterator[Examined]:
+def _server(project: Project) -> Iterator[Finding]:
     from flashcore.cli.connecting import connect
     from flashcore.server.daemon import running_server
 
     presence = running_server(project)
     if presence is None:
         if project.layout.server_file.exists():
-            yield Examined(Severity.NOTE, "the control plane ended without saying so", "flashcore server start")
+            yield Finding(Severity.NOTE, "the control plane ended without saying so", "flashcore server start")
         else:
-            yield Examined(Severity.FINE, f"no platform runs for {project.settings.environment}")
+            yield Finding(Severity.FINE, f"no platform runs for {project.settings.environment}")
         return
     answer = connect(project).get("/api/v1/server")
-    yield Examined(Severity.FINE, f"control plane at {presence.url}, gateway at {answer['gateway'] or 'nowhere'}")
+    yield Finding(Severity.FINE, f"control plane at {presence.url}, gateway at {answer['gateway'] or 'nowhere'}")
     for note in answer["notes"]:
-        yield Examined(Severity.NOTE, note)
+        yield Finding(Severity.NOTE, note)
 
 
-def _token(project: Project) -> Iterator[Examined]:
+def _token(project: Project) -> Iterator[Finding]:
     from flashcore.server.token import read_token
 
     if project.layout.token.exists():
         read_token(project.layout.token)
+        yield Finding(Severity.FINE, "the local token is private")

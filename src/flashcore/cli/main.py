@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import click
 
 import flashcore
-from flashcore.cli.lazy import LazyCommand, LazyGroup
+from flashcore.cli.lazy import LazyCommand, LazyGroup, load
+from flashcore.model.layout import find_project
+from flashcore.registry.index import commands_of, problems_of, setting_of_process, survey
+from flashcore.registry.reports import PluginReport
 
 _COMMANDS: Mapping[str, LazyCommand] = {
     "init": LazyCommand("flashcore.cli.init:init", "Make a new project, or a new plugin."),
@@ -25,24 +30,66 @@ _COMMANDS: Mapping[str, LazyCommand] = {
 }
 
 
+_PLUGIN_OPTIONS: Mapping[str, int] = {"--no-plugins": 0, "--no-plugin": 1, "--strict-plugins": 0}
+"""Options about plugins, with how many values each has. They count wherever they stand on the line."""
+
+
 class Root(LazyGroup):
-    """The top-level group: the built-in commands, then those of plugins, from the index of plugins."""
+    """The top-level group: the built-in commands, then those of plugins, from the survey of plugins."""
 
     def offered(self) -> Mapping[str, LazyCommand]:
-        """Built-in commands win over a plugin's of the same name."""
-        return {**_plugin_commands(), **_COMMANDS}
+        """All commands; a plugin cannot take the place of a built-in one."""
+        return {**self._lazy, **{name: entry for name, entry in _plugin_commands().items() if name not in self._lazy}}
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of that name; plugins are only looked at for names that are not ours."""
+        entry = self._lazy.get(cmd_name)
+        return load(entry.ref) if entry is not None else super().get_command(ctx, cmd_name)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Name the plugins that do not work, so that a missing command is no riddle."""
+        problems = problems_of(_survey())
+        if problems:
+            with formatter.section("Plugins that do not work (flashcore plugins list)"):
+                for problem in problems:
+                    formatter.write_text(problem)
+        super().format_epilog(ctx, formatter)
 
 
 @click.group(cls=Root, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(flashcore.__version__, prog_name="flashcore")
+@click.option("--no-plugins", is_flag=True, expose_value=False, help="Use the built-in parts only.")
+@click.option("--no-plugin", multiple=True, metavar="NAME", expose_value=False, help="Leave this plugin out.")
+@click.option("--strict-plugins", is_flag=True, expose_value=False, help="A plugin that does not work is an error.")
 def cli() -> None:
     """Turn decorated Python functions into endpoints and ship new versions without dropping a request."""
 
 
 def main() -> None:
     """Run the command line."""
-    cli(args=sys.argv[1:], prog_name="flashcore")
+    cli(args=list(without_plugin_options(sys.argv[1:])), prog_name="flashcore")
+
+
+def without_plugin_options(arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments that are left for the commands; options about plugins are read from the raw line."""
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--":
+            yield argument
+            yield from remaining
+            return
+        name, equals, _ = argument.partition("=")
+        if name not in _PLUGIN_OPTIONS:
+            yield argument
+        elif not equals:
+            for _ in range(_PLUGIN_OPTIONS[name]):
+                next(remaining, None)
 
 
 def _plugin_commands() -> Mapping[str, LazyCommand]:
-    return {}
+    found = commands_of(_survey())
+    return {name: LazyCommand(offer.part.ref, offer.part.summary) for name, (_, offer) in found.items()}
+
+
+def _survey() -> tuple[PluginReport, ...]:
+    return survey(setting_of_process(sys.argv[1:], os.environ, find_project(Path.cwd())))
