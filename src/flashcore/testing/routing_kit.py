@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -24,6 +24,7 @@ from typing import Any
 from flashcore.hookspecs.routing import BodyNeed, Candidate, RoutedRequest, RoutingPolicy
 from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
 from flashcore.testing.conformance import require
+from flashcore.testing.kit import Check, Kit, checks_of, skip
 from flashcore.testing.measure import Instructions, reachable
 
 Make = Callable[[], RoutingPolicy]
@@ -107,11 +108,11 @@ def check_set_changes(make: Make, requests: MakeRequest = make_request) -> None:
             _choose(policy, requests(number), candidates)
 
 
-def check_odd_requests(make: Make) -> None:
+def check_odd_requests(make: Make, requests: MakeRequest = make_request) -> None:
     """No request makes a policy raise."""
     policy, candidates = make(), make_candidates(3)
     policy.changed(candidates)
-    for request in odd_requests():
+    for request in (requests(0), *odd_requests()):
         for unseen in (request, dataclasses.replace(request, body_start=b"", body_length=None)):
             _choose(policy, unseen, candidates)
 
@@ -206,9 +207,10 @@ def check_affinity(make: Make, requests: MakeRequest = make_request) -> None:
         require(again == replica, "a caller comes back to the same replica", (number, replica, again))
 
 
-class RoutingPolicyKit(ABC):
+class RoutingPolicyKit(Kit):
     """Subclass it, call the subclass Test..., and say how to make the policy."""
 
+    checks = checks_of(globals())
     spreads = True
     """Whether idle replicas get equal shares of different callers."""
     keeps = False
@@ -222,63 +224,13 @@ class RoutingPolicyKit(ABC):
         """A request of the caller with that number, as this policy tells callers apart."""
         return make_request(number)
 
-    def test_a_choice_is_one_of_the_candidates(self) -> None:
-        """Whatever their loads."""
-        check_picks_a_candidate(self.policy, self.request)
-
-    def test_a_single_candidate_is_chosen(self) -> None:
-        """Idle or overfull."""
-        check_single_candidate(self.policy, self.request)
-
-    def test_replicas_that_were_tried_are_left_out(self) -> None:
-        """Down to the last one."""
-        check_some_candidates_left_out(self.policy, self.request)
-
-    def test_the_choice_keeps_to_a_set_that_changes(self) -> None:
-        """Shrinking, growing, replaced as a whole."""
-        check_set_changes(self.policy, self.request)
-
-    def test_no_request_makes_it_raise(self) -> None:
-        """Without headers, without a body, cut off, no text."""
-        check_odd_requests(self.policy)
-
-    def test_no_load_makes_it_raise(self) -> None:
-        """Reports that are no numbers, tiny and huge weights."""
-        check_odd_candidates(self.policy, self.request)
-
-    def test_it_writes_nothing_to_candidates(self) -> None:
-        """They are the gateway's."""
-        check_writes_nothing(self.policy, self.request)
-
-    def test_it_reads_of_the_body_what_it_says(self) -> None:
-        """And no more."""
-        check_states_its_need(self.policy, self.request)
-
-    def test_a_choice_is_cheap(self) -> None:
-        """Each candidate is looked at once or twice."""
-        check_cost(self.policy, self.request)
-
-    def test_its_memory_ends(self) -> None:
-        """However many callers there are."""
-        check_memory_ends(self.policy, self.request)
-
-    def test_idle_replicas_get_equal_shares(self) -> None:
-        """Where the policy spreads at all."""
-        if not self.spreads:
-            _skip("spreads is False: this policy does not spread callers over idle replicas")
-        check_spread(self.policy, self.request)
-
-    def test_a_caller_comes_back_to_its_replica(self) -> None:
-        """Where the policy keeps callers."""
-        if not self.keeps:
-            _skip("keeps is False: this policy does not keep callers on a replica")
-        check_affinity(self.policy, self.request)
-
-
-def _skip(reason: str) -> None:
-    import pytest
-
-    pytest.skip(reason)
+    def examine(self, check: Check) -> None:
+        """Run one check, unless it is about what the policy does not claim."""
+        if check is check_spread and not self.spreads:
+            skip("spreads is False: this policy does not spread callers over idle replicas")
+        if check is check_affinity and not self.keeps:
+            skip("keeps is False: this policy does not keep callers on a replica")
+        check(self.policy, self.request)
 
 
 def _make_candidate(number: int) -> Candidate:
