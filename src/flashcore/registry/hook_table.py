@@ -13,8 +13,8 @@ from pluggy import HookimplOpts
 
 from flashcore.hookspecs import ExtensionPoint, HookKind
 from flashcore.hookspecs.markers import PROJECT
-from flashcore.registry.near import did_you_mean, near_matches
-from flashcore.registry.rejection import broken, incompatible
+from flashcore.registry.near import near_matches
+from flashcore.registry.rejection import Rejected, broken, incompatible
 from flashcore.registry.reports import Origin
 
 PREFIX = f"{PROJECT}_"
@@ -73,10 +73,7 @@ class HookTable(pluggy.PluginManager):
                 self._check(name, hook, function)
                 yield Implementation(self.points[hook], function)
             elif not options.get("optionalhook"):
-                raise incompatible(
-                    f"it implements {hook}, which this flashcore does not have{did_you_mean(hook, self.points)}",
-                    _next_step_for_unknown(hook, self.points),
-                )
+                raise _unknown(hook, self.points)
 
     def _check(self, name: str, hook: str, function: FunctionType) -> None:
         options = vars(function)[_MARK]
@@ -104,6 +101,11 @@ def _is_hook_without_mark(value: object, module: ModuleType) -> bool:
     return type(value) is FunctionType and _MARK not in value.__dict__ and value.__module__ == module.__name__
 
 
-def _next_step_for_unknown(hook: str, known: Iterable[str]) -> str:
-    near = near_matches(hook, known)
-    return f"call it {near[0]}, or upgrade flashcore-framework" if near else "pip install --upgrade flashcore-framework"
+def _unknown(hook: str, known: Iterable[str]) -> Rejected:
+    # The prefix, which all share, would make everything look near.
+    near = near_matches(hook.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in known])
+    reason = f"it implements {hook}, which this flashcore does not have"
+    if not near:
+        return incompatible(reason, "pip install --upgrade flashcore-framework")
+    meant = f"{PREFIX}{near[0]}"
+    return incompatible(f"{reason}, did you mean {meant!r}?", f"call it {meant}, or upgrade flashcore-framework")

@@ -8,9 +8,11 @@ that was set back does no harm. What a survey is made *for* (interpreter, path, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -108,7 +110,7 @@ def read(setting: Setting) -> tuple[PluginReport, ...] | None:
         if kept["identity"] != setting.identity or not all(_unchanged(one) for one in kept["stamps"]):
             return None
         return tuple(report_from_json(report) for report in kept["reports"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
 
@@ -122,14 +124,15 @@ def write(setting: Setting, reports: Sequence[PluginReport], stamps: Sequence[St
     if file is None or _just_written(all_stamps):
         return
     kept = {"identity": setting.identity, "stamps": all_stamps, "reports": [report_to_json(one) for one in reports]}
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary.write_text(json.dumps(kept), encoding="utf-8")
         temporary.replace(file)
         _forget_oldest(file.parent)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def stamp(path: str | Path) -> Stamp:

@@ -30,11 +30,13 @@ class Schema:
 
         Types are those of JSON, without conversion: "3" is no number. Raises InvalidOptions for what does not fit.
         """
+        return self._validated({name: self._plain(name, value) for name, value in self._by_name(ref).items()})
+
+    def _plain(self, name: str, value: Any) -> Any:
         try:
-            plain = to_json(self._by_name(ref))
+            return to_json(value)
         except CodecError as error:
-            raise self._refused(error.path, error.problem) from error
-        return self._validated(plain)
+            raise self._refused(name, error.problem) from error
 
     def _by_name(self, ref: PartRef) -> Mapping[str, Any]:
         if len(ref.args) > len(self._names):

@@ -17,7 +17,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO, Any, Self
 
 from flashcore.registry.index import Setting
@@ -32,7 +31,7 @@ _NESTED = "FLASHCORE_EXAMINING"
 _BOOTSTRAP = """
 import json, sys
 request = json.load(sys.stdin)
-sys.path[:] = request["path"] + request["home"]
+sys.path[:] = request["path"] + request["others"]
 from flashcore.registry.survey import main
 main(request)
 """
@@ -114,7 +113,8 @@ class _Pipe:
 def _request(setting: Setting, crashed: dict[str, str], answer: int) -> dict[str, Any]:
     return {
         "path": setting.path,
-        "home": [str(Path(__file__).parents[2])],
+        # Where nothing is looked for, and from where imports are possible all the same.
+        "others": [entry for entry in sys.path if entry not in setting.path],
         "policy": asdict(setting.policy),
         "project": str(setting.project) if setting.project is not None else None,
         "crashed": crashed,
