@@ -160,7 +160,7 @@ def _counts(report: PluginReport) -> Iterable[str]:
 
 def _show_remarks(report: PluginReport) -> None:
     if report.state is not State.ACTIVE:
-        click.echo(f"{report.origin} is {report.state.value}: {report.reason}")
+        click.echo(f"{report.origin} is {report.state.words}: {report.reason}")
         if report.next_step:
             click.echo(f"  next: {report.next_step}")
     for note in report.notes:

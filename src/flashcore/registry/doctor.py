@@ -47,7 +47,7 @@ def plugin_findings(directory: Path, arguments: Sequence[str] | None = None) -> 
 def state_findings(reports: Iterable[PluginReport]) -> Iterator[Finding]:
     """One finding for each plugin's state, and one for each note on it."""
     for report in reports:
-        about = f"plugin {report.origin} is {report.state.value}"
+        about = f"plugin {report.origin} is {report.state.words}"
         if report.healthy:
             severity = Severity.FINE if report.state is State.ACTIVE else Severity.NOTE
             yield Finding(severity, f"{about}: {report.reason}" if report.reason else about, "")

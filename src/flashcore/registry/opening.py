@@ -39,7 +39,7 @@ def require_healthy(reports: tuple[PluginReport, ...]) -> None:
     ill = [report for report in reports if not report.healthy]
     if not ill:
         return
-    listed = "; ".join(f"{report.origin} is {report.state.value}: {report.reason}" for report in ill)
+    listed = "; ".join(f"{report.origin} is {report.state.words}: {report.reason}" for report in ill)
     raise PluginError(
         f"with --strict-plugins every plugin must work: {listed}",
         next_step=ill[0].next_step or "flashcore plugins list",

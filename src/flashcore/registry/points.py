@@ -159,7 +159,7 @@ class PartRegistry(Generic[T]):
         absent = [report for report in self._loaded.reports if not report.takes_part]
         culprit = next((report for report in absent if normal(report.origin.distribution) == package), None)
         if culprit is not None:
-            why = f"it is in {culprit.origin}, which is {culprit.state.value}: {culprit.reason}"
+            why = f"it is in {culprit.origin}, which is {culprit.state.words}: {culprit.reason}"
             step = culprit.next_step
         elif package is not None:
             why, step = f"it is in {package}, which is not installed", f"pip install {package}"
@@ -180,5 +180,5 @@ class PartRegistry(Generic[T]):
 
 
 def _told_absent(reports: Iterator[PluginReport]) -> str:
-    told_of = [f"{report.origin} is {report.state.value}: {report.reason}" for report in reports]
+    told_of = [f"{report.origin} is {report.state.words}: {report.reason}" for report in reports]
     return f"; not loaded: {'; '.join(told_of)}" if told_of else ""

@@ -27,6 +27,11 @@ class State(Enum):
     CONFLICT = "conflict"
     """Another plugin claims the same name; what is not contested still works."""
 
+    @property
+    def words(self) -> str:
+        """As it follows "is" in a sentence."""
+        return "in conflict" if self is State.CONFLICT else self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
