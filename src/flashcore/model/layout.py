@@ -7,6 +7,8 @@ PROJECT/.flashcore/
     state.db jobs.db     owned by the control plane and by the gateway
     server.json          pid, ports, url of the running control plane
     gateway.json         port in use, url
+    gateway.lock         held by the running gateway
+    table.json           the last routing table that it served by
     token                0600; the control API's local token
     run/                 sockets (elsewhere when the path would be too long for a socket)
     replicas/ID/         a replica's record, working directory and HOME
@@ -74,6 +76,11 @@ class Layout:
     def gateway_file(self) -> Path:
         """Where the running gateway says how to reach it."""
         return self.home / "gateway.json"
+
+    @property
+    def table_file(self) -> Path:
+        """The last routing table that the gateway served by."""
+        return self.home / "table.json"
 
     @property
     def token(self) -> Path:

@@ -1,0 +1,165 @@
+"""The control plane's end of the data plane: a socket to a gateway, made again for as long as there is a control plane.
+
+What the controller publishes is kept here, so that a gateway that was away hears it when it is back. While it is away
+the gateway serves by the last table that it has: it still counts, until it was gone for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from flashcore.model.codec import CodecError, from_json, to_json
+from flashcore.model.errors import ProtocolError
+from flashcore.model.names import EndpointName
+from flashcore.model.table import EndpointSignals, RoutingTable
+from flashcore.wire.dataplane import GatewayState
+from flashcore.wire.frames import FrameDecoder, encode_frame
+from flashcore.wire.messages import Applied, Message, Signals, Table, from_frame, to_frame
+
+_log = logging.getLogger(__name__)
+
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTimes:
+    """Seconds."""
+
+    first_pause: float = 0.05
+    longest_pause: float = 1.0
+    """Between two attempts to connect: they double from the first to the longest, shortened at random."""
+    linger: float = 5.0
+    """A gateway whose connection ended counts for so long: it may serve, or be back at once."""
+
+
+@dataclass(slots=True, eq=False)
+class _Gateway:
+    """What is known of the gateway at the other end."""
+
+    state: GatewayState
+    writer: StreamWriter | None = None
+    counts: bool = False
+    """It is connected, or was until a moment ago."""
+    signals: dict[EndpointName, EndpointSignals] = field(default_factory=dict)
+
+
+class SocketDataPlane:
+    """A DataPlane of the one gateway that listens at `path`. Made within a running loop; `close` it in the end."""
+
+    def __init__(self, path: Path, name: str = "gateway", times: LinkTimes | None = None) -> None:
+        self._path = path
+        self._times = times or LinkTimes()
+        self._gateway = _Gateway(GatewayState(name, 0))
+        self._table: RoutingTable | None = None
+        self._listeners: set[asyncio.Event] = set()
+        self._closed = False
+        self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="data plane link")
+
+    # -- DataPlane -------------------------------------------------------------------------------------------------
+
+    async def publish(self, table: RoutingTable) -> None:
+        """See DataPlane. A table that is older than the last one is not sent."""
+        if self._table is None or table.version >= self._table.version:
+            self._table = table
+            self._send_table()
+
+    def gateways(self) -> tuple[GatewayState, ...]:
+        """See DataPlane."""
+        return (self._gateway.state,) if self._gateway.counts else ()
+
+    def signals(self, endpoint: EndpointName) -> tuple[EndpointSignals, ...]:
+        """See DataPlane."""
+        found = self._gateway.signals.get(endpoint)
+        return () if found is None else (found,)
+
+    async def changes(self) -> AsyncIterator[None]:
+        """See DataPlane. Changes that come while nobody looks are told as one; ends when the data plane is closed."""
+        changed = asyncio.Event()
+        self._listeners.add(changed)
+        try:
+            while not self._closed:
+                await changed.wait()
+                changed.clear()
+                yield None
+        finally:
+            self._listeners.discard(changed)
+
+    async def close(self) -> None:
+        """Hang up; the gateway goes on. Idempotent."""
+        self._closed = True
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._changed()
+
+    # -- connecting ------------------------------------------------------------------------------------------------
+
+    async def _stay_connected(self) -> None:
+        pause = self._times.first_pause
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(str(self._path))
+            except OSError:
+                # It is not there yet, or is being started again.
+                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads load, guards nothing
+                pause = min(self._times.longest_pause, pause * 2)
+                continue
+            pause = self._times.first_pause
+            await self._converse(reader, writer)
+            await asyncio.sleep(pause)
+
+    async def _converse(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Until the connection ends."""
+        gateway = self._gateway
+        gateway.writer = writer
+        gateway.counts = True
+        self._send_table()
+        try:
+            decoder = FrameDecoder()
+            while data := await reader.read(_CHUNK):
+                for frame in decoder.feed(data):
+                    self._take(from_frame(frame))
+        except (OSError, ProtocolError, CodecError) as error:
+            _log.warning("the link to gateway %s is cut: %s", gateway.state.gateway, error)
+        finally:
+            gateway.writer = None
+            writer.close()
+            asyncio.get_running_loop().call_later(self._times.linger, self._forget)
+
+    def _send_table(self) -> None:
+        writer, table = self._gateway.writer, self._table
+        if writer is not None and table is not None:
+            writer.write(encode_frame(to_frame(Table(table.version, to_json(table)))))
+
+    def _forget(self) -> None:
+        """It has been away for long enough not to be waited for, unless it is back."""
+        if self._gateway.writer is None and self._gateway.counts:
+            self._gateway.counts = False
+            self._gateway.signals.clear()
+            self._changed()
+
+    # -- being told ------------------------------------------------------------------------------------------------
+
+    def _take(self, message: Message) -> None:
+        gateway = self._gateway
+        match message:
+            case Applied(version, None):
+                gateway.state = replace(gateway.state, applied=version)
+            case Applied(version, reason):
+                gateway.state = replace(gateway.state, refused=version, reason=reason or "")
+            case Signals(endpoint, signals):
+                gateway.signals[endpoint] = from_json(EndpointSignals, signals)
+            case _:
+                raise ProtocolError(f"a gateway does not send a {type(message).__name__}")
+        self._changed()
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener.set()

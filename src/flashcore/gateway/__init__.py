@@ -1,0 +1,19 @@
+"""The data plane: requests and jobs in, replicas out. It goes on when the control plane is away.
+
+main            the process: options, lock, sockets, start and stop        __main__ runs it
+assembly        one gateway's parts, wired together
+settings        its numbers
+dispatch        which request is answered by whom; paths, answers, local   small parts of it
+http/           the HTTP/1.1 engine, which knows nothing of endpoints
+
+table           taking over a routing table, all of it or nothing;  tablefile  the last one on disk
+routes          what a table means, as a value;  http_service, targets, waiting  what lives on over tables
+proxying        one request's way to a replica
+
+jobs_api        RunPod's client routes;  submission, rawjson, documents, health  what goes in and out
+broker          the queue: owns the loops;  claiming  store -> workers;  recording  workers -> store
+crew            the workers: coming, speaking, going;  books  who has what;  admission  who may come in
+workers         their socket;  connections  messages over a socket;  liveness  whether one can come back
+
+signals         what the control plane is told;  counting  what is counted;  link  the socket to it
+"""

@@ -1,0 +1,57 @@
+"""Errors as answers: each error of ours has its HTTP status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flashcore.gateway.http.respond import Response, error_response
+from flashcore.model.errors import (
+    Conflict,
+    FlashcoreError,
+    NotFound,
+    Refused,
+    StateError,
+    StorageFull,
+    Unauthorized,
+    UsageError,
+)
+from flashcore.registry.near import near_matches
+
+JSON_TYPE = ((b"content-type", b"application/json"),)
+
+_STATUS: Mapping[type[FlashcoreError], int] = {
+    UsageError: 400,
+    Unauthorized: 401,
+    NotFound: 404,
+    Conflict: 409,
+    Refused: 409,
+    StateError: 503,
+    StorageFull: 503,
+}
+
+
+def json_body(body: bytes, status: int = 200) -> Response:
+    """An answer whose JSON is written already."""
+    return Response(status, JSON_TYPE, body)
+
+
+def error_answer(error: FlashcoreError) -> Response:
+    """The answer to a request that failed with `error`."""
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+    shown = error.as_json()
+    headers = ((b"retry-after", b"1"),) if status == 503 else ()
+    return error_response(status, shown.pop("code"), shown.pop("message"), headers, **shown)
+
+
+def unknown_endpoint(name: str, known: tuple[str, ...]) -> Response:
+    """No such endpoint, and which were perhaps meant."""
+    near = near_matches(name, known)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return error_response(404, "unknown_endpoint", f"There is no endpoint {name!r}{hint}", near_matches=list(near))
+
+
+def method_not_allowed(allowed: tuple[bytes, ...]) -> Response:
+    """The route is there, the method is not."""
+    methods = b", ".join(allowed)
+    message = f"This route takes {methods.decode()}."
+    return error_response(405, "method_not_allowed", message, ((b"allow", methods),))

@@ -1,0 +1,100 @@
+"""One gateway's parts, wired together: what a process runs, and what a test can run inside its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from asyncio import AbstractServer
+
+from flashcore.gateway.broker import Broker
+from flashcore.gateway.dispatch import Front
+from flashcore.gateway.files import make_private_directory
+from flashcore.gateway.http.server import HttpServer
+from flashcore.gateway.jobs_api import JobsApi
+from flashcore.gateway.link import ControlLink
+from flashcore.gateway.local import LocalRoutes
+from flashcore.gateway.routes import Routes
+from flashcore.gateway.settings import Settings
+from flashcore.gateway.signals import ChangedEndpoints, Signaller
+from flashcore.gateway.sockets import listen_on_path
+from flashcore.gateway.table import LiveTable, RoutingPolicies, TableRefused
+from flashcore.gateway.tablefile import kept_table
+from flashcore.gateway.workers import WorkerConnection
+from flashcore.hookspecs.jobs import JobStore
+from flashcore.model.layout import Layout
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """A gateway of one environment. Made within a running loop; `start`, then `serve_http`, in the end `close`.
+
+    It takes the job store over: `close` closes it.
+    """
+
+    def __init__(self, layout: Layout, store: JobStore, policies: RoutingPolicies, settings: Settings) -> None:
+        self.layout = layout
+        self.settings = settings
+        self.url = ""
+        changed = ChangedEndpoints()
+        self.live = LiveTable(policies, asyncio.get_running_loop(), settings, changed.add)
+        self.broker = Broker(store, settings, self._routes, changed.add)
+        self.live.on_swap(self.broker.table_swapped)
+        self._link = ControlLink(self.live, layout.table_file)
+        name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._signaller = Signaller(name, self.broker, self._routes, changed, self._link.tell)
+        self._link.signaller = self._signaller
+        local = LocalRoutes(self._routes, lambda: self.url)
+        front = Front(self._routes, JobsApi(self.broker, self._routes, settings), local, settings)
+        self.http = HttpServer(front)
+        self._servers: list[AbstractServer] = []
+        self._signalling: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take up the jobs that are under way and the last table, then let workers and control planes connect.
+
+        Raises Refused when another gateway serves this environment, StateError when the job store cannot be used.
+        """
+        make_private_directory(self.layout.home)
+        make_private_directory(self.layout.run)
+        await self.broker.start()
+        self._serve_kept_table()
+        worker_seconds = self.settings.hello_patience
+        self._servers = [
+            await listen_on_path(self.layout.worker_socket, lambda: WorkerConnection(self.broker.crew, worker_seconds)),
+            await listen_on_path(self.layout.dataplane_socket, self._link.connection),
+        ]
+        self._signalling = asyncio.create_task(self._signaller.run(self.settings.signal_interval))
+
+    async def close(self) -> None:
+        """Let requests under way end, store what workers reported, let go of everything. Jobs stay where they are."""
+        aborted = await self.http.close(self.settings.stop_grace)
+        if aborted:
+            _log.warning("%d requests were still under way and are cut off", aborted)
+        for server in self._servers:
+            server.close()
+        for path in (self.layout.worker_socket, self.layout.dataplane_socket):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        self.live.close()
+        await self.broker.close()
+        self._link.close()
+        if self._signalling is not None:
+            self._signalling.cancel()
+        await self.broker.store.close()
+
+    def _routes(self) -> Routes:
+        return self.live.routes
+
+    def _serve_kept_table(self) -> None:
+        table = kept_table(self.layout.table_file)
+        if table is None:
+            return
+        try:
+            self.live.apply(table)
+            _log.info("serving by table %d, the last that was kept", table.version)
+        except TableRefused as error:
+            _log.warning("the table that was kept cannot be served: %s", error)

@@ -1,0 +1,178 @@
+"""Who works on what: the gateway's account of its workers, their slots and their attempts. No I/O, no time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from flashcore.model.job import Claimed
+from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId, worker_id
+from flashcore.wire.hello import Identity
+from flashcore.wire.messages import Message
+
+
+class WorkerLink(Protocol):
+    """The connection of one worker."""
+
+    def send(self, message: Message) -> None:
+        """Send one message; dropped when the connection is closing."""
+        ...
+
+    def close(self) -> None:
+        """End the connection after what was sent."""
+        ...
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        ...
+
+    def pause(self) -> None:
+        """Read no further."""
+        ...
+
+    def resume(self) -> None:
+        """Read on."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One job in one worker's hands."""
+
+    claimed: Claimed
+    begun: float
+    """By the loop's clock."""
+    sent_over: WorkerLink | None
+    """The connection that it went over, None if it never left the gateway, or an earlier one of it."""
+    stopped: bool = False
+    """The store has no use for its result: it only takes up a slot until the worker lets go of it."""
+    unnamed_since: float | None = None
+    """The first of the beats in a row that left it out, by the loop's clock."""
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """One life of a queue replica."""
+
+    id: WorkerId
+    endpoint: EndpointName
+    replica: ReplicaId
+    instance: InstanceId
+    revision: RevisionId
+    slots: int = 0
+    identity: Identity | None = None
+    """What it said of itself; None for one that is known from the store alone."""
+    link: WorkerLink | None = None
+    listed: bool = False
+    """The table lets it have work."""
+    leaving: bool = False
+    """It said that it takes no more."""
+    reserved: int = 0
+    """Slots that a claim under way may fill."""
+    heard: float = 0.0
+    """When it last said something, by the loop's clock."""
+    attempts: dict[JobId, Attempt] = field(default_factory=dict)
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it may be given jobs."""
+        return self.listed and not self.leaving and self.link is not None
+
+    @property
+    def free(self) -> int:
+        """Jobs that it may be given now."""
+        return max(0, self.slots - len(self.attempts) - self.reserved) if self.takes_work else 0
+
+    @property
+    def running(self) -> list[JobId]:
+        """Jobs whose results count."""
+        return [job for job, attempt in self.attempts.items() if not attempt.stopped]
+
+
+def worker_of(identity: Identity) -> Worker:
+    """A worker as its hello tells it."""
+    return Worker(
+        worker_id(identity.replica, identity.instance),
+        identity.endpoint,
+        identity.replica,
+        identity.instance,
+        identity.revision,
+        identity=identity,
+    )
+
+
+class Books:
+    """All workers, by id and by endpoint, and who has which job."""
+
+    def __init__(self) -> None:
+        self._workers: dict[WorkerId, Worker] = {}
+        self._by_endpoint: dict[EndpointName, dict[WorkerId, Worker]] = {}
+        self._holders: dict[tuple[JobId, int], Worker] = {}
+
+    def __iter__(self) -> Iterator[Worker]:
+        """All workers; the books may be written in meanwhile."""
+        return iter(list(self._workers.values()))
+
+    def get(self, worker: WorkerId) -> Worker | None:
+        """The worker of that id."""
+        return self._workers.get(worker)
+
+    def of(self, endpoint: EndpointName) -> tuple[Worker, ...]:
+        """The workers of an endpoint."""
+        return tuple(self._by_endpoint.get(endpoint, {}).values())
+
+    def holder(self, job: JobId, attempt: int) -> Worker | None:
+        """Who has that attempt at the job."""
+        return self._holders.get((job, attempt))
+
+    def enter(self, worker: Worker) -> None:
+        """Begin an account."""
+        self._workers[worker.id] = worker
+        self._by_endpoint.setdefault(worker.endpoint, {})[worker.id] = worker
+
+    def strike(self, worker: Worker) -> None:
+        """Close an account, with all its attempts."""
+        for job in list(worker.attempts):
+            self.settle(worker, job)
+        self._workers.pop(worker.id, None)
+        mine = self._by_endpoint.get(worker.endpoint, {})
+        mine.pop(worker.id, None)
+        if not mine:
+            self._by_endpoint.pop(worker.endpoint, None)
+
+    def hand_out(self, worker: Worker, attempt: Attempt) -> None:
+        """The worker has one more job."""
+        claimed = attempt.claimed
+        worker.attempts[claimed.id] = attempt
+        self._holders[claimed.id, claimed.attempt] = worker
+
+    def settle(self, worker: Worker, job: JobId) -> Attempt | None:
+        """The worker has the job no longer; None if it did not have it."""
+        attempt = worker.attempts.pop(job, None)
+        if attempt is not None:
+            self._holders.pop((job, attempt.claimed.attempt), None)
+        return attempt
+
+
+def left_out(
+    worker: Worker, named: frozenset[JobId], now: float, patience: float
+) -> tuple[list[Attempt], list[Attempt]]:
+    """What a beat that names these jobs says of the others: attempts to send once more, attempts that are given up.
+
+    An attempt that went over an earlier connection may not have arrived: the first beat over this one tells. One that
+    was sent over this connection may be on its way, or its result may be; it is given up after `patience` seconds.
+    """
+    resend: list[Attempt] = []
+    dropped: list[Attempt] = []
+    for job, attempt in worker.attempts.items():
+        if job in named:
+            attempt.unnamed_since = None
+            attempt.sent_over = worker.link
+        elif attempt.sent_over is not worker.link and not attempt.stopped:
+            resend.append(attempt)
+        elif attempt.unnamed_since is None:
+            attempt.unnamed_since = now
+        elif now - attempt.unnamed_since >= patience:
+            dropped.append(attempt)
+    return resend, dropped

@@ -1,0 +1,299 @@
+"""The queue: callers on one side, workers on the other, the store between them. It owns the loops that move jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Task
+from collections.abc import Callable, Coroutine, Sequence
+
+from flashcore.gateway.books import Attempt, Books, Worker
+from flashcore.gateway.claiming import Claimer
+from flashcore.gateway.coalesce import Coalescer
+from flashcore.gateway.counting import SideCount
+from flashcore.gateway.crew import Crew, CrewEvents
+from flashcore.gateway.recording import Heard, Recorder
+from flashcore.gateway.routes import JobsRouting, Routes
+from flashcore.gateway.settings import Settings
+from flashcore.gateway.wakes import Wakes
+from flashcore.hookspecs.jobs import JobStore
+from flashcore.model import job_steps
+from flashcore.model.errors import StateError, StorageFull
+from flashcore.model.job import Job, JobStatus, NewJob, Payload
+from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
+from flashcore.wire.messages import Result
+
+_log = logging.getLogger(__name__)
+
+
+class Broker:
+    """The job queue of one gateway. Start it before the first worker may connect."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        settings: Settings,
+        routes: Callable[[], Routes],
+        changed: Callable[[EndpointName], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.store = store
+        self.counts: dict[tuple[EndpointName, RevisionId], SideCount] = {}
+        self._settings = settings
+        self._routes = routes
+        self._changed = changed
+        self._loop = loop
+        self.books = Books()
+        self._ends: Wakes[JobId] = Wakes(loop)
+        self._chunks: Wakes[JobId] = Wakes(loop)
+        self._recorder = Recorder(
+            store, settings.unrecorded_bytes, Heard(self._ends.wake, self._given_back, self._chunks.wake)
+        )
+        events = CrewEvents(self._wake, self._attempt_ended, changed)
+        self.crew = Crew(store, self.books, self._recorder, settings, routes, events)
+        self._submissions: Coalescer[NewJob, Job] = Coalescer(loop, store.submit)
+        self._claimers: dict[EndpointName, tuple[Claimer, Task[None]]] = {}
+        self._forgetting: dict[EndpointName, asyncio.TimerHandle] = {}
+        self._tasks: set[Task[None]] = set()
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take up where the last gateway stopped: jobs that are with workers wait for them to come back."""
+        for job in await self.store.held():
+            if job.worker is not None:
+                self._take_up(job, job.worker)
+        await self.crew.renew_leases()
+        for worker in self.books:
+            self.crew.await_return(worker)
+        for work in (self._recorder.run(), self._listen(), self._sweep_regularly(), self._renew_regularly()):
+            self._spawn(work)
+
+    def table_swapped(self, old: Routes, new: Routes) -> None:
+        """Serve the queue endpoints of a new table."""
+        for name in new.jobs:
+            endpoint = EndpointName(name)
+            if (timer := self._forgetting.pop(endpoint, None)) is not None:
+                timer.cancel()
+            if endpoint not in self._claimers:
+                self._begin(endpoint)
+        for name in old.jobs.keys() - new.jobs.keys():
+            self._end(EndpointName(name))
+        self.crew.table_swapped()
+        for claimer, _ in self._claimers.values():
+            claimer.wake()
+        for name in new.jobs:
+            self._changed(EndpointName(name))
+
+    async def close(self) -> None:
+        """Store what was reported, let the workers go. They keep what they have for the next gateway."""
+        for claimer in list(self._claimers):
+            self._claimers.pop(claimer)[1].cancel()
+        self.crew.close()
+        try:
+            async with asyncio.timeout(self._settings.stop_grace):
+                await self._recorder.settled()
+        except TimeoutError:
+            _log.error("the job store did not take the last results; their workers keep them")
+        for timer in self._forgetting.values():
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- callers ---------------------------------------------------------------------------------------------------
+
+    async def submit(self, new: NewJob) -> Job:
+        """Store a job; the caller may hear of it when this returns. Raises StateError or StorageFull."""
+        job = await self._submissions.add(new)
+        if job.version == 1 and (found := self._claimers.get(new.endpoint)):
+            found[0].expected += 1
+        self._changed(new.endpoint)
+        return job
+
+    async def get(self, job: JobId) -> Job | None:
+        """The job as it is; None for one that is unknown or forgotten."""
+        return await self.store.get(job)
+
+    async def submit_and_wait(self, new: NewJob, seconds: float) -> Job:
+        """The job in its final state, or as it is after so many seconds."""
+        until = self._loop.time() + seconds
+        end = self._ends.expect(new.id)
+        try:
+            job = await self.submit(new)
+            if job.status.final or job.id != new.id:
+                return await self.wait(job, seconds)
+            if not await self._ends.wait(new.id, end, until):
+                return await self.get(job.id) or job
+        finally:
+            self._ends.forget(new.id, end)
+        job = await self.get(job.id) or job
+        return job if job.status.final else await self.wait(job, until - self._loop.time())
+
+    async def wait(self, job: Job, seconds: float) -> Job:
+        """The job once it has its final state, or as it is after so many seconds."""
+        until = self._loop.time() + seconds
+        while not job.status.final:
+            end = self._ends.expect(job.id)
+            job = await self.store.get(job.id) or job
+            if job.status.final:
+                self._ends.forget(job.id, end)
+            elif not await self._ends.wait(job.id, end, until):
+                return await self.store.get(job.id) or job
+        return job
+
+    async def read_stream(self, job: Job, seconds: float) -> tuple[Job, tuple[Payload, ...]]:
+        """The chunks that nobody has read, and the job as it was before; waits so many seconds for one."""
+        until = self._loop.time() + seconds
+        while True:
+            chunk, end = self._chunks.expect(job.id), self._ends.expect(job.id)
+            try:
+                # The status first: when it is final, every chunk is there to be read.
+                job = await self.store.get(job.id) or job
+                chunks = await self.store.read_stream(job.id)
+                if chunks or job.status.final or self._loop.time() >= until:
+                    return job, chunks
+                await asyncio.wait((chunk, end), timeout=until - self._loop.time(), return_when="FIRST_COMPLETED")
+            finally:
+                self._chunks.forget(job.id, chunk)
+                self._ends.forget(job.id, end)
+
+    async def cancel(self, job: JobId) -> Job | None:
+        """Cancel the job unless it has its final state; its worker is told. None for one that is unknown."""
+        cancelled = await self.store.cancel(job)
+        if cancelled is not None and cancelled.status is JobStatus.CANCELLED:
+            self._withdraw(cancelled)
+        return cancelled
+
+    async def retry(self, job: JobId) -> Job | None:
+        """Queue a failed job again. Raises IllegalMove for any other; None for one that is unknown."""
+        retried = await self.store.retry(job)
+        if retried is not None:
+            self._expect_more(retried.new.endpoint)
+        return retried
+
+    async def purge(self, endpoint: EndpointName) -> int:
+        """Remove all jobs that are queued now; returns how many."""
+        removed = await self.store.purge(endpoint)
+        self._ends.wake_all()
+        self._changed(endpoint)
+        return removed
+
+    # -- what happens to jobs --------------------------------------------------------------------------------------
+
+    def _given_back(self, job: Job) -> None:
+        if job.status is JobStatus.IN_QUEUE:
+            self._expect_more(job.new.endpoint)
+        else:
+            self._ends.wake(job.id)
+        self._changed(job.new.endpoint)
+
+    def _attempt_ended(self, worker: Worker, attempt: Attempt, result: Result) -> None:
+        self.side(worker.endpoint, worker.revision).record(
+            self._loop.time() - attempt.begun, failed=result.error is not None
+        )
+
+    def _withdraw(self, job: Job) -> None:
+        """Somebody may work on a job that nobody wants any longer."""
+        self._ends.wake(job.id)
+        self._changed(job.new.endpoint)
+        if not self.crew.stop(job.id, job.attempt) and (found := self._claimers.get(job.new.endpoint)):
+            found[0].withdraw(job.id)
+
+    def _expect_more(self, endpoint: EndpointName) -> None:
+        if found := self._claimers.get(endpoint):
+            found[0].expected += 1
+
+    def _wake(self, endpoint: EndpointName) -> None:
+        if found := self._claimers.get(endpoint):
+            found[0].wake()
+
+    def side(self, endpoint: EndpointName, revision: RevisionId) -> SideCount:
+        """The counts of one revision of a queue endpoint."""
+        count = self.counts.get((endpoint, revision))
+        if count is None:
+            count = self.counts[endpoint, revision] = SideCount(revision)
+        return count
+
+    # -- endpoints -------------------------------------------------------------------------------------------------
+
+    def _begin(self, endpoint: EndpointName) -> None:
+        def routing() -> JobsRouting | None:
+            return self._routes().jobs.get(endpoint)
+
+        claimer = Claimer(endpoint, self.store, self.books, self._recorder, routing, self._settings.lease)
+        self._claimers[endpoint] = (claimer, self._spawn(claimer.run()))
+
+    def _end(self, endpoint: EndpointName) -> None:
+        """The endpoint left the table: unless it comes back soon, so do its jobs."""
+        if found := self._claimers.pop(endpoint, None):
+            found[1].cancel()
+        for key in [key for key in self.counts if key[0] == endpoint]:
+            del self.counts[key]
+        self._forgetting[endpoint] = self._loop.call_later(
+            self._settings.forget_after, lambda: self._spawn(self._forget(endpoint))
+        )
+
+    async def _forget(self, endpoint: EndpointName) -> None:
+        self._forgetting.pop(endpoint, None)
+        try:
+            unfinished = await self.store.forget(endpoint)
+        except (StateError, StorageFull) as error:
+            _log.warning("the jobs of %s, which is gone, could not be removed: %s", endpoint, error.message)
+            return
+        _log.info("the jobs of %s, which is gone, were removed; %d of them were not finished", endpoint, unfinished)
+        self._ends.wake_all()
+
+    # -- loops -----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._loop.call_exception_handler({"message": "a loop of the job queue ended", "exception": error})
+
+    async def _listen(self) -> None:
+        """Wake whom new jobs are for."""
+        async for endpoints in self.store.enqueued():
+            for endpoint in endpoints:
+                self._wake(endpoint)
+
+    async def _sweep_regularly(self) -> None:
+        while True:
+            due = self._loop.time() + self._settings.sweep_interval
+            await asyncio.sleep(self._settings.sweep_interval)
+            if self._loop.time() - due < self._settings.heartbeat:
+                # A loop that stood still for longer has heartbeats waiting that it did not read.
+                self.crew.look_at_silence()
+            try:
+                self._swept(await self.store.sweep())
+            except (StateError, StorageFull) as error:
+                _log.warning("jobs that ran out of time stay as they are: %s", error.message)
+
+    def _swept(self, changed: Sequence[Job]) -> None:
+        for job in changed:
+            self.crew.stop(job.id, job.attempt)
+            self._given_back(job)
+
+    async def _renew_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease / 3)
+            try:
+                await self.crew.renew_leases()
+            except (StateError, StorageFull) as error:
+                _log.warning("leases are not renewed: %s", error.message)
+
+    def _take_up(self, job: Job, worker_id: WorkerId) -> None:
+        worker = self.books.get(worker_id)
+        if worker is None:
+            replica, _, instance = worker_id.partition("/")
+            worker = Worker(
+                worker_id, job.new.endpoint, ReplicaId(replica), InstanceId(instance), job.revision or RevisionId("")
+            )
+            self.books.enter(worker)
+        self.books.hand_out(worker, Attempt(job_steps.as_claimed(job), self._loop.time(), None))

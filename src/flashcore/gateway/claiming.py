@@ -1,0 +1,161 @@
+"""From the queue into workers' free slots: one loop per endpoint, woken by jobs and by slots, never by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flashcore.gateway.books import Attempt, Books, Worker
+from flashcore.gateway.recording import FIRST_PAUSE, LONGEST_PAUSE, Recorder, Returned
+from flashcore.gateway.routes import JobsRouting
+from flashcore.hookspecs.jobs import Claim, JobStore, Return
+from flashcore.model.errors import StateError, StorageFull
+from flashcore.model.job import Claimed
+from flashcore.model.names import EndpointName, JobId
+from flashcore.wire.messages import Assignment, Work
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A worker and how many jobs it asks for; `is_last` of its revision."""
+
+    worker: Worker
+    count: int
+    is_last: bool
+
+
+class Claimer:
+    """Gives one endpoint's jobs to its workers."""
+
+    def __init__(
+        self,
+        endpoint: EndpointName,
+        store: JobStore,
+        books: Books,
+        recorder: Recorder,
+        routing: Callable[[], JobsRouting | None],
+        lease: float,
+    ) -> None:
+        self._endpoint = endpoint
+        self._store = store
+        self._books = books
+        self._recorder = recorder
+        self._routing = routing
+        self._lease = lease
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._withdrawn: set[JobId] = set()
+        self.expected = 0
+        """Jobs that were queued here and not claimed yet, as far as is known: they are spread over the workers."""
+
+    def wake(self) -> None:
+        """There may be something to claim, or somebody to claim it for."""
+        self._wake.set()
+
+    def withdraw(self, job: JobId) -> None:
+        """A claim under way may bring this job, which is cancelled: it is not handed out."""
+        self._withdrawn.add(job)
+
+    async def run(self) -> None:
+        """Claim until cancelled."""
+        pause = FIRST_PAUSE
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._claim_all()
+                pause = FIRST_PAUSE
+            except (StateError, StorageFull) as error:
+                _log.warning("jobs of %s cannot be claimed: %s", self._endpoint, error.message)
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+                self._wake.set()
+
+    async def _claim_all(self) -> None:
+        """Until no worker has a free slot, or each revision's jobs are used up."""
+        while True:
+            routing = self._routing()
+            free = [worker for worker in self._books.of(self._endpoint) if worker.free]
+            if routing is None or not free:
+                return
+            asks = _portions(free, self.expected)
+            claims = [self._claim(ask, routing) for ask in asks]
+            got = await asyncio.gather(*claims) if len(claims) > 1 else [await claims[0]]
+            self._withdrawn.clear()
+            if not any(ask.is_last and jobs == ask.count for ask, jobs in zip(asks, got, strict=True)):
+                self.expected = 0
+                return
+
+    async def _claim(self, ask: _Ask, routing: JobsRouting) -> int:
+        """How many jobs the worker got."""
+        worker, count = ask.worker, ask.count
+        share = routing.shares.get(worker.revision)
+        if share is None:
+            return 0
+        worker.reserved += count
+        try:
+            claimed = await self._store.claim(
+                Claim(self._endpoint, worker.id, worker.revision, count, self._lease, share.lanes, share.pinned_only)
+            )
+        finally:
+            worker.reserved -= count
+        self.expected -= len(claimed)
+        if claimed:
+            self._hand_out(worker, [job for job in claimed if job.id not in self._withdrawn])
+        return len(claimed)
+
+    def _hand_out(self, worker: Worker, claimed: Sequence[Claimed]) -> None:
+        if self._books.get(worker.id) is not worker or worker.leaving or not worker.listed:
+            # It left while the claim was under way: nothing was sent, so nothing is charged.
+            for job in claimed:
+                end = Return(job.id, worker.id, "its worker left before it was sent", charged=False)
+                self._recorder.add(Returned(end))
+            return
+        now = self._loop.time()
+        for job in claimed:
+            # Without a connection they are sent when the worker is back.
+            self._books.hand_out(worker, Attempt(job, now, worker.link))
+        send_work(worker, claimed, self._store.now())
+
+
+def send_work(worker: Worker, jobs: Sequence[Claimed], now: float) -> None:
+    """Give these jobs to the worker; `now` is by the store's clock."""
+    if worker.link is None or not jobs:
+        return
+    worker.link.send(
+        Work(
+            tuple(
+                Assignment(job.id, job.attempt, max(0.0, job.execution_deadline - now), job.input, job.context)
+                for job in jobs
+            )
+        )
+    )
+
+
+def _portions(free: Sequence[Worker], expected: int) -> list[_Ask]:
+    """Who asks for how much, the least busy first.
+
+    Each asks for its part of the jobs that are expected; the last of each revision asks for all that it has room for,
+    so that a queue that is not what was expected is found to be so, at the price of one claim.
+    """
+    ordered = sorted(free, key=_busyness)
+    last = {worker.revision: worker for worker in ordered}
+    part = -(-expected // len(ordered))
+    asks: list[_Ask] = []
+    for worker in ordered:
+        if last[worker.revision] is worker:
+            asks.append(_Ask(worker, worker.free, is_last=True))
+        elif expected > 0:
+            count = min(worker.free, part)
+            asks.append(_Ask(worker, count, is_last=False))
+            expected -= count
+    return asks
+
+
+def _busyness(worker: Worker) -> tuple[float, float]:
+    return len(worker.attempts) / worker.slots, random.random()  # noqa: S311 - breaks ties, guards nothing

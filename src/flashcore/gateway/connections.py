@@ -1,0 +1,77 @@
+"""A connection that carries messages of ours, as an asyncio protocol: no task and no future for each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+
+from flashcore.model.errors import ProtocolError
+from flashcore.wire.frames import FrameDecoder, encode_frame
+from flashcore.wire.messages import Message, from_frame, to_frame
+
+_log = logging.getLogger(__name__)
+
+
+class MessageConnection(asyncio.Protocol, ABC):
+    """One connection. Who serves it says what to do with a message, and when it has ended."""
+
+    def __init__(self) -> None:
+        self._decoder = FrameDecoder()
+        self._transport: asyncio.Transport | None = None
+
+    @abstractmethod
+    def take(self, message: Message) -> None:
+        """A message came. Raises ProtocolError for one that ends the connection."""
+
+    @abstractmethod
+    def ended(self) -> None:
+        """The connection is no more."""
+
+    def refused(self, error: ProtocolError) -> None:
+        """The peer broke the protocol; the connection ends after what is sent here."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Somebody connected."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream socket has no other kind
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes came."""
+        try:
+            for frame in self._decoder.feed(data):
+                self.take(from_frame(frame))
+        except ProtocolError as error:
+            _log.warning("a connection is closed: %s", error)
+            self.refused(error)
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it ended changes nothing
+        """It ended."""
+        self._transport = None
+        self.ended()
+
+    def send(self, message: Message) -> None:
+        """Send one message; dropped when the connection is closing."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode_frame(to_frame(message)))
+
+    def close(self) -> None:
+        """End the connection after what was sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        """Read no further."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()

@@ -1,0 +1,319 @@
+"""The workers' side of the queue: who is here, what they say, and what becomes of their jobs when they go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Task, TimerHandle
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from flashcore.gateway.admission import Admitted, TurnedAway, Unknown, admit
+from flashcore.gateway.books import Attempt, Books, Worker, WorkerLink, left_out, worker_of
+from flashcore.gateway.claiming import send_work
+from flashcore.gateway.liveness import process_is_gone
+from flashcore.gateway.recording import Ended, Progressed, Recorder, Returned, Streamed
+from flashcore.gateway.routes import Routes
+from flashcore.gateway.settings import Settings
+from flashcore.hookspecs.jobs import Finish, JobStore, Return
+from flashcore.model.names import EndpointName, JobId, WorkerId
+from flashcore.wire.hello import Hello
+from flashcore.wire.messages import (
+    Beat,
+    Chunk,
+    Leaving,
+    Message,
+    Progress,
+    Received,
+    Refusal,
+    Result,
+    Results,
+    Stop,
+    Welcome,
+)
+from flashcore.worker.processes import boot_id
+
+_log = logging.getLogger(__name__)
+
+SHORTEST_LOOK = 0.02
+LONGEST_LOOK = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class CrewEvents:
+    """Who is told what the crew does."""
+
+    slots_freed: Callable[[EndpointName], None]
+    attempt_ended: Callable[[Worker, Attempt, Result], None]
+    changed: Callable[[EndpointName], None]
+
+
+class Crew:
+    """All queue workers that are connected, or were until a moment ago."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        books: Books,
+        recorder: Recorder,
+        settings: Settings,
+        routes: Callable[[], Routes],
+        events: CrewEvents,
+    ) -> None:
+        self._store = store
+        self._books = books
+        self._recorder = recorder
+        self._settings = settings
+        self._routes = routes
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+        self._boot_id = boot_id()
+        self._present: dict[WorkerLink, Worker] = {}
+        self._parked: dict[WorkerLink, tuple[Hello, TimerHandle]] = {}
+        self._absent: dict[WorkerId, Task[None]] = {}
+
+    # -- coming ----------------------------------------------------------------------------------------------------
+
+    def hello(self, link: WorkerLink, hello: Hello) -> None:
+        """Somebody introduces itself: it is let in, sent away, or waits for a table that lists it."""
+        match admit(hello, self._routes(), self._books):
+            case Admitted(protocol, listed):
+                self._welcome(link, hello, protocol, listed=listed)
+            case Unknown(reason):
+                self._park(link, hello, reason)
+            case TurnedAway(reason):
+                self._refuse(link, reason, final=True)
+
+    def _park(self, link: WorkerLink, hello: Hello, reason: str) -> None:
+        if link not in self._parked:
+            timer = self._loop.call_later(self._settings.hello_patience, self._send_away, link, reason)
+            self._parked[link] = (hello, timer)
+            self._events.changed(hello.identity.endpoint)
+
+    def _send_away(self, link: WorkerLink, reason: str) -> None:
+        self._unpark(link)
+        self._refuse(link, reason, final=False)
+
+    def _unpark(self, link: WorkerLink) -> None:
+        parked = self._parked.pop(link, None)
+        if parked is not None:
+            hello, timer = parked
+            timer.cancel()
+            self._events.changed(hello.identity.endpoint)
+
+    def _refuse(self, link: WorkerLink, reason: str, *, final: bool) -> None:
+        _log.info("a worker is refused: %s", reason)
+        link.send(Refusal(reason, final))
+        link.close()
+
+    def _welcome(self, link: WorkerLink, hello: Hello, protocol: int, *, listed: bool) -> None:
+        self._unpark(link)
+        worker = worker_of(hello.identity)
+        known = self._books.get(worker.id)
+        if known is not None:
+            worker = known
+        else:
+            self._books.enter(worker)
+        if worker.link is not None:
+            # It came back before its old connection was seen to end.
+            del self._present[worker.link]
+            worker.link.abort()
+        waiting = self._absent.pop(worker.id, None)
+        if waiting is not None:
+            waiting.cancel()
+        worker.identity = hello.identity
+        worker.slots = max(1, hello.slots)
+        worker.link = link
+        worker.listed = listed
+        worker.leaving = False
+        worker.heard = self._loop.time()
+        self._present[link] = worker
+        link.send(Welcome(protocol, self._settings.heartbeat))
+        self._events.slots_freed(worker.endpoint)
+        self._events.changed(worker.endpoint)
+
+    # -- speaking --------------------------------------------------------------------------------------------------
+
+    def message(self, link: WorkerLink, message: Message) -> None:
+        """What somebody says after its hello; ignored from who was not let in."""
+        worker = self._present.get(link)
+        if worker is None:
+            return
+        worker.heard = self._loop.time()
+        match message:
+            case Results(results):
+                self._results(worker, link, results)
+            case Beat(ids):
+                self._beat(worker, frozenset(ids))
+            case Chunk(job, attempt, value):
+                if self._is_current(worker, job, attempt):
+                    self._recorder.add(Streamed(worker.id, job, value), link)
+            case Progress(job, attempt, value):
+                if self._is_current(worker, job, attempt):
+                    self._recorder.add(Progressed(worker.id, job, value), link)
+            case Leaving():
+                worker.leaving = True
+            case _:
+                _log.warning("worker %s sent a %s, which is not for it to say", worker.id, type(message).__name__)
+
+    def _is_current(self, worker: Worker, job: JobId, number: int) -> bool:
+        attempt = worker.attempts.get(job)
+        return attempt is not None and attempt.claimed.attempt == number and not attempt.stopped
+
+    def _results(self, worker: Worker, link: WorkerLink, results: Iterable[Result]) -> None:
+        stale: list[JobId] = []
+        for result in results:
+            is_current = self._is_current(worker, result.id, result.attempt)
+            attempt = worker.attempts.get(result.id)
+            if attempt is not None and attempt.claimed.attempt == result.attempt:
+                self._books.settle(worker, result.id)
+            if not is_current or attempt is None:
+                stale.append(result.id)
+            elif result.released:
+                end = Return(result.id, worker.id, "the worker gave it back", charged=False)
+                self._recorder.add(Returned(end, link), link)
+            else:
+                self._events.attempt_ended(worker, attempt, result)
+                self._recorder.add(Ended(Finish(result.id, worker.id, result.output, result.error), link), link)
+        if stale:
+            link.send(Received(tuple(stale)))
+        self._settled(worker)
+
+    def _settled(self, worker: Worker) -> None:
+        """It has fewer jobs than before."""
+        self._events.slots_freed(worker.endpoint)
+        self._events.changed(worker.endpoint)
+
+    def _beat(self, worker: Worker, named: frozenset[JobId]) -> None:
+        strangers = tuple(job for job in named if job not in worker.attempts)
+        if strangers and worker.link is not None:
+            worker.link.send(Stop(strangers))
+        resend, dropped = left_out(worker, named, self._loop.time(), self._settings.silence)
+        if worker.leaving:
+            self._return_unsent(worker, resend)
+        else:
+            for attempt in resend:
+                attempt.sent_over = worker.link
+            send_work(worker, [attempt.claimed for attempt in resend], self._store.now())
+        for attempt in dropped:
+            self._books.settle(worker, attempt.claimed.id)
+            if not attempt.stopped:
+                self._give_back(worker, attempt, "the worker does not have it", charged=False)
+        if dropped:
+            self._settled(worker)
+
+    def _return_unsent(self, worker: Worker, unsent: Iterable[Attempt]) -> None:
+        """A worker that leaves is not sent anything once more."""
+        for attempt in unsent:
+            self._books.settle(worker, attempt.claimed.id)
+            self._give_back(worker, attempt, "the worker is leaving", charged=False)
+
+    # -- stopping jobs ---------------------------------------------------------------------------------------------
+
+    def stop(self, job: JobId, number: int) -> bool:
+        """The store has no more use for that attempt at the job; False when no worker has it."""
+        worker = self._books.holder(job, number)
+        if worker is None:
+            return False
+        self._stop(worker, worker.attempts[job])
+        return True
+
+    def _stop(self, worker: Worker, attempt: Attempt) -> None:
+        if not attempt.stopped:
+            attempt.stopped = True
+            if worker.link is not None:
+                worker.link.send(Stop((attempt.claimed.id,)))
+
+    # -- going -----------------------------------------------------------------------------------------------------
+
+    def gone(self, link: WorkerLink) -> None:
+        """A connection ended."""
+        self._unpark(link)
+        worker = self._present.pop(link, None)
+        if worker is None or worker.link is not link:
+            return
+        worker.link = None
+        self._events.changed(worker.endpoint)
+        if not worker.attempts and not worker.reserved:
+            self._books.strike(worker)
+        else:
+            self.await_return(worker)
+
+    def await_return(self, worker: Worker) -> None:
+        """Its jobs wait for it, until its process is known to be gone or the grace is over."""
+        charged = worker.listed and not worker.leaving
+        self._absent[worker.id] = self._loop.create_task(self._until_given_up(worker, charged=charged))
+
+    async def _until_given_up(self, worker: Worker, *, charged: bool) -> None:
+        deadline = self._loop.time() + self._settings.reconnect_grace
+        pause = SHORTEST_LOOK
+        reason = "worker lost: its connection ended and it did not come back"
+        while (left := deadline - self._loop.time()) > 0:
+            await asyncio.sleep(min(pause, left))
+            pause = min(LONGEST_LOOK, pause * 2)
+            if worker.identity is not None and process_is_gone(worker.identity, self._boot_id):
+                reason = "worker lost: its process ended"
+                break
+        self._absent.pop(worker.id, None)
+        self._give_up(worker, reason, charged=charged)
+
+    def _give_up(self, worker: Worker, reason: str, *, charged: bool) -> None:
+        _log.warning("%s (%s, %d jobs)", reason, worker.id, len(worker.running))
+        attempts = [attempt for attempt in worker.attempts.values() if not attempt.stopped]
+        self._books.strike(worker)
+        for attempt in attempts:
+            # What never left the gateway cannot be the worker's fault.
+            self._give_back(worker, attempt, reason, charged=charged and attempt.sent_over is not None)
+        self._settled(worker)
+
+    def _give_back(self, worker: Worker, attempt: Attempt, reason: str, *, charged: bool) -> None:
+        self._recorder.add(Returned(Return(attempt.claimed.id, worker.id, f"{reason} ({worker.id})", charged)))
+
+    # -- what time and tables do -----------------------------------------------------------------------------------
+
+    def look_at_silence(self) -> None:
+        """Give up workers that hold a connection and say nothing."""
+        oldest = self._loop.time() - self._settings.silence
+        for link, worker in list(self._present.items()):
+            if worker.heard < oldest:
+                del self._present[link]
+                worker.link = None
+                link.abort()
+                self._give_up(worker, "worker lost: it stopped sending heartbeats", charged=True)
+
+    async def renew_leases(self) -> None:
+        """Renew the leases of all who are here, or are waited for."""
+        for worker in self._books:
+            running = worker.running
+            if running:
+                lost = await self._store.extend(worker.id, running, self._settings.lease)
+                for job in lost:
+                    # Between the look and the answer its result may have come.
+                    if job in worker.attempts:
+                        self._stop(worker, worker.attempts[job])
+
+    def table_swapped(self) -> None:
+        """Who is listed now; who waited for this table."""
+        routes = self._routes()
+        for worker in self._books:
+            routing = routes.jobs.get(worker.endpoint)
+            worker.listed = routing is not None and routing.lists(worker.replica, worker.instance, worker.revision)
+        for link, (hello, _) in list(self._parked.items()):
+            if not isinstance(admit(hello, routes, self._books), Unknown):
+                self._unpark(link)
+                self.hello(link, hello)
+
+    # -- being asked -----------------------------------------------------------------------------------------------
+
+    def parked(self, endpoint: EndpointName) -> int:
+        """How many workers wait for a table that lists them."""
+        return sum(hello.identity.endpoint == endpoint for hello, _ in self._parked.values())
+
+    def close(self) -> None:
+        """Let go of every connection; the workers keep what they have and come back."""
+        for task in self._absent.values():
+            task.cancel()
+        for link in [*self._present, *self._parked]:
+            self._unpark(link)
+            link.close()
+        self._present.clear()

@@ -1,0 +1,71 @@
+"""The one object that the HTTP engine asks: who answers this request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from flashcore.gateway.answers import unknown_endpoint
+from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.http.respond import Handler, Request, Response, error_response
+from flashcore.gateway.http.route import Local, Proxy
+from flashcore.gateway.http_service import HttpService
+from flashcore.gateway.jobs_api import JobsApi
+from flashcore.gateway.local import LocalRoutes
+from flashcore.gateway.paths import Addressed, addressed, first_segment, host_label
+from flashcore.gateway.proxying import RequestRoute
+from flashcore.gateway.routes import Routes
+from flashcore.gateway.settings import Settings
+
+JOB_API = "v2"
+
+
+class Front:
+    """A Dispatcher: by host first, then by the first segment of the path."""
+
+    def __init__(self, routes: Callable[[], Routes], jobs: JobsApi, local: LocalRoutes, settings: Settings) -> None:
+        self._routes = routes
+        self._jobs = jobs
+        self._answer_seconds = settings.answer_seconds
+        self._own: Mapping[str, Handler] = {"ping": local.ping, "manifest": local.manifest}
+
+    def dispatch(self, head: RequestHead, peer: str) -> Local | Proxy:  # noqa: ARG002 - who asks does not matter yet
+        """Who answers."""
+        routes = self._routes()
+        label = host_label(head)
+        if label:
+            to = addressed(label, head)
+            service = routes.http.get(to.name)
+            if service is not None:
+                return self._proxy(service, head, head.path, to)
+        first, rest = first_segment(head.path)
+        if first == JOB_API:
+            return Local(self._jobs.handler(head, rest))
+        own = self._own.get(first)
+        if own is not None and rest == b"/":
+            return Local(own)
+        to = addressed(first, head)
+        service = routes.http.get(to.name)
+        if service is None:
+            return Local(_answering(self._nobody(to.name, routes)))
+        return self._proxy(service, head, rest, to)
+
+    def _proxy(self, service: HttpService, head: RequestHead, path: bytes, to: Addressed) -> Proxy:
+        target = path + b"?" + head.query if head.query else path
+        return Proxy(RequestRoute(service, head, path, preview=to.preview), target, answer_seconds=self._answer_seconds)
+
+    def _nobody(self, name: str, routes: Routes) -> Response:
+        if name in routes.jobs:
+            return error_response(
+                400,
+                "not_http",
+                f"Endpoint {name!r} works through a queue, it answers no HTTP requests of its own.",
+                next_step=f"POST /{JOB_API}/{name}/runsync",
+            )
+        return unknown_endpoint(name, routes.names)
+
+
+def _answering(response: Response) -> Handler:
+    def answer(_: Request) -> Response:
+        return response
+
+    return answer

@@ -1,0 +1,142 @@
+"""HTTP endpoints: what a table says of one, immutable, beside what lives on over tables."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from flashcore.gateway.counting import SideCount
+from flashcore.gateway.settings import Settings
+from flashcore.gateway.targets import Pool, Target, pool_of
+from flashcore.gateway.waiting import WaitingRoom
+from flashcore.hookspecs.routing import RoutedRequest, RoutingPolicy
+from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
+from flashcore.model.table import EndpointRoute, ReplicaRoute, SideRoute
+
+_log = logging.getLogger(__name__)
+
+DRAWS = 100
+"""A request draws a number below this; it decides the side where weights do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HttpRouting:
+    """One table's word on an HTTP endpoint."""
+
+    route: EndpointRoute
+    policy: RoutingPolicy
+    shares: tuple[tuple[int, Pool], ...]
+    """Upper end of each side's share of the draws, and its pool; one share of all draws where capacity decides."""
+    preview: Pool | None
+    counts: Mapping[RevisionId, SideCount]
+
+    def choose(self, request: RoutedRequest, tried: frozenset[str], draw: int | None) -> Target | None:
+        """A target for a request that drew this number, None for the preview; gives None while all are full.
+
+        A side with nobody left to ask gives its draw to the others that have a share.
+        Raises LookupError when nobody is left at all, PluginError when the policy fails.
+        """
+        for pool in self.pools(draw):
+            if pool.has_any_but(tried):
+                return pool.choose(self.policy, request, tried)
+        raise LookupError(self.route.name)
+
+    def pools(self, draw: int | None) -> tuple[Pool, ...]:
+        """The pools that such a request may go to, its own first."""
+        if draw is None:
+            return () if self.preview is None else (self.preview,)
+        if len(self.shares) == 1:
+            return (self.shares[0][1],)
+        own = next((at for at, (end, _) in enumerate(self.shares) if draw < end), 0)
+        pools = [pool for _, pool in self.shares]
+        return (*pools[own:], *pools[:own])
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """All targets of all pools."""
+        pools = [pool for _, pool in self.shares] + ([] if self.preview is None else [self.preview])
+        return tuple(target for pool in pools for target in pool.targets.values())
+
+
+class HttpService:
+    """An HTTP endpoint over all tables: its targets, its counts, and who waits for it."""
+
+    def __init__(
+        self,
+        name: EndpointName,
+        loop: AbstractEventLoop,
+        settings: Settings,
+        changed: Callable[[EndpointName], None],
+    ) -> None:
+        self.name = name
+        self.routing: HttpRouting | None = None
+        self.counts: dict[RevisionId, SideCount] = {}
+        self.room = WaitingRoom(loop, settings.hold_seconds, settings.waiting_limit, self.changed)
+        self._loop = loop
+        self._changed = changed
+        self._targets: dict[tuple[ReplicaId, InstanceId, str], Target] = {}
+
+    def prepare(self, route: EndpointRoute, policy: RoutingPolicy) -> HttpRouting:
+        """What the route means, with the targets that are known already. Changes nothing; raises ValueError."""
+        counts = {side.revision: self.counts.get(side.revision) or SideCount(side.revision) for side in route.sides}
+        pools = [(side, pool_of(self._target(side, one, counts) for one in side.replicas)) for side in route.sides]
+        preview = next((pool for side, pool in pools if side.preview), None)
+        return HttpRouting(route, policy, _shares([pair for pair in pools if not pair[0].preview]), preview, counts)
+
+    def adopt(self, routing: HttpRouting) -> None:
+        """Serve by this from now on."""
+        old_counts = self.counts
+        self.routing = routing
+        self._targets = {target.identity: target for target in routing.targets}
+        for replica in (replica for side in routing.route.sides for replica in side.replicas):
+            self._set_limit(replica)
+        still_busy = {revision: count for revision, count in old_counts.items() if count.in_flight}
+        self.counts = {**still_busy, **routing.counts}
+        self._tell_policy(routing)
+        self.room.serve_all()
+        self.changed()
+
+    def retire(self) -> None:
+        """The endpoint is gone: who waits for it is told."""
+        self.routing = None
+        self.room.serve_all()
+
+    def changed(self) -> None:
+        """Something of what the control plane is told is different now."""
+        self._changed(self.name)
+
+    def _target(self, side: SideRoute, replica: ReplicaRoute, counts: Mapping[RevisionId, SideCount]) -> Target:
+        known = self._targets.get((replica.replica, replica.instance, replica.address or ""))
+        if known is not None and known.candidate.revision == side.revision:
+            return known
+        return Target(replica, side.revision, counts[side.revision], self._freed, self._loop.time())
+
+    def _set_limit(self, replica: ReplicaRoute) -> None:
+        target = self._targets.get((replica.replica, replica.instance, replica.address or ""))
+        if target is not None:
+            target.candidate.max_concurrency = replica.max_concurrency
+
+    def _tell_policy(self, routing: HttpRouting) -> None:
+        try:
+            routing.policy.changed(tuple(target.candidate for target in routing.targets))
+        except Exception:  # noqa: BLE001 - a policy is anybody's code; the table serves all endpoints and is not stopped by one
+            _log.exception("the routing policy of %s failed as its replicas changed", self.name)
+
+    def _freed(self, target: Target) -> None:
+        self.changed()
+        if len(self.room):
+            self.room.serve_one(target)
+
+
+def _shares(sides: list[tuple[SideRoute, Pool]]) -> tuple[tuple[int, Pool], ...]:
+    if all(side.weight is None for side, _ in sides):
+        return ((DRAWS, pool_of(target for _, pool in sides for target in pool.targets.values())),)
+    shares = []
+    end = 0
+    for side, pool in sides:
+        if side.weight:
+            end += side.weight
+            shares.append((end, pool))
+    return tuple(shares)

@@ -1,0 +1,215 @@
+"""The job API: RunPod's client routes under /v2/{endpoint}/. Every answer is JSON; an empty body is as good as `{}`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from flashcore.gateway.answers import error_answer, json_body, method_not_allowed, unknown_endpoint
+from flashcore.gateway.broker import Broker
+from flashcore.gateway.documents import brief_body, status_body, stream_body
+from flashcore.gateway.health import health_document
+from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.http.respond import Handler, Request, Response, error_response, json_response
+from flashcore.gateway.paths import Addressed, addressed, first_segment, query_value
+from flashcore.gateway.routes import JobsRouting, Routes
+from flashcore.gateway.settings import Settings
+from flashcore.gateway.submission import InvalidSubmission, new_job, new_job_id, new_sync_job_id
+from flashcore.model.errors import FlashcoreError, NotFound
+from flashcore.model.job import Job
+from flashcore.model.names import JobId
+
+RUNSYNC_WAIT = 90.0
+LONGEST_WAIT = 300.0
+RUNSYNC_RETENTION = 60.0
+
+_GET = (b"GET", b"HEAD")
+_POST = (b"POST",)
+_BOTH = (b"GET", b"HEAD", b"POST")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, understood as far as its address goes."""
+
+    request: Request
+    routing: JobsRouting
+    to: Addressed
+    job: JobId
+    """Empty where the route has none."""
+
+
+_Action: TypeAlias = Callable[[Call], Awaitable[Response]]
+
+
+class JobsApi:
+    """Answers what is asked under /v2/."""
+
+    def __init__(self, broker: Broker, routes: Callable[[], Routes], settings: Settings) -> None:
+        self._broker = broker
+        self._routes = routes
+        self._settings = settings
+        self._endpoint_routes: Mapping[str, tuple[tuple[bytes, ...], _Action]] = {
+            "run": (_POST, self._run),
+            "runsync": (_POST, self._runsync),
+            "purge-queue": (_POST, self._purge),
+            "health": (_GET, self._health),
+        }
+        self._job_routes: Mapping[str, tuple[tuple[bytes, ...], _Action]] = {
+            "status": (_BOTH, self._status),
+            "status-sync": (_BOTH, self._status_sync),
+            "stream": (_BOTH, self._stream),
+            "cancel": (_POST, self._cancel),
+            "retry": (_POST, self._retry),
+        }
+
+    def handler(self, head: RequestHead, path: bytes) -> Handler:
+        """Who answers a request for `path`, which is what follows /v2."""
+        name, rest = first_segment(path)
+        to = addressed(name, head)
+        routes = self._routes()
+        routing = routes.jobs.get(to.name)
+        if routing is None:
+            return _always(self._not_a_queue(to.name, routes))
+        verb, _, job = rest[1:].decode("latin-1").partition("/")
+        found = (self._job_routes if job else self._endpoint_routes).get(verb)
+        if found is None or "/" in job:
+            return _always(_unknown_route(to.name, verb))
+        methods, action = found
+        if head.method not in methods:
+            return _always(method_not_allowed(methods))
+        return _guarded(action, routing, to, JobId(job))
+
+    def _not_a_queue(self, name: str, routes: Routes) -> Response:
+        if name in routes.http:
+            return error_response(
+                400,
+                "not_a_queue",
+                f"Endpoint {name!r} answers HTTP requests, it has no queue.",
+                next_step=f"call /{name}/...",
+            )
+        return unknown_endpoint(name, tuple(routes.jobs))
+
+    # -- jobs in ---------------------------------------------------------------------------------------------------
+
+    async def _run(self, call: Call) -> Response:
+        _check_size(call, self._settings.run_bytes)
+        new = new_job(
+            call.routing,
+            call.request.head,
+            call.request.body,
+            new_job_id(),
+            call.routing.route.result_retention,
+            preview=call.to.preview,
+        )
+        return json_body(brief_body(await self._broker.submit(new)))
+
+    async def _runsync(self, call: Call) -> Response:
+        _check_size(call, self._settings.runsync_bytes)
+        wait = _wait(call.request.head, RUNSYNC_WAIT)
+        # As long as a caller may wait, the result is there to be read by somebody who comes a little later.
+        retention = min(call.routing.route.result_retention, max(RUNSYNC_RETENTION, wait))
+        new = new_job(
+            call.routing, call.request.head, call.request.body, new_sync_job_id(), retention, preview=call.to.preview
+        )
+        return _shown(await self._broker.submit_and_wait(new, wait))
+
+    # -- one job ---------------------------------------------------------------------------------------------------
+
+    async def _status(self, call: Call) -> Response:
+        return json_body(status_body(await self._job(call)))
+
+    async def _status_sync(self, call: Call) -> Response:
+        job = await self._job(call)
+        return json_body(status_body(await self._broker.wait(job, _wait(call.request.head, RUNSYNC_WAIT))))
+
+    async def _stream(self, call: Call) -> Response:
+        job, chunks = await self._broker.read_stream(await self._job(call), _wait(call.request.head, 0.0))
+        return json_body(stream_body(job, chunks))
+
+    async def _cancel(self, call: Call) -> Response:
+        await self._job(call)
+        cancelled = await self._broker.cancel(call.job)
+        if cancelled is None:
+            raise _no_job(call)
+        return json_body(brief_body(cancelled))
+
+    async def _retry(self, call: Call) -> Response:
+        await self._job(call)
+        retried = await self._broker.retry(call.job)
+        if retried is None:
+            raise _no_job(call)
+        return json_body(brief_body(retried))
+
+    async def _job(self, call: Call) -> Job:
+        job = await self._broker.get(call.job)
+        if job is None or job.new.endpoint != call.routing.route.name:
+            raise _no_job(call)
+        return job
+
+    # -- all jobs --------------------------------------------------------------------------------------------------
+
+    async def _purge(self, call: Call) -> Response:
+        removed = await self._broker.purge(call.routing.route.name)
+        return json_response(200, {"removed": removed, "status": "completed"})
+
+    async def _health(self, call: Call) -> Response:
+        return json_response(200, await health_document(self._broker, call.routing))
+
+
+class _TooLarge(InvalidSubmission):
+    """A body over the limit."""
+
+    code = "too_large"
+
+
+def _check_size(call: Call, limit: int) -> None:
+    size = len(call.request.body)
+    if size > limit:
+        raise _TooLarge(f"the body has {size} bytes, {limit} are allowed", size=size, limit=limit)
+
+
+def _shown(job: Job) -> Response:
+    return json_body(status_body(job))
+
+
+def _wait(head: RequestHead, default: float) -> float:
+    """Seconds that the caller wants to wait; the query counts in milliseconds."""
+    text = query_value(head, b"wait")
+    if not text:
+        return default
+    if not text.isdigit():
+        raise InvalidSubmission(f"wait is a number of milliseconds, not {text.decode('latin-1')!r}")
+    return min(int(text) / 1000, LONGEST_WAIT)
+
+
+def _no_job(call: Call) -> NotFound:
+    return NotFound(
+        f"endpoint {call.routing.route.name} has no job {call.job}",
+        next_step="results are kept for a while only; submit it again",
+        job=call.job,
+    )
+
+
+def _unknown_route(name: str, verb: str) -> Response:
+    return error_response(404, "unknown_route", f"Endpoint {name!r} has no route {verb!r} of this form.")
+
+
+def _always(response: Response) -> Handler:
+    def answer(_: Request) -> Response:
+        return response
+
+    return answer
+
+
+def _guarded(action: _Action, routing: JobsRouting, to: Addressed, job: JobId) -> Handler:
+    async def answer(request: Request) -> Response:
+        try:
+            return await action(Call(request, routing, to, job))
+        except _TooLarge as error:
+            return error_response(413, error.code, error.message, **error.data)
+        except FlashcoreError as error:
+            return error_answer(error)
+
+    return answer

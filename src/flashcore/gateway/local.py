@@ -1,0 +1,41 @@
+"""The gateway's own small routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.http.respond import Request, Response, json_response
+from flashcore.gateway.routes import Routes
+from flashcore.hookspecs.resources import Ingress
+from flashcore.model.table import EndpointRoute
+
+
+class LocalRoutes:
+    """Whether the gateway lives, and what it serves."""
+
+    def __init__(self, routes: Callable[[], Routes], own_url: Callable[[], str]) -> None:
+        self._routes = routes
+        self._own_url = own_url
+
+    def ping(self, _: Request) -> Response:
+        """It lives."""
+        return json_response(200, {"status": "ok", "table": self._routes().version})
+
+    def manifest(self, request: Request) -> Response:
+        """All endpoints of the last table, and where each is called."""
+        routes = self._routes()
+        base = self._base(request.head)
+        shown = [
+            {"name": route.name, "ingress": route.ingress, "url": _url(base, route)} for route in routes.table.endpoints
+        ]
+        return json_response(200, {"version": routes.version, "endpoints": shown})
+
+    def _base(self, head: RequestHead) -> str:
+        """The gateway as the caller reached it."""
+        host = head.index.get(b"host", b"").decode("latin-1")
+        return f"http://{host}" if host else self._own_url()
+
+
+def _url(base: str, route: EndpointRoute) -> str:
+    return f"{base}/v2/{route.name}" if route.ingress == Ingress.JOBS.value else f"{base}/{route.name}"

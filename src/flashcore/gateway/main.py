@@ -1,0 +1,181 @@
+"""The gateway's process: python -m flashcore.gateway --layout ROOT --env ENV --jobs URL [--port N] [--host HOST]."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flashcore.gateway.assembly import Gateway
+from flashcore.gateway.files import make_private_directory
+from flashcore.gateway.settings import Settings, settings_from
+from flashcore.hookspecs.jobs import JobStore
+from flashcore.model.errors import FlashcoreError, Refused
+from flashcore.model.layout import Layout
+from flashcore.model.parts import PartRef
+from flashcore.presence import own_presence, read_presence, remove_presence, write_presence
+from flashcore.registry.index import setting_of_process
+from flashcore.registry.opening import open_registry
+from flashcore.registry.registry import Registry
+
+_log = logging.getLogger(__name__)
+
+PORTS_TRIED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says."""
+
+    layout: Layout
+    host: str
+    port: int
+    strict_port: bool
+    jobs_url: str
+    settings: Settings
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read the command line; ends the process for one that cannot be meant. Raises ConfigurationError."""
+    parser = argparse.ArgumentParser(prog="python -m flashcore.gateway", description="Serve one environment.")
+    parser.add_argument("--layout", required=True, type=Path, metavar="ROOT", help="the project's directory")
+    parser.add_argument("--env", required=True, help="the environment")
+    parser.add_argument("--jobs", required=True, metavar="URL", help="where jobs are kept")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
+    parser.add_argument("--port", default=8700, type=int, help="the first port to try; 0 takes any that is free")
+    parser.add_argument("--strict-port", action="store_true", help="do not try further ports")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one of the settings")
+    # What the registry reads of the command line is not this parser's to refuse.
+    given, _ = parser.parse_known_args(arguments)
+    layout = Layout(given.layout.resolve(), given.env)
+    return Options(layout, given.host, given.port, given.strict_port, given.jobs, settings_from(given.set))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; 0 when all went well, 1 with the reason on standard error when not."""
+    given = sys.argv[1:] if arguments is None else arguments
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        options = parse(given)
+        with _only_gateway(options.layout):
+            registry = open_registry(setting_of_process(given, os.environ, options.layout.root))
+            with contextlib.closing(registry):
+                _run(options, registry)
+    except FlashcoreError as error:
+        _log.error("%s", error)
+        return 1
+    return 0
+
+
+def _run(options: Options, registry: Registry) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(options, registry))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+async def _serve(options: Options, registry: Registry) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, stop, number)
+    gateway = Gateway(
+        options.layout, await _open_jobs(registry, options.jobs_url), registry.routing_policies, options.settings
+    )
+    file = options.layout.gateway_file
+    try:
+        await gateway.start()
+        port = await _listen(gateway, options)
+        gateway.url = f"http://{_shown_host(options.host)}:{port}"
+        write_presence(file, own_presence(gateway.url, _own_version()))
+        _log.info("listening at %s", gateway.url)
+        await stop.wait()
+    finally:
+        await gateway.close()
+        remove_presence(file)
+
+
+def _stop(stop: asyncio.Event, number: signal.Signals) -> None:
+    """The first time: end in order. The second time somebody is in a hurry."""
+    if stop.is_set():
+        os._exit(128 + number)
+    stop.set()
+
+
+async def _open_jobs(registry: Registry, url: str) -> JobStore:
+    scheme = urlsplit(url).scheme
+    return await registry.state_backends.make(PartRef(scheme)).open_jobs(url)
+
+
+async def _listen(gateway: Gateway, options: Options) -> int:
+    """The first port that is free. Raises Refused when none is."""
+    for port in _ports(options):
+        try:
+            return await gateway.http.listen(options.host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise Refused(
+                    f"the gateway cannot listen at {options.host}:{port}: {error.strerror or error}",
+                    next_step="choose another --host or --port",
+                ) from error
+    tried = f"port {options.port} is" if options.strict_port else f"{PORTS_TRIED} ports from {options.port} are"
+    raise Refused(f"{tried} in use on {options.host}", next_step="stop what listens there, or choose another --port")
+
+
+def _ports(options: Options) -> Iterator[int]:
+    """The port of the last gateway first: replicas and callers still have its address."""
+    if options.strict_port or options.port == 0:
+        yield options.port
+        return
+    last = read_presence(options.layout.gateway_file)
+    wanted = range(options.port, min(options.port + PORTS_TRIED, 65536))
+    port = None if last is None else urlsplit(last.url).port
+    if port is not None and port in wanted:
+        yield port
+    yield from wanted
+
+
+@contextmanager
+def _only_gateway(layout: Layout) -> Iterator[None]:
+    """Hold the environment's lock, which the kernel lets go of however this process ends. Raises Refused."""
+    make_private_directory(layout.home)
+    with (layout.home / "gateway.lock").open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = read_presence(layout.gateway_file)
+            where = f" at {other.url} (pid {other.pid})" if other is not None else ""
+            raise Refused(
+                f"environment {layout.environment!r} of {layout.root} has a gateway already{where}",
+                next_step="use it, or stop it first: flashcore server stop",
+            ) from None
+        yield
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _own_version() -> str:
+    try:
+        return version("flashcore-framework")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,58 @@
+"""Which endpoint a request is for: by its path, by its host, and whether it asks for the preview."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flashcore.gateway.http.head import RequestHead
+
+PREVIEW_SUFFIX = "--preview"
+REVISION_HEADER = b"x-flashcore-revision"
+_PREVIEW = b"preview"
+
+
+class Addressed(NamedTuple):
+    """An endpoint's name as it was written, without the preview's suffix, and whether that was there."""
+
+    name: str
+    preview: bool
+
+
+class PathParts(NamedTuple):
+    """A path cut behind its first segment."""
+
+    first: str
+    rest: bytes
+    """Begins with a slash, also where the path ended."""
+
+
+def first_segment(path: bytes) -> PathParts:
+    """The first segment and what follows it. Names of endpoints need no escapes, so none are undone."""
+    first, _, rest = path[1:].partition(b"/")
+    return PathParts(first.decode("latin-1"), b"/" + rest)
+
+
+def addressed(name: str, head: RequestHead) -> Addressed:
+    """The endpoint that `name` means; the header asks for the preview as the suffix does."""
+    preview = head.index.get(REVISION_HEADER, b"").lower() == _PREVIEW
+    if name.endswith(PREVIEW_SUFFIX):
+        return Addressed(name[: -len(PREVIEW_SUFFIX)], preview=True)
+    return Addressed(name, preview)
+
+
+def host_label(head: RequestHead) -> str:
+    """The first label of the request's host where it has several, empty otherwise; numbers are no names."""
+    host = head.index.get(b"host", b"")
+    if b"." not in host or host.startswith(b"["):
+        return ""
+    label, _, rest = host.decode("latin-1").lower().partition(".")
+    return "" if rest.partition(":")[0].replace(".", "").isdecimal() else label
+
+
+def query_value(head: RequestHead, name: bytes) -> bytes | None:
+    """The first value of a query parameter; the values that are asked for here need no escapes."""
+    for pair in head.query.split(b"&"):
+        key, _, value = pair.partition(b"=")
+        if key == name:
+            return value
+    return None

@@ -1,0 +1,118 @@
+"""Requests of HTTP endpoints on their way to a replica."""
+
+from __future__ import annotations
+
+import random
+from asyncio import Future
+from collections.abc import Iterator, Mapping
+from time import monotonic
+
+from flashcore.gateway.http.errors import Outcome, OutcomeKind
+from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.http.route import Choice, Unavailable, Upstream
+from flashcore.gateway.http_service import DRAWS, HttpService
+from flashcore.gateway.targets import CountedUpstream, Target
+from flashcore.hookspecs.routing import RoutedRequest
+from flashcore.model.errors import PluginError
+
+_RETRY_SOON = ((b"retry-after", b"1"),)
+_NO_FAULT = frozenset({OutcomeKind.CLIENT_GONE, OutcomeKind.MISMATCH, OutcomeKind.DRAINING})
+
+
+class PolicyHeaders(Mapping[str, str]):
+    """A request's headers as a policy may see them, read only when it looks."""
+
+    __slots__ = ("_head",)
+
+    def __init__(self, head: RequestHead) -> None:
+        self._head = head
+
+    def __getitem__(self, name: str) -> str:
+        key = name.encode("latin-1")
+        if key == b"authorization":
+            raise KeyError(name)
+        return self._head.index[key].decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._head.index if name != b"authorization")
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class RequestRoute:
+    """One request's choices: it keeps its draw, so that it stays with its side when it is asked again."""
+
+    __slots__ = ("_draw", "_request", "_service", "_tried")
+
+    def __init__(self, service: HttpService, head: RequestHead, path: bytes, *, preview: bool) -> None:
+        self._service = service
+        self._draw = None if preview else int(random.random() * DRAWS)  # noqa: S311 - shares traffic, guards nothing
+        self._tried: frozenset[str] = frozenset()
+        self._request = RoutedRequest(
+            head.method.decode("latin-1"),
+            path.decode("latin-1"),
+            PolicyHeaders(head),
+            head.content_length,
+            now=monotonic(),
+        )
+
+    def choose(self, tried: frozenset[str]) -> Choice | Future[Choice]:
+        """A replica at once where there is one; otherwise a place in the line."""
+        self._tried = tried
+        choice = self.attempt()
+        if choice is not None:
+            return choice
+        room = self._service.room
+        return self._crowded() if room.is_full else room.enter(self)
+
+    def attempt(self) -> Choice | None:
+        """A replica with room; None while the request is to wait."""
+        routing = self._service.routing
+        if routing is None:
+            return Unavailable("endpoint_gone", f"Endpoint {self._service.name} was undeployed.", 404)
+        if routing.route.held:
+            return None
+        try:
+            target = routing.choose(self._request, self._tried, self._draw)
+        except LookupError:
+            return self._nobody()
+        except PluginError as error:
+            return Unavailable("routing_failed", error.message, 500, data={"next_step": error.next_step})
+        if target is None:
+            return None
+        self._service.changed()
+        return target.lease()
+
+    def may_use(self, target: Target) -> bool:
+        """Whether the replica is one of those that this request may go to."""
+        routing = self._service.routing
+        if routing is None or routing.route.held:
+            return False
+        replica = target.candidate.replica
+        return replica not in self._tried and any(
+            pool.targets.get(replica) is target for pool in routing.pools(self._draw)
+        )
+
+    def overdue(self) -> Unavailable:
+        """It waited as long as requests may."""
+        return Unavailable("held_too_long", f"No replica of {self._service.name} had room in time.", 504)
+
+    def on_outcome(self, upstream: Upstream, outcome: Outcome, latency: float) -> None:
+        """Count how it ended, where that says anything of the revision."""
+        if outcome.kind not in _NO_FAULT and isinstance(upstream, CountedUpstream):
+            failed = outcome.kind is not OutcomeKind.ANSWERED or outcome.status >= 500
+            upstream.count.record(latency, failed=failed)
+
+    def _nobody(self) -> Unavailable:
+        name = self._service.name
+        if self._draw is None:
+            return Unavailable("no_preview", f"Endpoint {name} has no revision that waits for its promotion.", 404)
+        return Unavailable("no_ready_replica", f"No replica of {name} is ready.", 503, _RETRY_SOON)
+
+    def _crowded(self) -> Unavailable:
+        name = self._service.name
+        routing = self._service.routing
+        if routing is not None and routing.route.held:
+            return Unavailable("too_many_held", f"Too many requests wait for {name}.", 503, _RETRY_SOON)
+        return Unavailable("too_many_requests", f"All replicas of {name} are busy.", 429, _RETRY_SOON)

@@ -1,0 +1,94 @@
+"""JSON objects whose values are kept as the caller wrote them: checked, cut out, never written anew."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from flashcore.model.errors import UsageError
+
+
+class NotJson(UsageError):
+    """A body that is not the JSON object that was to come."""
+
+    code = "invalid_json"
+
+
+@dataclass(frozen=True, slots=True)
+class RawValue:
+    """A JSON value: its text as bytes, and what it means."""
+
+    raw: bytes
+    value: Any
+
+
+_BLANKS = re.compile(r"[ \t\n\r]*")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def read_object(body: bytes) -> dict[str, RawValue]:
+    """The members of the object that `body` holds. Raises NotJson, saying where it breaks."""
+    try:
+        text = body.decode()
+        return _read_members(text)
+    except UnicodeDecodeError as error:
+        raise NotJson(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
+    except RecursionError as error:
+        raise NotJson("the body is nested too deeply") from error
+    except ValueError as error:
+        raise NotJson(f"the body is not a JSON object: {error}") from error
+
+
+def _read_members(text: str) -> dict[str, RawValue]:
+    at = _expect(text, _skip(text, 0), "{")
+    members: dict[str, RawValue] = {}
+    if text[at : at + 1] == "}":
+        _end(text, at + 1)
+        return members
+    while True:
+        if text[at : at + 1] != '"':
+            raise ValueError(f"a name in quotes is missing at character {at}")
+        name, at = _DECODER.raw_decode(text, at)
+        start = _expect(text, _skip(text, at), ":")
+        value, at = _DECODER.raw_decode(text, start)
+        members[name] = RawValue(text[start:at].encode(), value)
+        at = _skip(text, at)
+        if text[at : at + 1] != ",":
+            break
+        at = _skip(text, at + 1)
+    _end(text, _expect(text, at, "}"))
+    return members
+
+
+def _skip(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at
+
+
+def _expect(text: str, at: int, character: str) -> int:
+    """The place behind `character` and the blanks that follow it."""
+    if text[at : at + 1] != character:
+        raise ValueError(f"{character!r} is missing at character {at}")
+    return _skip(text, at + 1)
+
+
+def _end(text: str, at: int) -> None:
+    if _skip(text, at) != len(text):
+        raise ValueError(f"something follows its end at character {at}")
+
+
+def write_object(members: dict[str, Any], raw: dict[str, bytes]) -> bytes:
+    """An object of values, which are encoded, followed by `raw` ones, which are put in as they are."""
+    shown = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
+    if not raw:
+        return shown
+    joined = b",".join(json.dumps(name).encode() + b":" + value for name, value in raw.items())
+    return b"%b%b%b}" % (shown[:-1], b"," if members else b"", joined)

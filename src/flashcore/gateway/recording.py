@@ -1,0 +1,183 @@
+"""What workers report, on its way into the store: in batches, in order, again and again until it is stored.
+
+Results are acknowledged only when the store has them. While the store is away they are held here, and beyond a limit
+no worker is read from, so that a generator waits rather than the gateway's memory grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from flashcore.gateway.books import WorkerLink
+from flashcore.hookspecs.jobs import Finish, JobStore, Return
+from flashcore.model.errors import StateError, StorageFull
+from flashcore.model.job import Job, Payload
+from flashcore.model.names import JobId, WorkerId
+from flashcore.wire.messages import Received
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt's result, and who waits for its receipt."""
+
+    finish: Finish
+    link: WorkerLink
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """An attempt that goes back, and who waits for a receipt, if anybody does."""
+
+    end: Return
+    link: WorkerLink | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """One more chunk of a job's stream."""
+
+    worker: WorkerId
+    job: JobId
+    chunk: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A job's progress."""
+
+    worker: WorkerId
+    job: JobId
+    value: Payload
+
+
+Report: TypeAlias = Ended | Returned | Streamed | Progressed
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Who is told once something is stored."""
+
+    finished: Callable[[JobId], None]
+    given_back: Callable[[Job], None]
+    streamed: Callable[[JobId], None]
+
+
+class Recorder:
+    """One writer of everything that workers report."""
+
+    def __init__(self, store: JobStore, limit: int, heard: Heard) -> None:
+        self._store = store
+        self._limit = limit
+        self._heard = heard
+        self._reports: list[Report] = []
+        self._bytes = 0
+        self._paused: set[WorkerLink] = set()
+        self._kick = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, report: Report, link: WorkerLink | None = None) -> None:
+        """Store this as soon as may be. `link` is where it came from, and is held up when there is too much."""
+        self._reports.append(report)
+        self._bytes += _size(report)
+        self._idle.clear()
+        self._kick.set()
+        if link is not None and self._bytes > self._limit and link not in self._paused:
+            self._paused.add(link)
+            link.pause()
+
+    async def run(self) -> None:
+        """Store what comes, until cancelled."""
+        while True:
+            await self._kick.wait()
+            self._kick.clear()
+            batch, self._reports = self._reports, []
+            await self._store_batch(batch)
+            self._bytes -= sum(map(_size, batch))
+            self._resume()
+            if not self._reports:
+                self._idle.set()
+
+    async def settled(self) -> None:
+        """Return once everything that was reported is stored."""
+        await self._idle.wait()
+
+    def _resume(self) -> None:
+        if self._paused and self._bytes <= self._limit // 2:
+            paused, self._paused = self._paused, set()
+            for link in paused:
+                link.resume()
+
+    async def _store_batch(self, batch: Sequence[Report]) -> None:
+        """Chunks before ends: a stream's last chunk is there before its job is done."""
+        for report in batch:
+            if isinstance(report, Streamed):
+                await self._until_stored(self._append, report)
+            elif isinstance(report, Progressed):
+                await self._until_stored(self._progress, report)
+        ends = [report for report in batch if isinstance(report, Ended)]
+        if ends:
+            await self._until_stored(self._finish, ends)
+        returns = [report for report in batch if isinstance(report, Returned)]
+        if returns:
+            await self._until_stored(self._give_back, returns)
+
+    async def _until_stored(self, store: Callable[[T], Awaitable[None]], what: T) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await store(what)
+                return
+            except (StateError, StorageFull) as error:
+                _log.warning("the job store is away, what workers report is held: %s", error.message)
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def _append(self, report: Streamed) -> None:
+        if await self._store.append_stream(report.worker, report.job, report.chunk):
+            self._heard.streamed(report.job)
+
+    async def _progress(self, report: Progressed) -> None:
+        await self._store.progress(report.worker, report.job, report.value)
+
+    async def _finish(self, ends: Sequence[Ended]) -> None:
+        await self._store.finish([report.finish for report in ends])
+        _acknowledge([(report.finish.id, report.link) for report in ends])
+        for report in ends:
+            self._heard.finished(report.finish.id)
+
+    async def _give_back(self, returns: Sequence[Returned]) -> None:
+        jobs = await self._store.give_back([report.end for report in returns])
+        _acknowledge([(report.end.id, report.link) for report in returns if report.link is not None])
+        for job in jobs:
+            if job is not None:
+                self._heard.given_back(job)
+
+
+def _acknowledge(stored: Sequence[tuple[JobId, WorkerLink]]) -> None:
+    by_link: dict[WorkerLink, list[JobId]] = {}
+    for job, link in stored:
+        by_link.setdefault(link, []).append(job)
+    for link, jobs in by_link.items():
+        link.send(Received(tuple(jobs)))
+
+
+def _size(report: Report) -> int:
+    match report:
+        case Ended(finish):
+            return len(finish.output.data) if finish.output is not None else 0
+        case Streamed(chunk=payload) | Progressed(value=payload):
+            return len(payload.data)
+        case Returned():
+            return 0

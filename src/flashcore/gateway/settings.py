@@ -1,0 +1,74 @@
+"""What can be set on a gateway. Times in seconds, sizes in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+
+from flashcore.model.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One gateway's numbers; the defaults are those of production."""
+
+    heartbeat: float = 5.0
+    """A worker is to say something this often."""
+    missed_beats: float = 3.0
+    """A worker that was silent for so many heartbeats is given up."""
+    lease: float = 30.0
+    """How long a job stays with a worker unless its lease is renewed; longer than every grace here."""
+    reconnect_grace: float = 10.0
+    """How long the jobs of a worker whose connection ended wait for it to come back."""
+    hello_patience: float = 8.0
+    """How long a worker that no table lists yet is kept waiting before it is sent away: less than it waits itself."""
+    sweep_interval: float = 1.0
+    """Between two looks at what time did to the stored jobs."""
+    forget_after: float = 30.0
+    """From when an endpoint left the table until its jobs are forgotten."""
+    hold_seconds: float = 120.0
+    """How long a request waits at the gateway for a replica."""
+    waiting_limit: int = 1000
+    """Requests of one endpoint that may wait at the gateway."""
+    answer_seconds: float = 330.0
+    """Until the first byte of a replica's answer."""
+    run_bytes: int = 10_000_000
+    """Body of `run`."""
+    runsync_bytes: int = 20_000_000
+    """Body of `runsync`."""
+    unrecorded_bytes: int = 64_000_000
+    """Reported by workers and not stored yet: beyond it no worker is read from."""
+    signal_interval: float = 0.25
+    """Between two reports to the control plane on one endpoint."""
+    stop_grace: float = 10.0
+    """How long requests under way are waited for when the gateway stops."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that would stop everything."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value <= 0:
+                raise ConfigurationError(f"the gateway's setting {field.name} is {value}; it must be more than zero")
+
+    @property
+    def silence(self) -> float:
+        """After so many seconds without a word a worker is given up."""
+        return self.heartbeat * self.missed_beats
+
+
+def settings_from(assignments: Iterable[str]) -> Settings:
+    """Settings from `name=value` texts over the defaults. Raises ConfigurationError, naming what there is."""
+    defaults = Settings()
+    known = {field.name: type(getattr(defaults, field.name)) for field in fields(Settings)}
+    values: dict[str, float | int] = {}
+    for text in assignments:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise ConfigurationError(
+                f"the gateway has no setting {name!r}", next_step=f"set one of {', '.join(sorted(known))}"
+            )
+        try:
+            values[name] = known[name](value)
+        except ValueError:
+            raise ConfigurationError(f"the gateway's setting {name} is a number, not {value!r}") from None
+    return replace(defaults, **values)  # type: ignore[arg-type]  # each value was made by its own field's type

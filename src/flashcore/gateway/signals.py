@@ -1,0 +1,127 @@
+"""What the control plane is told of each endpoint: at once when something changes, then not too often."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from flashcore.gateway.broker import Broker
+from flashcore.gateway.http_service import HttpService
+from flashcore.gateway.routes import JobsRouting, Routes
+from flashcore.model.errors import StateError
+from flashcore.model.job import JobStatus
+from flashcore.model.names import EndpointName
+from flashcore.model.table import EndpointSignals
+
+_log = logging.getLogger(__name__)
+
+AGEING = 1.0
+"""While something waits its age grows, and is told this often (seconds)."""
+
+
+class ChangedEndpoints:
+    """The endpoints of which something else is to be told now."""
+
+    def __init__(self) -> None:
+        self._names: set[EndpointName] = set()
+        self._any = asyncio.Event()
+
+    def add(self, name: EndpointName) -> None:
+        """Something of this endpoint changed. On the path of every request: cheap."""
+        if not self._names:
+            self._any.set()
+        self._names.add(name)
+
+    async def take(self) -> set[EndpointName]:
+        """Wait for some, and begin anew."""
+        await self._any.wait()
+        self._any.clear()
+        names, self._names = self._names, set()
+        return names
+
+
+class Signaller:
+    """Tells `tell` what changed."""
+
+    def __init__(
+        self,
+        gateway: str,
+        broker: Broker,
+        routes: Callable[[], Routes],
+        changed: ChangedEndpoints,
+        tell: Callable[[EndpointName, EndpointSignals], None],
+    ) -> None:
+        self._gateway = gateway
+        self._broker = broker
+        self._routes = routes
+        self._changed = changed
+        self._tell = tell
+        self._last: dict[EndpointName, EndpointSignals] = {}
+
+    async def run(self, interval: float) -> None:
+        """Tell what changes, at most once in `interval` seconds, until cancelled."""
+        while True:
+            for name in await self._changed.take():
+                try:
+                    await self._tell_of(name)
+                except StateError as error:
+                    _log.warning("nothing can be told of %s: %s", name, error.message)
+                    self._again_later(name)
+            await asyncio.sleep(interval)
+
+    def repeat(self) -> None:
+        """Somebody new listens: tell everything again."""
+        self._last.clear()
+        for name in self._routes().names:
+            self._changed.add(name)
+
+    async def _tell_of(self, name: EndpointName) -> None:
+        signals = await self._signals(name)
+        if signals is None:
+            self._last.pop(name, None)
+            return
+        if signals.queued:
+            self._again_later(name)
+        if signals != self._last.get(name):
+            self._last[name] = signals
+            self._tell(name, signals)
+
+    def _again_later(self, name: EndpointName) -> None:
+        asyncio.get_running_loop().call_later(AGEING, self._changed.add, name)
+
+    async def _signals(self, name: EndpointName) -> EndpointSignals | None:
+        routes = self._routes()
+        if (service := routes.http.get(name)) is not None:
+            return http_signals(service, self._gateway)
+        if (routing := routes.jobs.get(name)) is not None:
+            return await jobs_signals(self._broker, routing, self._gateway)
+        return None
+
+
+def http_signals(service: HttpService, gateway: str) -> EndpointSignals:
+    """What is known of an HTTP endpoint."""
+    return EndpointSignals(
+        tuple(count.signals() for count in service.counts.values()),
+        queued=len(service.room),
+        oldest_queued=service.room.oldest,
+        gateway=gateway,
+    )
+
+
+async def jobs_signals(broker: Broker, routing: JobsRouting, gateway: str) -> EndpointSignals:
+    """What is known of a queue endpoint. Raises StateError."""
+    name = routing.route.name
+    workers = broker.books.of(name)
+    revisions = {side.revision for side in routing.route.sides} | {worker.revision for worker in workers}
+    for revision in revisions:
+        count = broker.side(name, revision)
+        count.in_flight = sum(len(worker.attempts) for worker in workers if worker.revision == revision)
+    counts = await broker.store.counts(name)
+    return EndpointSignals(
+        tuple(broker.side(name, revision).signals() for revision in sorted(revisions)),
+        queued=counts.by_status.get(JobStatus.IN_QUEUE, 0),
+        oldest_queued=counts.oldest_queued,
+        connected=tuple(worker.replica for worker in workers if worker.link is not None),
+        gateway=gateway,
+    )

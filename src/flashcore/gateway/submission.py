@@ -1,0 +1,118 @@
+"""A `run` or `runsync` request as a new job."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.rawjson import RawValue, read_object
+from flashcore.gateway.routes import JobsRouting
+from flashcore.model.errors import NotFound, UsageError
+from flashcore.model.job import LANES, NewJob, Payload
+from flashcore.model.names import JobId, RevisionId
+
+KEY_HEADER = b"x-flashcore-key"
+"""Jobs with the same value here go to the same side as long as the weights stay."""
+
+IDEMPOTENCY_HEADER = b"idempotency-key"
+MAX_KEY = 256
+MAX_POLICY_SECONDS = 7 * 86_400.0
+LOW_PRIORITY = -1
+
+_CARRIED = (b"traceparent", b"tracestate")
+
+
+class InvalidSubmission(UsageError):
+    """A submission that no worker could make sense of."""
+
+    code = "invalid_submission"
+
+
+def new_job_id() -> JobId:
+    """An id for `run`, in the shape that RunPod's have."""
+    return JobId(f"{_uuid()}-u1")
+
+
+def new_sync_job_id() -> JobId:
+    """An id for `runsync`."""
+    return JobId(f"sync-{_uuid()}-u1")
+
+
+def lane_of(key: str) -> int:
+    """The lane of a key: the same on every machine and for ever, or shares would move jobs."""
+    return zlib.crc32(key.encode()) % LANES
+
+
+def new_job(
+    routing: JobsRouting, head: RequestHead, body: bytes, job: JobId, retention: float, *, preview: bool
+) -> NewJob:
+    """The job that a body asks for. Raises NotJson, InvalidSubmission, or NotFound where there is no preview."""
+    members = read_object(body)
+    if "input" not in members:
+        raise InvalidSubmission('the body has no "input"', next_step='send {"input": {...}}')
+    policy = _policy(members)
+    key = _header(head, IDEMPOTENCY_HEADER)
+    return NewJob(
+        job,
+        routing.route.name,
+        Payload(members["input"].raw),
+        lane_of(_header(head, KEY_HEADER) or key or job),
+        ttl=_seconds(policy, "ttl", routing.route.ttl),
+        execution_timeout=_seconds(policy, "executionTimeout", routing.route.execution_timeout),
+        retention=retention,
+        priority=LOW_PRIORITY if policy.get("lowPriority") is True else 0,
+        idempotency_key=key,
+        pin=_pin(routing) if preview else None,
+        max_attempts=routing.route.max_attempts,
+        context=_context(head),
+    )
+
+
+def _uuid() -> str:
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _policy(members: Mapping[str, RawValue]) -> Mapping[str, Any]:
+    policy = members["policy"].value if "policy" in members else None
+    if policy is not None and not isinstance(policy, dict):
+        raise InvalidSubmission('"policy" must be an object')
+    return policy or {}
+
+
+def _seconds(policy: Mapping[str, Any], name: str, default: float) -> float:
+    """A time of the policy, which counts in milliseconds; the least one is left to who asks."""
+    value = policy.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= MAX_POLICY_SECONDS * 1000:
+        raise InvalidSubmission(
+            f'"policy.{name}" is a number of milliseconds up to {MAX_POLICY_SECONDS * 1000:.0f}, not {value!r}'
+        )
+    return value / 1000
+
+
+def _pin(routing: JobsRouting) -> RevisionId:
+    if routing.preview is None:
+        raise NotFound(
+            f"endpoint {routing.route.name} has no revision that waits for its promotion",
+            next_step=f"call /v2/{routing.route.name}/... without the preview",
+        )
+    return routing.preview
+
+
+def _header(head: RequestHead, name: bytes) -> str | None:
+    value = head.get(name)
+    if not value:
+        return None
+    if len(value) > MAX_KEY:
+        raise InvalidSubmission(f"the header {name.decode()} holds {len(value)} characters, {MAX_KEY} are allowed")
+    return value.decode("latin-1")
+
+
+def _context(head: RequestHead) -> dict[str, str]:
+    carried = {name.decode(): head.index[name].decode("latin-1") for name in _CARRIED if name in head.index}
+    return {**carried, "request_id": head.request_id.decode("latin-1")}

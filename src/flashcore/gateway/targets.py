@@ -1,0 +1,119 @@
+"""Replicas as the proxy sees them: live objects that outlast a table, and immutable pools of them that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from flashcore.gateway.counting import SideCount
+from flashcore.gateway.http.forward import add_headers
+from flashcore.gateway.http.route import Address, TcpAddress, UnixAddress, Upstream
+from flashcore.hookspecs.routing import Candidate, RoutedRequest, RoutingPolicy
+from flashcore.model.errors import PluginError
+from flashcore.model.names import InstanceId, ReplicaId, RevisionId
+from flashcore.model.table import ReplicaRoute
+
+INSTANCE_HEADER = b"x-flashcore-instance"
+REPLICA_HEADER = b"x-flashcore-replica"
+
+
+def parse_address(text: str) -> Address:
+    """`unix:PATH` or `tcp:HOST:PORT`, as a table has it. Raises ValueError."""
+    kind, _, rest = text.partition(":")
+    if kind == "unix" and rest:
+        return UnixAddress(rest)
+    host, _, port = rest.rpartition(":")
+    if kind == "tcp" and host and port.isdecimal() and 0 < int(port) < 65536:
+        return TcpAddress(host.strip("[]"), int(port))
+    raise ValueError(f"{text!r} is no address: write unix:PATH or tcp:HOST:PORT")
+
+
+@dataclass(slots=True, eq=False)
+class CountedUpstream(Upstream):
+    """A replica whose answers are counted for its revision."""
+
+    count: SideCount = field(kw_only=True)
+
+
+class Target:
+    """One life of a replica that answers HTTP. Its in-flight count lives as long as anybody waits for an answer."""
+
+    __slots__ = ("_freed", "address_text", "candidate", "count", "upstream")
+
+    def __init__(
+        self, route: ReplicaRoute, revision: RevisionId, count: SideCount, freed: Callable[[Target], None], now: float
+    ) -> None:
+        self.address_text = route.address or ""
+        self.candidate = Candidate(
+            route.replica, route.instance, revision, max_concurrency=route.max_concurrency, warm_since=now
+        )
+        self.count = count
+        self._freed = freed
+        # One lease object for all: whoever holds it gives it back once, and nothing in it differs between two.
+        self.upstream = CountedUpstream(
+            route.replica,
+            parse_address(self.address_text),
+            self._release,
+            add_headers((INSTANCE_HEADER, route.instance.encode())),
+            add_headers((REPLICA_HEADER, route.replica.encode())),
+            count=count,
+        )
+
+    @property
+    def identity(self) -> tuple[ReplicaId, InstanceId, str]:
+        """What makes it the same target in the next table."""
+        return self.candidate.replica, self.candidate.instance, self.address_text
+
+    def lease(self) -> Upstream:
+        """Count one more request as in flight here, until the lease is released."""
+        self.candidate.in_flight += 1
+        self.count.in_flight += 1
+        return self.upstream
+
+    def _release(self) -> None:
+        self.candidate.in_flight -= 1
+        self.count.in_flight -= 1
+        self._freed(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """Targets that a request may choose among."""
+
+    targets: dict[str, Target]
+    """By replica id."""
+    candidates: tuple[Candidate, ...]
+    """The same, as policies see them."""
+
+    def has_any_but(self, tried: frozenset[str]) -> bool:
+        """Whether there is a target that is not in `tried`."""
+        return not self.targets.keys() <= tried if tried else bool(self.targets)
+
+    def choose(self, policy: RoutingPolicy, request: RoutedRequest, tried: frozenset[str]) -> Target | None:
+        """A target with room that is not in `tried`, of which there is one; None while all of them are full.
+
+        Raises PluginError when the policy fails.
+        """
+        candidates = self.candidates
+        if tried:
+            candidates = tuple(one for one in candidates if one.replica not in tried)
+        chosen = self._ask(policy, request, candidates)
+        if chosen.candidate.in_flight < chosen.candidate.max_concurrency:
+            return chosen
+        free = tuple(one for one in candidates if one.in_flight < one.max_concurrency)
+        return self._ask(policy, request, free) if free else None
+
+    def _ask(self, policy: RoutingPolicy, request: RoutedRequest, candidates: tuple[Candidate, ...]) -> Target:
+        try:
+            return self.targets[policy.choose(request, candidates).replica]
+        except Exception as error:  # a policy is anybody's code: any of its failures is told as one
+            raise PluginError(
+                f"the routing policy {type(policy).__name__} failed: {type(error).__name__}: {error}",
+                next_step="choose another routing policy for this endpoint, or mend this one",
+            ) from error
+
+
+def pool_of(targets: Iterable[Target]) -> Pool:
+    """A pool of these targets."""
+    by_id: dict[str, Target] = {target.candidate.replica: target for target in targets}
+    return Pool(by_id, tuple(target.candidate for target in by_id.values()))

@@ -1,0 +1,209 @@
+"""A gateway within the test's own process, on real sockets, and the means to call it."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import pytest
+
+from flashcore.builtin.memory_state import MemoryStores
+from flashcore.gateway.assembly import Gateway
+from flashcore.gateway.settings import Settings
+from flashcore.hookspecs.jobs import JobStore
+from flashcore.hookspecs.routing import BodyNeed, Candidate, RoutedRequest, RoutingPolicy
+from flashcore.model.errors import UnknownPart
+from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName, RevisionId
+from flashcore.model.parts import PartRef
+from flashcore.model.table import EndpointRoute, ReplicaRoute, RoutingTable, SideRoute
+from flashcore.testing.fake_worker import route_of
+from flashcore.wire.hello import Hello
+
+FAST = Settings(
+    heartbeat=0.4, lease=3.0, reconnect_grace=0.6, hello_patience=0.5, sweep_interval=0.1, signal_interval=0.02,
+    forget_after=0.2, hold_seconds=0.5, stop_grace=1.0,
+)  # fmt: skip
+"""Numbers at which a test need not wait."""
+
+
+class LeastBusy:
+    """Whoever has the least in flight; remembers the sets that it was told of."""
+
+    body_need = BodyNeed.NONE
+    body_limit = 0
+
+    def __init__(self) -> None:
+        self.sets: list[tuple[Candidate, ...]] = []
+
+    def choose(self, request: RoutedRequest, candidates: Sequence[Candidate]) -> Candidate:
+        """See RoutingPolicy."""
+        return min(candidates, key=lambda candidate: candidate.in_flight)
+
+    def changed(self, candidates: Sequence[Candidate]) -> None:
+        """See RoutingPolicy."""
+        self.sets.append(tuple(candidates))
+
+
+class FailingPolicy(LeastBusy):
+    """One with a mistake in it."""
+
+    def choose(self, request: RoutedRequest, candidates: Sequence[Candidate]) -> Candidate:
+        """Raises."""
+        raise ZeroDivisionError("a mistake")
+
+
+class Policies:
+    """Routing policies by name."""
+
+    def __init__(self) -> None:
+        self.made: list[LeastBusy] = []
+
+    def make(self, ref: PartRef) -> RoutingPolicy:
+        """A fresh one. Raises UnknownPart."""
+        kinds = {"least_busy": LeastBusy, "failing": FailingPolicy}
+        if ref.name not in kinds:
+            raise UnknownPart(f"there is no routing policy {ref.name!r}")
+        self.made.append(kinds[ref.name]())
+        return self.made[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body's value."""
+        return json.loads(self.body)
+
+
+def fetch(
+    url: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, seconds: float = 20.0
+) -> Answer:
+    """One request by the standard library's client; `body` is sent as JSON unless it is bytes."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=seconds)
+    try:
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        connection.request(method, path, data, dict(headers or {}))
+        answer = connection.getresponse()
+        return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
+@dataclass(slots=True)
+class Running:
+    """A gateway at work, and a client of it."""
+
+    gateway: Gateway
+    store: JobStore
+    version: int = 0
+    routes: list[EndpointRoute] = field(default_factory=list)
+
+    async def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """One request."""
+        return await asyncio.to_thread(fetch, self.gateway.url, method, path, body, headers)
+
+    async def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """GET."""
+        return await self.call("GET", path, None, headers)
+
+    async def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """POST."""
+        return await self.call("POST", path, body, headers)
+
+    def serve(self, *routes: EndpointRoute) -> None:
+        """Take over a table of these endpoints."""
+        self.version += 1
+        self.gateway.live.apply(RoutingTable(self.version, routes))
+
+
+def jobs_route(name: str, *sides: SideRoute, **changes: Any) -> EndpointRoute:
+    """A queue endpoint's route."""
+    return _route(name, "jobs", sides, changes)
+
+
+def http_route(name: str, *sides: SideRoute, **changes: Any) -> EndpointRoute:
+    """An HTTP endpoint's route."""
+    return _route(name, "http", sides, changes)
+
+
+def _route(name: str, ingress: str, sides: tuple[SideRoute, ...], changes: Mapping[str, Any]) -> EndpointRoute:
+    given = {
+        "routing": PartRef("least_busy"),
+        "execution_timeout": 600.0,
+        "ttl": 3600.0,
+        "result_retention": 1800.0,
+        "max_attempts": 2,
+        **changes,
+    }
+    return EndpointRoute(EndpointName(name), ingress, sides, **given)
+
+
+def side(
+    *replicas: Hello | ReplicaRoute, revision: str | None = None, weight: int | None = None, preview: bool = False
+) -> SideRoute:
+    """A side of these workers or replicas; the revision is the first worker's unless given."""
+    first = next((replica for replica in replicas if isinstance(replica, Hello)), None)
+    of = RevisionId(revision or (first.identity.revision if first else "r" * 64))
+    return SideRoute(of, weight, tuple(route_of(one) if isinstance(one, Hello) else one for one in replicas), preview)
+
+
+@pytest.fixture
+def layout() -> Iterator[Layout]:
+    """An environment in a directory whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="fc-") as folder:
+        yield Layout(Path(folder), "test")
+
+
+Starter: TypeAlias = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@asynccontextmanager
+async def gateway_at(
+    layout: Layout, settings: Settings = FAST, store: JobStore | None = None
+) -> AsyncIterator[Running]:
+    """A gateway on this layout; its store is one in memory unless given."""
+    jobs = store or await MemoryStores().open_jobs("memory:")
+    gateway = Gateway(layout, jobs, Policies(), settings)
+    await gateway.start()
+    port = await gateway.http.listen("127.0.0.1", 0)
+    gateway.url = f"http://127.0.0.1:{port}"
+    try:
+        yield Running(gateway, jobs)
+    finally:
+        await gateway.close()
+
+
+@pytest.fixture
+async def running(layout: Layout) -> AsyncIterator[Running]:
+    """A gateway with fast settings and jobs in memory."""
+    async with gateway_at(layout) as running:
+        yield running
+
+
+async def eventually(look: Callable[[], Awaitable[Any] | Any], seconds: float = 10.0) -> Any:
+    """The first true value that `look` gives; fails when there is none in time."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while True:
+        seen = look()
+        value = await seen if isinstance(seen, Awaitable) else seen
+        if value:
+            return value
+        assert loop.time() < until, f"never true within {seconds} s; last seen: {value!r}"
+        await asyncio.sleep(0.01)
