@@ -1,0 +1,4 @@
+    """Prefer replicas whose label `label` is `value`."""
+
+    label: str = "zone"
+    value: str = "a"
