@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 10.0
+_START_TIMEOUT = 30.0
 _STEADY = 30.0
 """A gateway that lived for so many seconds is started again at once when it ends."""
 
@@ -29,27 +30,19 @@ class GatewayKeeper:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self._log = project.layout.logs / "gateway.log"
         self._task: asyncio.Task[None] | None = None
-        self._up = asyncio.Event()
         self._present: Presence | None = None
-        self._failure = ""
 
     @property
     def present(self) -> Presence | None:
         """The gateway that runs now."""
-        return self._present if self._up.is_set() else None
+        return self._present
 
-    async def start(self, timeout: float = 30.0) -> Presence:
+    async def start(self) -> Presence:
         """Return when a gateway answers. Raises Unavailable with what it said when it does not come up."""
-        self._task = asyncio.create_task(self._keep(), name="gateway keeper")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._up.wait(), timeout)
-        if self._present is None:
-            await self.let_go()
-            raise Unavailable(
-                f"the gateway did not come up: {self._failure or 'it says nothing'}",
-                next_step=f"look at {self._project.layout.logs / 'gateway.log'}",
-            )
+        self._present = await self._find_or_start()
+        self._task = asyncio.create_task(self._keep(self._present), name="gateway keeper")
         return self._present
 
     async def let_go(self) -> None:
@@ -65,38 +58,44 @@ class GatewayKeeper:
         await self.let_go()
         if self._present is not None and self._present.alive:
             await asyncio.to_thread(_end, self._present.pid, grace)
-        self._up.clear()
+        self._present = None
 
-    async def _keep(self) -> None:
+    async def _keep(self, present: Presence) -> None:
         delay = _FIRST_DELAY
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
-            await self._one_life()
-            self._up.clear()
+            await _ended(present.pid)
+            self._present = None
             delay = _FIRST_DELAY if clock() - began > _STEADY else min(delay * 2, _LONGEST_DELAY)
             log.warning("the gateway ended; it is started again in %.1f s", delay)
             await asyncio.sleep(delay)
+            present = self._present = await self._start_at_last()
 
-    async def _one_life(self) -> None:
+    async def _start_at_last(self) -> Presence:
+        """Try until it comes up, less and less often: a full disk or a taken port may pass."""
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                return await self._find_or_start()
+            except Unavailable as error:
+                log.error("%s", error)
+                delay = min(delay * 2, _LONGEST_DELAY)
+                await asyncio.sleep(delay)
+
+    async def _find_or_start(self) -> Presence:
         present = read_presence(self._project.layout.gateway_file)
         if present is not None and present.alive:
             log.info("taking over the gateway at %s (pid %d)", present.url, present.pid)
-            self._announce(present)
-            await _ended(present.pid)
-            return
+            return present
         process = await asyncio.to_thread(self._spawn)
-        await self._until_listening(process)
-        await _ended(process.pid)
-        process.poll()  # a child that ended stays a zombie until it is asked
-
-    def _announce(self, present: Presence) -> None:
-        self._present = present
-        self._up.set()
+        present = await self._until_listening(process)
+        log.info("the gateway listens at %s (pid %d)", present.url, present.pid)
+        return present
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         project, settings = self._project, self._project.settings
-        with (project.layout.logs / "gateway.log").open("ab") as logfile:
+        with self._log.open("ab") as logfile:
             return subprocess.Popen(
                 [
                     *(sys.executable, "-m", "flashcore.gateway"),
@@ -111,23 +110,31 @@ class GatewayKeeper:
                 cwd=project.root,
             )
 
-    async def _until_listening(self, process: subprocess.Popen[bytes]) -> None:
+    async def _until_listening(self, process: subprocess.Popen[bytes]) -> Presence:
         """The file appears when the gateway listens; a file is all that is sure to be seen over a restart."""
-        while process.poll() is None:
+        deadline = asyncio.get_running_loop().time() + _START_TIMEOUT
+        while process.poll() is None and asyncio.get_running_loop().time() < deadline:
             present = read_presence(self._project.layout.gateway_file)
             if present is not None and present.pid == process.pid:
-                log.info("the gateway listens at %s (pid %d)", present.url, present.pid)
-                self._announce(present)
-                return
+                return present
             await asyncio.sleep(0.02)
-        self._failure = f"it ended with status {process.returncode}"
+        slow = process.poll() is None
+        if slow:
+            process.kill()
+        raise Unavailable(
+            f"the gateway {'is not listening yet' if slow else 'ended while it started'}: {self._last_words()}",
+            next_step=f"look at {self._log}",
+        )
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return " ".join(line.strip() for line in lines[-2:])
 
 
 async def _ended(pid: int) -> None:
     """Return when the process has ended, child or not; a thread that waited would hold up this process's own end."""
     if not hasattr(os, "pidfd_open"):
-        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-            await asyncio.sleep(0.2)
+        await _polled_to_end(pid)
         return
     try:
         descriptor = os.pidfd_open(pid)
@@ -143,14 +150,19 @@ async def _ended(pid: int) -> None:
         os.close(descriptor)
 
 
+async def _polled_to_end(pid: int) -> None:
+    """For systems on which the end of a stranger is no event."""
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - see above
+        await asyncio.sleep(0.2)
+
+
 def _end(pid: int, grace: float) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         process.send_signal(signal.SIGTERM)
-        process.wait(grace + 5.0)
-    except psutil.TimeoutExpired:
-        log.warning("the gateway (pid %d) did not end within %.0f s and is killed", pid, grace + 5.0)
-        process.kill()
-        process.wait(5.0)
-    except psutil.NoSuchProcess:
-        return
+        try:
+            process.wait(grace + 5.0)
+        except psutil.TimeoutExpired:
+            log.warning("the gateway (pid %d) did not end within %.0f s and is killed", pid, grace + 5.0)
+            process.kill()
+            process.wait(5.0)

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("%s", error)
         _report(options.ready_fd, {"error": error.as_json()})
         return 1
-    except Exception as error:  # noqa: BLE001 - whoever waits for the start must hear of it, whatever it is
+    except Exception as error:
         log.exception("the control plane failed")
         accident = FlashcoreError(f"the control plane failed: {error!r}", next_step="its log has the traceback")
         _report(options.ready_fd, {"error": accident.as_json()})
@@ -91,7 +91,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _api(platform: Platform, keeper: GatewayKeeper, token: str, stop: Callable[[Shutdown], None]) -> AsyncIterator[None]:
+async def _api(
+    platform: Platform, keeper: GatewayKeeper, token: str, stop: Callable[[Shutdown], None]
+) -> AsyncIterator[None]:
     """The control API, listening, with its address written where commands look for it."""
     project = platform.project
     listener = listen(project.settings.host, project.settings.ports.api)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from flashcore.composition import Platform
 from flashcore.registry.reports import State
 from flashcore.server.gateways import GatewayKeeper
@@ -9,13 +11,18 @@ from flashcore.server.gateways import GatewayKeeper
 
 def platform_notes(platform: Platform, keeper: GatewayKeeper) -> list[str]:
     """One sentence each, empty when all is well."""
-    notes = []
+    return [*_gateway_notes(platform, keeper), *_plugin_notes(platform)]
+
+
+def _gateway_notes(platform: Platform, keeper: GatewayKeeper) -> Iterator[str]:
     if keeper.present is None:
-        notes.append("the gateway does not run; it is being started")
-    for report in platform.registry.reports:
-        if report.state not in (State.ACTIVE, State.DISABLED):
-            notes.append(f"plugin {report.origin} is {report.state.value}: {report.reason}")
+        yield "the gateway does not run; it is being started"
     for gateway in platform.dataplane.gateways():
         if gateway.refused > gateway.applied:
-            notes.append(f"gateway {gateway.gateway} refuses table {gateway.refused}: {gateway.reason}")
-    return notes
+            yield f"gateway {gateway.gateway} refuses table {gateway.refused}: {gateway.reason}"
+
+
+def _plugin_notes(platform: Platform) -> Iterator[str]:
+    for report in platform.registry.reports:
+        if report.state not in (State.ACTIVE, State.DISABLED):
+            yield f"plugin {report.origin} is {report.state.value}: {report.reason}"

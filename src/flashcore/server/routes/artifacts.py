@@ -73,7 +73,9 @@ class Draft:
         except OSError as error:
             raise as_storage_error(error, self.path) from error
         if self._seen.hexdigest() != wanted:
-            raise UsageError(f"the bytes have the digest {self._seen.hexdigest()}, not {wanted}", next_step="build again")
+            raise UsageError(
+                f"the bytes have the digest {self._seen.hexdigest()}, not {wanted}", next_step="build again"
+            )
 
     def remove(self) -> None:
         """Leave nothing behind."""
