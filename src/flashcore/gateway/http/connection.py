@@ -1,0 +1,402 @@
+"""One client connection: reads requests one after another, hands each to an exchange, ends properly.
+
+A client that closes its side while it is owed an answer counts as gone, as with nginx and Go: on the wire, half-closing
+and leaving look the same, and an inference that nobody reads costs more than a client that cannot say so.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from asyncio import Protocol as StreamProtocol
+from asyncio import Transport
+from math import inf
+from typing import cast
+
+from flashcore.gateway.http.errors import BadFraming, BadRequest
+from flashcore.gateway.http.exchange import Exchange
+from flashcore.gateway.http.forward import PeerLines
+from flashcore.gateway.http.framing import BodyReader, ChunkedBody, EndlessBody, LengthBody
+from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.http.headreader import HeadReader
+from flashcore.gateway.http.local import LocalExchange
+from flashcore.gateway.http.parse import parse_request
+from flashcore.gateway.http.relay import Relay
+from flashcore.gateway.http.respond import Response, error_response, has_no_content, own_lines
+from flashcore.gateway.http.route import Proxy
+from flashcore.gateway.http.shared import Shared
+
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class ClientConnection(StreamProtocol):
+    """The server's end of one connection."""
+
+    __slots__ = (
+        "_ahead",
+        "_answer_deadline",
+        "_answer_started",
+        "_body",
+        "_ended",
+        "_exchange",
+        "_fresh",
+        "_head",
+        "_heads",
+        "_output_held",
+        "_paused",
+        "_persists",
+        "_read_deadline",
+        "_reading",
+        "_shared",
+        "_transport",
+        "_write_deadline",
+        "peer",
+        "peer_lines",
+    )
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._heads = HeadReader()
+        self._head: RequestHead | None = None
+        self._exchange: Exchange | None = None
+        self._body: BodyReader | None = None
+        self._ahead = bytearray()
+        self._persists = True
+        self._fresh = True
+        self._answer_started = False
+        self._ended = False
+        self._reading = False
+        self._paused = False
+        self._output_held = False
+        self._read_deadline = inf
+        self._write_deadline = inf
+        self._answer_deadline = inf
+
+    # -- for the event loop ----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: object) -> None:
+        """Learn who the client is."""
+        shared = self._shared
+        self._transport = cast(Transport, transport)
+        peername = self._transport.get_extra_info("peername")
+        self.peer = peername[0] if isinstance(peername, tuple) else ""
+        self.peer_lines = PeerLines(self.peer.encode() or b"unknown", self.peer in shared.trusted_peers)
+        shared.connections.add(self)
+        self._read_deadline = shared.loop.time() + shared.limits.idle_seconds
+        if shared.closing:
+            self.shut()
+
+    def data_received(self, data: bytes) -> None:
+        """Serve what can be served, keep the rest for later."""
+        if not self._ended:
+            self._read(data)
+
+    def eof_received(self) -> bool:
+        """The client will send nothing more: it is gone, but for a tunnel."""
+        exchange = self._exchange
+        if exchange is not None and exchange.end_input():
+            return True
+        self._abandon()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason changes nothing
+        """Let go of everything."""
+        self._abandon()
+        shared = self._shared
+        shared.connections.discard(self)
+        if shared.closing and not shared.connections:
+            shared.emptied.set()
+
+    def pause_writing(self) -> None:
+        """The client reads slower than it is written to."""
+        self._output_held = True
+        self._write_deadline = self._shared.loop.time() + self._shared.limits.write_seconds
+        if self._exchange is not None:
+            self._exchange.hold_output()
+
+    def resume_writing(self) -> None:
+        """The client has room again; requests that waited for that are served."""
+        self._output_held = False
+        self._write_deadline = inf
+        if self._exchange is not None:
+            self._exchange.release_output()
+        else:
+            self._read_ahead()
+
+    # -- for the server --------------------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """End what has taken too long."""
+        if now >= self._write_deadline:
+            self._transport.abort()
+        elif now >= self._read_deadline:
+            self._expire_reading()
+        elif now >= self._answer_deadline and self._exchange is not None:
+            self._answer_deadline = inf
+            self._exchange.expire()
+
+    def shut(self) -> None:
+        """Close now if nothing is under way; else with the end of the current answer.
+
+        A client that has just connected is about to ask: it is given the time that a refused one has to read why.
+        """
+        self._persists = False
+        if self._fresh:
+            self._read_deadline = self._shared.loop.time() + self._shared.limits.linger_seconds
+        elif self._exchange is None and not self._heads.size and not self._ahead:
+            self._close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._exchange is not None
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def _read(self, data: bytes) -> None:
+        """Use up `data` as far as possible; re-entered only through `finish`, which leaves the loop to go on."""
+        self._reading = True
+        try:
+            while data and not self._ended:
+                if self._body is not None and self._exchange is not None:
+                    data = self._read_body(self._body, self._exchange, data)
+                elif self._exchange is None and not self._output_held:
+                    data = self._read_head(data)
+                else:
+                    self._queue(data)
+                    break
+        except (BadRequest, BadFraming) as error:
+            self._refuse(error)
+        except Exception as error:  # noqa: BLE001 - the dispatcher is the layer above's: 500, and the loop hears why
+            self.crash(error)
+        finally:
+            self._reading = False
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Begin the next request once its head is complete; returns what comes after it."""
+        heads, limits = self._heads, self._shared.limits
+        if not heads.size:
+            data = data.lstrip(b"\r\n")  # RFC 9112 2.2: blank lines before a request are passed over
+            if not data:
+                return data
+        raw = heads.feed(data)
+        if (heads.size if raw is None else len(raw)) > limits.head_bytes:
+            raise BadRequest(431, "head_too_large", f"The request's head is longer than {limits.head_bytes} bytes.")
+        if raw is None:
+            if heads.size == len(data):
+                self._read_deadline = self._shared.loop.time() + limits.head_seconds
+            return b""
+        # _begin may use up what follows through finish(): it is taken out first.
+        rest, heads.rest = heads.rest, b""
+        self._begin(parse_request(raw, limits.header_count, self._shared.new_id))
+        return rest
+
+    def _begin(self, head: RequestHead) -> None:
+        shared = self._shared
+        self._head = head
+        self._fresh = False
+        self._answer_started = False
+        self._persists = head.keep_alive and not shared.closing
+        if head.has_body:
+            self._body = ChunkedBody() if head.content_length is None else LengthBody(head.content_length)
+            self._read_deadline = shared.loop.time() + shared.limits.body_seconds
+        else:
+            self._read_deadline = inf
+        verdict = shared.dispatcher.dispatch(head, self.peer)
+        exchange: Exchange
+        if isinstance(verdict, Proxy):
+            exchange = Relay(self, shared, head, verdict)
+        else:
+            exchange = LocalExchange(self, shared, head, verdict.handler)
+        self._exchange = exchange
+        exchange.start()
+
+    def _read_body(self, body: BodyReader, exchange: Exchange, data: bytes) -> bytes:
+        piece = body.feed(data)
+        if piece:
+            exchange.receive(piece)
+        if not body.done:
+            if not self._paused:
+                self._read_deadline = self._shared.loop.time() + self._shared.limits.body_seconds
+            return b""
+        self._body = None
+        self._read_deadline = inf
+        # A refused or failed request is over by now, and its exchange no longer listens.
+        if self._exchange is exchange:
+            exchange.receive_end()
+        return body.rest
+
+    def _queue(self, data: bytes) -> None:
+        """Keep what came ahead of its turn, up to a limit."""
+        self._ahead += data
+        if len(self._ahead) > self._shared.limits.pipelined_bytes:
+            self._pause()
+
+    def _read_ahead(self) -> None:
+        if self._reading or self._ended:
+            return
+        ahead, self._ahead = bytes(self._ahead), bytearray()
+        self._resume()
+        if ahead:
+            self._read(ahead)
+
+    def _pause(self) -> None:
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    # -- for the exchange ------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the answer; those of an exchange that was given up go nowhere."""
+        if not self._ended and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close_after(self) -> None:
+        """This answer is the connection's last."""
+        self._persists = False
+
+    def connection_line(self) -> bytes:
+        """The Connection header of the answer; from here on nothing can be refused."""
+        self._answer_started = True
+        self._persists = self._persists and self._body is None and not self._shared.closing
+        if not self._persists:
+            return b"connection: close\r\n"
+        return b"" if self._head is None or self._head.minor else b"connection: keep-alive\r\n"
+
+    def respond(self, response: Response) -> None:
+        """Send a whole answer and finish."""
+        head, body = self._head, response.body
+        if not isinstance(body, bytes):
+            raise TypeError("only an answer with a body of bytes is sent at once")
+        own = own_lines(response)
+        no_content = has_no_content(response.status)
+        framing = b"" if no_content else b"content-length: %d\r\n" % len(body)
+        request_id = b"" if head is None else b"x-request-id: %b\r\n" % head.request_id
+        data = b"".join((own, framing, self._shared.date_line, request_id, self.connection_line(), b"\r\n"))
+        is_bodiless = no_content or (head is not None and head.method == b"HEAD")
+        self.write(data if is_bodiless else data + body)
+        self.finish()
+
+    def finish(self) -> None:
+        """The answer is complete: the next request, or the end."""
+        if self._ended:
+            return
+        self._exchange = None
+        self._head = None
+        self._answer_deadline = inf
+        if not self._persists:
+            self._close()
+            return
+        self._read_deadline = self._shared.loop.time() + self._shared.limits.idle_seconds
+        if self._ahead or self._paused:
+            self._read_ahead()
+
+    def cut(self) -> None:
+        """End the connection after what was written, without the answer's proper end."""
+        self._exchange = None
+        self._ended = True
+        self._transport.close()
+
+    def reset(self) -> None:
+        """End the connection so that the client cannot take it for the answer's end."""
+        self._exchange = None
+        self._ended = True
+        sock: socket.socket | None = self._transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._transport.abort()
+
+    def crash(self, error: BaseException) -> None:
+        """Report what failed above or within the engine, and answer 500, or cut what had begun."""
+        self._shared.report("a request failed", error)
+        self._refuse(BadRequest(500, "internal", "The gateway failed; its log says why."))
+
+    def answer_by(self, time: float) -> None:
+        """Call `Exchange.expire` once the loop's clock passes `time`."""
+        self._answer_deadline = time
+
+    def hold_input(self) -> None:
+        """Read no further from the client, which then has no deadline to keep."""
+        self._pause()
+        self._read_deadline = inf
+
+    def release_input(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._resume()
+            if self._body is not None:
+                self._read_deadline = self._shared.loop.time() + self._shared.limits.body_seconds
+
+    def become_tunnel(self, tunnel: Exchange) -> None:
+        """From here on bytes have no meaning: all of them go to `tunnel`."""
+        self._answer_started = True
+        self._persists = False
+        self._exchange = tunnel
+        self._body = EndlessBody()
+        self._read_deadline = self._answer_deadline = inf
+        self._read_ahead()
+
+    # -- ending ----------------------------------------------------------------------------------------------------
+
+    def _abandon(self) -> None:
+        self._ended = True
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abandon()
+
+    def _refuse(self, error: BadRequest | BadFraming) -> None:
+        """Answer with an error and end the connection; where an answer had begun, cut it."""
+        if self._ended:
+            return
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abandon()
+        if self._answer_started and exchange is not None:
+            self.cut()
+            return
+        self._persists = False
+        if isinstance(error, BadRequest):
+            self.respond(error_response(error.status, error.reason, error.message))
+        else:
+            self.respond(error_response(400, error.code, error.message))
+
+    def _expire_reading(self) -> None:
+        """The client did not send in time what it had begun, or anything at all."""
+        if self._ended:
+            self._transport.abort()
+        elif self._exchange is None and not self._heads.size:
+            self._close()
+        else:
+            self._refuse(BadRequest(408, "request_timeout", "The rest of the request did not come in time."))
+
+    def _close(self) -> None:
+        """End the connection; where the client may still be sending, read on a little so that it sees the answer.
+
+        A socket that is closed with bytes unread resets the connection, and with it the answer on its way.
+        """
+        self._ended = True
+        self._exchange = None
+        nothing_unread = self._body is None and not self._ahead and not self._heads.size
+        if self._transport.is_closing():
+            return
+        if nothing_unread and not self._reading:
+            self._transport.close()
+            return
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client reset the connection a moment ago, and the loop has yet to say so
+            self._transport.abort()
+            return
+        self._resume()
+        self._read_deadline = self._shared.loop.time() + self._shared.limits.linger_seconds

@@ -1,0 +1,99 @@
+"""One request and its answer, seen from the connection that it came on; and that connection, seen from them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from flashcore.gateway.http.forward import PeerLines
+from flashcore.gateway.http.respond import Response
+
+
+class Exchange(Protocol):
+    """What a client connection tells the exchange that it is busy with."""
+
+    def start(self) -> None:
+        """Begin; the body, where there is one, follows. Raises `BadRequest` to refuse it."""
+        ...
+
+    def receive(self, data: bytes) -> None:
+        """A piece of the request body. Raises `BadRequest` to refuse it."""
+        ...
+
+    def receive_end(self) -> None:
+        """The request body is complete."""
+        ...
+
+    def hold_output(self) -> None:
+        """The client reads slower than it is written to."""
+        ...
+
+    def release_output(self) -> None:
+        """The client has room again."""
+        ...
+
+    def expire(self) -> None:
+        """The time is up that was set by `Client.answer_by`."""
+        ...
+
+    def end_input(self) -> bool:
+        """The client will send nothing more; whether the exchange goes on nevertheless."""
+        ...
+
+    def abandon(self) -> None:
+        """The client is gone, or is refused: let go of everything, write nothing."""
+        ...
+
+
+class Client(Protocol):
+    """What an exchange may ask of the client connection."""
+
+    peer: str
+    peer_lines: PeerLines
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the answer."""
+        ...
+
+    def close_after(self) -> None:
+        """This answer is the connection's last: said before `connection_line`."""
+        ...
+
+    def connection_line(self) -> bytes:
+        """The Connection header of the answer, which begins with it; from here on nothing can be refused."""
+        ...
+
+    def respond(self, response: Response) -> None:
+        """Send a whole answer and finish. One with an iterator for a body is not sent this way."""
+        ...
+
+    def finish(self) -> None:
+        """The answer is complete."""
+        ...
+
+    def cut(self) -> None:
+        """The answer cannot be completed: end the connection after what was written, without its proper end."""
+        ...
+
+    def reset(self) -> None:
+        """As `cut`, where the end of the connection would pass for the end of the answer: the client sees a reset."""
+        ...
+
+    def crash(self, error: BaseException) -> None:
+        """Something above or within the engine failed: report it and answer 500, or cut what had begun."""
+        ...
+
+    def answer_by(self, time: float) -> None:
+        """Call `Exchange.expire` once the loop's clock passes `time`; infinity takes it back."""
+        ...
+
+    def hold_input(self) -> None:
+        """Read no further from the client."""
+        ...
+
+    def release_input(self) -> None:
+        """Read on."""
+        ...
+
+    def become_tunnel(self, tunnel: Exchange) -> None:
+        """From here on bytes have no meaning: all of them go to `tunnel`."""
+        ...

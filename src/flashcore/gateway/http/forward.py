@@ -1,0 +1,150 @@
+"""Which headers cross the gateway, and which are its own.
+
+Hop-by-hop headers end here (RFC 9110 7.6.1), in both directions, with whatever a Connection header names. Framing is
+written anew. X-Forwarded-* says who the gateway heard the request from: what a client claims is kept only from a peer
+that was declared to be a proxy of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from flashcore.gateway.http.head import Headers, RequestHead, ResponseHead
+
+HOP_BY_HOP = frozenset(
+    {
+        b"close",  # no header, but a word of Connection: so that the usual Connection adds nothing to this set
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_REWRITTEN = frozenset({b"content-length", b"x-request-id"})
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
+_NEVER_NAMED = frozenset({b"host"})
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class AddedHeaders:
+    """Headers that the gateway adds, encoded once. Make one with `add_headers`."""
+
+    block: bytes
+    request_drop: frozenset[bytes]
+    """Names that are not taken over from the client's request."""
+    answer_drop: frozenset[bytes]
+    """Names that are not taken over from the replica's answer."""
+
+
+def add_headers(*headers: tuple[bytes, bytes]) -> AddedHeaders:
+    """The given headers, names in lower case. Raises ValueError where a name or a value would break its line."""
+    names = frozenset(name for name, _ in headers)
+    return AddedHeaders(
+        encode_headers(headers),
+        HOP_BY_HOP | _REWRITTEN | _FORWARDED | names,
+        HOP_BY_HOP | _REWRITTEN | names,
+    )
+
+
+def encode_headers(headers: Headers) -> bytes:
+    """Header lines. Raises ValueError where a name or a value would break its line."""
+    for name, value in headers:
+        if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+            raise ValueError(f"{name!r}: {value!r} cannot be a header; names are in lower case, values on one line")
+    return _lines(headers)
+
+
+def _lines(headers: Headers) -> bytes:
+    return b"".join([name + b": " + value + b"\r\n" for name, value in headers])
+
+
+NOTHING_ADDED = add_headers()
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLines:
+    """What is said of one client connection to the replicas; made once per connection."""
+
+    peer: bytes
+    trusted: bool
+    """The peer is a proxy of ours: its own X-Forwarded-* are kept and added to."""
+
+    def lines(self, head: RequestHead) -> tuple[bytes, ...]:
+        """The X-Forwarded-* lines of one request, in pieces."""
+        host = head.index.get(b"host", b"")
+        if not self.trusted:
+            return (
+                b"x-forwarded-proto: http\r\nx-forwarded-for: ",
+                self.peer,
+                b"\r\nx-forwarded-host: ",
+                host,
+                b"\r\n",
+            )
+        index = head.index
+        chain = index[b"x-forwarded-for"] + b", " + self.peer if b"x-forwarded-for" in index else self.peer
+        proto = index.get(b"x-forwarded-proto", b"http")
+        host = index.get(b"x-forwarded-host", host)
+        return (b"x-forwarded-proto: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: %b\r\n" % (proto, chain, host),)
+
+
+def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: AddedHeaders) -> bytes:
+    """The head of a request as a replica is sent it."""
+    drop = added.request_drop
+    if not head.connection <= drop:
+        drop = drop | (head.connection - _NEVER_NAMED)
+    kept = [name + b": " + value + b"\r\n" for name, value in head.headers if name not in drop]
+    lines = (
+        head.method,
+        b" ",
+        target,
+        b" HTTP/1.1\r\n",
+        *kept,
+        _request_framing(head),
+        _request_extras(head),
+        *peer.lines(head),
+        added.block,
+        b"x-request-id: ",
+        head.request_id,
+        b"\r\n\r\n",
+    )
+    return b"".join(lines)
+
+
+def _request_framing(head: RequestHead) -> bytes:
+    if head.chunked:
+        return b"transfer-encoding: chunked\r\n"
+    if head.content_length is not None:
+        return b"content-length: %d\r\n" % head.content_length
+    return b""
+
+
+def _request_extras(head: RequestHead) -> bytes:
+    """What few requests have: a wish to change protocols, and the lack of a host that HTTP/1.0 allows."""
+    upgrade = b"connection: upgrade\r\nupgrade: %b\r\n" % head.upgrade if passes_upgrade(head) else b""
+    return upgrade if b"host" in head.index else b"host:\r\n" + upgrade
+
+
+def passes_upgrade(head: RequestHead) -> bool:
+    """Whether the wish to change protocols is passed on.
+
+    h2c is not: a replica that accepts it could be spoken to past every rule of the gateway (h2c smuggling).
+    """
+    return bool(head.upgrade) and not head.has_body and b"h2c" not in head.upgrade.lower()
+
+
+def answer_headers(answer: ResponseHead, added: AddedHeaders) -> bytes:
+    """The header lines of an answer that are taken over, then the added ones; framing is not among them."""
+    drop = added.answer_drop
+    if not answer.connection <= drop:
+        drop = drop | answer.connection
+    kept = [name + b": " + value + b"\r\n" for name, value in answer.headers if name not in drop]
+    kept.append(added.block)
+    return b"".join(kept)

@@ -1,0 +1,92 @@
+"""The heads of requests and answers as values. Everything in them is bytes, as on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Names in lower case, values without surrounding blanks, in the order of the wire."""
+
+NO_TOKENS: frozenset[bytes] = frozenset()
+
+
+# Not frozen: setting each field through object.__setattr__ would double what a head costs; nobody changes one.
+@dataclass(slots=True, eq=False)
+class RequestHead:
+    """A request's line and headers, already checked: no part of it can break the line it stands on."""
+
+    method: bytes
+    target: bytes
+    """Path and query as the client wrote them, escapes included; `*` for a server-wide OPTIONS."""
+    path: bytes
+    query: bytes
+    headers: Headers
+    index: dict[bytes, bytes]
+    """Values by name; of a name that came more than once, all of them, joined as RFC 9110 5.3 says."""
+    minor: int
+    """0 for HTTP/1.0, 1 for HTTP/1.1."""
+    content_length: int | None
+    chunked: bool
+    keep_alive: bool
+    connection: frozenset[bytes]
+    """What the Connection header names, in lower case."""
+    upgrade: bytes
+    """The protocol that the client asks to change to, or nothing."""
+    request_id: bytes
+    """The client's own where it is usable, else a new one."""
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of a header; `name` in lower case."""
+        return self.index.get(name)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether bytes follow this head."""
+        return self.chunked or bool(self.content_length)
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for leave before it sends the body."""
+        return b"expect" in self.index and self.minor == 1 and self.has_body
+
+
+@dataclass(slots=True, eq=False)
+class ResponseHead:
+    """A replica's status and headers."""
+
+    status: int
+    headers: Headers
+    index: dict[bytes, bytes]
+    minor: int
+    content_length: int | None
+    chunked: bool
+    keep_alive: bool
+    connection: frozenset[bytes]
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of a header; `name` in lower case."""
+        return self.index.get(name)
+
+
+def index_headers(headers: Headers) -> dict[bytes, bytes]:
+    """Values by name. Repeated ones are joined by a comma, cookies by a semicolon."""
+    index = dict(headers)
+    return index if len(index) == len(headers) else _join_repeated(headers)
+
+
+def _join_repeated(headers: Headers) -> dict[bytes, bytes]:
+    index: dict[bytes, bytes] = {}
+    for name, value in headers:
+        held = index.get(name)
+        glue = b"; " if name == b"cookie" else b", "
+        index[name] = value if held is None else held + glue + value
+    return index
+
+
+_USUAL_TOKENS = {value: frozenset({value.lower()}) for value in (b"keep-alive", b"Keep-Alive", b"close")}
+
+
+def tokens(value: bytes) -> frozenset[bytes]:
+    """A comma-separated list as a set of lower-case words."""
+    return _USUAL_TOKENS.get(value) or frozenset(word.strip() for word in value.lower().split(b","))

@@ -1,0 +1,138 @@
+"""A request that the gateway answers itself."""
+
+from __future__ import annotations
+
+from asyncio import Event, Task
+from collections.abc import AsyncIterator, Awaitable
+
+from flashcore.gateway.http.errors import BadRequest
+from flashcore.gateway.http.exchange import Client
+from flashcore.gateway.http.framing import LAST_CHUNK, encode_chunk
+from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.http.respond import CONTINUE, Handler, Request, Response, has_no_content, own_lines
+from flashcore.gateway.http.shared import Shared
+
+
+class LocalExchange:
+    """Collects the body, calls the handler, writes its answer. A handler that has to wait runs as a task."""
+
+    __slots__ = ("_client", "_handler", "_head", "_pieces", "_shared", "_size", "_task", "_writable")
+
+    def __init__(self, client: Client, shared: Shared, head: RequestHead, handler: Handler) -> None:
+        self._client = client
+        self._shared = shared
+        self._head = head
+        self._handler = handler
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._task: Task[None] | None = None
+        self._writable: Event | None = None
+
+    # -- from the client connection --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Call the handler, or wait for the body. Raises `BadRequest` where that will be too long."""
+        head = self._head
+        if head.content_length is not None:
+            self._check_size(head.content_length)
+        if not head.has_body:
+            self._handle()
+        elif head.expects_continue:
+            self._client.write(CONTINUE)
+
+    def receive(self, data: bytes) -> None:
+        """Keep a piece. Raises `BadRequest` where that makes too many."""
+        self._size += len(data)
+        self._check_size(self._size)
+        self._pieces.append(data)
+
+    def receive_end(self) -> None:
+        """The handler can be called."""
+        self._handle()
+
+    def hold_output(self) -> None:
+        """Take no more pieces from the handler's iterator."""
+        self._writable = Event()
+
+    def release_output(self) -> None:
+        """Go on."""
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
+
+    def expire(self) -> None:
+        """No time was set."""
+
+    def end_input(self) -> bool:
+        """A client that closes its side is one that left: the two look the same."""
+        return False
+
+    def abandon(self) -> None:
+        """Cancel the handler; what it awaits hears of it."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _check_size(self, size: int) -> None:
+        limit = self._shared.limits.local_body_bytes
+        if size > limit:
+            raise BadRequest(413, "body_too_large", f"The body is longer than the {limit} bytes that are taken here.")
+
+    # -- the handler -----------------------------------------------------------------------------------------------
+
+    def _handle(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        try:
+            answer = self._handler(Request(self._head, b"".join(pieces), self._client.peer))
+            if isinstance(answer, Response) and isinstance(answer.body, bytes):
+                self._client.respond(answer)
+                return
+        except Exception as error:  # noqa: BLE001 - the handler is the layer above's: 500, and the loop hears why
+            self._client.crash(error)
+            return
+        self._task = task = self._shared.loop.create_task(self._run(answer))
+        self._shared.tasks.add(task)
+        task.add_done_callback(self._shared.tasks.discard)
+
+    async def _run(self, answer: Response | Awaitable[Response]) -> None:
+        try:
+            response = answer if isinstance(answer, Response) else await answer
+            if isinstance(response.body, bytes):
+                self._client.respond(response)
+            else:
+                await self._stream(response, response.body)
+        except Exception as error:  # noqa: BLE001 - as in _handle
+            self._client.crash(error)
+
+    async def _stream(self, response: Response, body: AsyncIterator[bytes]) -> None:
+        try:
+            if self._begin(response):
+                await self._pass_on(body)
+        finally:
+            close = getattr(body, "aclose", None)
+            if close is not None:
+                await close()
+        self._client.finish()
+
+    def _begin(self, response: Response) -> bool:
+        """Write the head; whether the pieces are to follow."""
+        own = own_lines(response)
+        head = self._head
+        has_body = head.method != b"HEAD" and not has_no_content(response.status)
+        framing = b""
+        if head.minor and not has_no_content(response.status):
+            framing = b"transfer-encoding: chunked\r\n"
+        elif has_body:
+            self._client.close_after()
+        request_id = b"x-request-id: %b\r\n\r\n" % head.request_id
+        self._client.write(b"".join((own, framing, self._shared.date_line, self._client.connection_line(), request_id)))
+        return has_body
+
+    async def _pass_on(self, body: AsyncIterator[bytes]) -> None:
+        chunked = self._head.minor
+        async for piece in body:
+            if piece:
+                self._client.write(encode_chunk(piece) if chunked else piece)
+            if self._writable is not None:
+                await self._writable.wait()
+        if chunked:
+            self._client.write(LAST_CHUNK)

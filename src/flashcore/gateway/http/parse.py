@@ -1,0 +1,184 @@
+"""From the bytes of one head to its value: the grammar is llhttp's in its strict mode, the meaning is checked here.
+
+llhttp refuses folded headers, bare CR or LF, NUL and other controls, blanks before a colon, both Content-Length and
+Transfer-Encoding, and repeated or malformed lengths. What it lets through and a gateway must not, this file refuses:
+other protocols and versions, transfer codings that nobody here can undo, and hosts or targets that two readers could
+understand in two ways (request smuggling: RFC 9112 section 11.2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from httptools import (
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+    HttpResponseParser,
+)
+
+from flashcore.gateway.http.errors import BadAnswer, BadRequest
+from flashcore.gateway.http.head import NO_TOKENS, Headers, RequestHead, ResponseHead, index_headers, tokens
+
+_HOST_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~:[]%!$&'()*+;="
+_ABSOLUTE = re.compile(rb"https?://([^/?]+)(/?[^?]*)(\?.*)?", re.IGNORECASE)
+_VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01]\r)[0-9.]+\r\n")
+_OTHER_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^ \r\n]+ HTTP/1\.[01]\r\n")
+_USABLE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_BODILESS = frozenset({204, 304})
+
+
+class _Collector:
+    """What llhttp calls while it reads one head."""
+
+    __slots__ = ("headers", "target")
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.target = b""
+
+    def on_url(self, url: bytes) -> None:
+        self.target = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value.rstrip(b" \t")))
+
+
+def parse_request(raw: bytes, header_count: int, new_id: Callable[[], bytes]) -> RequestHead:
+    """The request whose head is exactly `raw`, blank line included; `new_id` names it where the client did not.
+
+    Raises `BadRequest`.
+    """
+    collector = _Collector()
+    parser = HttpRequestParser(collector)
+    try:
+        parser.feed_data(raw)
+    except HttpParserUpgrade:
+        pass  # llhttp's way of saying that other bytes may follow; what they are is decided by the replica's answer
+    except HttpParserError as error:
+        raise _grammar(raw, error) from None
+    line_end = raw.find(b"\r\n")
+    if not raw.endswith((b" HTTP/1.1", b" HTTP/1.0"), 0, line_end):
+        raise BadRequest(505, "version_not_supported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    headers = tuple(collector.headers)
+    if len(headers) > header_count:
+        raise BadRequest(431, "too_many_headers", f"{len(headers)} header lines; {header_count} are allowed.")
+    minor = raw[line_end - 1] - 48
+    return _request(parser.get_method(), collector.target, headers, minor, new_id)
+
+
+def _request(method: bytes, target: bytes, headers: Headers, minor: int, new_id: Callable[[], bytes]) -> RequestHead:
+    index = index_headers(headers)
+    if target[0] != 0x2F:
+        target, headers, index = _other_form(method, target, headers, index)
+    if b"#" in target:
+        raise BadRequest(400, "malformed_target", "A request target has no fragment.")
+    _check_host(index.get(b"host"), minor)
+    path, _, query = target.partition(b"?")
+    connection = tokens(index[b"connection"]) if b"connection" in index else NO_TOKENS
+    request_id = index.get(b"x-request-id")
+    chunked = b"transfer-encoding" in index
+    if chunked:
+        _check_coding(index[b"transfer-encoding"], minor)
+    if b"expect" in index and index[b"expect"].lower() != b"100-continue":
+        raise BadRequest(417, "expectation_failed", "The only expectation that is understood is 100-continue.")
+    length = index.get(b"content-length")
+    return RequestHead(
+        method,
+        target,
+        path,
+        query,
+        headers,
+        index,
+        minor,
+        None if length is None else int(length),
+        chunked,
+        b"close" not in connection if minor else b"keep-alive" in connection,
+        connection,
+        index.get(b"upgrade", b"") if minor and b"upgrade" in connection else b"",
+        request_id if request_id is not None and _USABLE_ID.fullmatch(request_id) else new_id(),
+    )
+
+
+def _grammar(raw: bytes, error: HttpParserError) -> BadRequest:
+    if _VERSION.match(raw):
+        return BadRequest(505, "version_not_supported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+    if isinstance(error, HttpParserInvalidMethodError) and _OTHER_METHOD.match(raw):
+        return BadRequest(501, "method_not_implemented", "That method is not known here.")
+    return BadRequest(400, "malformed_request", f"This is not an HTTP/1.1 request: {error}.")
+
+
+def _other_form(
+    method: bytes, target: bytes, headers: Headers, index: dict[bytes, bytes]
+) -> tuple[bytes, Headers, dict[bytes, bytes]]:
+    """Target, headers and index of a request in asterisk or absolute form (RFC 9112 3.2); its host wins."""
+    if target == b"*" and method == b"OPTIONS":
+        return target, headers, index
+    if method == b"CONNECT":
+        raise BadRequest(501, "method_not_implemented", "CONNECT is not offered: this is no forward proxy.")
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        raise BadRequest(400, "malformed_target", "A request target starts with a slash.")
+    host, path, query = absolute.groups(b"")
+    kept = tuple(header for header in headers if header[0] != b"host")
+    renamed = ((b"host", host), *kept)
+    return (path or b"/") + query, renamed, index_headers(renamed)
+
+
+def _check_host(host: bytes | None, minor: int) -> None:
+    if host is None:
+        if minor:
+            raise BadRequest(400, "host_missing", "An HTTP/1.1 request names its host.")
+    elif host.translate(None, _HOST_BYTES):
+        # A repeated Host is joined by a comma, which no host may hold: it ends here too.
+        raise BadRequest(400, "malformed_host", "The Host header does not name one host.")
+
+
+def _check_coding(coding: bytes, minor: int) -> None:
+    if not minor:
+        raise BadRequest(400, "malformed_request", "HTTP/1.0 knows no Transfer-Encoding.")
+    if coding.lower() != b"chunked":
+        raise BadRequest(501, "coding_not_implemented", "The only transfer coding that is undone here is chunked.")
+
+
+def parse_response(raw: bytes, header_count: int) -> ResponseHead:
+    """The answer whose head is exactly `raw`, blank line included. Raises `BadAnswer`."""
+    collector = _Collector()
+    parser = HttpResponseParser(collector)
+    try:
+        parser.feed_data(raw)
+    except HttpParserUpgrade:
+        pass  # a 101; see parse_request
+    except HttpParserError as error:
+        raise BadAnswer(f"The replica's answer is not HTTP/1: {error}.") from None
+    if not raw.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or len(collector.headers) > header_count:
+        raise BadAnswer(f"The replica's answer has another version, or more than {header_count} headers.")
+    return _response(parser.get_status_code(), tuple(collector.headers), raw[7] - 48)
+
+
+def _response(status: int, headers: Headers, minor: int) -> ResponseHead:
+    if not 100 <= status <= 999:
+        raise BadAnswer(f"The replica's answer has status {status}.")
+    index = index_headers(headers)
+    connection = tokens(index[b"connection"]) if b"connection" in index else NO_TOKENS
+    chunked = b"transfer-encoding" in index
+    if chunked and (not minor or index[b"transfer-encoding"].lower() != b"chunked"):
+        raise BadAnswer("The replica's answer has a transfer coding other than chunked.")
+    length = index.get(b"content-length")
+    return ResponseHead(
+        status,
+        headers,
+        index,
+        minor,
+        None if length is None else int(length),
+        chunked,
+        b"close" not in connection if minor else b"keep-alive" in connection,
+        connection,
+    )
+
+
+def has_answer_body(method: bytes, status: int) -> bool:
+    """Whether bytes may follow the head of an answer with this status to a request with this method (RFC 9112 6.3)."""
+    return method != b"HEAD" and status >= 200 and status not in _BODILESS

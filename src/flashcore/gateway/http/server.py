@@ -1,0 +1,114 @@
+"""Listening, keeping time, and stopping without dropping anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from asyncio import AbstractServer, TimerHandle
+from email.utils import formatdate
+
+from flashcore.gateway.http.connection import ClientConnection
+from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.pool import UpstreamPool
+from flashcore.gateway.http.route import Dispatcher
+from flashcore.gateway.http.shared import Shared
+
+_BACKLOG = 2048
+_ABORT_SECONDS = 5.0
+
+
+class HttpServer:
+    """The gateway's HTTP side: any number of listening sockets, one dispatcher, one pool of connections to replicas.
+
+    Made within a running event loop, of uvloop or asyncio. `trusted_peers` are the addresses of proxies in front of the
+    gateway whose X-Forwarded-* headers are believed.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        limits: Limits | None = None,
+        trusted_peers: frozenset[str] = frozenset(),
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        limits = limits or Limits()
+        self._shared = Shared(loop, limits, dispatcher, UpstreamPool(loop, limits), trusted_peers)
+        self._servers: list[AbstractServer] = []
+        self._timer: TimerHandle | None = None
+        self._sweep()
+
+    async def listen(self, host: str, port: int) -> int:
+        """Accept connections on a TCP port, any free one where `port` is 0; returns the port. Raises OSError."""
+        loop = self._shared.loop
+        server = await loop.create_server(self._connection, host, port, backlog=_BACKLOG)
+        self._servers.append(server)
+        bound: int = server.sockets[0].getsockname()[1]
+        return bound
+
+    async def listen_on(self, sock: socket.socket) -> None:
+        """Accept connections on a bound socket, TCP or Unix; from here on it is the server's to close."""
+        loop = self._shared.loop
+        if sock.family == socket.AF_UNIX:
+            server: AbstractServer = await loop.create_unix_server(self._connection, sock=sock, backlog=_BACKLOG)
+        else:
+            server = await loop.create_server(self._connection, sock=sock, backlog=_BACKLOG)
+        self._servers.append(server)
+
+    async def close(self, grace: float) -> int:
+        """Accept nothing more, let requests under way finish for `grace` seconds, then abort what is left.
+
+        Idle connections are closed at once. Returns how many connections had to be aborted.
+        """
+        shared = self._shared
+        shared.closing = True
+        for server in self._servers:
+            server.close()
+        for connection in list(shared.connections):
+            connection.shut()
+        await self._empty_within(grace)
+        aborted = len(shared.connections)
+        for connection in list(shared.connections):
+            connection.abort()
+        await self._empty_within(_ABORT_SECONDS)
+        if shared.tasks:
+            await asyncio.wait(shared.tasks, timeout=_ABORT_SECONDS)
+        shared.pool.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        return aborted
+
+    @property
+    def connection_count(self) -> int:
+        """Client connections, busy or idle."""
+        return len(self._shared.connections)
+
+    @property
+    def busy_count(self) -> int:
+        """Client connections with a request under way."""
+        return sum(connection.is_busy for connection in self._shared.connections)
+
+    @property
+    def pool(self) -> UpstreamPool:
+        """The connections to replicas."""
+        return self._shared.pool
+
+    def _connection(self) -> ClientConnection:
+        return ClientConnection(self._shared)
+
+    async def _empty_within(self, seconds: float) -> None:
+        """Wait until no connection is left, `seconds` at most."""
+        if not self._shared.connections:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._shared.emptied.wait()
+
+    def _sweep(self) -> None:
+        shared = self._shared
+        self._timer = shared.loop.call_later(shared.limits.sweep_seconds, self._sweep)
+        shared.date_line = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+        now = shared.loop.time()
+        shared.pool.sweep(now)
+        for connection in list(shared.connections):
+            connection.sweep(now)

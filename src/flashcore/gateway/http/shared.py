@@ -1,0 +1,40 @@
+"""What all connections of one server have in common."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, Event, Task
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.requestid import RequestIds
+from flashcore.gateway.http.route import Dispatcher
+
+if TYPE_CHECKING:
+    from flashcore.gateway.http.connection import ClientConnection
+    from flashcore.gateway.http.pool import UpstreamPool
+
+
+@dataclass(slots=True, eq=False)
+class Shared:
+    """Held by the server, read by every connection."""
+
+    loop: AbstractEventLoop
+    limits: Limits
+    dispatcher: Dispatcher
+    pool: UpstreamPool
+    trusted_peers: frozenset[str]
+    new_id: RequestIds = field(default_factory=RequestIds)
+    connections: set[ClientConnection] = field(default_factory=set)
+    tasks: set[Task[None]] = field(default_factory=set)
+    """Local handlers at work: the loop itself would let them be collected."""
+    closing: bool = False
+    """No answer keeps its connection."""
+    emptied: Event = field(default_factory=Event)
+    """Set with the last connection's end while closing."""
+    date_line: bytes = b""
+    """The Date header, as of the last sweep."""
+
+    def report(self, what: str, error: BaseException) -> None:
+        """Tell the loop's exception handler of a failure that no caller is left to hear of."""
+        self.loop.call_exception_handler({"message": f"HTTP gateway: {what}", "exception": error})
