@@ -18,4 +18,6 @@ def flashcore_routing_policies() -> dict[str, Part]:
 
 def _part(ref: str, form: str, summary: str) -> Part:
     path = f"flashcore_routing:{form}"
-    return Part(f"flashcore_routing.{ref}", summary, options=path, declares=(path,))
+    # Where it is defined counts as well: that is what an object knows of its class.
+    declares = (path, f"flashcore_routing.forms:{form}")
+    return Part(f"flashcore_routing.{ref}", summary, options=path, declares=declares)

@@ -11,6 +11,10 @@ def flashcore_{{ cookiecutter.__point }}() -> dict[str, Part]:
             "{{ cookiecutter.__package }}.{{ cookiecutter.concern }}:{{ cookiecutter.__part }}",
             "{% include cookiecutter.concern ~ "/summary.txt" %}",
             options="{{ cookiecutter.__package }}:{{ cookiecutter.__form }}",
-            declares=("{{ cookiecutter.__package }}:{{ cookiecutter.__form }}",),
+            # By which import path user code may name it: where it is exported, and where it is defined.
+            declares=(
+                "{{ cookiecutter.__package }}:{{ cookiecutter.__form }}",
+                "{{ cookiecutter.__package }}.forms:{{ cookiecutter.__form }}",
+            ),
         )
     }
