@@ -24,6 +24,10 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+LOCAL_ATTRIBUTE = "__flashcore_local__"
+"""Under this name the worker finds the function or class as its author wrote it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """The endpoint that functions belong to, and how to reach it."""
@@ -105,6 +109,7 @@ class RemoteFunction(QueueCallable[P, R]):
     def __init__(self, link: Link, target: Callable[..., Any]) -> None:
         super().__init__(link, target)
         functools.update_wrapper(self, target)
+        setattr(self, LOCAL_ATTRIBUTE, target)
 
     def __repr__(self) -> str:
         return f"<remote function {self._target.__qualname__} of endpoint {self._link.endpoint}>"
@@ -119,6 +124,7 @@ class RouteFunction(Remote[P, R]):
     def __init__(self, link: Link, route: Route, target: Callable[..., Any]) -> None:
         super().__init__(link, target)
         functools.update_wrapper(self, target)
+        setattr(self, LOCAL_ATTRIBUTE, target)
         self.route = route
 
     def __repr__(self) -> str:
@@ -138,6 +144,7 @@ class RemoteClass(Generic[T]):
         self._link = link
         functools.update_wrapper(self, target, updated=())
         self.__wrapped__ = target
+        setattr(self, LOCAL_ATTRIBUTE, target)
 
     def __call__(self, *args: Any, **kwargs: Any) -> RemoteInstance[T]:
         """An instance that lives in the endpoint's replicas. No argument means the constructor's defaults."""

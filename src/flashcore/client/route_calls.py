@@ -177,4 +177,6 @@ def _value(response: Response) -> Any:
         return None
     if kind == "application/json" or kind.endswith("+json"):
         return json.loads(response.body)
+    if kind == "application/jsonl":  # what a generator yielded
+        return [json.loads(line) for line in response.body.splitlines() if line.strip()]
     return response.body.decode("utf-8", "replace") if kind.startswith("text/") else response.body
