@@ -1,0 +1,103 @@
+"""The files that an endpoint needs: what its modules import, the data beside them, and what `include` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from flashcore.build.ignore import is_never
+from flashcore.build.imports import ImportGraph
+from flashcore.build.problems import Place, Problems
+from flashcore.build.syntax import Unparsable
+from flashcore.build.tree import DataFiles, SourceFile, SourceTree, folder_of
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """An endpoint's files. `dynamic` are the places for which the whole project had to be taken."""
+
+    files: tuple[SourceFile, ...]
+    dynamic: tuple[Place, ...] = ()
+
+
+class Closures:
+    """Closures within one tree."""
+
+    def __init__(self, tree: SourceTree, graph: ImportGraph, problems: Problems) -> None:
+        self._tree = tree
+        self._graph = graph
+        self._problems = problems
+        self._data = DataFiles(tree)
+
+    def of(self, modules: Iterable[str], include: Iterable[str], declared_at: Place) -> Closure:
+        """What an endpoint with functions in these modules needs. What is left out but imported is a problem."""
+        reached = self._reached(modules)
+        dynamic = tuple(sorted(place for path in reached for place in self._graph.of(path).dynamic))
+        if dynamic:
+            files = dict(self._tree.files)
+        else:
+            folders = {folder_of(path) for path in reached}
+            data = (path for folder in folders for path in self._data.of(folder))
+            files = {path: self._tree.files[path] for path in (*reached, *data)}
+        for file in self._included(include, declared_at):
+            files.setdefault(file.path, file)
+        return Closure(tuple(files[path] for path in sorted(files)), dynamic)
+
+    def _reached(self, modules: Iterable[str]) -> set[str]:
+        reached: set[str] = set()
+        pending = list(modules)
+        while pending:
+            path = pending.pop()
+            if path in reached:
+                continue
+            reached.add(path)
+            self._check(path)
+            pending.extend(self._graph.of(path).files)
+            pending.extend(self._graph.packages_of(path))
+        return reached
+
+    def _check(self, path: str) -> None:
+        code = self._graph.sources.code(path)
+        if isinstance(code, Unparsable):
+            self._problems.add(code.place, code.reason, code.advice)
+        for absent in self._graph.of(path).left_out:
+            self._problems.add(
+                absent.place,
+                f"it imports {absent.statement}, but {absent.path} is left out of the archive by a rule",
+                f"write !{PurePosixPath(absent.path).as_posix()} into .flashcoreignore",
+            )
+
+    def _included(self, patterns: Iterable[str], place: Place) -> Iterator[SourceFile]:
+        for pattern in patterns:
+            problem = _problem_with(pattern)
+            found = [] if problem else sorted(self._matching(pattern), key=lambda file: file.path)
+            if problem or not found:
+                self._problems.add(
+                    place,
+                    f"include: {pattern!r} {problem or 'matches no file'}",
+                    "write a pattern from the project's root, as in 'models/*.bin' or 'data/**/*.json'",
+                )
+            yield from found
+
+    def _matching(self, pattern: str) -> Iterator[SourceFile]:
+        # What somebody asks for by name may be left out by git; what never leaves the project stays there all the same.
+        for path in self._tree.root.glob(pattern):
+            relative = path.relative_to(self._tree.root)
+            *folders, name = relative.parts
+            if any(is_never(part, folder=True) for part in folders) or is_never(name, folder=False):
+                continue
+            if path.is_file() and path.resolve().is_relative_to(self._tree.root):
+                yield _source_file(relative.as_posix(), path)
+
+
+def _source_file(path: str, absolute: Path) -> SourceFile:
+    status = absolute.stat()
+    return SourceFile(path, absolute, status.st_size, bool(status.st_mode & 0o100))
+
+
+def _problem_with(pattern: str) -> str | None:
+    path = PurePosixPath(pattern)
+    if not pattern or path.is_absolute() or ".." in path.parts:
+        return "leads out of the project"
+    return None

@@ -1,0 +1,133 @@
+"""A project as its source shows it: every endpoint checked, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from flashcore.build.calls import CallGraph
+from flashcore.build.checks import check
+from flashcore.build.closure import Closures
+from flashcore.build.discover import Discovery
+from flashcore.build.drafts import Draft, Drafting
+from flashcore.build.evaluate import Evaluator
+from flashcore.build.imports import ImportGraph
+from flashcore.build.modules import ModuleIndex
+from flashcore.build.problems import Place, Problems
+from flashcore.build.scan import Scanner
+from flashcore.build.sources import Sources
+from flashcore.build.tree import SourceFile, SourceTree, walk
+from flashcore.build.values import EnvironmentReference
+from flashcore.hookspecs.resources import Ingress, ResourceType
+from flashcore.model.declaration import Declaration
+from flashcore.model.errors import BuildError
+from flashcore.model.manifest import FunctionEntry
+from flashcore.model.names import EndpointName
+from flashcore.model.parts import PartRef
+from flashcore.registry.registry import Registry
+
+_EXAMPLE = '''\
+    from flashcore import QueueEndpoint
+    hello = QueueEndpoint("hello")
+    @hello.function
+    def greet(name: str) -> str:
+        return f"Hello, {name}!"'''
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One endpoint that can be built."""
+
+    declaration: Declaration
+    resource: ResourceType
+    functions: tuple[FunctionEntry, ...]
+    files: tuple[SourceFile, ...]
+    """The project's files that its replicas need."""
+    place: Place
+
+    @property
+    def name(self) -> EndpointName:
+        """The endpoint's name, which was checked."""
+        return EndpointName(self.declaration.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All endpoints of a project, by name."""
+
+    tree: SourceTree
+    endpoints: tuple[Examined, ...]
+    environment: tuple[EnvironmentReference, ...]
+    """Variables that settings are read from, with the defaults that stand in for them."""
+    warnings: tuple[str, ...]
+
+
+def examine(root: Path, registry: Registry) -> Examination:
+    """Look at the project at `root`. Raises BuildError with everything that is wrong, and where."""
+    problems = Problems()
+    tree = walk(root, problems)
+    _check_names_of_ours(tree, problems)
+    sources, index = Sources(tree), ModuleIndex(tree)
+    graph = ImportGraph(sources, index)
+    evaluator = Evaluator(sources, index, registry.declarations)
+    paths = Discovery(tree, graph, problems).files()
+    scanned = Scanner(sources, evaluator, lambda name: _ingress(registry, name), problems).scan(paths)
+    drafts = sorted(Drafting(evaluator, registry, problems).drafts(scanned), key=lambda draft: draft.declaration.name)
+    check(drafts, problems)
+    calls = CallGraph(sources, index, evaluator.names, _owners(drafts))
+    closures = Closures(tree, graph, problems)
+    endpoints, warnings = [], list(tree.warnings)
+    for draft in drafts:
+        functions = tuple(replace(one.entry, calls=calls.calls(_key(one.entry))) for one in draft.served)
+        modules = [entry.module for entry in functions]
+        closure = closures.of(modules, draft.declaration.template.include, draft.place)
+        warnings.extend(
+            f"{place}: a module is imported by a computed name, so the archive of {draft.declaration.name!r} holds "
+            "the whole project"
+            for place in closure.dynamic
+        )
+        endpoints.append(Examined(draft.declaration, draft.resource, functions, closure.files, draft.place))
+    problems.raise_if_any()
+    if not endpoints:
+        raise _nothing_found(tree, paths)
+    environment = sorted(evaluator.environment, key=lambda one: (one.place, one.variable))
+    return Examination(tree, tuple(endpoints), tuple(environment), tuple(warnings))
+
+
+def _check_names_of_ours(tree: SourceTree, problems: Problems) -> None:
+    for path in ("flashcore.py", "flashcore/__init__.py"):
+        if path in tree.files:
+            problems.add(
+                Place(path),
+                "it hides the package flashcore, which replicas need",
+                "rename it",
+            )
+
+
+def _ingress(registry: Registry, resource: str) -> Ingress:
+    return registry.resource_types.make(PartRef(resource)).ingress
+
+
+def _key(entry: FunctionEntry) -> tuple[str, str]:
+    return entry.module, entry.qualified_name
+
+
+def _owners(drafts: Iterable[Draft]) -> Mapping[tuple[str, str], EndpointName]:
+    return {_key(one.entry): EndpointName(draft.declaration.name) for draft in drafts for one in draft.served}
+
+
+def _nothing_found(tree: SourceTree, paths: list[str]) -> BuildError:
+    python: list[Any] = list(tree.python_files())
+    if not python:
+        searched = f"{tree.root} holds no Python files"
+    elif not paths:
+        searched = f"none of the {len(python)} Python files in {tree.root} mentions flashcore"
+    else:
+        searched = f"{', '.join(paths[:5])} mention flashcore and declare none"
+    return BuildError(
+        f"there is no endpoint to build: {searched}",
+        next_step=f"declare one, for example in {tree.root / 'main.py'}:\n{_EXAMPLE}",
+        places=paths,
+    )

@@ -1,0 +1,38 @@
+"""The resource type `load_balanced`: calls are HTTP requests, each answered by a replica at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flashcore.hookspecs.resources import Defaults, Ingress
+from flashcore.model.declaration import Declaration
+from flashcore.model.manifest import FunctionEntry
+from flashcore.model.parts import PartRef
+
+
+class LoadBalancedResource:
+    """Endpoints whose calls are HTTP requests."""
+
+    @property
+    def ingress(self) -> Ingress:
+        """As HTTP requests."""
+        return Ingress.HTTP
+
+    @property
+    def defaults(self) -> Defaults:
+        """`/ping` says whether a replica is well; requests in flight say how many are needed."""
+        return Defaults("load_balanced", PartRef("http"), PartRef("request_count"), PartRef("p2c"))
+
+    @property
+    def scalers(self) -> frozenset[str]:
+        """Those that look at requests, or at nothing."""
+        return frozenset({"fixed", "request_count"})
+
+    def problems(
+        self,
+        declaration: Declaration,  # noqa: ARG002 - all of its settings mean something here
+        functions: tuple[FunctionEntry, ...],
+    ) -> Iterator[str]:
+        """No route at all."""
+        if not functions:
+            yield "it has no routes: put @NAME.get('/path') above a function, with NAME being the endpoint's variable"
