@@ -11,6 +11,7 @@ import click
 
 import flashcore
 from flashcore.cli.lazy import LazyCommand, LazyGroup, load
+from flashcore.model.errors import PluginError
 from flashcore.model.layout import find_project
 from flashcore.registry.index import commands_of, problems_of, setting_of_process, survey
 from flashcore.registry.reports import PluginReport
@@ -41,10 +42,10 @@ class Root(LazyGroup):
         """All commands; a plugin cannot take the place of a built-in one."""
         return {**self._lazy, **{name: entry for name, entry in _plugin_commands().items() if name not in self._lazy}}
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """Import the command of that name; plugins are only looked at for names that are not ours."""
         entry = self._lazy.get(cmd_name)
-        return load(entry.ref) if entry is not None else super().get_command(ctx, cmd_name)
+        return load(entry.ref) if entry is not None else _plugin_command(cmd_name)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Name the plugins that do not work, so that a missing command is no riddle."""
@@ -89,6 +90,20 @@ def without_plugin_options(arguments: Sequence[str]) -> Iterator[str]:
 def _plugin_commands() -> Mapping[str, LazyCommand]:
     found = commands_of(_survey())
     return {name: LazyCommand(offer.part.ref, offer.part.summary) for name, (_, offer) in found.items()}
+
+
+def _plugin_command(name: str) -> click.Command | None:
+    found = commands_of(_survey()).get(name)
+    if found is None:
+        return None
+    from flashcore.cli.common import fail
+    from flashcore.registry.commands import load_command
+
+    try:
+        return load_command(*found)
+    except PluginError as error:
+        fail(error, as_json=False)
+        return None
 
 
 def _survey() -> tuple[PluginReport, ...]:
