@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -38,12 +38,6 @@ class Platform:
     controller: Controller
 
 
-def load_registry(project: Project, arguments: Sequence[str] | None = None) -> Registry:
-    """The plugins of this process, by its command line, environment and the project's settings."""
-    given = sys.argv[1:] if arguments is None else arguments
-    return open_registry(setting_of_process(given, os.environ, project.root))
-
-
 @asynccontextmanager
 async def open_platform(project: Project) -> AsyncIterator[Platform]:
     """Open the state, the artifacts and the provider, and build the controller over them.
@@ -52,7 +46,7 @@ async def open_platform(project: Project) -> AsyncIterator[Platform]:
     owns the state, errors.UnknownPart for a configured part that no plugin offers.
     """
     async with AsyncExitStack() as stack:
-        registry = load_registry(project)
+        registry = open_registry(setting_of_process(sys.argv[1:], os.environ, project.root))
         stack.callback(registry.close)
         state = await registry.state_backends.make(PartRef(_scheme(project.state_url))).open_state(project.state_url)
         stack.push_async_callback(state.close)

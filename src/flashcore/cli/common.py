@@ -40,15 +40,15 @@ def command(function: Callable[..., R]) -> Callable[..., None]:
     @click.option("--env", "environment", metavar="NAME", help="Environment; default from the settings: production.")
     @click.option(
         "--project",
-        "directory",
+        "near",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
         default=Path(),
         help="A folder of the project; default: this one.",
     )
     @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
     @functools.wraps(function)
-    def run(environment: str | None, directory: Path, as_json: bool, **options: Any) -> None:  # noqa: FBT001 - click names it
-        invocation = Invocation(directory.resolve(), environment, as_json)
+    def run(environment: str | None, near: Path, as_json: bool, **options: Any) -> None:  # noqa: FBT001 - click names it
+        invocation = Invocation(near.resolve(), environment, as_json)
         try:
             function(invocation, **options)
         except FlashcoreError as error:

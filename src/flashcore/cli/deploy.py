@@ -13,7 +13,7 @@ from flashcore.cli.api import ControlApi
 from flashcore.cli.building import build_project
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect_or_start
-from flashcore.cli.following import until_settled
+from flashcore.cli.following import cursor_now, until_settled
 from flashcore.cli.status import show_deployments
 from flashcore.model.manifest import manifest_to_json
 
@@ -30,7 +30,7 @@ def deploy(invocation: Invocation, timeout: float, detach: bool) -> None:  # noq
     project = invocation.project()
     built = build_project(project)
     api = connect_or_start(project)
-    position = api.get("/api/v1/events?limit=0")["position"]
+    cursor = cursor_now(api)
     _upload(api, built)
     answer = api.call("POST", "/api/v1/deployments", {"manifest": manifest_to_json(built.manifest)})
     _say_what_changes(answer)
@@ -39,7 +39,7 @@ def deploy(invocation: Invocation, timeout: float, detach: bool) -> None:  # noq
         return
     names = [one["endpoint"] for one in answer["endpoints"] if "error" not in one]
     try:
-        settled = until_settled(api, names, position, timeout)
+        settled = until_settled(api, names, cursor, timeout)
     except KeyboardInterrupt:
         output.say("detached: the rollout goes on in the background (flashcore status)")
         raise SystemExit(output.INTERRUPTED) from None

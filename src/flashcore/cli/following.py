@@ -31,8 +31,13 @@ class Settled:
         return tuple(one for one in self.deployments if one["status"] in BAD)
 
 
-def until_settled(api: ControlApi, names: Iterable[str], after: int, timeout: float) -> Settled:
-    """Show events after position `after` until every named deployment is settled.
+def cursor_now(api: ControlApi) -> str:
+    """Where the log ends now."""
+    return str(api.get("/api/v1/events/last?count=0")["cursor"])
+
+
+def until_settled(api: ControlApi, names: Iterable[str], after: str, timeout: float) -> Settled:
+    """Show events after the cursor `after` until every named deployment is settled.
 
     Raises DeadlineExceeded, naming what is still on its way and why.
     """
@@ -54,13 +59,13 @@ def until_settled(api: ControlApi, names: Iterable[str], after: int, timeout: fl
     )
 
 
-def _looks(api: ControlApi, after: int, deadline: float) -> Iterator[None]:
+def _looks(api: ControlApi, after: str, deadline: float) -> Iterator[None]:
     """Give a turn at the start and after each batch of events, until the deadline."""
     yield
-    position = after
+    cursor = after
     while (left := deadline - time.monotonic()) > 0:
-        answer = api.get(f"/api/v1/events?after={position}&wait={min(left, 10.0):.3f}", timeout=left + 15.0)
-        position = answer["position"]
+        answer = api.get(f"/api/v1/events?cursor={cursor}&wait={min(left, 10.0):.3f}", timeout=left + 15.0)
+        cursor = answer["cursor"]
         for event in answer["events"]:
             _show(event)
         yield

@@ -7,7 +7,7 @@ import click
 from flashcore.cli import output
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
-from flashcore.cli.following import until_settled
+from flashcore.cli.following import cursor_now, until_settled
 
 
 @click.command()
@@ -18,9 +18,9 @@ from flashcore.cli.following import until_settled
 def scale(invocation: Invocation, endpoint: str, replicas: int, timeout: float) -> None:
     """Set how many REPLICAS an ENDPOINT has, within the bounds of its declaration."""
     api = connect(invocation.project())
-    position = api.get("/api/v1/events?limit=0")["position"]
+    cursor = cursor_now(api)
     api.call("POST", f"/api/v1/deployments/{endpoint}/scale", {"replicas": replicas})
-    settled = until_settled(api, [endpoint], position, timeout)
+    settled = until_settled(api, [endpoint], cursor, timeout)
     if invocation.as_json:
         output.show_json({"deployments": list(settled.deployments)})
     else:

@@ -10,6 +10,7 @@ from flashcore.cli import output
 from flashcore.cli.api import ControlApi
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
+from flashcore.cli.following import cursor_now
 from flashcore.model import errors
 
 
@@ -30,17 +31,17 @@ def undeploy(invocation: Invocation, endpoint: str | None, everything: bool, for
         click.confirm(
             f"Remove {', '.join(names)} from {invocation.project().settings.environment}?", abort=True, err=True
         )
+    cursor = cursor_now(api)
     for name in names:
         api.call("DELETE", f"/api/v1/deployments/{name}?force={str(force).lower()}")
     deadline = time.monotonic() + timeout
-    position = -1
     while left := _remaining(api, names):
         if time.monotonic() > deadline:
             raise errors.DeadlineExceeded(
                 f"not gone after {output.seconds(timeout)}: {', '.join(left)}",
                 next_step="it goes on in the background: flashcore status",
             )
-        position = api.get(f"/api/v1/events?after={position}&wait=2")["position"]
+        cursor = api.get(f"/api/v1/events?cursor={cursor}&wait=2")["cursor"]
     if invocation.as_json:
         output.show_json({"removed": names})
     else:

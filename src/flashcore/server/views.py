@@ -1,0 +1,65 @@
+"""Deployments and events as the control API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flashcore.control.readmodel import DeploymentView
+from flashcore.control.store import Recorded
+from flashcore.hookspecs.resources import Ingress
+from flashcore.model.codec import to_json
+from flashcore.model.replica import Replica
+
+
+def summary(view: DeploymentView) -> dict[str, Any]:
+    """One line of the table of deployments."""
+    return {
+        "endpoint": view.endpoint,
+        "resource": view.resource,
+        "status": view.status.value,
+        "reason": view.reason,
+        "settled": view.settled,
+        "goal": view.goal,
+        "ready": view.ready,
+        "revision": view.stable or (view.rollout.target if view.rollout is not None else None),
+        "path": path_of(view),
+    }
+
+
+def details(view: DeploymentView) -> dict[str, Any]:
+    """Everything about one deployment."""
+    return {
+        **summary(view),
+        "goal_by": view.goal_by,
+        "status_since": view.status_since,
+        "next_wake": view.next_wake,
+        "rollout": None if view.rollout is None else to_json(view.rollout),
+        "sides": [_side(side) for side in view.sides],
+        "replicas": [_replica(replica) for side in view.sides for replica in side.replicas],
+        "revisions": [
+            {"id": revision.id, "number": revision.number, "created_at": revision.created_at}
+            for revision in view.revisions
+        ],
+    }
+
+
+def path_of(view: DeploymentView) -> str:
+    """Where calls go, from the gateway's root."""
+    jobs = view.route is not None and view.route.ingress == Ingress.JOBS.value
+    return f"/v2/{view.endpoint}" if jobs else f"/{view.endpoint}"
+
+
+def event(recorded: Recorded) -> dict[str, Any]:
+    """One event with its cursor."""
+    return {"cursor": recorded.cursor, **to_json(recorded.event)}
+
+
+def _side(side: Any) -> Mapping[str, Any]:
+    shown: dict[str, Any] = to_json(side)
+    return {key: value for key, value in shown.items() if key != "replicas"}
+
+
+def _replica(replica: Replica) -> Mapping[str, Any]:
+    shown: dict[str, Any] = to_json(replica)
+    return shown

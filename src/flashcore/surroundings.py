@@ -1,0 +1,70 @@
+"""What replicas get from the platform beside their revision: where they are, how to call others, and their secrets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flashcore.model.errors import ConfigurationError, Refused
+from flashcore.model.revision import Revision
+from flashcore.presence import read_presence
+from flashcore.settings import Project
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSurroundings:
+    """Those of one project's platform. Read anew for each start: the gateway may have moved, a secret been added."""
+
+    project: Project
+
+    def environment(self, revision: Revision) -> Mapping[str, str]:
+        """App, environment, endpoint, and the gateway's address where one runs."""
+        settings = self.project.settings
+        gateway = read_presence(self.project.layout.gateway_file)
+        found = {
+            "FLASHCORE_APP": settings.app,
+            "FLASHCORE_ENV": settings.environment,
+            "FLASHCORE_ENDPOINT": revision.content.endpoint,
+        }
+        return found if gateway is None else {**found, "FLASHCORE_GATEWAY_URL": gateway.url}
+
+    def secrets(self, names: tuple[str, ...]) -> Mapping[str, str]:
+        """The values, from this process's environment first, then from the project's secrets file.
+
+        Raises Refused, which names the secrets that are nowhere.
+        """
+        file = self.project.layout.local / "secrets"
+        known = {**(read_secrets(file) if names else {}), **os.environ}
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise Refused(
+                f"no value is known for the secrets {', '.join(missing)}",
+                next_step=f"write NAME=VALUE lines to {file} (mode 600), or set them where the server is started",
+                missing=missing,
+            )
+        return {name: known[name] for name in names}
+
+
+def read_secrets(file: Path) -> Mapping[str, str]:
+    """NAME=VALUE lines; blank lines and lines that begin with # are passed over.
+
+    Raises ConfigurationError when others may read the file or a line is something else; values are never shown.
+    """
+    try:
+        mode = file.stat().st_mode & 0o777
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    if mode & 0o077:
+        raise ConfigurationError(f"{file} can be read by others (mode {mode:03o})", next_step=f"chmod 600 {file}")
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        name, equals, value = line.partition("=")
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if not equals or not name.strip().isidentifier():
+            raise ConfigurationError(f"{file}:{number} is no NAME=VALUE line", next_step="correct the line")
+        found[name.strip()] = value.strip()
+    return found
