@@ -22,7 +22,7 @@ from flashcore.hookspecs.jobs import JobStore
 from flashcore.hookspecs.routing import BodyNeed, Candidate, RoutedRequest, RoutingPolicy
 from flashcore.model.errors import UnknownPart
 from flashcore.model.layout import Layout
-from flashcore.model.names import EndpointName, RevisionId
+from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
 from flashcore.model.parts import PartRef
 from flashcore.model.table import EndpointRoute, ReplicaRoute, RoutingTable, SideRoute
 from flashcore.testing.fake_worker import route_of
@@ -207,3 +207,71 @@ async def eventually(look: Callable[[], Awaitable[Any] | Any], seconds: float = 
             return value
         assert loop.time() < until, f"never true within {seconds} s; last seen: {value!r}"
         await asyncio.sleep(0.01)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request as a replica got it."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class HttpReplica:
+    """A replica that answers HTTP on a Unix socket: it tells what it was asked, when it is let."""
+
+    path: Path
+    route: ReplicaRoute
+    seen: list[Seen] = field(default_factory=list)
+    status: int = 200
+    headers: str = ""
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    """Requests are answered while it is set."""
+    busiest: int = 0
+    """The most requests that it had at one time."""
+    _busy: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its replica id."""
+        return self.route.replica
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await self._answer(head.decode("latin-1"), writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, head: str, writer: asyncio.StreamWriter) -> None:
+        first, *lines = head.strip().split("\r\n")
+        method, target, _ = first.split(" ")
+        self.seen.append(Seen(method, target, dict(line.split(": ", 1) for line in lines)))
+        self._busy += 1
+        self.busiest = max(self.busiest, self._busy)
+        await self.open.wait()
+        self._busy -= 1
+        body = json.dumps({"replica": self.name, "target": target}).encode()
+        writer.write(f"HTTP/1.1 {self.status} X\r\n{self.headers}content-length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+
+
+@asynccontextmanager
+async def http_replica(
+    layout: Layout, name: str, *, concurrency: int = 10, instance: str = "i1"
+) -> AsyncIterator[HttpReplica]:
+    """A replica that listens within the environment's directory."""
+    path = layout.root / f"{name}.sock"
+    route = ReplicaRoute(ReplicaId(name), InstanceId(instance), f"unix:{path}", concurrency)
+    replica = HttpReplica(path, route)
+    replica.open.set()
+    server = await asyncio.start_unix_server(replica.serve, str(path))
+    try:
+        yield replica
+    finally:
+        server.close()

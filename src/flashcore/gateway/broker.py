@@ -105,9 +105,9 @@ class Broker:
 
     async def submit(self, new: NewJob) -> Job:
         """Store a job; the caller may hear of it when this returns. Raises StateError or StorageFull."""
+        # Expected before it is there: the store's wake-up comes before its answer.
+        self._expect_more(new.endpoint)
         job = await self._submissions.add(new)
-        if job.version == 1 and (found := self._claimers.get(new.endpoint)):
-            found[0].expected += 1
         self._changed(new.endpoint)
         return job
 
@@ -115,48 +115,49 @@ class Broker:
         """The job as it is; None for one that is unknown or forgotten."""
         return await self.store.get(job)
 
-    async def submit_and_wait(self, new: NewJob, seconds: float) -> Job:
-        """The job in its final state, or as it is after so many seconds."""
+    async def submit_and_wait(self, new: NewJob, seconds: float) -> Job | None:
+        """The job in its final state, or as it is after so many seconds; None when it was removed meanwhile."""
         until = self._loop.time() + seconds
+        # Expected before it is submitted: a worker may be quicker than the answer of the store.
         end = self._ends.expect(new.id)
         try:
             job = await self.submit(new)
-            if job.status.final or job.id != new.id:
-                return await self.wait(job, seconds)
-            if not await self._ends.wait(new.id, end, until):
-                return await self.get(job.id) or job
+            if job.id == new.id and not job.status.final:
+                await self._ends.wait(new.id, end, until)
         finally:
             self._ends.forget(new.id, end)
-        job = await self.get(job.id) or job
-        return job if job.status.final else await self.wait(job, until - self._loop.time())
+        return await self.wait(job.id, until - self._loop.time())
 
-    async def wait(self, job: Job, seconds: float) -> Job:
-        """The job once it has its final state, or as it is after so many seconds."""
-        until = self._loop.time() + seconds
-        while not job.status.final:
-            end = self._ends.expect(job.id)
-            job = await self.store.get(job.id) or job
-            if job.status.final:
-                self._ends.forget(job.id, end)
-            elif not await self._ends.wait(job.id, end, until):
-                return await self.store.get(job.id) or job
-        return job
-
-    async def read_stream(self, job: Job, seconds: float) -> tuple[Job, tuple[Payload, ...]]:
-        """The chunks that nobody has read, and the job as it was before; waits so many seconds for one."""
+    async def wait(self, job_id: JobId, seconds: float) -> Job | None:
+        """The job once it has its final state, or as it is after so many seconds; None for one that is unknown."""
         until = self._loop.time() + seconds
         while True:
-            chunk, end = self._chunks.expect(job.id), self._ends.expect(job.id)
+            end = self._ends.expect(job_id)
+            try:
+                job = await self.store.get(job_id)
+                if job is None or job.status.final or self._loop.time() >= until:
+                    return job
+                await self._ends.wait(job_id, end, until)
+            finally:
+                self._ends.forget(job_id, end)
+
+    async def read_stream(self, job_id: JobId, seconds: float) -> tuple[Job, tuple[Payload, ...]] | None:
+        """The job, then the chunks that nobody has read; waits so many seconds for one. None for an unknown job."""
+        until = self._loop.time() + seconds
+        while True:
+            chunk, end = self._chunks.expect(job_id), self._ends.expect(job_id)
             try:
                 # The status first: when it is final, every chunk is there to be read.
-                job = await self.store.get(job.id) or job
-                chunks = await self.store.read_stream(job.id)
+                job = await self.store.get(job_id)
+                if job is None:
+                    return None
+                chunks = await self.store.read_stream(job_id)
                 if chunks or job.status.final or self._loop.time() >= until:
                     return job, chunks
                 await asyncio.wait((chunk, end), timeout=until - self._loop.time(), return_when="FIRST_COMPLETED")
             finally:
-                self._chunks.forget(job.id, chunk)
-                self._ends.forget(job.id, end)
+                self._chunks.forget(job_id, chunk)
+                self._ends.forget(job_id, end)
 
     async def cancel(self, job: JobId) -> Job | None:
         """Cancel the job unless it has its final state; its worker is told. None for one that is unknown."""
@@ -202,7 +203,7 @@ class Broker:
 
     def _expect_more(self, endpoint: EndpointName) -> None:
         if found := self._claimers.get(endpoint):
-            found[0].expected += 1
+            found[0].expect(1)
 
     def _wake(self, endpoint: EndpointName) -> None:
         if found := self._claimers.get(endpoint):
@@ -272,6 +273,9 @@ class Broker:
                 self.crew.look_at_silence()
             try:
                 self._swept(await self.store.sweep())
+                for endpoint, (claimer, _) in list(self._claimers.items()):
+                    counts = await self.store.counts(endpoint)
+                    claimer.count(counts.by_status.get(JobStatus.IN_QUEUE, 0))
             except (StateError, StorageFull) as error:
                 _log.warning("jobs that ran out of time stay as they are: %s", error.message)
 

@@ -50,8 +50,19 @@ class Claimer:
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._withdrawn: set[JobId] = set()
-        self.expected = 0
-        """Jobs that were queued here and not claimed yet, as far as is known: they are spread over the workers."""
+        self._expected = 0
+        # What was queued before this gateway began is not known.
+        self._thorough = True
+
+    def expect(self, jobs: int) -> None:
+        """So many more jobs are queued: they are spread over the workers."""
+        self._expected += jobs
+
+    def count(self, queued: int) -> None:
+        """So many jobs are queued, by the store's own count: what was expected may have been cancelled, or removed."""
+        self._expected = queued
+        if queued:
+            self._wake.set()
 
     def wake(self) -> None:
         """There may be something to claim, or somebody to claim it for."""
@@ -83,12 +94,13 @@ class Claimer:
             free = [worker for worker in self._books.of(self._endpoint) if worker.free]
             if routing is None or not free:
                 return
-            asks = _portions(free, self.expected)
+            asks = _portions(free, self._expected, thorough=self._thorough)
             claims = [self._claim(ask, routing) for ask in asks]
             got = await asyncio.gather(*claims) if len(claims) > 1 else [await claims[0]]
             self._withdrawn.clear()
             if not any(ask.is_last and jobs == ask.count for ask, jobs in zip(asks, got, strict=True)):
-                self.expected = 0
+                # What is left is for others than those who asked for all: pinned, or refused after a lost attempt.
+                self._thorough = self._expected > 0
                 return
 
     async def _claim(self, ask: _Ask, routing: JobsRouting) -> int:
@@ -104,7 +116,7 @@ class Claimer:
             )
         finally:
             worker.reserved -= count
-        self.expected -= len(claimed)
+        self._expected = max(0, self._expected - len(claimed))
         if claimed:
             self._hand_out(worker, [job for job in claimed if job.id not in self._withdrawn])
         return len(claimed)
@@ -137,20 +149,20 @@ def send_work(worker: Worker, jobs: Sequence[Claimed], now: float) -> None:
     )
 
 
-def _portions(free: Sequence[Worker], expected: int) -> list[_Ask]:
+def _portions(free: Sequence[Worker], expected: int, *, thorough: bool) -> list[_Ask]:
     """Who asks for how much, the least busy first.
 
     Each asks for its part of the jobs that are expected; the last of each revision asks for all that it has room for,
-    so that a queue that is not what was expected is found to be so, at the price of one claim.
+    so that a queue that is not what was expected is found to be so, at the price of one claim. `thorough`: all ask.
     """
     ordered = sorted(free, key=_busyness)
     last = {worker.revision: worker for worker in ordered}
-    part = -(-expected // len(ordered))
+    part = max(1, -(-expected // len(ordered)))
     asks: list[_Ask] = []
     for worker in ordered:
         if last[worker.revision] is worker:
             asks.append(_Ask(worker, worker.free, is_last=True))
-        elif expected > 0:
+        elif expected > 0 or thorough:
             count = min(worker.free, part)
             asks.append(_Ask(worker, count, is_last=False))
             expected -= count

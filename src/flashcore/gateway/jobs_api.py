@@ -113,20 +113,23 @@ class JobsApi:
         new = new_job(
             call.routing, call.request.head, call.request.body, new_sync_job_id(), retention, preview=call.to.preview
         )
-        return _shown(await self._broker.submit_and_wait(new, wait))
+        return _shown(call, await self._broker.submit_and_wait(new, wait))
 
     # -- one job ---------------------------------------------------------------------------------------------------
 
     async def _status(self, call: Call) -> Response:
-        return json_body(status_body(await self._job(call)))
+        return _shown(call, await self._job(call))
 
     async def _status_sync(self, call: Call) -> Response:
-        job = await self._job(call)
-        return json_body(status_body(await self._broker.wait(job, _wait(call.request.head, RUNSYNC_WAIT))))
+        await self._job(call)
+        return _shown(call, await self._broker.wait(call.job, _wait(call.request.head, RUNSYNC_WAIT)))
 
     async def _stream(self, call: Call) -> Response:
-        job, chunks = await self._broker.read_stream(await self._job(call), _wait(call.request.head, 0.0))
-        return json_body(stream_body(job, chunks))
+        await self._job(call)
+        read = await self._broker.read_stream(call.job, _wait(call.request.head, 0.0))
+        if read is None:
+            raise _no_job(call)
+        return json_body(stream_body(*read))
 
     async def _cancel(self, call: Call) -> Response:
         await self._job(call)
@@ -170,7 +173,10 @@ def _check_size(call: Call, limit: int) -> None:
         raise _TooLarge(f"the body has {size} bytes, {limit} are allowed", size=size, limit=limit)
 
 
-def _shown(job: Job) -> Response:
+def _shown(call: Call, job: Job | None) -> Response:
+    """The job, or that it is no more: purged, or forgotten with its endpoint, while somebody waited for it."""
+    if job is None:
+        raise _no_job(call)
     return json_body(status_body(job))
 
 
@@ -185,8 +191,9 @@ def _wait(head: RequestHead, default: float) -> float:
 
 
 def _no_job(call: Call) -> NotFound:
+    which = f"no job {call.job}" if call.job else "this job no more"
     return NotFound(
-        f"endpoint {call.routing.route.name} has no job {call.job}",
+        f"endpoint {call.routing.route.name} has {which}",
         next_step="results are kept for a while only; submit it again",
         job=call.job,
     )

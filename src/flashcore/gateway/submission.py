@@ -22,6 +22,7 @@ MAX_KEY = 256
 MAX_POLICY_SECONDS = 7 * 86_400.0
 LOW_PRIORITY = -1
 
+_UNSUPPORTED = frozenset({"webhook", "webhookV2", "s3Config"})
 _CARRIED = (b"traceparent", b"tracestate")
 
 
@@ -53,6 +54,7 @@ def new_job(
     members = read_object(body)
     if "input" not in members:
         raise InvalidSubmission('the body has no "input"', next_step='send {"input": {...}}')
+    _refuse_unsupported(members)
     policy = _policy(members)
     key = _header(head, IDEMPOTENCY_HEADER)
     return NewJob(
@@ -74,6 +76,13 @@ def new_job(
 def _uuid() -> str:
     digits = os.urandom(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def _refuse_unsupported(members: Mapping[str, RawValue]) -> None:
+    """A caller who waits for a call that never comes would be worse off than one who is told."""
+    for name in _UNSUPPORTED & members.keys():
+        if members[name].value is not None:
+            raise InvalidSubmission(f'"{name}" is not supported', next_step="leave it out and ask for the status")
 
 
 def _policy(members: Mapping[str, RawValue]) -> Mapping[str, Any]:

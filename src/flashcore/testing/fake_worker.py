@@ -77,11 +77,13 @@ class FakeWorker:
         self.refusals: list[Refusal] = []
         self.unreceived: dict[JobId, Result] = {}
         self.welcomes = 0
+        self.ignores_stops = False
+        """As a plain function does that cannot be interrupted."""
         self._path = path
         self._answer = answer
         self._beat_every = beat_every
         self._writer: asyncio.StreamWriter | None = None
-        self._running: dict[JobId, asyncio.Task[None]] = {}
+        self._running: dict[JobId, asyncio.Task[Result]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Condition()
         self._awake = asyncio.Event()
@@ -105,9 +107,12 @@ class FakeWorker:
 
     async def stop(self) -> None:
         """Hang up, for good."""
-        for task in [*self._tasks, *self._running.values()]:
+        self.hang_up()
+        if self._running:
+            await self.forget()
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._running.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self.hang_up()
 
     def hang_up(self) -> None:
@@ -132,13 +137,26 @@ class FakeWorker:
         """Take no more jobs."""
         self.send(Leaving())
 
-    async def chunk(self, job: Assignment, data: bytes) -> None:
+    def chunk(self, job: Assignment, data: bytes) -> None:
         """One item of a stream."""
         self.send(Chunk(job.id, job.attempt, Payload(data)))
 
-    async def progress(self, job: Assignment, data: bytes) -> None:
+    def progress(self, job: Assignment, data: bytes) -> None:
         """Progress of a job."""
         self.send(Progress(job.id, job.attempt, Payload(data)))
+
+    async def finish(self, job: JobId) -> None:
+        """Let go of a job, as if its function had come to its end."""
+        self._running[job].cancel()
+        await asyncio.wait([self._running[job]])
+
+    async def forget(self) -> None:
+        """Drop what runs without a word of it, as no worker should."""
+        running, self._running = self._running, {}
+        for task in running.values():
+            task.remove_done_callback(self._done)
+            task.cancel()
+        await asyncio.wait(running.values())
 
     async def until(self, true: Callable[[], bool], seconds: float = 10.0) -> None:
         """Return when it is true of this worker; raises TimeoutError."""
@@ -148,10 +166,14 @@ class FakeWorker:
     async def _stay_connected(self) -> None:
         while True:
             with contextlib.suppress(OSError):
-                reader, self._writer = await asyncio.open_unix_connection(str(self._path))
-                self._writer.write(encode_frame(to_frame(self.hello)))
-                await self._converse(reader)
-            self._writer = None
+                reader, writer = await asyncio.open_unix_connection(str(self._path))
+                self._writer = writer
+                try:
+                    writer.write(encode_frame(to_frame(self.hello)))
+                    await self._converse(reader)
+                finally:
+                    self._writer = None
+                    writer.close()
             await asyncio.sleep(0.05)
 
     async def _converse(self, reader: asyncio.StreamReader) -> None:
@@ -192,15 +214,19 @@ class FakeWorker:
             if isinstance(answer, bytes | Result):
                 results.append(_result(job, answer))
             else:
-                self._running[job.id] = asyncio.ensure_future(self._finish(job, answer))
+                self._running[job.id] = task = asyncio.create_task(self._finish(job, answer))
+                task.add_done_callback(self._done)
         self._report(results)
 
-    async def _finish(self, job: Assignment, answer: Awaitable[bytes | Result]) -> None:
+    async def _finish(self, job: Assignment, answer: Awaitable[bytes | Result]) -> Result:
         try:
-            result = _result(job, await answer)
+            return _result(job, await answer)
         except asyncio.CancelledError:
-            result = Result(job.id, job.attempt, released=True)
-        self._running.pop(job.id, None)
+            return Result(job.id, job.attempt, released=True)
+
+    def _done(self, task: asyncio.Task[Result]) -> None:
+        result = task.result()
+        self._running.pop(result.id, None)
         self._report([result])
 
     def _report(self, results: list[Result]) -> None:
@@ -211,7 +237,7 @@ class FakeWorker:
     def _interrupt(self, ids: tuple[JobId, ...]) -> None:
         self.stopped.extend(ids)
         for job in ids:
-            if job in self._running:
+            if job in self._running and not self.ignores_stops:
                 self._running[job].cancel()
 
     async def _beat(self) -> None:
