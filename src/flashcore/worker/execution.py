@@ -1,0 +1,181 @@
+"""One job, from its assignment to its result: in a thread, or on the event loop of user code."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from enum import Enum
+from typing import Any, TypeVar
+
+from flashcore.model.errors import DeadlineExceeded
+from flashcore.model.job import Payload
+from flashcore.model.names import JobId
+from flashcore.wire.messages import Assignment, Chunk, Progress, Result
+from flashcore.worker.call import encode_item, list_of, output_of
+from flashcore.worker.failure import failure_of, text_of
+from flashcore.worker.functions import CallKind, Invocation
+from flashcore.worker.gate import StreamGate
+from flashcore.worker.job import CURRENT, CurrentJob
+from flashcore.worker.plain import encode
+
+T = TypeVar("T")
+
+
+class Stopped(Enum):
+    """Why a job is not to go on."""
+
+    BY_GATEWAY = "by gateway"
+    """Cancelled, or given to somebody else: what comes of it is nobody's any more."""
+    BY_TIME = "by time"
+    """Its execution timeout is over."""
+    BY_DRAIN = "by drain"
+    """The replica ends: the job goes back to the queue."""
+
+
+class Execution:
+    """A job that this worker has. Made on the control loop, run elsewhere; `stop` may be called from any thread."""
+
+    def __init__(self, assignment: Assignment, worker_id: str, send: Callable[[Chunk | Progress], None]) -> None:
+        self.id: JobId = assignment.id
+        self.assignment = assignment
+        self.stopped: Stopped | None = None
+        self.cancel: Callable[[], object] | None = None
+        """Interrupts it where it runs, where that is possible."""
+        self.current = CurrentJob(assignment.id, assignment.attempt, assignment.context, self._report_progress)
+        self._worker_id = worker_id
+        self._send = send
+
+    def run(self, invocation: Invocation, gate: StreamGate, loop: asyncio.AbstractEventLoop) -> Result:
+        """Run it in this thread; `loop` is where awaitables go that a plain function returns. Never raises."""
+        token = CURRENT.set(self.current)
+        try:
+            value = invocation.begin()
+            # A decorator may have made a plain function of a generator, or of a coroutine function.
+            if inspect.isgenerator(value):
+                return self._stream(invocation, value, gate)
+            if inspect.isasyncgen(value):
+                return self._elsewhere(self._stream_async(invocation, value, gate), loop)
+            if inspect.isawaitable(value):
+                value = self._elsewhere(_await(value), loop)
+            return self._returned(invocation, value)
+        except BaseException as error:  # noqa: BLE001 - a handler that calls sys.exit ends its job, not its replica
+            return self._raised(error)
+        finally:
+            CURRENT.reset(token)
+
+    async def run_async(self, invocation: Invocation, gate: StreamGate) -> Result:
+        """Run it as the present task. Never raises."""
+        CURRENT.set(self.current)
+        try:
+            value = invocation.begin()
+            if invocation.kind is CallKind.ASYNC_GENERATOR:
+                return await self._stream_async(invocation, value, gate)
+            return self._returned(invocation, await value)
+        except BaseException as error:  # noqa: BLE001 - as above; a cancelled job is a result, too
+            return self._raised(error)
+
+    def stop(self, why: Stopped, gate: StreamGate) -> None:
+        """Have it end as soon as it can: a coroutine at once, a generator at its next item, a plain function never.
+
+        The first reason stands.
+        """
+        if self.stopped is None:
+            self.stopped = why
+            gate.wake()
+            if self.cancel is not None:
+                self.cancel()
+
+    def refused(self, error: Exception) -> Result:
+        """The result of a job whose input means nothing."""
+        token = CURRENT.set(self.current)
+        try:
+            return self._raised(error)
+        finally:
+            CURRENT.reset(token)
+
+    def unfinished(self) -> Result:
+        """The result of a job that did not run to its end."""
+        if self.stopped is Stopped.BY_TIME:
+            limit = self.assignment.timeout
+            late = DeadlineExceeded(f"the call ran for longer than its execution timeout of {limit:g} s")
+            return self._failed(text_of(failure_of(late, self._worker_id)))
+        return Result(self.id, self.assignment.attempt, released=True)
+
+    def _stream(self, invocation: Invocation, items: Any, gate: StreamGate) -> Result:
+        sent: list[bytes] = []
+        try:
+            for item in items:
+                sent.append(encode_item(item, len(sent)))
+                chunk = self._chunk(invocation, sent[-1])
+                if not gate.enter(len(chunk.value.data), self._is_stopped):
+                    return self.unfinished()
+                self._send(chunk)
+        finally:
+            items.close()
+        return self._output(invocation, list_of(sent))
+
+    async def _stream_async(self, invocation: Invocation, items: Any, gate: StreamGate) -> Result:
+        sent: list[bytes] = []
+        try:
+            async for item in items:
+                sent.append(encode_item(item, len(sent)))
+                chunk = self._chunk(invocation, sent[-1])
+                if not await gate.enter_async(len(chunk.value.data), self._is_stopped):
+                    return self.unfinished()
+                self._send(chunk)
+        finally:
+            await items.aclose()
+        return self._output(invocation, list_of(sent))
+
+    def _chunk(self, invocation: Invocation, item: bytes) -> Chunk:
+        value = Payload(output_of(item, enveloped=invocation.enveloped))
+        return Chunk(self.id, self.assignment.attempt, value)
+
+    def _report_progress(self, value: Any) -> None:
+        self._send(Progress(self.id, self.assignment.attempt, Payload(encode(value, "progress"))))
+
+    def _returned(self, invocation: Invocation, value: Any) -> Result:
+        problem = invocation.failure_in(value) if invocation.failure_in else None
+        return self._output(invocation, encode(value)) if problem is None else self._failed(problem)
+
+    def _elsewhere(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        self.cancel = future.cancel
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError as error:
+            raise asyncio.CancelledError from error
+
+    def _output(self, invocation: Invocation, value: bytes) -> Result:
+        if self.stopped is Stopped.BY_TIME:
+            return self.unfinished()
+        output = Payload(output_of(value, enveloped=invocation.enveloped))
+        return Result(self.id, self.assignment.attempt, output)
+
+    def _raised(self, error: BaseException) -> Result:
+        if self.stopped is not None and isinstance(error, asyncio.CancelledError):
+            return self.unfinished()
+        failure = failure_of(error, self._worker_id)
+        sys.stderr.write(failure.error_traceback)
+        return self._failed(text_of(failure))
+
+    def _failed(self, error: str) -> Result:
+        return Result(self.id, self.assignment.attempt, error=error)
+
+    def _is_stopped(self) -> bool:
+        return self.stopped is not None
+
+
+def read_input(payload: Payload) -> Any:
+    """The JSON value of a job's input. Raises ValueError for what is none."""
+    if payload.media != "application/json":
+        raise ValueError(f"the job's input is {payload.media}; this worker reads application/json")
+    return json.loads(payload.data)
+
+
+async def _await(value: Any) -> Any:
+    return await value

@@ -1,0 +1,258 @@
+"""The functions and classes behind one endpoint, and the choice of the one that a call means."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from flashcore.model.codec import to_json
+from flashcore.model.errors import BuildError, NotFound, Refused, UsageError
+from flashcore.model.manifest import FunctionEntry
+from flashcore.wire.envelope import Arguments, Call
+
+MAX_INSTANCES = 16
+"""Instances of one class, by constructor arguments, that a replica keeps; each may hold a model on a GPU."""
+
+
+class CallKind(Enum):
+    """How a callable is run."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+    GENERATOR = "generator"
+    ASYNC_GENERATOR = "async_generator"
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether it runs on the event loop; the other kinds block and want a thread."""
+        return self in (CallKind.ASYNC, CallKind.ASYNC_GENERATOR)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it yields its result in pieces."""
+        return self in (CallKind.GENERATOR, CallKind.ASYNC_GENERATOR)
+
+
+def kind_of(target: Any) -> CallKind:
+    """How `target` is run, seen through partial objects and `__call__`."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    if not (inspect.isfunction(target) or inspect.ismethod(target) or inspect.isbuiltin(target)):
+        target = getattr(target, "__call__", target)  # noqa: B004 - the method itself is inspected, not its existence
+    if inspect.isasyncgenfunction(target):
+        return CallKind.ASYNC_GENERATOR
+    if inspect.iscoroutinefunction(target):
+        return CallKind.ASYNC
+    return CallKind.GENERATOR if inspect.isgeneratorfunction(target) else CallKind.SYNC
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A callable with its arguments. `label` is how messages name it; `enveloped` says how its value goes back."""
+
+    label: str
+    kind: CallKind
+    target: Callable[..., Any]
+    arguments: Arguments = field(default_factory=Arguments)
+    enveloped: bool = True
+    failure_in: Callable[[Any], str | None] | None = None
+    """Reads the failure that a value of somebody else's handler means; None: values are values."""
+
+    def begin(self) -> Any:
+        """Call it: gives the value, the coroutine, or the generator.
+
+        Raises what it raises; arguments that do not fit are a TypeError in Python's words with the signature below.
+        """
+        try:
+            return self.target(*self.arguments.args, **self.arguments.kwargs)
+        except TypeError as error:
+            signature = signature_of(self.target)
+            if signature is None or _binds(signature, self.arguments):
+                raise
+            raise TypeError(f"{error}\n  signature: {self.label}{signature}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFunction:
+    """A function of the endpoint."""
+
+    entry: FunctionEntry
+    target: Callable[..., Any]
+    kind: CallKind = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look at the function once, not at each call."""
+        object.__setattr__(self, "kind", kind_of(self.target))
+
+    @property
+    def kinds(self) -> frozenset[CallKind]:
+        """Kinds of what can be called here."""
+        return frozenset({self.kind})
+
+    def invocation(self, call: Call) -> Invocation:
+        """What `call` means here. Raises UsageError if it asks for what only a class has."""
+        if call.method is not None or call.constructor is not None:
+            raise UsageError(
+                f"{self.entry.name} is a function, not a class with methods",
+                next_step="call it without method and constructor",
+            )
+        return Invocation(self.entry.name, self.kind, self.target, call.arguments, call.enveloped)
+
+
+class LoadedClass:
+    """A class of the endpoint with its instances: one by default arguments, made when the replica starts."""
+
+    def __init__(self, entry: FunctionEntry, cls: type) -> None:
+        self.entry = entry
+        self.cls = cls
+        self._kinds = {method.name: _kind_of_method(entry, cls, method.name) for method in entry.methods}
+        self._instances: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def construct(cls, entry: FunctionEntry, target: type) -> LoadedClass:
+        """Make the default instance, unless the constructor cannot be called without arguments.
+
+        Raises what the constructor raises, and BuildError for a method that is not there.
+        """
+        loaded = cls(entry, target)
+        signature = signature_of(target)
+        if signature is None or _binds(signature, Arguments()):
+            loaded.instance(Arguments())
+        return loaded
+
+    @property
+    def kinds(self) -> frozenset[CallKind]:
+        """Kinds of what can be called here."""
+        return frozenset(self._kinds.values())
+
+    def instance(self, constructor: Arguments) -> Any:
+        """The instance made with these arguments; made now if it is the first time.
+
+        Raises what the constructor raises, and Refused when the replica keeps MAX_INSTANCES others.
+        """
+        key = json.dumps(to_json(constructor), sort_keys=True)
+        with self._lock:
+            if key not in self._instances:
+                if len(self._instances) >= MAX_INSTANCES:
+                    raise Refused(
+                        f"{self.entry.name} has been constructed with {MAX_INSTANCES} different sets of arguments",
+                        next_step="pass what varies to the method, not to the constructor",
+                    )
+                made = Invocation(self.entry.name, CallKind.SYNC, self.cls, constructor)
+                self._instances[key] = made.begin()
+            return self._instances[key]
+
+    def invocation(self, call: Call) -> Invocation:
+        """What `call` means here. Raises NotFound or UsageError for a method that is not there or not named."""
+        method = self._method(call.method)
+        target = _MethodCall(self, method, call.constructor or Arguments())
+        return Invocation(f"{self.entry.name}.{method}", self._kinds[method], target, call.arguments, call.enveloped)
+
+    def _method(self, name: str | None) -> str:
+        if name is None:
+            if len(self._kinds) == 1:
+                return next(iter(self._kinds))
+            raise UsageError(
+                f"class {self.entry.name} has the methods {_listed(self._kinds)}; the call names none of them",
+                next_step="""name one: {"$flashcore": {"version": 1, "method": "...", "arguments": {...}}}""",
+            )
+        if name not in self._kinds:
+            raise NotFound(
+                f"class {self.entry.name} has no public method {name!r}", next_step=f"it has {_listed(self._kinds)}"
+            )
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class _MethodCall:
+    """A method of an instance that may have to be made first."""
+
+    owner: LoadedClass
+    method: str
+    constructor: Arguments
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self.owner.instance(self.constructor), self.method)(*args, **kwargs)
+
+    @property
+    def __signature__(self) -> inspect.Signature | None:
+        """What `inspect` shows, without self."""
+        signature = signature_of(getattr(self.owner.cls, self.method))
+        if signature is None or not inspect.isfunction(inspect.getattr_static(self.owner.cls, self.method)):
+            return signature
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+class FunctionTable:
+    """Everything that one endpoint serves, by name."""
+
+    def __init__(self, functions: Sequence[LoadedFunction | LoadedClass]) -> None:
+        self._functions: Mapping[str, LoadedFunction | LoadedClass] = {f.entry.name: f for f in functions}
+
+    def __iter__(self) -> Iterator[LoadedFunction | LoadedClass]:
+        return iter(self._functions.values())
+
+    @property
+    def kinds(self) -> frozenset[CallKind]:
+        """Kinds of all that can be called."""
+        return frozenset(kind for function in self for kind in function.kinds)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the functions and classes."""
+        return tuple(self._functions)
+
+    def invocation(self, call: Call) -> Invocation:
+        """What a call means. Raises NotFound for an unknown name, UsageError where a name is needed and missing."""
+        if call.function is None:
+            return self._only().invocation(call)
+        found = self._functions.get(call.function)
+        if found is None:
+            raise NotFound(
+                f"this endpoint has no function {call.function!r}", next_step=f"it has {_listed(self.names)}"
+            )
+        return found.invocation(call)
+
+    def _only(self) -> LoadedFunction | LoadedClass:
+        if len(self._functions) == 1:
+            return next(iter(self))
+        raise UsageError(
+            f"this endpoint serves {_listed(self.names)}; the call names none of them",
+            next_step="""name one: {"$flashcore": {"version": 1, "function": "...", "arguments": {...}}}""",
+        )
+
+
+def signature_of(target: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature as a caller sees it, None for builtins that have none."""
+    try:
+        return inspect.signature(target)
+    except (TypeError, ValueError):
+        return None
+
+
+def _kind_of_method(entry: FunctionEntry, cls: type, name: str) -> CallKind:
+    if not callable(getattr(cls, name, None)):
+        raise BuildError(
+            f"{entry.module}:{entry.line}: class {entry.qualified_name} has no method {name!r}",
+            next_step="define it whatever the environment",
+        )
+    return kind_of(getattr(cls, name))
+
+
+def _binds(signature: inspect.Signature, arguments: Arguments) -> bool:
+    try:
+        signature.bind(*arguments.args, **arguments.kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "nothing"

@@ -1,0 +1,117 @@
+"""What every HTTP request passes on its way into a replica, whatever ASGI application is inside.
+
+* A request for another life of this address (`x-flashcore-instance`) is answered 421: the gateway goes elsewhere.
+* A draining replica answers 503 with `x-flashcore-draining: 1` to what is new, and finishes what it has.
+* The request's id (`x-request-id`, or a new one) stands in its log lines and in its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from flashcore.model.names import InstanceId
+from flashcore.worker.job import CURRENT, CurrentJob
+from flashcore.worker.logs import Output
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+INSTANCE_HEADER = b"x-flashcore-instance"
+DRAINING_HEADER = b"x-flashcore-draining"
+REQUEST_ID_HEADER = b"x-request-id"
+
+LONGEST_REQUEST_ID = 128
+
+
+class Guard:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: Application, instance: InstanceId, output: Output) -> None:
+        self._app = app
+        self._instance = instance.encode()
+        self._output = output
+        self._in_flight = 0
+        self._draining = False
+        self._idle = asyncio.Event()
+        self.startup_failure = ""
+        """The traceback with which the application refused to start."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests and WebSockets inside, to the end of their answers."""
+        return self._in_flight
+
+    async def drain(self) -> None:
+        """Let nothing more in; returns when nothing is inside."""
+        self._draining = True
+        while self._in_flight:
+            self._idle.clear()
+            await self._idle.wait()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, WebSocket or lifespan."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, self._watching(send))
+            return
+        wanted = _header(scope, INSTANCE_HEADER)
+        if wanted and wanted != self._instance:
+            own = [(INSTANCE_HEADER, self._instance)]
+            await _refuse(scope, send, 421, "this address belongs to another replica now", own)
+        elif self._draining:
+            own = [(DRAINING_HEADER, b"1"), (b"connection", b"close")]
+            await _refuse(scope, send, 503, "this replica is draining", own)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = _header(scope, REQUEST_ID_HEADER)[:LONGEST_REQUEST_ID] or os.urandom(8).hex().encode()
+        current = CurrentJob(request.decode("latin-1"), kind="request")
+        CURRENT.set(current)
+        self._in_flight += 1
+        try:
+            await self._app(scope, receive, _with_header(send, (REQUEST_ID_HEADER, request)))
+        finally:
+            self._in_flight -= 1
+            self._output.finish(current)
+            if not self._in_flight:
+                self._idle.set()
+
+    def _watching(self, send: Send) -> Send:
+        async def watching(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                self.startup_failure = str(message.get("message", "")) or "the application refused to start"
+            await send(message)
+
+        return watching
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    headers: Iterable[Header] = scope["headers"]
+    return next((value for key, value in headers if key == name), b"")
+
+
+def _with_header(send: Send, header: Header) -> Send:
+    async def adding(message: MutableMapping[str, Any]) -> None:
+        if message["type"] in ("http.response.start", "websocket.accept"):
+            message["headers"] = [*message.get("headers", ()), header]
+        await send(message)
+
+    return adding
+
+
+async def _refuse(scope: Scope, send: Send, status: int, message: str, headers: list[Header]) -> None:
+    if scope["type"] == "websocket":
+        # The server answers 403 to a WebSocket that is closed before it is accepted.
+        await send({"type": "websocket.close", "code": 1012, "reason": message})
+        return
+    body = json.dumps({"code": "misdirected" if status == 421 else "unavailable", "message": message}).encode()
+    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})

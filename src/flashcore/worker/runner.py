@@ -1,0 +1,163 @@
+"""Runs jobs: never more at a time than there are slots, each where its kind belongs, until it ends or is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from flashcore.model.names import JobId, WorkerId
+from flashcore.wire.messages import Assignment, Chunk, Progress, Result
+from flashcore.worker.call import Callables
+from flashcore.worker.execution import Execution, Stopped, read_input
+from flashcore.worker.functions import Invocation
+from flashcore.worker.gate import StreamGate
+from flashcore.worker.logs import Output
+from flashcore.worker.loop_thread import LoopThread
+from flashcore.worker.main_loop import MainLoop
+from flashcore.worker.pool import ThreadPool
+
+TIMEOUT_SLACK = 0.5
+"""Seconds after a job's timeout before the worker ends it itself: the gateway's clock comes first, it knows more."""
+
+Piece = Chunk | Progress | Result
+
+
+class JobRunner:
+    """Its state belongs to the control loop. What jobs produce comes out of `produced`, called on that loop in batches.
+
+    Each assignment ends in exactly one result, when its slot is free again: a plain function that was stopped keeps
+    its slot until it returns.
+    """
+
+    def __init__(
+        self,
+        callables: Callables,
+        slots: int,
+        worker_id: WorkerId,
+        threads: LoopThread,
+        main: MainLoop,
+        output: Output,
+    ) -> None:
+        self.gate = StreamGate()
+        self.produced: Callable[[list[Piece]], None] = lambda _pieces: None
+        self._callables = callables
+        self._slots = slots
+        self._worker_id = worker_id
+        self._threads = threads
+        self._main = main
+        self._output = output
+        self._pool = ThreadPool(slots)
+        self._waiting: deque[Execution] = deque()
+        self._running: dict[JobId, Execution] = {}
+        self._on_loop: dict[JobId, str] = {}
+        self._timers: dict[JobId, asyncio.TimerHandle] = {}
+        self._pieces: deque[Piece] = deque()
+        self._collecting = False
+
+    @property
+    def ids(self) -> tuple[JobId, ...]:
+        """Every job that is here, waiting ones included."""
+        return (*self._running, *self.waiting)
+
+    @property
+    def waiting(self) -> tuple[JobId, ...]:
+        """Jobs for which there has been no free slot yet."""
+        return tuple(execution.id for execution in self._waiting)
+
+    def on_main_loop(self) -> str:
+        """What runs on the main loop now, for people; empty when nothing does."""
+        return ", ".join(f"{label} (job {job})" for job, label in self._on_loop.items())
+
+    def take(self, assignments: Iterable[Assignment]) -> None:
+        """Run them as slots become free; those that are here already are not taken twice."""
+        here = set(self.ids)
+        self._waiting += [Execution(a, self._worker_id, self._produce) for a in assignments if a.id not in here]
+        self._start_waiting()
+
+    def stop(self, ids: Iterable[JobId], why: Stopped) -> None:
+        """End these jobs as soon as they can be."""
+        wanted = set(ids)
+        for execution in [waiting for waiting in self._waiting if waiting.id in wanted]:
+            self._waiting.remove(execution)
+            self._running[execution.id] = execution  # as if it had begun, so that its result counts
+            execution.stop(why, self.gate)
+            self._produce(execution.unfinished())
+        for job in wanted & self._running.keys():
+            self._running[job].stop(why, self.gate)  # the first reason stands
+
+    def give_up(self) -> list[Result]:
+        """The results, as of now, of what does not end; what still comes of it is ignored."""
+        left, self._running = self._running, {}
+        return [execution.unfinished() for execution in left.values()]
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._running) < self._slots:
+            execution = self._waiting.popleft()
+            self._running[execution.id] = execution
+            try:
+                value = read_input(execution.assignment.input)
+                invocation = self._callables.invocation_for(execution.id, value)
+            except Exception as error:  # noqa: BLE001 - the caller's input, which may be wrong in any way
+                self._produce(execution.refused(error))
+            else:
+                self._start(execution, invocation)
+
+    def _start(self, execution: Execution, invocation: Invocation) -> None:
+        self._timers[execution.id] = asyncio.get_running_loop().call_later(
+            max(0.0, execution.assignment.timeout) + TIMEOUT_SLACK, self.stop, (execution.id,), Stopped.BY_TIME
+        )
+        if invocation.kind.on_loop:
+            self._on_loop[execution.id] = invocation.label
+            self._main.spawn(self._run_async(execution, invocation), partial(self._started, execution))
+        else:
+            self._pool.submit(lambda: self._run(execution, invocation))
+
+    def _run(self, execution: Execution, invocation: Invocation) -> None:
+        """In a thread of the pool."""
+        result = execution.run(invocation, self.gate, self._main.loop)
+        self._output.finish(execution.current)
+        self._produce(result)
+
+    async def _run_async(self, execution: Execution, invocation: Invocation) -> None:
+        """On the main loop."""
+        result = await execution.run_async(invocation, self.gate)
+        self._output.finish(execution.current)
+        self._produce(result)
+
+    def _started(self, execution: Execution, task: asyncio.Task[None]) -> None:
+        """On the main loop, before the task's first step."""
+        execution.cancel = lambda: self._main.loop.call_soon_threadsafe(task.cancel)
+        task.add_done_callback(partial(self._never_began, execution))
+        if execution.stopped is not None:
+            task.cancel()
+
+    def _never_began(self, execution: Execution, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            self._produce(execution.unfinished())
+
+    def _produce(self, piece: Piece) -> None:
+        """From any thread: hand over a chunk, some progress, or a result."""
+        self._pieces.append(piece)
+        if not self._collecting:
+            self._collecting = True
+            self._threads.call(self._collect)
+
+    def _collect(self) -> None:
+        self._collecting = False
+        pieces: list[Piece] = []
+        while self._pieces:
+            piece = self._pieces.popleft()
+            if not isinstance(piece, Result) or self._forget(piece.id):
+                pieces.append(piece)
+        self.produced(pieces)
+        self._start_waiting()
+
+    def _forget(self, job: JobId) -> bool:
+        """Whether the result of this job is still of interest."""
+        self._on_loop.pop(job, None)
+        timer = self._timers.pop(job, None)
+        if timer is not None:
+            timer.cancel()
+        return self._running.pop(job, None) is not None

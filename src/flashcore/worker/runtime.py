@@ -1,0 +1,133 @@
+"""The life of a replica's process: appear, load, serve, drain, end.
+
+Two threads share it. The control thread runs an event loop of the worker's own: it answers whoever asks who this
+replica is, talks to the gateway, and hears signals. The main thread belongs to user code: it imports it, and then runs
+its coroutines. So a replica answers while it imports for a minute, and while a handler blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+from flashcore.model.errors import BuildError
+from flashcore.wire.hello import Stage
+from flashcore.worker.failure import failure_of
+from flashcore.worker.load import import_file
+from flashcore.worker.logs import LogFile, Output
+from flashcore.worker.loop_thread import LoopThread
+from flashcore.worker.replica import Replica
+from flashcore.worker.services import HttpService, QueueService, Service, StartupFailed
+from flashcore.worker.settings import WorkerSettings
+from flashcore.worker.signals import StopSignals
+
+LOG_LOOK = 5.0
+"""Seconds between looks at the log file's size, for what is written past Python."""
+
+KILLED = 143
+"""Exit status after a second SIGTERM, as a shell shows it."""
+
+END_WITHIN = 3.0
+"""Seconds that the main thread has to end after a drain; user code may hold it for ever."""
+
+
+class Runtime:
+    """One replica's process. `run` is called once, in the main thread."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._began = time.perf_counter()
+        self._settings = settings
+        self._output = Output(LogFile(settings.log, settings.log_limit))
+        self._threads = LoopThread("flashcore-control")
+        self._replica = Replica(settings, self._threads, self._drain)
+        self._service: Service | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining = False
+        self._status = 0
+
+    def run(self, handler: Path) -> int:
+        """Serve the handler until told to stop; returns the exit status. Raises OSError, ConfigurationError."""
+        faulthandler.enable()
+        self._output.install()
+        StopSignals(self._threads, self._hear).install()
+        self._replica.appear()
+        self._threads.call(self._look_at_log)
+        try:
+            self._load(handler).serve(self._ready)
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything, sys.exit included
+            self._fail(error)
+        self._threads.run(self._replica.take_leave())
+        # Threads of user code that are no daemons would keep the process; it has had its time.
+        self._threads.call(self._end_for_sure)
+        return self._status
+
+    def _load(self, path: Path) -> Service:
+        """Import the generated handler, and with it the user's code."""
+        self._replica.tell(Stage.LOADING)
+        sys.path.insert(0, str(path.resolve().parent))
+        service = self._service_of(import_file(f"flashcore_handler_{path.stem}", path), path)
+        self._service = service
+        return service
+
+    def _service_of(self, module: ModuleType, path: Path) -> Service:
+        handler, app = getattr(module, "handler", None), getattr(module, "app", None)
+        if callable(handler):
+            return QueueService(handler, self._settings, self._replica, self._threads, self._output, self._be_unwanted)
+        if callable(app):
+            return HttpService(app, self._settings, self._threads, self._output)
+        raise BuildError(f"{path} defines neither `handler` nor `app`", next_step="build again: flashcore build")
+
+    def _ready(self, address: str | None) -> None:
+        self._replica.tell(Stage.READY, address=address)
+        self._output.say(f"ready after {time.perf_counter() - self._began:.3f} s")
+
+    def _fail(self, error: BaseException) -> None:
+        failure = failure_of(error)
+        detail = error.message if isinstance(error, StartupFailed) else failure.error_traceback
+        sys.stderr.write(detail)
+        self._output.say("the replica could not start")
+        self._replica.tell(Stage.FAILED, detail)
+        self._status = 1
+
+    # What follows runs on the control loop.
+
+    def _hear(self, signals: int) -> None:
+        if signals == 1:
+            self._drain(self._settings.grace)
+        else:
+            self._output.say("told to stop a second time: ending at once")
+            os._exit(KILLED)
+
+    def _be_unwanted(self, reason: str) -> None:
+        self._output.say(f"the gateway refuses this worker: {reason}")
+        self._replica.tell(Stage.FAILED, reason)
+        self._status = 1
+        self._drain(0.0)
+
+    def _drain(self, grace: float) -> None:
+        if self._draining:
+            return  # the first word stands: a provider that comes back asks again
+        self._draining = True
+        self._output.say(f"draining: {grace:g} s for what is running")
+        self._replica.tell(Stage.DRAINING)
+        self._tasks.append(asyncio.get_running_loop().create_task(self._wind_down(grace)))
+
+    async def _wind_down(self, grace: float) -> None:
+        if self._service is None:  # the main thread is importing, and nothing can interrupt that
+            await self._replica.take_leave()
+            os._exit(0)
+        await self._service.drain(grace)
+        self._service.finish()
+        self._end_for_sure()
+
+    def _end_for_sure(self) -> None:
+        asyncio.get_running_loop().call_later(END_WITHIN, os._exit, self._status)
+
+    def _look_at_log(self) -> None:
+        self._output.file.rotate_if_full()
+        asyncio.get_running_loop().call_later(LOG_LOOK, self._look_at_log)

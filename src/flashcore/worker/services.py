@@ -1,0 +1,151 @@
+"""What a loaded handler is to the runtime: something that serves in the main thread until it is told to finish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any, Protocol
+
+from flashcore.model.errors import ConfigurationError, FlashcoreError
+from flashcore.model.names import worker_id
+from flashcore.worker.call import callables_of
+from flashcore.worker.control import listen_on
+from flashcore.worker.guard import Application, Guard
+from flashcore.worker.link import GatewayLink
+from flashcore.worker.logs import Output
+from flashcore.worker.loop_thread import LoopThread
+from flashcore.worker.main_loop import MainLoop, StallWatch
+from flashcore.worker.queue import QueueWorker
+from flashcore.worker.replica import Replica
+from flashcore.worker.runner import JobRunner
+from flashcore.worker.settings import WorkerSettings
+
+Ready = Callable[[str | None], None]
+"""Told once, with the address for HTTP where there is one."""
+
+
+class StartupFailed(FlashcoreError):
+    """The application was loaded and then refused to start; the message is its own traceback."""
+
+    code = "startup_failed"
+
+
+class Service(Protocol):
+    """What the runtime serves."""
+
+    def serve(self, ready: Ready) -> None:
+        """Serve in the main thread until `finish`. Raises StartupFailed."""
+        ...
+
+    async def drain(self, grace: float) -> None:
+        """On the control loop: let nothing new in; return when all is done, or `grace` seconds are over."""
+        ...
+
+    def finish(self) -> None:
+        """Have `serve` return; from any thread."""
+        ...
+
+
+class QueueService:
+    """A handler that the gateway gives jobs to."""
+
+    def __init__(
+        self,
+        handler: Callable[[Mapping[str, Any]], Any],
+        settings: WorkerSettings,
+        replica: Replica,
+        threads: LoopThread,
+        output: Output,
+        unwanted: Callable[[str], None],
+    ) -> None:
+        path = _needed(settings.worker_socket, "FLASHCORE_WORKER_SOCKET", "a queue-based endpoint")
+        self._threads = threads
+        self._main = MainLoop(output.say)
+        holder = worker_id(settings.replica, settings.instance)
+        self._runner = JobRunner(callables_of(handler), settings.slots, holder, threads, self._main, output)
+        self._worker = QueueWorker(self._runner, output.say)
+        self._link = GatewayLink(path, replica.hello, self._worker, unwanted)
+        self._watch = StallWatch(threads, self._main.loop, output.say)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def serve(self, ready: Ready) -> None:
+        """Take jobs until `finish`."""
+        ready(None)
+        self._threads.call(self._begin)
+        self._main.run()
+        self._threads.call(self._link.close)
+
+    async def drain(self, grace: float) -> None:
+        """Finish what runs, release the rest."""
+        await self._worker.drain(grace)
+
+    def finish(self) -> None:
+        """Let the main thread go."""
+        self._main.stop()
+
+    def _begin(self) -> None:
+        for work in (self._worker.work(self._link), self._watch.watch(self._runner.on_main_loop)):
+            self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+
+class HttpService:
+    """An ASGI application that the gateway sends requests to."""
+
+    def __init__(self, app: Application, settings: WorkerSettings, threads: LoopThread, output: Output) -> None:
+        from flashcore.worker.lb import HttpServer, server_loop
+
+        self._path = _needed(settings.http_socket, "FLASHCORE_HTTP_SOCKET", "a load-balanced endpoint")
+        self._say = output.say
+        self._threads = threads
+        self._guard = Guard(app, settings.instance, output)
+        self._main = MainLoop(output.say, server_loop())
+        self._server = HttpServer(self._guard, self._accepting)
+        self._watch = StallWatch(threads, self._main.loop, output.say)
+        self._ready: Ready = lambda _address: None
+        self._failure: StartupFailed | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def serve(self, ready: Ready) -> None:
+        """Answer requests until `finish`."""
+        self._ready = ready
+        self._main.spawn(self._serve(), self._tasks.append)
+        self._main.run()
+        if self._failure is not None:
+            raise self._failure
+
+    async def drain(self, grace: float) -> None:
+        """Finish the requests inside; cancel what is left."""
+        inside = asyncio.run_coroutine_threadsafe(self._guard.drain(), self._main.loop)
+        try:
+            async with asyncio.timeout(grace):
+                await asyncio.wrap_future(inside)
+        except (TimeoutError, CancelledError):
+            self._say(f"the grace of {grace:g} s is over; cutting off {self._guard.in_flight} requests")
+
+    def finish(self) -> None:
+        """Stop listening, then let the main thread go."""
+        self._main.loop.call_soon_threadsafe(self._server.finish)
+
+    async def _serve(self) -> None:
+        try:
+            await self._server.serve_on(listen_on(self._path))
+        except SystemExit:
+            self._failure = StartupFailed(self._guard.startup_failure or "the application did not start; see its log")
+        finally:
+            self._main.stop()
+
+    def _accepting(self) -> None:
+        self._ready(f"unix:{self._path}")
+        self._threads.call(self._begin_watch)
+
+    def _begin_watch(self) -> None:
+        watching = self._watch.watch(lambda: f"{self._guard.in_flight} requests" if self._guard.in_flight else "")
+        self._tasks.append(asyncio.get_running_loop().create_task(watching))
+
+
+def _needed(path: Path | None, variable: str, what: str) -> Path:
+    if path is None:
+        raise ConfigurationError(f"{variable} is not set, and {what} needs it", next_step="start it by a provider")
+    return path

@@ -1,0 +1,165 @@
+"""The end of a queue worker: what runs is finished, what cannot be is given back."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from tests.worker.conftest import QUEUE_HANDLER, RunningReplica, Start, function, value_of, write_artifact
+
+from flashcore.testing.fake_gateway import FakeGateway
+from flashcore.wire.messages import Drain
+
+CODE = """
+    import asyncio, time
+
+    async def sleep(seconds):
+        print("begun", flush=True)
+        await asyncio.sleep(seconds)
+        return "done"
+
+    def block(seconds):
+        print("begun", flush=True)
+        time.sleep(seconds)
+        return "done"
+
+    async def tidy(seconds):
+        print("begun", flush=True)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await asyncio.sleep(0.05)
+            print("tidied up", flush=True)
+"""
+
+
+@pytest.fixture
+async def replica(start: Start, gateway: FakeGateway, tmp_path: Path) -> RunningReplica:
+    """A connected worker with two slots and a grace of one second."""
+    entries = [function("sleep", "async_function"), function("block"), function("tidy", "async_function")]
+    handler = write_artifact(tmp_path / "artifact", QUEUE_HANDLER, {"code_of_user.py": CODE}, entries)
+    started = await start(handler, FLASHCORE_SLOTS="2", FLASHCORE_GRACE="1.0")
+    await gateway.worker()
+    return started
+
+
+def calling(name: str, seconds: float) -> dict[str, object]:
+    """The input of a call."""
+    return {"$flashcore": {"version": 1, "function": name, "arguments": {"args": [seconds]}}}
+
+
+async def begun(replica: RunningReplica, times: int = 1) -> None:
+    """Wait until so many jobs have begun."""
+    async with asyncio.timeout(20):
+        while replica.log.count("begun") < times:  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(0.01)
+
+
+async def test_running_jobs_finish_within_the_grace(replica: RunningReplica, gateway: FakeGateway) -> None:
+    """Q21: a plain function and a coroutine that still need half a second get it; exit status 0."""
+    jobs = [gateway.give(calling(name, 0.5)) for name in ("sleep", "block")]
+    await begun(replica, 2)
+
+    replica.terminate()
+
+    for job in jobs:
+        result = await gateway.result(job)
+        assert value_of(result.output)["$flashcore"]["value"] == "done"
+    assert await replica.ended() == 0
+    assert gateway.leaving
+
+
+async def test_what_does_not_finish_is_released(replica: RunningReplica, gateway: FakeGateway) -> None:
+    """Q21: at the end of the grace both go back to the queue uncharged; a plain function does not keep the process."""
+    jobs = [gateway.give(calling(name, 30)) for name in ("sleep", "block")]
+    await begun(replica, 2)
+
+    began = time.monotonic()
+    replica.terminate()
+
+    for job in jobs:
+        assert (await gateway.result(job)).released
+    assert await replica.ended() == 0
+    assert 0.9 < time.monotonic() - began < 5
+
+
+async def test_waiting_jobs_are_released_at_once(replica: RunningReplica, gateway: FakeGateway) -> None:
+    """Q21: no new job begins, neither one that waits nor one that comes too late."""
+    for _ in range(2):
+        gateway.give(calling("sleep", 0.6))
+    await begun(replica, 2)
+    waiting = gateway.give(calling("sleep", 0))
+
+    replica.terminate()
+    assert (await gateway.result(waiting)).released
+    late = gateway.give(calling("sleep", 0))
+    assert (await gateway.result(late)).released
+
+    assert await replica.ended() == 0
+    assert replica.log.count("begun") == 2
+
+
+async def test_a_second_sigterm_ends_it_at_once(replica: RunningReplica, gateway: FakeGateway) -> None:
+    """Q21: whoever asks twice means it; the gateway sees the connection end and gives the job back."""
+    gateway.give(calling("block", 30))
+    await begun(replica)
+
+    replica.terminate()
+    await gateway.until(lambda: gateway.leaving)
+    replica.terminate()
+
+    assert await replica.ended(3) == 143
+    await gateway.until(lambda: gateway.connected == 0)
+
+
+async def test_a_drain_message_brings_its_own_grace(replica: RunningReplica, gateway: FakeGateway) -> None:
+    """The provider says how long; a signal that follows it changes nothing."""
+    job = gateway.give(calling("sleep", 1.5))
+    await begun(replica)
+    listener = await replica.connect()
+    assert listener.channel is not None
+
+    listener.channel.send(Drain(20.0))
+    await gateway.until(lambda: gateway.leaving)
+    replica.terminate()
+
+    assert value_of((await gateway.result(job)).output)["$flashcore"]["value"] == "done"
+    assert await replica.ended() == 0
+
+
+async def test_interrupted_coroutines_can_clean_up(replica: RunningReplica, gateway: FakeGateway) -> None:
+    """Their `finally` blocks run."""
+    gateway.give(calling("tidy", 30))
+    await begun(replica)
+
+    replica.terminate()
+
+    assert await replica.ended() == 0
+    assert "tidied up" in replica.log
+
+
+async def test_results_that_nobody_takes_do_not_keep_it_for_ever(replica: RunningReplica, gateway: FakeGateway) -> None:
+    """A gateway that is away at the end: the job will run again, and the log says so."""
+    gateway.give(calling("sleep", 0.2))
+    await begun(replica)
+    await gateway.stop()
+
+    replica.terminate()
+
+    assert await replica.ended(10) == 0
+    assert "they will run again" in replica.log
+
+
+async def test_results_wait_for_a_gateway_that_comes_back(replica: RunningReplica, gateway: FakeGateway) -> None:
+    """Q26: it restarts while the worker drains, and gets what it is owed."""
+    job = gateway.give(calling("sleep", 0.3))
+    await begun(replica)
+    await gateway.stop()
+    replica.terminate()
+    await asyncio.sleep(0.5)
+
+    await gateway.start()
+
+    assert value_of((await gateway.result(job)).output)["$flashcore"]["value"] == "done"
+    assert await replica.ended() == 0
+    assert gateway.leaving

@@ -1,0 +1,241 @@
+"""A load-balanced replica's process: when it is ready, whom it answers, and how it ends."""
+
+import asyncio
+import signal
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.worker.conftest import HTTP_HANDLER, RunningReplica, Start, function, write_artifact
+
+from flashcore.model.manifest import Route
+from flashcore.wire.hello import Stage
+from flashcore.wire.messages import Drain
+
+CODE = """
+    import asyncio, sys, time
+
+    print("imported")
+
+    def hello(name: str = "world"):
+        print("greeting", name)
+        return f"hello {name}"
+
+    async def slow(seconds: float):
+        print("begun", flush=True)
+        await asyncio.sleep(seconds)
+        return "done"
+
+    async def stall(seconds: float):
+        time.sleep(seconds)
+
+    async def leave_in_a_task():
+        async def leaves():
+            sys.exit(3)
+        asyncio.get_running_loop().create_task(leaves())
+        await asyncio.sleep(0.05)
+        return "still here"
+
+    async def stream(n: int):
+        for number in range(n):
+            await asyncio.sleep(0.1)
+            yield number
+"""
+
+ROUTES = {"hello": "function", "slow": "async_function", "stall": "async_function", "leave_in_a_task": "async_function"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+async def ask(replica: RunningReplica, target: str, **headers: str) -> Answer:
+    """GET over the replica's socket, on a connection of its own."""
+    reader, writer = await asyncio.open_unix_connection(str(replica.http))
+    lines = [f"GET {target} HTTP/1.1", "Host: x", "Connection: close"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    first, *rest = head.split("\r\n")
+    named = dict(line.lower().split(": ", 1) for line in rest)
+    return Answer(int(first.split()[1]), named, body)
+
+
+@pytest.fixture
+async def replica(start: Start, tmp_path: Path) -> RunningReplica:
+    """A replica that is ready."""
+    entries = [function(name, kind, route=Route("GET", f"/{name}")) for name, kind in ROUTES.items()]
+    entries.append(function("stream", "async_generator", route=Route("GET", "/stream")))
+    started = await start(write_artifact(tmp_path / "artifact", HTTP_HANDLER, {"code_of_user.py": CODE}, entries))
+    await started.ready()
+    return started
+
+
+async def begun(replica: RunningReplica) -> None:
+    """Wait until a slow request is inside."""
+    async with asyncio.timeout(20):
+        while "begun" not in replica.log:  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(0.01)
+
+
+async def test_a_replica_that_says_ready_accepts_at_its_address(replica: RunningReplica) -> None:
+    """The address is told with the stage, and the first request succeeds."""
+    status = (await replica.ready()).statuses[-1]
+
+    assert status.address == f"unix:{replica.http}"
+    assert (await ask(replica, "/ping")).status == 200
+    assert (await ask(replica, "/hello?name=you")).body == '"hello you"'
+
+
+async def test_a_request_for_another_life_is_refused(replica: RunningReplica) -> None:
+    """S60: a gateway that means an earlier replica on this address hears 421 and who is here now."""
+    for wanted, status in (("life-0", 421), ("life-1", 200)):
+        answer = await ask(replica, "/hello", x_flashcore_instance=wanted)
+        assert answer.status == status
+    refused = await ask(replica, "/hello", x_flashcore_instance="life-0")
+    assert refused.headers["x-flashcore-instance"] == "life-1"
+    assert replica.log.count("greeting") == 1
+
+
+async def test_the_requests_id_is_in_the_log_and_in_the_answer(replica: RunningReplica) -> None:
+    """The caller's id where there is one, another where there is none."""
+    given = await ask(replica, "/hello", x_request_id="r-77")
+    made = await ask(replica, "/hello")
+
+    assert given.headers["x-request-id"] == "r-77"
+    assert "[request r-77] greeting world\n" in replica.log
+    assert f"[request {made.headers['x-request-id']}] greeting world\n" in replica.log
+
+
+async def test_requests_inside_finish_and_new_ones_are_turned_away(replica: RunningReplica) -> None:
+    """Q21: 503 with a header by which the gateway knows to go elsewhere; a stream goes on to its end."""
+    slow = asyncio.create_task(ask(replica, "/slow?seconds=0.8"))
+    stream = asyncio.create_task(ask(replica, "/stream?n=8"))
+    await begun(replica)
+    listener = await replica.connect()
+
+    replica.terminate()
+    await listener.until_stage(Stage.DRAINING)
+    refused = await ask(replica, "/hello")
+
+    assert (refused.status, refused.headers["x-flashcore-draining"]) == (503, "1")
+    assert (await slow).body == '"done"'
+    assert (await stream).body.split() != []
+    assert "7\n" in (await stream).body
+    assert await replica.ended() == 0
+    assert not await asyncio.to_thread(replica.http.exists)
+
+
+async def test_what_does_not_finish_is_cut_off_at_the_end_of_the_grace(replica: RunningReplica) -> None:
+    """The process ends all the same, with status 0."""
+    slow = asyncio.create_task(ask(replica, "/slow?seconds=60"))
+    await begun(replica)
+    listener = await replica.connect()
+    assert listener.channel is not None
+
+    listener.channel.send(Drain(0.3))
+
+    assert await replica.ended(6) == 0
+    assert "cutting off 1 requests" in replica.log
+    slow.cancel()
+
+
+async def test_an_idle_replica_ends_at_once(replica: RunningReplica) -> None:
+    """Kept-alive connections do not hold it."""
+    _, writer = await asyncio.open_unix_connection(str(replica.http))
+
+    replica.terminate()
+
+    assert await replica.ended(5) == 0
+    writer.close()
+
+
+async def test_sys_exit_in_a_task_does_not_end_the_server(replica: RunningReplica) -> None:
+    """Q23: the next request is answered."""
+    assert (await ask(replica, "/leave_in_a_task")).body == '"still here"'
+    assert (await ask(replica, "/hello")).status == 200
+    assert "raised SystemExit: 3; the replica goes on" in replica.log
+
+
+async def test_a_coroutine_that_blocks_is_named(replica: RunningReplica) -> None:
+    """B38: with the place in the user's code; the control socket answers meanwhile."""
+    stalled = asyncio.create_task(ask(replica, "/stall?seconds=2.5"))
+    await asyncio.sleep(0.3)
+
+    assert (await (await replica.connect()).until_stage(Stage.READY, 1.0)).stage is Stage.READY
+    await stalled
+
+    assert "blocked for 1 s by 1 requests" in replica.log
+    assert "in stall\n" in replica.log
+
+
+async def test_a_blocked_replica_ends_all_the_same(replica: RunningReplica) -> None:
+    """User code that holds the main thread does not hold the process after its grace."""
+    stalled = asyncio.create_task(ask(replica, "/stall?seconds=60"))
+    await asyncio.sleep(0.3)
+    listener = await replica.connect()
+    assert listener.channel is not None
+
+    listener.channel.send(Drain(0.2))
+
+    assert await replica.ended(10) == 0
+    stalled.cancel()
+
+
+async def test_an_app_that_refuses_to_start_is_a_failed_replica(start: Start, tmp_path: Path) -> None:
+    """The traceback of its lifespan is what the status tells."""
+    path = tmp_path / "handler_x.py"
+    path.write_text(
+        textwrap.dedent("""
+            from contextlib import asynccontextmanager
+            from fastapi import FastAPI
+
+            @asynccontextmanager
+            async def lifespan(app):
+                raise RuntimeError("no database")
+                yield
+
+            app = FastAPI(lifespan=lifespan)
+        """)
+    )
+    replica = await start(path)
+
+    assert await replica.ended() == 1
+    assert replica.record is not None
+    assert "RuntimeError: no database" in replica.record.status.detail
+
+
+async def test_any_asgi_application_can_be_served(start: Start, tmp_path: Path) -> None:
+    """A handler of somebody else's needs no FastAPI, and has no lifespan."""
+    path = tmp_path / "handler_x.py"
+    path.write_text(
+        textwrap.dedent("""
+            async def app(scope, receive, send):
+                assert scope["type"] == "http"
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b"bare"})
+        """)
+    )
+    replica = await start(path)
+    await replica.ready()
+
+    assert (await ask(replica, "/")).body.endswith("bare\r\n0\r\n\r\n")
+
+
+async def test_a_killed_server_leaves_no_half_answer_behind(replica: RunningReplica) -> None:
+    """Q22: the connection ends, which the gateway sees at once."""
+    slow = asyncio.create_task(ask(replica, "/slow?seconds=60"))
+    await begun(replica)
+
+    replica.process.send_signal(signal.SIGKILL)
+
+    assert await replica.ended() == -signal.SIGKILL
+    with pytest.raises((IndexError, ValueError)):
+        await slow

@@ -1,0 +1,525 @@
+"""A queue worker's process against a gateway: what it takes, runs, reports and stops."""
+
+import asyncio
+import json
+import textwrap
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.worker.conftest import QUEUE_HANDLER, RunningReplica, Start, function, value_of, write_artifact
+
+from flashcore.model.job import Payload
+from flashcore.model.names import JobId
+from flashcore.testing.fake_gateway import FakeGateway
+from flashcore.wire.envelope import Arguments, Call, unwrap_value, wrap_call
+from flashcore.wire.hello import Stage
+from flashcore.wire.messages import Assignment, Received, Refusal
+from flashcore.worker.runner import TIMEOUT_SLACK
+
+CODE = """
+    import asyncio, os, subprocess, sys, threading, time
+    from flashcore.worker.job import current_job
+
+    RUNNING = set()
+    MOST = []
+
+    def add(a, b=1):
+        return a + b
+
+    def boom(text="bad"):
+        raise ValueError(text)
+
+    async def sleep(seconds):
+        print("sleeping", flush=True)
+        await asyncio.sleep(seconds)
+        return "slept"
+
+    def block(seconds):
+        time.sleep(seconds)
+        return "blocked"
+
+    def count(n):
+        for number in range(n):
+            yield number
+
+    async def count_slowly(n):
+        for number in range(n):
+            await asyncio.sleep(0)
+            yield number
+
+    def flood(size, n):
+        for number in range(n):
+            print("yielded", number, flush=True)
+            yield "x" * size
+
+    def report():
+        job = current_job()
+        job.progress({"half": True})
+        print("hello from", job.id)
+        return [job.id, job.attempt, dict(job.context)]
+
+    def busy(seconds):
+        RUNNING.add(threading.get_ident())
+        MOST.append(len(RUNNING))
+        time.sleep(seconds)
+        RUNNING.discard(threading.get_ident())
+        return max(MOST)
+
+    def leave():
+        sys.exit(3)
+
+    async def leave_slowly():
+        sys.exit(3)
+
+    async def leave_in_a_task():
+        async def leaves():
+            sys.exit(3)
+        asyncio.get_running_loop().create_task(leaves())
+        await asyncio.sleep(0.05)
+        return "still here"
+
+    async def stall(seconds):
+        time.sleep(seconds)
+        return "stalled"
+
+    def swallow():
+        while True:
+            try:
+                time.sleep(0.01)
+                raise KeyboardInterrupt
+            except BaseException:
+                return "swallowed"
+
+    async def stubborn():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "finished all the same"
+
+    def read_input():
+        return sys.stdin.read()
+
+    def forks():
+        import multiprocessing
+        context = multiprocessing.get_context("fork")
+        child = context.Process(target=time.sleep, args=(60,))
+        child.start()
+        time.sleep(0.1)
+        child.terminate()
+        child.join()
+        return child.exitcode
+
+    class Counter:
+        def __init__(self, start=0):
+            self.n = start
+        def up(self):
+            self.n += 1
+            return self.n
+"""
+
+NAMES = {
+    **dict.fromkeys(["add", "boom", "block", "report", "busy", "leave", "swallow", "read_input", "forks"], "function"),
+    **dict.fromkeys(["sleep", "leave_slowly", "leave_in_a_task", "stall", "stubborn"], "async_function"),
+    **dict.fromkeys(["count", "flood"], "generator"),
+    "count_slowly": "async_generator",
+}
+
+Run = Callable[..., Awaitable[RunningReplica]]
+
+
+@pytest.fixture
+def handler(tmp_path: Path) -> Path:
+    """An artifact with functions of every kind."""
+    entries = [function(name, kind) for name, kind in NAMES.items()]
+    entries.append(function("Counter", "class", methods=("up",)))
+    return write_artifact(tmp_path / "artifact", QUEUE_HANDLER, {"code_of_user.py": CODE}, entries)
+
+
+@pytest.fixture
+def run(start: Start, gateway: FakeGateway, handler: Path) -> Run:
+    """Starts a worker of these functions, connected to the gateway."""
+
+    async def run_one(slots: int = 1, **variables: str) -> RunningReplica:
+        replica = await start(handler, FLASHCORE_SLOTS=str(slots), **variables)
+        await gateway.worker()
+        return replica
+
+    return run_one
+
+
+def calling(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """The input of an enveloped call."""
+    return wrap_call(Call(name, arguments=Arguments(args, kwargs)))
+
+
+def returned(result: Any) -> Any:
+    """What the function returned."""
+    assert result.error is None, result.error
+    return unwrap_value(value_of(result.output))
+
+
+def failure(result: Any) -> dict[str, str]:
+    """What the function raised."""
+    told: dict[str, str] = json.loads(result.error)
+    return told
+
+
+async def logged(replica: RunningReplica, text: str) -> None:
+    """Wait for a line in the log."""
+    async with asyncio.timeout(20):
+        while text not in replica.log:  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(0.01)
+
+
+async def test_calls_of_every_kind_return(run: Run, gateway: FakeGateway) -> None:
+    """Functions, coroutines, generators, async generators and methods of a class that keeps its state."""
+    await run()
+
+    assert returned(await gateway.call(calling("add", 1, b=2))) == 3
+    assert returned(await gateway.call(calling("sleep", 0))) == "slept"
+    assert returned(await gateway.call(calling("count", 3))) == [0, 1, 2]
+    assert returned(await gateway.call(calling("count_slowly", 2))) == [0, 1]
+    up = wrap_call(Call("Counter", "up"))
+    assert [returned(await gateway.call(up)), returned(await gateway.call(up))] == [1, 2]
+    apart = wrap_call(Call("Counter", "up", constructor=Arguments((10,))))
+    assert returned(await gateway.call(apart)) == 11
+
+
+async def test_an_exception_is_reported_and_logged_with_its_job(run: Run, gateway: FakeGateway) -> None:
+    """The caller gets type, message and traceback; the log says which job it was."""
+    replica = await run()
+
+    job = gateway.give(calling("boom"))
+    told = failure(await gateway.result(job))
+
+    assert (told["error_type"], told["error_message"], told["worker_id"]) == ("ValueError", "bad", "tested-1/life-1")
+    assert told["error_traceback"].count("File ") == 1
+    assert f"[job {job}] ValueError: bad" in replica.log
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (calling("add"), "add() missing 1 required positional argument: 'a'\n  signature: add(a, b=1)"),
+        (calling("nothing"), "no function 'nothing'"),
+        ({"a": 1}, "the call names none of them"),
+        ({"$flashcore": {"version": 99}}, "version 99"),
+    ],
+)
+async def test_a_call_that_fits_nothing_is_a_failed_job(
+    run: Run, gateway: FakeGateway, job: dict[str, Any], said: str
+) -> None:
+    """B35: it says what would fit."""
+    await run()
+
+    assert said in failure(await gateway.call(job))["error_message"]
+
+
+async def test_an_input_that_is_no_json_is_a_failed_job(run: Run, gateway: FakeGateway) -> None:
+    """Bytes of another kind, or broken ones, harm nobody else."""
+    await run()
+
+    gateway.give_all(
+        [
+            Assignment(JobId("broken"), 1, 10.0, Payload(b"{")),
+            Assignment(JobId("other"), 1, 10.0, Payload(b"\x80", "application/x-pickle")),
+        ]
+    )
+
+    assert failure(await gateway.result(JobId("broken")))["error_type"] == "json.decoder.JSONDecodeError"
+    assert "application/x-pickle" in failure(await gateway.result(JobId("other")))["error_message"]
+
+
+async def test_user_code_knows_its_job(run: Run, gateway: FakeGateway) -> None:
+    """Id, attempt and context are there; progress is reported; what it prints carries the id."""
+    replica = await run()
+
+    job = gateway.give(calling("report"), context={"traceparent": "00-1"})
+
+    assert returned(await gateway.result(job)) == [job, 1, {"traceparent": "00-1"}]
+    assert gateway.progress(job) == [{"half": True}]
+    assert f"[job {job}] hello from {job}\n" in replica.log
+
+
+async def test_as_many_jobs_run_as_there_are_slots_and_never_more(run: Run, gateway: FakeGateway) -> None:
+    """Q25: jobs beyond the slots wait their turn, in order."""
+    await run(slots=3)
+
+    jobs = [gateway.give(calling("busy", 0.05)) for _ in range(12)]
+    most = [returned(await gateway.result(job)) for job in jobs]
+
+    assert max(most) == 3
+    assert [result.id for result in gateway.results][:3] != []
+
+
+async def test_plain_functions_and_coroutines_share_the_slots(run: Run, gateway: FakeGateway) -> None:
+    """A coroutine takes a slot, too: with one slot the second job begins when the first has ended."""
+    replica = await run(slots=1)
+
+    first, second = gateway.give(calling("sleep", 0.2)), gateway.give(calling("add", 1))
+    await gateway.result(second)
+
+    assert [result.id for result in gateway.results] == [first, second]
+    assert "sleeping" in replica.log
+
+
+async def test_results_are_reported_in_batches(run: Run, gateway: FakeGateway) -> None:
+    """Q20: one message holds the results that were there at the same time."""
+    await run(slots=100)
+    jobs = [JobId(f"b{number}") for number in range(100)]
+
+    gateway.give_all([Assignment(job, 1, 10.0, Payload(json.dumps(calling("add", 1)).encode())) for job in jobs])
+    for job in jobs:
+        await gateway.result(job)
+
+    from flashcore.wire.messages import Results
+
+    assert len([message for message in gateway.messages if isinstance(message, Results)]) < 50
+
+
+async def test_a_cancelled_coroutine_ends_at_once(run: Run, gateway: FakeGateway) -> None:
+    """Q07: its slot is free again for the next job."""
+    replica = await run()
+    job = gateway.give(calling("sleep", 60))
+    await logged(replica, "sleeping")
+
+    gateway.cancel(job)
+
+    assert (await gateway.result(job)).released
+    assert returned(await gateway.call(calling("add", 1))) == 2
+
+
+async def test_a_waiting_job_can_be_cancelled(run: Run, gateway: FakeGateway) -> None:
+    """A job that has not begun never begins."""
+    replica = await run()
+    first = gateway.give(calling("sleep", 60))
+    second = gateway.give(calling("boom", "it ran"))
+    await logged(replica, "sleeping")
+
+    gateway.cancel(second)
+    assert (await gateway.result(second)).released
+    gateway.cancel(first)
+    await gateway.result(first)
+
+    assert "it ran" not in replica.log
+
+
+async def test_a_cancelled_plain_function_keeps_its_slot_until_it_returns(run: Run, gateway: FakeGateway) -> None:
+    """Q07: nothing can interrupt it; its end is reported when it comes, and the heartbeat names it until then."""
+    await run()
+    job = gateway.give(calling("block", 1.0))
+
+    gateway.cancel(job)
+    later = gateway.give(calling("add", 1))
+    await gateway.until(lambda: any(beat.ids == (job, later) for beat in gateway.beats))
+
+    assert returned(await gateway.result(job)) == "blocked"
+    assert returned(await gateway.result(later)) == 2
+
+
+async def test_a_coroutine_that_will_not_be_cancelled_keeps_its_slot(run: Run, gateway: FakeGateway) -> None:
+    """Q23: user code that catches what cancels it is let end in its own way."""
+    await run()
+    job = gateway.give(calling("stubborn"))
+    await gateway.until(lambda: any(job in beat.ids for beat in gateway.beats))
+
+    gateway.cancel(job)
+
+    assert returned(await gateway.result(job)) == "finished all the same"
+
+
+async def test_a_job_that_takes_too_long_is_ended(run: Run, gateway: FakeGateway) -> None:
+    """Its timeout counts in the worker, too, for when no gateway is there to say so."""
+    await run(slots=2)
+
+    jobs = [gateway.give(calling(name, 0.3 + 2 * TIMEOUT_SLACK), timeout=0.1) for name in ("sleep", "block")]
+
+    for job in jobs:
+        told = failure(await gateway.result(job))
+        assert told["error_type"] == "flashcore.model.errors.DeadlineExceeded"
+        assert "execution timeout of 0.1 s" in told["error_message"]
+
+
+async def test_chunks_come_in_order_and_before_the_result(run: Run, gateway: FakeGateway) -> None:
+    """Q11: each item of a generator once, in the envelope if the caller used it; the output is the whole list."""
+    await run()
+
+    job = gateway.give(calling("count", 500))
+
+    assert returned(await gateway.result(job)) == list(range(500))
+    assert [unwrap_value(chunk) for chunk in gateway.chunks(job)] == list(range(500))
+
+
+async def test_a_stopped_generator_stops_at_its_next_item(run: Run, gateway: FakeGateway) -> None:
+    """A stream that nobody wants does not go on for ever."""
+    replica = await run()
+    job = gateway.give(calling("flood", 100, 10**9))
+    await gateway.until(lambda: len(gateway.chunks(job)) > 10)
+
+    gateway.cancel(job)
+
+    assert (await gateway.result(job)).released
+    assert replica.process.returncode is None
+
+
+async def test_a_reader_that_is_slow_holds_back_the_generator(run: Run, gateway: FakeGateway) -> None:
+    """Q11: what is not read stays in the generator, not in memory."""
+    replica = await run()
+    job = gateway.give(calling("flood", 100_000, 1000))
+    transport = gateway._channels[-1]._transport  # noqa: SLF001 - a reader that does not read
+    assert transport is not None
+    transport.pause_reading()
+    await asyncio.sleep(0.5)
+    yielded = replica.log.count("yielded")
+    await asyncio.sleep(0.3)
+
+    assert replica.log.count("yielded") == yielded < 100
+    transport.resume_reading()
+    assert len(returned(await gateway.result(job))) == 1000
+
+
+@pytest.mark.parametrize("name", ["leave", "leave_slowly"])
+async def test_sys_exit_ends_the_job_and_not_the_replica(run: Run, gateway: FakeGateway, name: str) -> None:
+    """Q23: the next job finds the same replica."""
+    await run()
+
+    assert failure(await gateway.call(calling(name)))["error_type"] == "SystemExit"
+    assert returned(await gateway.call(calling("add", 1))) == 2
+
+
+async def test_sys_exit_in_a_task_that_nobody_awaits_ends_nothing(run: Run, gateway: FakeGateway) -> None:
+    """Q23: an event loop would stop; the worker's goes on."""
+    replica = await run()
+
+    assert returned(await gateway.call(calling("leave_in_a_task"))) == "still here"
+    assert returned(await gateway.call(calling("add", 1))) == 2
+    assert "raised SystemExit: 3; the replica goes on" in replica.log
+
+
+async def test_code_that_catches_everything_or_reads_stdin_harms_nobody(run: Run, gateway: FakeGateway) -> None:
+    """Q23: stdin is empty, and exceptions of the worker's own never pass through user code."""
+    await run()
+
+    assert returned(await gateway.call(calling("swallow"))) == "swallowed"
+    assert returned(await gateway.call(calling("read_input"))) == ""
+
+
+async def test_a_child_that_is_terminated_does_not_terminate_the_replica(run: Run, gateway: FakeGateway) -> None:
+    """Q23: a forked child inherits the worker's handlers, and ends by a signal as any process does."""
+    await run()
+
+    assert returned(await gateway.call(calling("forks"))) == -15
+    assert returned(await gateway.call(calling("add", 1))) == 2
+    assert not gateway.leaving
+
+
+async def test_a_coroutine_that_blocks_is_named_and_heartbeats_go_on(run: Run, gateway: FakeGateway) -> None:
+    """B38: who blocks the event loop is told, with the place in the code; the gateway still hears the worker."""
+    replica = await run(slots=2)
+    job = gateway.give(calling("stall", 2.5))
+    await gateway.until(lambda: any(job in beat.ids for beat in gateway.beats))
+    beats = len(gateway.beats)
+
+    await gateway.result(job)
+
+    assert len(gateway.beats) > beats + 5
+    assert f"blocked for 1 s by stall (job {job})" in replica.log
+    assert "in stall\n" in replica.log
+    assert replica.log.count("blocked for") == 1
+
+
+async def test_a_result_is_sent_again_until_it_is_received(run: Run, gateway: FakeGateway) -> None:
+    """Q26: a gateway that could not store it, and restarts, gets it again; then it is forgotten."""
+    await run()
+    gateway.acknowledges = False
+    job = gateway.give(calling("add", 1))
+    await gateway.result(job)
+
+    await gateway.stop()
+    await gateway.start()
+    await gateway.until(lambda: len([r for r in gateway.results if r.id == job]) == 2)
+    gateway.tell(Received((job,)))
+    await gateway.call(calling("add", 1))  # it has been heard when this one is answered
+    await gateway.stop()
+    gateway.acknowledges = True
+    await gateway.start()
+    await gateway.worker()
+    await gateway.call(calling("add", 2))
+
+    assert len([result for result in gateway.results if result.id == job]) == 2
+
+
+async def test_jobs_go_on_while_the_gateway_is_away(run: Run, gateway: FakeGateway) -> None:
+    """A gateway's restart costs no attempt: the worker comes back with its jobs and their results."""
+    await run(slots=2)
+    job, stream = gateway.give(calling("sleep", 0.5)), gateway.give(calling("count", 50_000))
+    await gateway.until(lambda: len(gateway.chunks(stream)) > 5)
+
+    await gateway.stop()
+    gateway.messages.clear()
+    await asyncio.sleep(0.2)
+    await gateway.start()
+    again = await gateway.worker()
+
+    assert again.identity.instance == "life-1"
+    assert returned(await gateway.result(job)) == "slept"
+    assert returned(await gateway.result(stream)) == list(range(50_000))
+    assert gateway.beats[0].ids != ()
+
+
+async def test_a_job_that_is_given_twice_runs_once(run: Run, gateway: FakeGateway) -> None:
+    """A gateway that forgot what it gave does no harm."""
+    replica = await run(slots=2)
+    gateway.acknowledges = False
+
+    for _ in range(2):
+        gateway.give(calling("report"), id="twice")
+    await gateway.result(JobId("twice"))
+    gateway.give(calling("report"), id="twice")
+    await gateway.call(calling("add", 1))
+
+    assert replica.log.count("hello from twice") == 1
+
+
+async def test_a_gateway_that_will_never_have_the_worker_ends_it(run: Run, gateway: FakeGateway) -> None:
+    """The replica says why, on its socket and in its record, and ends with a failure."""
+    replica = await run()
+    listener = await replica.connect()
+
+    gateway.tell(Refusal("protocol 1 is not spoken here", final=True))
+
+    status = await listener.until_stage(Stage.FAILED)
+    assert status.detail == "protocol 1 is not spoken here"
+    assert await replica.ended() == 1
+    assert replica.record is not None
+    assert replica.record.status == status
+
+
+async def test_a_gateway_that_refuses_for_now_is_asked_again(run: Run, gateway: FakeGateway) -> None:
+    """The worker comes back after a while."""
+    await run()
+
+    gateway.tell(Refusal("not yet", final=False))
+
+    await gateway.until(lambda: len(gateway.hellos) == 2)
+    assert returned(await gateway.call(calling("add", 1))) == 2
+
+
+async def test_somebody_elses_handler_is_served_in_runpods_manner(
+    start: Start, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    """A plugin may generate a handler of its own: it gets the job, and a dict with `error` is a failure."""
+    path = tmp_path / "handler_own.py"
+    path.write_text(
+        textwrap.dedent("""
+            async def handler(job):
+                return {"error": "no"} if job["input"].get("fail") else [job["id"], job["input"]]
+        """)
+    )
+    await start(path)
+    await gateway.worker()
+
+    assert value_of((await gateway.call({"a": 1}, id="mine")).output) == ["mine", {"a": 1}]
+    assert (await gateway.call({"fail": True})).error == "no"
