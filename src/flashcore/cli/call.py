@@ -25,7 +25,7 @@ from flashcore.model.errors import UsageError
 def call(
     invocation: Invocation, endpoint: str, what: str | None, data: str | None, data_option: str | None, timeout: float
 ) -> None:
-    r"""Call an ENDPOINT and print the answer as JSON.
+    """Call an ENDPOINT and print the answer as JSON.
 
     Queue-based: WHAT is the function (or Class.method) where there are several; DATA is a JSON object of keyword
     arguments or a JSON array of positional ones. Load-balanced: WHAT is a path, or a method and a path in quotes.
@@ -35,7 +35,7 @@ def call(
       flashcore call tools add '[1, 2]'
       flashcore call api /items/3
       flashcore call api 'POST /items' '{"name": "cup"}'
-    """
+    """  # noqa: D301 - click takes the character itself for "do not fill the lines below"
     project = invocation.project()
     found = described_endpoint(project, endpoint)
     if found.ingress == "http":

@@ -19,12 +19,12 @@ from flashcore.model.errors import FlashcoreError, UsageError
 @click.option("--no-input", is_flag=True, help="Ask nothing: what is not answered has its default.")
 @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document; asks nothing.")
 def init(name: str | None, template: str, answers: tuple[str, ...], no_input: bool, as_json: bool) -> None:  # noqa: FBT001 - click names them
-    r"""Make a new project, or a new plugin, in a folder of its own.
+    """Make a new project, or a new plugin, in a folder of its own.
 
     \b
       flashcore init shop
       flashcore init acme --template plugin --set concern=strategy
-    """
+    """  # noqa: D301 - click takes the character itself for "do not fill the lines below"
     try:
         given = {**dict(map(_answer, answers)), **({"name": name} if name else {})}
         made = generate(template, Path.cwd(), given, ask=not (no_input or as_json) and output.interactive())
