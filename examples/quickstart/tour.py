@@ -30,6 +30,7 @@ from typing import Any
 import psutil
 
 from flashcore import RemoteError
+from flashcore.model.layout import Layout
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 180
@@ -45,6 +46,7 @@ class Tour:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.layout = Layout(folder, "production")
         self.began = time.monotonic()
 
     def run(self) -> None:
@@ -180,14 +182,9 @@ class Tour:
 
     def get(self, path: str) -> Any:
         """What the gateway answers, JSON decoded."""
-        gateway = json.loads((self.home / "gateway.json").read_text())["url"]
+        gateway = json.loads(self.layout.gateway_file.read_text())["url"]
         with urllib.request.urlopen(gateway + path, timeout=30) as answer:  # noqa: S310 - the gateway's own address
             return json.load(answer)
-
-    @property
-    def home(self) -> Path:
-        """The local data of the environment."""
-        return self.folder / ".flashcore" / "environments" / "production"
 
     def show(self, call: str, expected: object, answer: object) -> None:
         """Show a call with its answer, which must be the expected one."""
@@ -203,8 +200,9 @@ class Tour:
     def left_over(self) -> list[str]:
         """What of ours is still there, one line each."""
         processes = [f"process {process.pid}" for process in processes_of(self.folder)]
-        names = ("run/*", "replicas/*", "server.json", "gateway.json")
-        return processes + [str(path.relative_to(self.folder)) for name in names for path in self.home.glob(name)]
+        files = [*self.layout.run.glob("*"), *self.layout.replicas.glob("*")]
+        announced = [path for path in (self.layout.server_file, self.layout.gateway_file) if path.exists()]
+        return processes + [str(path) for path in (*files, *announced)]
 
 
 class Caller(threading.Thread):
@@ -295,7 +293,9 @@ def clean_up(folder: Path) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     os.chdir(HERE)
-    shutil.rmtree(folder, ignore_errors=True)
+    # Sockets are elsewhere when the path of the project is too long for them.
+    for place in (Layout(folder, "production").run, folder):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def show_logs(folder: Path) -> None:
