@@ -44,7 +44,7 @@ class MemoryJobs:
         last = self._submitted
         try:
             accepted = tuple(self._accept(new) for new in jobs)
-        except (Conflict, ValueError):
+        except Conflict:
             for job in [job for job in self._jobs.values() if self._numbers[job.id] > last]:
                 self._remove(job)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -80,6 +81,20 @@ class NewJob:
     """Attempts that may be charged before the job fails for good: the first and one redelivery, as the cloud does."""
     context: Mapping[str, str] = field(default_factory=dict)
     """Carried to the worker untouched: traceparent, request id."""
+
+    def __post_init__(self) -> None:
+        """Refuse a lane, a time or a number of attempts that cannot be."""
+        if not 0 <= self.lane < LANES:
+            raise ValueError(f"job {self.id}: a lane is 0 to {LANES - 1}, not {self.lane}")
+        if self.max_attempts < 1:
+            raise ValueError(f"job {self.id}: max_attempts is at least 1, not {self.max_attempts}")
+        for name, seconds in (
+            ("ttl", self.ttl),
+            ("execution_timeout", self.execution_timeout),
+            ("retention", self.retention),
+        ):
+            if not 0 <= seconds < math.inf:
+                raise ValueError(f"job {self.id}: {name} is a number of seconds from 0, not {seconds}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,12 @@ import math
 from dataclasses import replace
 
 from flashcore.model.errors import IllegalMove
-from flashcore.model.job import LANES, Claimed, Job, JobStatus, NewJob, Payload, check_job_move
+from flashcore.model.job import Claimed, Job, JobStatus, NewJob, Payload, check_job_move
 from flashcore.model.names import RevisionId, WorkerId
 
 
 def submitted(new: NewJob, now: float) -> Job:
-    """A job that was just accepted. Raises ValueError for a lane or a time that cannot be."""
-    if not 0 <= new.lane < LANES:
-        raise ValueError(f"job {new.id}: a lane is 0 to {LANES - 1}, not {new.lane}")
-    for name in ("ttl", "execution_timeout", "retention"):
-        seconds = getattr(new, name)
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"job {new.id}: {name} is a number of seconds from 0, not {seconds}")
+    """A job that was just accepted."""
     return Job(new, JobStatus.IN_QUEUE, now)
 
 

@@ -1,0 +1,150 @@
+"""Several calls in one transaction, each with its own fate."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flashcore.builtin.sqlite.faults import fault
+from flashcore.builtin.sqlite.lock import FileLock
+from flashcore.builtin.sqlite.place import make_place
+from flashcore.builtin.sqlite.schema import Schema, inspect, migrate
+
+T = TypeVar("T")
+
+Call = Callable[[sqlite3.Connection], T]
+"""Work on a connection. What it raises reaches its caller, and undoes what it wrote."""
+
+_SETTINGS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA wal_autocheckpoint = 4000",  # pages: 16 MB, so that a page that changes often is written back seldom
+    "PRAGMA cache_size = -32768",  # KiB
+    "PRAGMA temp_store = MEMORY",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a call gave; if it wrote, that is on disk."""
+
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What a call raised; nothing that it wrote is left."""
+
+    problem: Exception
+
+
+Outcome = Done | Failed
+
+
+class Committer:
+    """Owns a database: its lock and its one connection. Everything happens in the thread that made it."""
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        """Open or create it. Raises Refused when another process owns it, StateTooNew, StateCorrupt or StateError."""
+        self.path = path
+        make_place(path)
+        self._lock = FileLock(path)
+        try:
+            inspect(path, schema)
+            self._connection = _connect(path, schema)
+        except BaseException:
+            self._lock.release()
+            raise
+        self.before_commit: Call[object] = _nothing
+        """Done too in every transaction that wrote something."""
+
+    def write(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
+        """Run calls in one transaction; on disk when this returns."""
+        if len(calls) == 1:
+            return [self._write_alone(calls[0])]
+        try:
+            return self._write_together(calls)
+        except sqlite3.Error:
+            # One of them does not fit, or broke a rule of the schema: the others need not suffer for it.
+            self._roll_back()
+            return [self._write_alone(call) for call in calls]
+
+    def read(self, call: Call[Any]) -> Outcome:
+        """Run a call outside of a transaction."""
+        try:
+            return Done(call(self._connection))
+        except sqlite3.Error as problem:
+            return Failed(fault(problem, self.path))
+        except Exception as problem:  # noqa: BLE001  # whatever it is, it belongs to whoever waits for the call
+            return Failed(problem)
+
+    def close(self) -> None:
+        """Write the log back into the database, if there is room, and let others open it."""
+        with contextlib.suppress(sqlite3.Error):  # what was acknowledged is in the log, and will be found there
+            self._connection.close()
+        self._lock.release()
+
+    def _write_alone(self, call: Call[Any]) -> Outcome:
+        try:
+            before = self._begin()
+            outcome = Done(call(self._connection))
+            self._commit(before)
+        except Exception as problem:  # noqa: BLE001  # whatever it is, it belongs to whoever waits for the call
+            self._roll_back()
+            return Failed(fault(problem, self.path) if isinstance(problem, sqlite3.Error) else problem)
+        return outcome
+
+    def _write_together(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
+        before = self._begin()
+        outcomes = [self._try(call) for call in calls]
+        self._commit(before)
+        return outcomes
+
+    def _begin(self) -> int:
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection.total_changes
+
+    def _commit(self, before: int) -> None:
+        if self._connection.total_changes != before:
+            self.before_commit(self._connection)
+        self._connection.execute("COMMIT")
+
+    def _try(self, call: Call[Any]) -> Outcome:
+        self._connection.execute("SAVEPOINT one_call")
+        try:
+            outcome: Outcome = Done(call(self._connection))
+        except sqlite3.Error:
+            raise
+        except Exception as problem:  # noqa: BLE001  # whatever it is, it belongs to whoever waits for the call
+            self._connection.execute("ROLLBACK TO one_call")
+            outcome = Failed(problem)
+        self._connection.execute("RELEASE one_call")
+        return outcome
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:  # for some errors SQLite has done it already
+            self._connection.execute("ROLLBACK")
+
+
+def _connect(path: Path, schema: Schema) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+        try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            migrate(connection, path, schema)
+            for setting in _SETTINGS:
+                connection.execute(setting)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as problem:
+        raise fault(problem, path) from problem
+    return connection
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Until the store has a clock to stamp with."""

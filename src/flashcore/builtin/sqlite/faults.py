@@ -1,0 +1,57 @@
+"""What SQLite and the disk say, in our words."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+
+from flashcore.model.errors import FlashcoreError, StateCorrupt, StateError, StorageFull
+
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE})
+"""A write that did not fit. A quota and a limit on the size of files show themselves as failed writes."""
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def fault(problem: sqlite3.Error, path: Path) -> FlashcoreError:
+    """The error to raise for what SQLite said about the database at `path`."""
+    code = getattr(problem, "sqlite_errorcode", 0)
+    if code in _FULL:
+        return storage_full(path)
+    if code & 0xFF in _DAMAGED:
+        return damaged(path, str(problem))
+    return StateError(
+        f"{path} cannot be used: {problem}",
+        next_step="see that the disk is well, that the file is writable and that nothing else has it open",
+        path=str(path),
+    )
+
+
+def disk_fault(problem: OSError, path: Path) -> FlashcoreError:
+    """The error to raise for what the disk said about the file at `path`."""
+    if problem.errno in _NO_ROOM:
+        return storage_full(path)
+    return StateError(
+        f"{path} cannot be written: {problem.strerror}",
+        next_step="see that the disk is well and the folder writable for this user",
+        path=str(path),
+    )
+
+
+def storage_full(path: Path) -> StorageFull:
+    """There is no room for it."""
+    return StorageFull(
+        f"there is no room to write {path}: the disk or a quota is full; nothing was half-written",
+        next_step="make room and try again, the store goes on by itself",
+        path=str(path),
+    )
+
+
+def damaged(path: Path, reason: str) -> StateCorrupt:
+    """What is there cannot be trusted."""
+    return StateCorrupt(
+        f"{path} cannot be read: {reason}; it was left as it is",
+        next_step=f"put a backup in its place, or move {path.name} and its -wal away to begin with nothing",
+        path=str(path),
+    )

@@ -1,0 +1,16 @@
+"""What the SQLite job store is made of.
+
+Jobs that matter now are in memory, on the event loop: those being worked on, the heads of each queue, those with
+changes that are not on disk yet, and the ones that finished last. All others are on disk alone, so a million queued
+jobs cost no memory. Decisions are made in memory; what they changed is written by the database's thread, one
+transaction for all calls of a turn of the loop, and nobody gets an answer before that. When a transaction fails,
+what was decided since is refused and the memory is filled from the disk again.
+
+entry.py    a job in memory
+lanes.py    queues: the heads of each lane, and the choice among them
+book.py     everything in memory
+batch.py    the changes of one transaction
+desk.py     group commit, and what happens when it fails
+rows.py     jobs as rows
+tables.py   reading and writing them; runs in the database's thread
+"""

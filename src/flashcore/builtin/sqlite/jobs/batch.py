@@ -1,0 +1,91 @@
+"""The changes of one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from flashcore.builtin.sqlite.jobs.entry import Account, Entry
+from flashcore.model.job import Job, Payload
+from flashcore.model.names import EndpointName
+
+
+@dataclass(slots=True)
+class Move:
+    """A job before and after the transaction; None where it does not exist. `round` is of the queue it is in after."""
+
+    n: int
+    e: int
+    before: Job | None
+    after: Job | None
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkAdded:
+    """A chunk at the end of a job's stream."""
+
+    n: int
+    chunk: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDropped:
+    """All chunks of a job that nobody has read: their attempt is over without a result."""
+
+    n: int
+
+
+AccountRow = tuple[Any, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """What the calls of one turn of the event loop changed, and who waits for it."""
+
+    number: int
+    moves: dict[int, Move] = field(default_factory=dict)
+    streams: list[ChunkAdded | StreamDropped] = field(default_factory=list)
+    accounts: dict[int, Account] = field(default_factory=dict)
+    forgotten: list[int] = field(default_factory=list)
+    """Endpoints that have no name any more."""
+    buried: list[int] = field(default_factory=list)
+    """Forgotten endpoints of which no job is left."""
+    enqueued: set[EndpointName] = field(default_factory=set)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.accounts or self.forgotten or self.buried or self.moves)
+
+    def stage(self, entry: Entry, before: Job | None, after: Job | None) -> None:
+        """Note what became of a job."""
+        move = self.moves.get(entry.n)
+        if move is None:
+            self.moves[entry.n] = Move(entry.n, entry.account.e, before, after, entry.round)
+        else:
+            move.after = after
+            move.round = entry.round
+        entry.pending = self.number
+        self.touch(entry.account)
+
+    def touch(self, account: Account) -> None:
+        """Note that an endpoint's numbers are to be written."""
+        self.accounts[account.e] = account
+
+    def account_rows(self, now: float) -> list[AccountRow]:
+        """The endpoints' rows as they are at this moment."""
+        gone = set(self.forgotten)
+        return [
+            (
+                account.e,
+                None if account.e in gone else account.name,
+                account.round,
+                *account.counts,
+                account.retried,
+                now,
+            )
+            for account in self.accounts.values()
+        ]

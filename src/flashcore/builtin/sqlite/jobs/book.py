@@ -1,0 +1,291 @@
+"""Everything that the job store has in memory: endpoints, jobs that matter now, the heads of the queues, deadlines."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flashcore.builtin.sqlite.jobs.batch import Batch, Move, StreamDropped
+from flashcore.builtin.sqlite.jobs.entry import Account, Entry, Loaded
+from flashcore.builtin.sqlite.jobs.lanes import Lane, Use
+from flashcore.builtin.sqlite.jobs.queues import Queues
+from flashcore.builtin.sqlite.jobs.resting import Resting
+from flashcore.model import job_steps
+from flashcore.model.job import Job, JobStatus, NewJob
+from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What memory is filled with when the store is opened."""
+
+    accounts: tuple[Account, ...]
+    queues: tuple[tuple[int, RevisionId | None, int], ...]
+    """Endpoint number, pin and priority of each queue with jobs."""
+    running: tuple[Loaded, ...]
+    last_number: int
+    last_account: int
+    forgotten: tuple[int, ...]
+    """Endpoints that are gone but for rows that nobody can see."""
+
+
+class Book:
+    """Jobs in memory. Every change is noted in `batch`, which the desk writes and replaces."""
+
+    def __init__(self, standing: Standing, batch: Batch) -> None:
+        self.batch = batch
+        self.queues = Queues()
+        self.accounts = {account.name: account for account in standing.accounts}
+        self._numbered_accounts = {account.e: account for account in standing.accounts}
+        self._last_account = standing.last_account
+        self.last_number = standing.last_number
+        self._by_number: dict[int, Entry] = {}
+        self._by_id: dict[JobId, Entry] = {}
+        self._by_key: dict[tuple[int, str], Entry] = {}
+        self._leaving: dict[int, int] = {}
+        """Jobs that are removed here but still on disk, with the batch that removes them there."""
+        self._deadlines: list[tuple[float, int]] = []
+        self._resting = Resting()
+        for e, pin, priority in standing.queues:
+            self.queues.queue(self._numbered_accounts[e], pin, priority).deep = True
+        for loaded in standing.running:
+            self.adopt(loaded)
+
+    # Finding
+
+    def find(self, identity: JobId) -> Entry | None:
+        """A job that is in memory."""
+        return self._by_id.get(identity)
+
+    def at(self, n: int) -> Entry | None:
+        """The job of that number, if it is in memory."""
+        return self._by_number.get(n)
+
+    def get(self, n: int) -> Entry:
+        """The job of that number, which is in memory."""
+        return self._by_number[n]
+
+    def find_key(self, endpoint: EndpointName, key: str) -> Entry | None:
+        """A job by its idempotency key, if it is in memory."""
+        account = self.accounts.get(endpoint)
+        return None if account is None else self._by_key.get((account.e, key))
+
+    def held_by(self, worker: WorkerId, identity: JobId) -> Entry | None:
+        """The job if that worker has its current attempt. Running jobs are always in memory."""
+        entry = self._by_id.get(identity)
+        return entry if entry is not None and job_steps.holds(entry.job, worker) else None
+
+    def running(self) -> list[Entry]:
+        """All jobs that workers have."""
+        return [entry for entry in self._by_number.values() if entry.job.status is JobStatus.IN_PROGRESS]
+
+    def judge(self, n: int, worker: WorkerId, now: float) -> Use:
+        """What to do with the job of that number, for a claim by that worker."""
+        entry = self._by_number.get(n)
+        if entry is None or entry.job.status is not JobStatus.IN_QUEUE:
+            return Use.DROP
+        if job_steps.takeable(entry.job, worker, now):
+            return Use.TAKE
+        if now < job_steps.expires_at(entry.job):
+            return Use.LEAVE
+        entry.at_hand = False  # the sweep finds it by its deadline
+        self._rest(entry)
+        return Use.DROP
+
+    # Changing
+
+    def account(self, endpoint: EndpointName) -> Account:
+        """An endpoint's account, opened when it is first used."""
+        account = self.accounts.get(endpoint)
+        if account is None:
+            self._last_account += 1
+            account = Account(self._last_account, endpoint)
+            self.accounts[endpoint] = self._numbered_accounts[account.e] = account
+            self.batch.touch(account)
+        return account
+
+    def submit(self, new: NewJob, now: float) -> Entry:
+        """Add a new job at the end of its queue."""
+        job = job_steps.submitted(new, now)
+        account = self.account(new.endpoint)
+        self.last_number += 1
+        entry = Entry(self.last_number, account, job, account.round)
+        self._register(entry)
+        account.count(None, job.status)
+        self.queues.append(entry, self.batch.number)
+        self.batch.stage(entry, None, job)
+        self.batch.enqueued.add(new.endpoint)
+        return entry
+
+    def put(self, entry: Entry, job: Job) -> Job:
+        """Replace a job by what became of it."""
+        before = entry.job
+        if job is before:
+            return job
+        entry.job = job
+        if job.status is not before.status:
+            self._moved(entry, before.status)
+        self.batch.stage(entry, before, job)
+        return job
+
+    def remove(self, entry: Entry) -> None:
+        """Remove a job, on disk too."""
+        entry.account.count(entry.job.status, None)
+        self._leave(entry)
+
+    def bury(self, loaded: Loaded) -> None:
+        """Remove the rows of a job that a purge or its endpoint's end has taken out already."""
+        self.batch.moves.setdefault(loaded.n, Move(loaded.n, loaded.e, loaded.job, None, loaded.round))
+
+    def purge(self, account: Account) -> int:
+        """Take all queued jobs of an endpoint out; returns how many. Rows on disk alone are left to the sweep."""
+        count = account.counts[0]
+        for entry in self._entries_of(account):
+            if entry.job.status is JobStatus.IN_QUEUE:
+                self._leave(entry)
+        account.counts[0] = 0
+        account.round += 1
+        self.queues.drop(account)
+        self.batch.touch(account)
+        return count
+
+    def forget(self, account: Account) -> int:
+        """Take an endpoint out with all its jobs; returns how many were not finished. Rows are left to the sweep."""
+        for entry in self._entries_of(account):
+            self._leave(entry)
+        self.queues.drop(account)
+        self.batch.touch(account)
+        self.batch.forgotten.append(account.e)
+        del self.accounts[account.name], self._numbered_accounts[account.e]
+        return account.counts[0] + account.counts[1]
+
+    # Coming and going
+
+    def alive(self, loaded: Loaded) -> Account | None:
+        """The account of a job that was read; None if the job was taken out meanwhile, by whatever."""
+        account = self._numbered_accounts.get(loaded.e)
+        if account is None or loaded.n in self._leaving:
+            return None
+        purged = loaded.job.status is JobStatus.IN_QUEUE and loaded.round != account.round
+        return None if purged else account
+
+    def adopt(self, loaded: Loaded) -> Entry | None:
+        """The entry of a job that was just read from disk; what is in memory already is newer. None if not `alive`."""
+        entry = self._by_number.get(loaded.n)
+        if entry is None and (account := self.alive(loaded)) is not None:
+            entry = Entry(loaded.n, account, loaded.job, loaded.round)
+            self._register(entry)
+            if entry.job.status is JobStatus.IN_PROGRESS:
+                self._watch_deadline(entry)
+            self._rest(entry)
+        return entry
+
+    def fill(self, lane: Lane, found: Iterable[Loaded], *, flushed: int, wanted: int) -> None:
+        """Bring what was read beyond a lane's tail to hand."""
+        if not self.queues.owns(lane):
+            return
+        numbers: list[int] = []
+        for loaded in found:
+            numbers.append(loaded.n)
+            entry = self.adopt(loaded)
+            if entry is not None and entry.job.status is JobStatus.IN_QUEUE:
+                entry.at_hand = True
+                self._resting.discard(entry.n)
+        lane.fill(numbers, flushed=flushed, wanted=wanted)
+
+    def settle(self, batch: Batch) -> None:
+        """A batch is on disk: let go of what is not needed in memory any more."""
+        for n in batch.moves:
+            if self._leaving.get(n) == batch.number:
+                del self._leaving[n]
+            entry = self._by_number.get(n)
+            if entry is not None and entry.pending == batch.number:
+                entry.pending = 0
+                entry.slim()
+                self._settle_entry(entry)
+
+    def _settle_entry(self, entry: Entry) -> None:
+        if entry.job.status is JobStatus.IN_QUEUE and not entry.needed:
+            self._unregister(entry)  # it waits far back in a long queue; nobody will ask for it soon
+        else:
+            self._rest(entry)
+
+    def _rest(self, entry: Entry) -> None:
+        if entry.needed:
+            return
+        self._resting.add(entry.n, entry.size)
+        for n in self._resting.overdue():
+            self._unregister(self._by_number[n])
+
+    def oldest(self, account: Account) -> Job | None:
+        """The oldest queued job of an endpoint; its lanes must have been filled."""
+        heads = [self._head(lane) for lane in self.queues.lanes(account)]
+        numbers = [n for n in heads if n is not None]
+        return self._by_number[min(numbers)].job if numbers else None
+
+    def starving(self, account: Account) -> list[Lane]:
+        """Lanes of an endpoint that must be filled before one can tell which job is the oldest."""
+        return [lane for lane in self.queues.lanes(account) if self._head(lane) is None and lane.more]
+
+    def overdue(self, now: float) -> list[Entry]:
+        """Running jobs to which time has done something."""
+        found: list[Entry] = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, n = heapq.heappop(self._deadlines)
+            entry = self._by_number.get(n)
+            if entry is None or entry.job.status is not JobStatus.IN_PROGRESS:
+                continue
+            if job_steps.due_at(entry.job) <= now:
+                found.append(entry)
+            else:
+                self._watch_deadline(entry)
+        return found
+
+    def _head(self, lane: Lane) -> int | None:
+        while lane.ready(0):
+            entry = self._by_number.get(lane.waiting[0])
+            if entry is not None and entry.job.status is JobStatus.IN_QUEUE:
+                return entry.n
+            del lane.waiting[0]
+        return None
+
+    def _moved(self, entry: Entry, before: JobStatus) -> None:
+        account, job = entry.account, entry.job
+        account.count(before, job.status)
+        self._resting.discard(entry.n)
+        if job.status is JobStatus.IN_PROGRESS:
+            entry.at_hand = False
+            self._watch_deadline(entry)
+        elif job.status is JobStatus.IN_QUEUE:
+            entry.round = account.round
+            account.retried += 1
+            self.queues.insert(entry)
+            self.batch.streams.append(StreamDropped(entry.n))
+            self.batch.enqueued.add(account.name)
+
+    def _watch_deadline(self, entry: Entry) -> None:
+        # One mark for each attempt: a lease that is extended is looked at again when its first end has come.
+        heapq.heappush(self._deadlines, (job_steps.due_at(entry.job), entry.n))
+
+    def _leave(self, entry: Entry) -> None:
+        self.batch.stage(entry, entry.job, None)
+        self._leaving[entry.n] = self.batch.number
+        self._unregister(entry)
+
+    def _entries_of(self, account: Account) -> list[Entry]:
+        return [entry for entry in self._by_number.values() if entry.account is account]
+
+    def _register(self, entry: Entry) -> None:
+        self._by_number[entry.n] = self._by_id[entry.job.id] = entry
+        if (key := entry.job.new.idempotency_key) is not None:
+            self._by_key[entry.account.e, key] = entry
+
+    def _unregister(self, entry: Entry) -> None:
+        del self._by_number[entry.n]
+        self._resting.discard(entry.n)
+        if self._by_id.get(entry.job.id) is entry:
+            del self._by_id[entry.job.id]
+        key = (entry.account.e, entry.job.new.idempotency_key or "")
+        if self._by_key.get(key) is entry:
+            del self._by_key[key]

@@ -1,0 +1,167 @@
+"""Group commit: calls of one turn of the event loop share a transaction, and nobody is answered before it is on disk.
+
+    idle -> a call changes something -> at the end of this turn of the loop the batch goes to the database's thread
+         -> meanwhile calls gather in the next batch -> the answer comes: callers wake up -> the next batch goes
+
+When a batch fails, everything that was decided since may rest on what was not written: the callers of that batch and
+of the next one get the error, and memory is filled from the disk again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+from flashcore.builtin.local.clock import Clock
+from flashcore.builtin.sqlite.committer import Call
+from flashcore.builtin.sqlite.jobs.batch import Batch
+from flashcore.builtin.sqlite.jobs.book import Book, Standing
+from flashcore.builtin.sqlite.jobs.entry import Entry, Loaded
+from flashcore.builtin.sqlite.jobs.flush import Clash, flush
+from flashcore.builtin.sqlite.jobs.loading import read_standing
+from flashcore.builtin.sqlite.writer import Writer
+from flashcore.model.errors import FlashcoreError, StateError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MOST_CLASHES = 3
+
+
+class Desk:
+    """Where every change of a job is asked for.
+
+    `on_disk` hears of each batch that was written, and the files that no job needs any more.
+    """
+
+    def __init__(
+        self, writer: Writer, standing: Standing, clock: Clock, on_disk: Callable[[Batch, tuple[str, ...]], None]
+    ) -> None:
+        self.book = Book(standing, Batch(1))
+        """Valid from one `await` to the next, no longer."""
+        self.handed_over = 0
+        """The number of the last batch that was given to the database's thread."""
+        self._writer = writer
+        self._clock = clock
+        self._on_disk = on_disk
+        self._loop = asyncio.get_running_loop()
+        self._flying = False
+        self._scheduled = False
+        self._outdated = False
+        self._closed = False
+        self._recovery: asyncio.Task[None] | None = None
+
+    async def run(self, change: Callable[[Book], T], prepare: Callable[[], Awaitable[object]] | None = None) -> T:
+        """Change something, and return what `change` does once that is on disk.
+
+        `change` runs without interruption; what it raises, it must raise before it changes anything. `prepare` is
+        awaited when a job of the batch turned out to exist on disk: it loads what `change` has to know.
+        """
+        for _ in range(_MOST_CLASHES):
+            try:
+                await self.ready()
+                result = change(self.book)
+                await self.settled()
+            except Clash:
+                if prepare is not None:
+                    await prepare()
+            else:
+                return result
+        raise StateError("jobs of one id or key are submitted again and again", next_step="use ids that are unique")
+
+    async def load(self, query: Call[list[Loaded]]) -> list[tuple[Loaded, Entry | None]]:
+        """Read jobs from disk; each with its entry in memory, None for one that was taken out meanwhile."""
+        return await self.read(query, lambda book, _, rows: [(loaded, book.adopt(loaded)) for loaded in rows])
+
+    async def read(self, query: Call[T], hear: Callable[[Book, int, T], R]) -> R:
+        """Read from disk, and return what `hear` makes of it.
+
+        `hear` gets the book, the last batch that the query saw, and the result; it is called in the order of
+        commits, so that what is not in memory at that moment has not changed since it was read.
+        """
+        heard: list[R] = []
+
+        def told(book: Book, flushed: int, result: T) -> None:
+            if book is self.book and not self._outdated:
+                heard.append(hear(book, flushed, result))
+
+        while not heard:
+            await self.ready()
+            await self._writer.read(query, partial(told, self.book, self.handed_over))
+        return heard[0]
+
+    async def ready(self) -> None:
+        """Wait until memory is what is on disk again, after a batch has failed. Raises StateError when it is closed."""
+        if self._closed:
+            raise StateError("the job store is closed", next_step="open it again")
+        while self._outdated:
+            if self._recovery is None or self._recovery.done():
+                self._recovery = self._loop.create_task(self._recover())
+            await asyncio.shield(self._recovery)
+
+    async def settled(self) -> None:
+        """Wait until everything that was changed so far is on disk. Raises StorageFull, StateError or Clash if not."""
+        batch = self.book.batch
+        if batch.writes or self._flying:
+            waiting = self._loop.create_future()
+            batch.waiting.append(waiting)
+            self._schedule()
+            await waiting
+
+    async def close(self) -> None:
+        """Write what was asked for, and accept nothing more."""
+        self._closed = True
+        with contextlib.suppress(FlashcoreError, Clash):  # those who asked have been told
+            await self.settled()
+
+    def _schedule(self) -> None:
+        if not self._scheduled and not self._flying:
+            self._scheduled = True
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._scheduled = False
+        batch = self.book.batch
+        if self._outdated:
+            return
+        if not batch.writes:  # its callers only waited for the batch before
+            _release(batch)
+            return
+        self.book.batch = Batch(batch.number + 1)
+        self.handed_over = batch.number
+        self._flying = True
+        work = partial(flush, batch, batch.account_rows(self._clock()))
+        self._writer.write(work, partial(self._landed, batch)).add_done_callback(partial(self._crashed, batch))
+
+    def _landed(self, batch: Batch, freed: tuple[str, ...]) -> None:
+        self._flying = False
+        self.book.settle(batch)
+        _release(batch)
+        self._on_disk(batch, freed)
+        if self.book.batch.waiting:
+            self._schedule()
+
+    def _crashed(self, batch: Batch, written: asyncio.Future[tuple[str, ...]]) -> None:
+        problem = None if written.cancelled() else written.exception()
+        if problem is None:
+            return
+        self._flying = False
+        self._outdated = True
+        for waiting in (*batch.waiting, *self.book.batch.waiting):
+            if not waiting.done():
+                waiting.set_exception(problem)
+
+    async def _recover(self) -> None:
+        standing = await self._writer.read(read_standing)
+        self.book = Book(standing, Batch(self.handed_over + 1))
+        self._outdated = False
+
+
+def _release(batch: Batch) -> None:
+    for waiting in batch.waiting:
+        if not waiting.done():
+            waiting.set_result(None)
+    batch.waiting.clear()

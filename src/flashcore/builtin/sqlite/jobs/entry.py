@@ -1,0 +1,91 @@
+"""A job in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from flashcore.model.job import Job, JobStatus, Payload
+from flashcore.model.names import EndpointName
+
+STATUSES = tuple(JobStatus)
+"""A status is stored as its place in this tuple, which therefore only ever grows at its end."""
+
+CODES = {status: code for code, status in enumerate(STATUSES)}
+
+KEPT_INLINE = 16 << 10
+"""Payloads of at most so many bytes stay in memory with their job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved(Payload):
+    """A payload whose bytes are on disk alone: in the file named `digest`, or in the job's row."""
+
+    data: bytes = b""
+    digest: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """An endpoint: the number it has in the tables, the round of its queue, and how many jobs are in which state."""
+
+    e: int
+    name: EndpointName
+    round: int = 0
+    counts: list[int] = field(default_factory=lambda: [0] * len(STATUSES))
+    retried: int = 0
+
+    def count(self, before: JobStatus | None, after: JobStatus | None) -> None:
+        """Note that a job went from one state to another; None is outside."""
+        if before is not None:
+            self.counts[CODES[before]] -= 1
+        if after is not None:
+            self.counts[CODES[after]] += 1
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A job in memory. `n` is its place in the order of submission."""
+
+    n: int
+    account: Account
+    job: Job
+    round: int
+    """The round of the queue in which it was queued last."""
+    at_hand: bool = False
+    """Its number is in the lane it is queued in."""
+    pending: int = 0
+    """The number of the batch that will write its last change, 0 when that is on disk."""
+
+    @property
+    def needed(self) -> bool:
+        """Whether it must stay in memory."""
+        status = self.job.status
+        return status is JobStatus.IN_PROGRESS or (status is JobStatus.IN_QUEUE and self.at_hand) or self.pending > 0
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        job = self.job
+        payloads = (job.new.input, job.output, job.progress)
+        return 1500 + sum(len(payload.data) for payload in payloads if payload is not None)
+
+    def slim(self) -> None:
+        """Leave large payloads to the disk, where they are."""
+        job = self.job
+        if len(job.new.input.data) > KEPT_INLINE:
+            job = replace(job, new=replace(job.new, input=Shelved(media=job.new.input.media)))
+        if job.output is not None and len(job.output.data) > KEPT_INLINE:
+            job = replace(job, output=Shelved(media=job.output.media))
+        if job.progress is not None and len(job.progress.data) > KEPT_INLINE:
+            job = replace(job, progress=Shelved(media=job.progress.media))
+        self.job = job
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A job as it was read from the tables."""
+
+    n: int
+    e: int
+    round: int
+    job: Job

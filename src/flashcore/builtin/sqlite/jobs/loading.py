@@ -1,0 +1,154 @@
+"""Reading jobs. Everything here runs in the database's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from flashcore.builtin.sqlite.jobs.book import Standing
+from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Loaded, Shelved
+from flashcore.builtin.sqlite.jobs.rows import loaded, select_jobs
+from flashcore.model.job import Payload
+from flashcore.model.names import EndpointName, JobId, RevisionId
+
+_JOBS = select_jobs(KEPT_INLINE)
+
+_NEXT_QUEUE = """
+select pin, priority from state
+where e = ? and round = ? and status = 0 and (pin, priority) > (?, ?) order by pin, priority limit 1
+"""
+_LANE = (
+    f"{_JOBS} where s.e = ? and s.round = ? and s.pin = ? and s.priority = ? and s.lane = ? and s.status = 0"
+    " and s.n > ? order by s.n limit ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneKey:
+    """A lane, and the number beyond which its jobs are wanted."""
+
+    e: int
+    round: int
+    pin: RevisionId | None
+    priority: int
+    lane: int
+    beyond: int
+
+
+def read_standing(connection: sqlite3.Connection) -> Standing:
+    """What memory begins with: it does not grow with the number of queued or finished jobs."""
+    accounts = tuple(
+        Account(row[0], EndpointName(row[1]), row[2], list(row[3:9]), row[9])
+        for row in connection.execute(
+            "select e, name, round, in_queue, in_progress, completed, failed, cancelled, timed_out, retried"
+            " from endpoint where name is not null order by e"
+        )
+    )
+    queues = tuple(
+        (account.e, pin, priority)
+        for account in accounts
+        if account.counts[0]
+        for pin, priority in _queues(connection, account)
+    )
+    running = tuple(map(loaded, connection.execute(f"{_JOBS} where s.status = 1 and endpoint.name is not null")))
+    return Standing(
+        accounts,
+        queues,
+        running,
+        last_number=_one(connection, "select coalesce(max(n), 0) from job"),
+        last_account=_one(connection, "select coalesce(max(e), 0) from endpoint"),
+        forgotten=tuple(row[0] for row in connection.execute("select e from endpoint where name is null")),
+    )
+
+
+def read_mark(connection: sqlite3.Connection) -> float:
+    """The latest time by the store's clock that is stored."""
+    (mark,) = connection.execute(
+        "select max(clock, (select coalesce(max(touched), 0) from endpoint)) from standing"
+    ).fetchone()
+    return float(mark)
+
+
+def by_ids(ids: Sequence[JobId], connection: sqlite3.Connection) -> list[Loaded]:
+    """Jobs by their ids."""
+    return [found for identity in ids for found in _jobs(connection, "j.id = ?", identity)]
+
+
+def by_keys(keys: Iterable[tuple[EndpointName, str]], connection: sqlite3.Connection) -> list[Loaded]:
+    """Jobs by endpoint and idempotency key."""
+    where = "j.e = (select e from endpoint where name = ?) and j.key = ?"
+    return [found for endpoint, key in keys for found in _jobs(connection, where, endpoint, key)]
+
+
+def overdue(now: float, most: int, connection: sqlite3.Connection) -> list[Loaded]:
+    """Jobs that are not running and whose ttl or retention is over."""
+    return list(_jobs(connection, "s.due <= ? and s.status <> 1 order by s.due limit ?", now, most))
+
+
+def purged(e: int, round_: int, most: int, connection: sqlite3.Connection) -> list[Loaded]:
+    """Queued jobs of rounds that a purge has ended."""
+    return list(_jobs(connection, "s.e = ? and s.round < ? and s.status = 0 limit ?", e, round_, most))
+
+
+def of_account(e: int, beyond: int, window: int, connection: sqlite3.Connection) -> list[Loaded]:
+    """Jobs of an endpoint among the next `window` numbers."""
+    return list(_jobs(connection, "s.n > ? and s.n <= ? and s.e = ?", beyond, beyond + window, e))
+
+
+def lanes(keys: Sequence[LaneKey], most: int, connection: sqlite3.Connection) -> list[list[Loaded]]:
+    """The oldest jobs of some lanes, each beyond a number."""
+    return [_lane(connection, key, most) for key in keys]
+
+
+def payloads(places: Sequence[tuple[int, int]], connection: sqlite3.Connection) -> list[Payload | None]:
+    """Payloads by job and slot (0 the output, 1 the progress, 2 the input); None for a job that is gone."""
+    return [_payload(connection, n, slot) for n, slot in places]
+
+
+def take_chunks(n: int, connection: sqlite3.Connection) -> list[Payload]:
+    """The unread chunks of a job, which are unread no more."""
+    found = connection.execute("select media, data, blob from chunk where n = ? order by c", (n,)).fetchall()
+    if found:
+        connection.execute("delete from chunk where n = ?", (n,))
+    return [_as_payload(*row) for row in found]
+
+
+def blobs(connection: sqlite3.Connection) -> set[str]:
+    """All files that some job needs."""
+    return {row[0] for row in connection.execute("select distinct digest from blob")}
+
+
+def _jobs(connection: sqlite3.Connection, where: str, *values: object) -> Iterator[Loaded]:
+    return map(loaded, connection.execute(f"{_JOBS} where {where}", values))
+
+
+def _lane(connection: sqlite3.Connection, key: LaneKey, most: int) -> list[Loaded]:
+    values = (key.e, key.round, key.pin or "", key.priority, key.lane, key.beyond, most)
+    return list(map(loaded, connection.execute(_LANE, values)))
+
+
+def _queues(connection: sqlite3.Connection, account: Account) -> Iterator[tuple[RevisionId | None, int]]:
+    """Pin and priority of each queue, found by leaps through the index: the rows between are not read."""
+    row: tuple[str, int] | None = ("", -(1 << 62))
+    while row is not None:
+        row = connection.execute(_NEXT_QUEUE, (account.e, account.round, *row)).fetchone()
+        if row is not None:
+            yield (RevisionId(row[0]) if row[0] else None), row[1]
+
+
+def _payload(connection: sqlite3.Connection, n: int, slot: int) -> Payload | None:
+    if slot == 2:
+        row = connection.execute("select media, input, blob from job where n = ?", (n,)).fetchone()
+    else:
+        row = connection.execute("select media, data, blob from outcome where k = ?", (2 * n + slot,)).fetchone()
+    return None if row is None else _as_payload(*row)
+
+
+def _as_payload(media: str, data: bytes | None, blob: str | None) -> Payload:
+    return Payload(data, media) if data is not None else Shelved(media=media, digest=blob)
+
+
+def _one(connection: sqlite3.Connection, query: str) -> int:
+    (value,) = connection.execute(query).fetchone()
+    return int(value)

@@ -1,0 +1,65 @@
+"""Where large payloads are: written to files before a job that has them is, and brought back for those who ask."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+from flashcore.builtin.sqlite.blobs import Blobs
+from flashcore.builtin.sqlite.jobs import loading
+from flashcore.builtin.sqlite.jobs.entry import Shelved
+from flashcore.builtin.sqlite.writer import Writer
+from flashcore.hookspecs.jobs import BLOB_THRESHOLD
+from flashcore.model.job import Job, Payload
+
+OUTPUT, PROGRESS, INPUT = range(3)
+"""The slots of a job, as `loading.payloads` counts them."""
+
+
+class Payloads:
+    """The payloads of one job store."""
+
+    def __init__(self, writer: Writer, blobs: Blobs) -> None:
+        self._writer = writer
+        self._blobs = blobs
+
+    @asynccontextmanager
+    async def shelved(self, payloads: Sequence[Payload | None]) -> AsyncGenerator[list[Payload | None], None]:
+        """The same payloads with those that are too large for a row in files, which are kept within the block."""
+        large = {id(payload): payload for payload in payloads if is_large(payload) and payload is not None}
+        async with self._blobs.stored([payload.data for payload in large.values()]) as digests:
+            named = {
+                key: Shelved(media=payload.media, digest=digest)
+                for (key, payload), digest in zip(large.items(), digests, strict=True)
+            }
+            yield [named.get(id(payload), payload) for payload in payloads]
+
+    async def whole(self, n: int, job: Job) -> Job:
+        """The job with all its payloads, the one of number `n`."""
+        if isinstance(job.new.input, Shelved):
+            job = replace(job, new=replace(job.new, input=await self.fetch(n, INPUT, job.new.input)))
+        if isinstance(job.output, Shelved):
+            job = replace(job, output=await self.fetch(n, OUTPUT, job.output))
+        if isinstance(job.progress, Shelved):
+            job = replace(job, progress=await self.fetch(n, PROGRESS, job.progress))
+        return job
+
+    async def fetch(self, n: int, slot: int, known: Shelved) -> Payload:
+        """A payload's bytes; those of a job that has gone meanwhile are none."""
+        if known.digest is None:
+            (stored,) = await self._writer.read(partial(loading.payloads, [(n, slot)]))
+            return await self.unshelved(stored or Payload(b"", known.media))
+        return await self.unshelved(known)
+
+    async def unshelved(self, payload: Payload) -> Payload:
+        """The payload with its bytes, from its file if it is in one."""
+        if isinstance(payload, Shelved) and payload.digest is not None:
+            return Payload(await self._blobs.read(payload.digest), payload.media)
+        return payload
+
+
+def is_large(payload: Payload | None) -> bool:
+    """Whether a payload belongs in a file of its own."""
+    return payload is not None and len(payload.data) > BLOB_THRESHOLD

@@ -1,0 +1,70 @@
+"""One call of submit: which of its jobs are known already, and which are new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from flashcore.builtin.local.clock import Clock
+from flashcore.builtin.sqlite.jobs import loading
+from flashcore.builtin.sqlite.jobs.book import Book
+from flashcore.builtin.sqlite.jobs.desk import Desk
+from flashcore.builtin.sqlite.jobs.entry import Entry, Loaded
+from flashcore.model import job_steps
+from flashcore.model.errors import Conflict
+from flashcore.model.job import Job, NewJob
+
+
+class Submission:
+    """Accepts new jobs. An id or a key that is known gives the job that has it."""
+
+    def __init__(self, desk: Desk, clock: Clock, jobs: Sequence[NewJob]) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._jobs = jobs
+        self._out: list[Loaded] = []
+
+    async def run(self) -> list[tuple[int, Job]]:
+        """Submit; returns numbers and jobs. Raises Conflict for an id that a job of another endpoint has."""
+        if any(new.idempotency_key is not None for new in self._jobs):
+            await self._look()
+        # Ids are looked for only when one turned out to be taken: those who make them see to it that they are new.
+        return await self._desk.run(self._accept, self._look)
+
+    async def _look(self) -> None:
+        ids = [new.id for new in self._jobs]
+        keys = [(new.endpoint, new.idempotency_key) for new in self._jobs if new.idempotency_key is not None]
+        found = await self._desk.load(partial(loading.by_ids, ids)) + await self._desk.load(
+            partial(loading.by_keys, keys)
+        )
+        self._out = [loaded for loaded, entry in found if entry is None]
+
+    def _accept(self, book: Book) -> list[tuple[int, Job]]:
+        now = self._clock()
+        for new in self._jobs:
+            known = self._known(book, new)
+            if known is not None and known.account.name != new.endpoint:
+                raise Conflict(
+                    f"job {new.id} exists, and is one of {known.account.name}",
+                    next_step="submit it under an id of its own",
+                    job=new.id,
+                )
+        for loaded in self._out:
+            if book.alive(loaded) is None:
+                book.bury(loaded)  # its rows hold an id or a key that is free again
+        return [self._accept_one(book, new, now) for new in self._jobs]
+
+    def _accept_one(self, book: Book, new: NewJob, now: float) -> tuple[int, Job]:
+        known = self._known(book, new)
+        if known is not None and job_steps.forgotten_at(known.job) > now:
+            return known.n, known.job
+        if known is not None:
+            book.remove(known)
+        entry = book.submit(new, now)
+        return entry.n, entry.job
+
+    def _known(self, book: Book, new: NewJob) -> Entry | None:
+        known = book.find(new.id)
+        if known is None and new.idempotency_key is not None:
+            known = book.find_key(new.endpoint, new.idempotency_key)
+        return known

@@ -1,0 +1,170 @@
+"""One thread with the one connection to a database, and group commit.
+
+Calls that arrive while a commit is under way wait for it and then share the next one: a sync to disk costs the same
+for one call and for a hundred. An answer is given only after the commit that its call was part of, and the event
+loop is woken once for each commit, not for each call.
+
+One connection, since SQLite before 3.51.3 can corrupt a write-ahead log that two connections checkpoint at once. It
+holds the file exclusively, so nobody else's connection can come between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flashcore.builtin.sqlite.committer import Call, Committer, Done, Failed, Outcome
+from flashcore.builtin.sqlite.schema import Schema
+from flashcore.model.errors import StateError
+
+T = TypeVar("T")
+
+MOST_CALLS_PER_COMMIT = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A call, and who waits for it."""
+
+    call: Call[Any]
+    future: asyncio.Future[Any]
+    told: Callable[[Any], None] | None = None
+    writes: bool = True
+
+
+@dataclass(slots=True)
+class _Group:
+    """Calls that share a commit, and whether they are the last."""
+
+    writes: list[_Asked] = field(default_factory=list)
+    reads: list[_Asked] = field(default_factory=list)
+    last: bool = False
+
+    def add(self, asked: _Asked | None) -> None:
+        """Add a call; None is the end."""
+        if asked is None:
+            self.last = True
+        else:
+            (self.writes if asked.writes else self.reads).append(asked)
+
+
+class Writer:
+    """The database at a path. Made with `open`; every method is for the event loop that opened it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._loop = asyncio.get_running_loop()
+        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._opened: asyncio.Future[Committer] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._closing = False
+
+    @classmethod
+    async def open(cls, path: Path, schema: Schema) -> Writer:
+        """Open or create it, and own it until `close`.
+
+        Raises Refused when another process owns it, StateTooNew, StateCorrupt, or StateError.
+        """
+        writer = cls(path)
+        # A daemon: a store that nobody closed must not keep the process alive; what it acknowledged is on disk.
+        threading.Thread(target=writer._live, args=(schema,), name=f"sqlite {path.name}", daemon=True).start()
+        try:
+            await writer._opened
+        except asyncio.CancelledError:
+            writer._asked.put(None)
+            raise
+        return writer
+
+    def stamp_with(self, before_commit: Call[object]) -> None:
+        """From now on, do this too in every transaction that wrote something."""
+        self._opened.result().before_commit = before_commit
+
+    def write(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
+        """Run a call in a transaction; its result comes once that is on disk.
+
+        `told` hears the result first, in the order of commits, also when the caller has gone away by then.
+        Raises what the call raised, StorageFull, or StateError.
+        """
+        return self._ask(_Asked(call, self._loop.create_future(), told))
+
+    def read(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
+        """Run a call outside of a transaction: it sees all that was asked to be written before, and nothing halved.
+
+        `told` hears the result in its order among those of the writes.
+        """
+        return self._ask(_Asked(call, self._loop.create_future(), told, writes=False))
+
+    async def close(self) -> None:
+        """Finish what was asked for, then let go of the file. Idempotent."""
+        if not self._closing:
+            self._closing = True
+            self._asked.put(None)
+        await asyncio.shield(self._ended)
+
+    def _ask(self, asked: _Asked) -> asyncio.Future[Any]:
+        if self._closing:
+            raise StateError(f"{self.path} is closed", next_step="open it again", path=str(self.path))
+        self._asked.put(asked)
+        return asked.future
+
+    # From here on: the thread.
+
+    def _live(self, schema: Schema) -> None:
+        try:
+            committer = Committer(self.path, schema)
+        except Exception as problem:  # noqa: BLE001  # whoever opens the store waits for it
+            self._tell(_fail, self._opened, problem)
+            return
+        self._tell(_succeed, self._opened, committer)
+        last = False
+        while not last:
+            group = self._next_group()
+            if group.writes:
+                outcomes = committer.write([asked.call for asked in group.writes])
+                self._tell(_answer, group.writes, outcomes)
+            if group.reads:
+                self._tell(_answer, group.reads, [committer.read(asked.call) for asked in group.reads])
+            last = group.last
+        committer.close()
+        self._tell(_succeed, self._ended, None)
+
+    def _next_group(self) -> _Group:
+        group = _Group()
+        group.add(self._asked.get())
+        while not group.last and len(group.writes) < MOST_CALLS_PER_COMMIT:
+            try:
+                group.add(self._asked.get_nowait())
+            except queue.Empty:
+                break
+        return group
+
+    def _tell(self, say: Callable[..., None], *arguments: object) -> None:
+        if not self._loop.is_closed():  # nobody is left to hear it
+            self._loop.call_soon_threadsafe(say, *arguments)
+
+
+def _answer(asked: list[_Asked], outcomes: list[Outcome]) -> None:
+    for one, outcome in zip(asked, outcomes, strict=True):
+        if isinstance(outcome, Done) and one.told is not None:
+            one.told(outcome.result)
+        if one.future.done():
+            continue  # its caller has gone away
+        if isinstance(outcome, Failed):
+            one.future.set_exception(outcome.problem)
+        else:
+            one.future.set_result(outcome.result)
+
+
+def _succeed(future: asyncio.Future[Any], result: object) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], problem: Exception) -> None:
+    if not future.done():
+        future.set_exception(problem)

@@ -1,0 +1,308 @@
+"""Jobs in a SQLite file: durable, owned by one process. See `sqlite.jobs` for how it is made."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from flashcore.builtin.local.clock import Clock, store_clock
+from flashcore.builtin.local.doorbell import Doorbell
+from flashcore.builtin.sqlite.blobs import Blobs
+from flashcore.builtin.sqlite.clock import leave_mark
+from flashcore.builtin.sqlite.jobs import loading
+from flashcore.builtin.sqlite.jobs.batch import Batch, ChunkAdded
+from flashcore.builtin.sqlite.jobs.book import Book, Standing
+from flashcore.builtin.sqlite.jobs.desk import Desk
+from flashcore.builtin.sqlite.jobs.entry import CODES, Entry, Shelved
+from flashcore.builtin.sqlite.jobs.filling import Filler
+from flashcore.builtin.sqlite.jobs.lanes import Lane
+from flashcore.builtin.sqlite.jobs.payloads import INPUT, Payloads, is_large
+from flashcore.builtin.sqlite.jobs.submission import Submission
+from flashcore.builtin.sqlite.jobs.sweeping import Sweeper
+from flashcore.builtin.sqlite.schema import Schema
+from flashcore.builtin.sqlite.writer import Writer
+from flashcore.hookspecs.jobs import Claim, Finish, Return
+from flashcore.model import job_steps
+from flashcore.model.errors import StateError, StorageFull
+from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload
+from flashcore.model.names import EndpointName, JobId, WorkerId
+
+SCHEMA = Schema("jobs", 0x666C6A31)
+
+
+class SqliteJobs:
+    """A JobStore in a file."""
+
+    def __init__(self, writer: Writer, clock: Clock, standing: Standing, blobs: Blobs) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._blobs = blobs
+        self._doorbell = Doorbell()
+        self._desk = Desk(writer, standing, clock, self._written)
+        self._filler = Filler(self._desk)
+        self._payloads = Payloads(writer, blobs)
+        self._sweeper = Sweeper(self._desk, clock, standing.forgotten)
+
+    @classmethod
+    async def open(cls, path: Path, wall: Clock, monotonic: Clock) -> SqliteJobs:
+        """Open or create the jobs at `path`; see Stores.open_jobs."""
+        writer = await Writer.open(path, SCHEMA)
+        clock = store_clock(await writer.read(loading.read_mark), wall, monotonic)
+        blobs = Blobs(path.with_name(f"{path.name}.blobs"))
+        blobs.keep_only(await writer.read(loading.blobs))
+        return cls(writer, clock, await writer.read(loading.read_standing), blobs)
+
+    async def submit(self, jobs: Sequence[NewJob]) -> tuple[Job, ...]:
+        """See JobStore."""
+        if not any(is_large(new.input) for new in jobs):
+            numbered = await Submission(self._desk, self._clock, jobs).run()
+        else:
+            async with self._payloads.shelved([new.input for new in jobs]) as inputs:
+                stored = [replace(new, input=kept or new.input) for new, kept in zip(jobs, inputs, strict=True)]
+                numbered = await Submission(self._desk, self._clock, stored).run()
+        return tuple([await self._payloads.whole(n, job) for n, job in numbered])
+
+    async def claim(self, claim: Claim) -> tuple[Claimed, ...]:
+        """See JobStore."""
+        while True:
+            try:
+                taken = await self._desk.run(partial(self._take, claim))
+            except _Starving as starving:
+                await self._filler.fill(starving.lanes)
+            else:
+                return tuple([await self._handed_out(n, job) for n, job in taken])
+
+    async def extend(self, worker: WorkerId, ids: Sequence[JobId], lease: float) -> tuple[JobId, ...]:
+        """See JobStore."""
+
+        def change(book: Book) -> tuple[JobId, ...]:
+            now = self._clock()
+            lost: list[JobId] = []
+            for identity in ids:
+                entry = book.held_by(worker, identity)
+                if entry is None:
+                    lost.append(identity)
+                else:
+                    book.put(entry, job_steps.extended(entry.job, now, lease))
+            return tuple(lost)
+
+        return await self._desk.run(change)
+
+    async def progress(self, worker: WorkerId, job: JobId, value: Payload) -> bool:
+        """See JobStore."""
+        async with self._payloads.shelved([value]) as (kept,):
+
+            def change(book: Book) -> bool:
+                entry = book.held_by(worker, job)
+                if entry is not None:
+                    book.put(entry, job_steps.progressed(entry.job, kept or value))
+                return entry is not None
+
+            return await self._desk.run(change)
+
+    async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload) -> bool:
+        """See JobStore."""
+        async with self._payloads.shelved([chunk]) as (kept,):
+
+            def change(book: Book) -> bool:
+                entry = book.held_by(worker, job)
+                if entry is not None:
+                    book.batch.streams.append(ChunkAdded(entry.n, kept or chunk))
+                    book.batch.touch(entry.account)
+                return entry is not None
+
+            return await self._desk.run(change)
+
+    async def read_stream(self, job: JobId) -> tuple[Payload, ...]:
+        """See JobStore."""
+        entry = await self._known(job)
+        if entry is None:
+            return ()
+        chunks = await self._writer.write(partial(loading.take_chunks, entry.n))
+        return tuple([await self._payloads.unshelved(chunk) for chunk in chunks])
+
+    async def finish(self, results: Sequence[Finish]) -> tuple[bool, ...]:
+        """See JobStore."""
+        if not any(is_large(result.output) for result in results):
+            return await self._desk.run(partial(self._finish, results))
+        async with self._payloads.shelved([result.output for result in results]) as outputs:
+            stored = [replace(result, output=output) for result, output in zip(results, outputs, strict=True)]
+            return await self._desk.run(partial(self._finish, stored))
+
+    async def give_back(self, returns: Sequence[Return]) -> tuple[Job | None, ...]:
+        """See JobStore."""
+
+        def change(book: Book) -> list[tuple[int, Job] | None]:
+            now = self._clock()
+            given: list[tuple[int, Job] | None] = []
+            for end in returns:
+                entry = book.held_by(end.worker, end.id)
+                if entry is None:
+                    given.append(None)
+                else:
+                    job = job_steps.given_back(entry.job, end.reason, now, charged=end.charged)
+                    given.append((entry.n, book.put(entry, job)))
+            return given
+
+        given = await self._desk.run(change)
+        return tuple([None if one is None else await self._payloads.whole(*one) for one in given])
+
+    async def cancel(self, job: JobId) -> Job | None:
+        """See JobStore."""
+        return await self._step(job, job_steps.cancelled)
+
+    async def retry(self, job: JobId) -> Job | None:
+        """See JobStore."""
+        return await self._step(job, job_steps.retried)
+
+    async def get(self, job: JobId) -> Job | None:
+        """See JobStore."""
+        while (entry := await self._known(job)) is not None:
+            if not entry.pending:
+                return await self._payloads.whole(entry.n, entry.job)
+            with contextlib.suppress(StateError, StorageFull):  # then the job is again what it was before
+                await self._desk.settled()
+        return None
+
+    async def purge(self, endpoint: EndpointName) -> int:
+        """See JobStore."""
+
+        def change(book: Book) -> int:
+            account = book.accounts.get(endpoint)
+            if account is None:
+                return 0
+            self._sweeper.purged(account.e)
+            return book.purge(account)
+
+        return await self._desk.run(change)
+
+    async def forget(self, endpoint: EndpointName) -> int:
+        """See JobStore."""
+
+        def change(book: Book) -> int:
+            account = book.accounts.get(endpoint)
+            if account is None:
+                return 0
+            self._sweeper.forgotten(account.e)
+            return book.forget(account)
+
+        return await self._desk.run(change)
+
+    async def counts(self, endpoint: EndpointName) -> JobCounts:
+        """See JobStore."""
+        await self._desk.ready()
+        account = self._desk.book.accounts.get(endpoint)
+        if account is None:
+            return JobCounts(dict.fromkeys(JobStatus, 0), 0, 0.0)
+        while starving := self._desk.book.starving(account):
+            await self._filler.fill(starving)
+        oldest = self._desk.book.oldest(account)
+        by_status = {status: account.counts[code] for status, code in CODES.items()}
+        waited = self._clock() - oldest.submitted_at if oldest is not None else 0.0
+        return JobCounts(by_status, account.retried, waited)
+
+    async def sweep(self) -> tuple[Job, ...]:
+        """See JobStore."""
+        return tuple([await self._payloads.whole(n, job) for n, job in await self._sweeper.sweep()])
+
+    async def held(self) -> tuple[Job, ...]:
+        """See JobStore."""
+        await self._desk.ready()
+        await self._desk.settled()
+        running = [(entry.n, entry.job) for entry in self._desk.book.running()]
+        return tuple([await self._payloads.whole(n, job) for n, job in running])
+
+    def enqueued(self) -> AsyncGenerator[frozenset[EndpointName], None]:
+        """See JobStore."""
+        return self._doorbell.listen(
+            lambda: [name for name, account in self._desk.book.accounts.items() if account.counts[0]]
+        )
+
+    def now(self) -> float:
+        """See JobStore."""
+        return self._clock()
+
+    async def close(self) -> None:
+        """See JobStore."""
+        self._doorbell.close()
+        await self._desk.close()
+        with contextlib.suppress(StateError, StorageFull):  # then the mark of the last change has to do
+            await leave_mark(self._writer, self._clock)
+        await self._writer.close()
+
+    def _take(self, claim: Claim, book: Book) -> list[tuple[int, Job]]:
+        account = book.accounts.get(claim.endpoint)
+        if account is None or claim.count < 1:
+            return []
+        now = self._clock()
+        choice = book.queues.choose(account, claim, lambda n: book.judge(n, claim.worker, now))
+        if choice.starving:
+            raise _Starving(choice.starving)
+        book.queues.take(choice)
+        return [(n, self._hand_out(book, book.get(n), claim, now)) for _, n in choice.picks]
+
+    def _hand_out(self, book: Book, entry: Entry, claim: Claim, now: float) -> Job:
+        return book.put(entry, job_steps.taken(entry.job, claim.worker, claim.revision, now, claim.lease))
+
+    async def _handed_out(self, n: int, job: Job) -> Claimed:
+        claimed = job_steps.as_claimed(job)
+        known = claimed.input
+        return (
+            replace(claimed, input=await self._payloads.fetch(n, INPUT, known))
+            if isinstance(known, Shelved)
+            else claimed
+        )
+
+    def _finish(self, results: Sequence[Finish], book: Book) -> tuple[bool, ...]:
+        now = self._clock()
+        accepted: list[bool] = []
+        for result in results:
+            entry = book.held_by(result.worker, result.id)
+            if entry is not None:
+                book.put(entry, job_steps.finished(entry.job, result.output, result.error, now))
+            accepted.append(entry is not None)
+        return tuple(accepted)
+
+    async def _known(self, identity: JobId) -> Entry | None:
+        """The job in memory, read from disk if need be; None if there is none, or its retention is over."""
+        await self._desk.ready()
+        entry = self._desk.book.find(identity)
+        while entry is None:
+            found = await self._desk.load(partial(loading.by_ids, [identity]))
+            if not any(adopted for _, adopted in found):
+                return None
+            entry = self._desk.book.find(identity)
+        return None if job_steps.forgotten_at(entry.job) <= self._clock() else entry
+
+    async def _step(self, identity: JobId, step: Callable[[Job, float], Job]) -> Job | None:
+        """Make of a job what `step` says, None if there is no such job."""
+
+        def change(book: Book) -> tuple[int, Job]:
+            entry = book.find(identity)
+            if entry is None:
+                raise _Missing
+            return entry.n, book.put(entry, step(entry.job, self._clock()))
+
+        while await self._known(identity) is not None:
+            with contextlib.suppress(_Missing):  # memory was filled anew in between: look again
+                return await self._payloads.whole(*await self._desk.run(change))
+        return None
+
+    def _written(self, batch: Batch, freed: tuple[str, ...]) -> None:
+        self._doorbell.ring(batch.enqueued)
+        self._blobs.remove(freed)
+
+
+class _Starving(Exception):  # no error: the call is made again when the lanes are filled
+    """Lanes must be filled before one can tell what a claim gets."""
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        super().__init__(len(lanes))
+        self.lanes = lanes
+
+
+class _Missing(Exception):  # no error: the call is made again
+    """The job is not in memory any more."""
