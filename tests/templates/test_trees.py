@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,3 +161,32 @@ def test_plain_cookiecutter_makes_the_same(
     assert files(other / ours.name) == files(ours)
     for name in files(ours):
         assert (other / ours.name / name).read_bytes() == (ours / name).read_bytes()
+
+
+def flashcore(folder: Path, *arguments: str) -> Any:
+    """What a command answers in what was generated."""
+    command = [sys.executable, "-m", "flashcore", *arguments, "--json"]
+    ran = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize(("http", "endpoints"), [("yes", ["jobs", "web"]), ("no", ["jobs"])])
+def test_a_project_is_built(generated: Generate, http: str, endpoints: list[str]) -> None:
+    """As it is, without a change."""
+    folder = generated("project", http=http)
+
+    manifest = flashcore(folder, "build")["manifest"]
+
+    assert manifest["app"] == "shop"
+    assert [endpoint["name"] for endpoint in manifest["endpoints"]] == endpoints
+
+
+def test_the_plugin_of_a_project_is_active(generated: Generate) -> None:
+    """In its folder, without having been installed."""
+    folder = generated("project", local_plugin="yes")
+
+    plugins = {plugin["name"]: plugin for plugin in flashcore(folder, "plugins", "list")["plugins"]}
+
+    assert plugins["local:flashcore_plugins.py"]["state"] == "active"
+    assert plugins["local:flashcore_plugins.py"]["hooks"] == ["event"]
