@@ -6,23 +6,32 @@ Nothing here is kept in a module: two platforms can live in one process.
 from __future__ import annotations
 
 import os
+import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flashcore.control.clock import StoreClock
 from flashcore.control.controller import Controller
+from flashcore.control.kinds import KINDS
 from flashcore.control.link import SocketDataPlane
+from flashcore.control.store import Leadership, Ledger
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.hookspecs.providers import Provider, ProviderContext
 from flashcore.hookspecs.state import StateBackend
+from flashcore.model.errors import ConfigurationError
+from flashcore.model.events import Event
 from flashcore.model.parts import PartRef
 from flashcore.registry.index import setting_of_process
 from flashcore.registry.opening import open_registry
 from flashcore.registry.registry import Registry
 from flashcore.settings import Project
+from flashcore.surroundings import ProjectSurroundings
+
+LEASE = 15.0
+"""Seconds after which another control plane may lead, where several share one state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,62 +40,76 @@ class Platform:
 
     project: Project
     registry: Registry
-    state: StateBackend
     artifacts: ArtifactStore
-    provider: Provider
+    ledger: Ledger
     dataplane: SocketDataPlane
     controller: Controller
 
 
 @asynccontextmanager
-async def open_platform(project: Project) -> AsyncIterator[Platform]:
-    """Open the state, the artifacts and the provider, and build the controller over them.
+async def open_platform(project: Project, observe: Callable[[Event], None]) -> AsyncIterator[Platform]:
+    """Open the state, the artifacts and the providers, and build the controller over them.
 
-    Raises what the parts raise: errors.StateTooNew, errors.StateCorrupt, errors.Refused when another control plane
-    owns the state, errors.UnknownPart for a configured part that no plugin offers.
+    `observe` is told of each event after its commit. Raises what the parts raise: errors.StateTooNew,
+    errors.StateCorrupt, errors.Refused when another control plane owns the state, errors.UnknownPart for a
+    configured part that no plugin offers.
     """
     async with AsyncExitStack() as stack:
         registry = open_registry(setting_of_process(sys.argv[1:], os.environ, project.root))
         stack.callback(registry.close)
-        state = await registry.state_backends.make(PartRef(_scheme(project.state_url))).open_state(project.state_url)
+        state = await _open_state(registry, project.state_url)
         stack.push_async_callback(state.close)
-        clock = StoreClock(state)
-        artifacts = registry.artifact_stores.factory(_scheme(project.artifacts_url))(_location(project.artifacts_url))
-        context = ProviderContext(project.settings.scope, project.layout, artifacts, clock)
-        provider = _make_provider(registry, project, context)
-        stack.push_async_callback(provider.close)
+        ledger = Ledger(state, project.settings.scope, KINDS)
+        artifacts = _open_artifacts(registry, project.artifacts_url)
         dataplane = SocketDataPlane(project.layout.dataplane_socket)
         stack.push_async_callback(dataplane.close)
+        context = ProviderContext(project.settings.scope, project.layout, artifacts, StoreClock(state.now))
         controller = Controller(
-            scope=project.settings.scope,
-            state=state,
-            registry=registry,
-            provider=provider,
+            ledger=ledger,
+            leadership=await _lead(registry, ledger, project.state_url),
+            parts=registry,
+            providers=dict(_providers(registry, project, context)),
+            default_provider=project.settings.provider,
             dataplane=dataplane,
             artifacts=artifacts,
-            clock=clock,
-            platform_env=_platform_env(project),
+            surroundings=ProjectSurroundings(project),
+            amend_env=registry.amend_replica_env,
+            observers=(registry.tell, observe),
         )
-        yield Platform(project, registry, state, artifacts, provider, dataplane, controller)
+        yield Platform(project, registry, artifacts, ledger, dataplane, controller)
 
 
-def _make_provider(registry: Registry, project: Project, context: ProviderContext) -> Provider:
-    name = project.settings.provider
-    given = project.settings.plugins.get(name, {})
-    options = registry.providers.options(PartRef(name, options=given if isinstance(given, Mapping) else {}))
-    return registry.providers.factory(name)(context, options)
+async def _open_state(registry: Registry, url: str) -> StateBackend:
+    return await registry.state_backends.make(PartRef(_scheme(url, "state"))).open_state(url)
 
 
-def _platform_env(project: Project) -> Mapping[str, str]:
-    return {"FLASHCORE_APP": project.settings.app, "FLASHCORE_ENV": project.settings.environment}
+async def _lead(registry: Registry, ledger: Ledger, url: str) -> Leadership:
+    """Where several machines may open the state, whoever holds the lease leads; else opening it was enough."""
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    if "shared" in registry.state_backends.get(_scheme(url, "state")).part.capabilities:
+        return await ledger.campaign(holder, LEASE)
+    return await ledger.take_over(holder, LEASE)
 
 
-def _scheme(url: str) -> str:
-    """The scheme is the part's name: `sqlite:///path`, `memory:`."""
-    return urlsplit(url).scheme
-
-
-def _location(url: str) -> str:
-    """What an artifact store is told of its place: a path where it is one, the whole URL otherwise."""
+def _open_artifacts(registry: Registry, url: str) -> ArtifactStore:
+    """A store on this machine is told its folder, any other one its whole URL."""
     parts = urlsplit(url)
-    return parts.path if not parts.netloc and parts.path else url
+    location = parts.path if parts.path and not parts.netloc else url
+    return registry.artifact_stores.factory(_scheme(url, "artifacts"))(location)
+
+
+def _providers(registry: Registry, project: Project, context: ProviderContext) -> Iterator[tuple[str, Provider]]:
+    """The platform's own provider, and every other one that the settings have a table of options for."""
+    tables = project.settings.plugins
+    configured = [name for name in registry.providers.names() if isinstance(tables.get(name), Mapping)]
+    for name in dict.fromkeys([project.settings.provider, *configured]):
+        options = registry.providers.options(PartRef(name, options=tables.get(name, {})))
+        yield name, registry.providers.target(name)(context, options)
+
+
+def _scheme(url: str, setting: str) -> str:
+    """The scheme of a store's URL is the name of the part that opens it."""
+    scheme = urlsplit(url).scheme
+    if not scheme:
+        raise ConfigurationError(f"{setting} must be a URL, not {url!r}", next_step="as in postgres://host/database")
+    return scheme

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 import flashcore
 from flashcore.composition import Platform
+from flashcore.server.bell import Bell
 from flashcore.server.errors import add_error_answers
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.guard import Guard
@@ -18,13 +19,15 @@ from flashcore.server.routes.process import process_routes
 from flashcore.server.shutdown import Shutdown
 
 
-def create_app(platform: Platform, keeper: GatewayKeeper, token: str, stop: Callable[[Shutdown], None]) -> FastAPI:
-    """The ASGI app over a platform; `stop` ends the process in the given way."""
+def create_app(
+    platform: Platform, keeper: GatewayKeeper, bell: Bell, token: str, stop: Callable[[Shutdown], None]
+) -> FastAPI:
+    """The ASGI app over a platform; `bell` rings after each commit, `stop` ends the process in the given way."""
     app = FastAPI(title="flashcore control API", version=flashcore.__version__, docs_url="/api/docs", redoc_url=None)
     add_error_answers(app)
     app.include_router(process_routes(platform, keeper, stop))
     app.include_router(deployment_routes(platform, keeper))
-    app.include_router(event_routes(platform))
+    app.include_router(event_routes(platform.ledger.journal, bell))
     app.include_router(artifact_routes(platform.artifacts, platform.project.layout.local / "uploads"))
     app.add_middleware(Guard, token=token, host=platform.project.settings.host)
     return app

@@ -33,6 +33,7 @@ class GatewayKeeper:
         self._log = project.layout.logs / "gateway.log"
         self._task: asyncio.Task[None] | None = None
         self._present: Presence | None = None
+        self._own = False
 
     @property
     def present(self) -> Presence | None:
@@ -44,6 +45,10 @@ class GatewayKeeper:
         self._present = await self._find_or_start()
         self._task = asyncio.create_task(self._keep(self._present), name="gateway keeper")
         return self._present
+
+    async def abandon(self) -> None:
+        """Undo the start: end the gateway if it was started here, leave one that was running before."""
+        await (self.stop(0.0) if self._own else self.let_go())
 
     async def let_go(self) -> None:
         """Stop watching; the gateway goes on."""
@@ -89,6 +94,7 @@ class GatewayKeeper:
             log.info("taking over the gateway at %s (pid %d)", present.url, present.pid)
             return present
         process = await asyncio.to_thread(self._spawn)
+        self._own = True
         present = await self._until_listening(process)
         log.info("the gateway listens at %s (pid %d)", present.url, present.pid)
         return present

@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -22,6 +23,7 @@ from flashcore.composition import Platform, open_platform
 from flashcore.model.errors import ConfigurationError, FlashcoreError
 from flashcore.presence import own_presence, remove_presence, write_presence
 from flashcore.server.app import create_app
+from flashcore.server.bell import Bell
 from flashcore.server.daemon import make_private
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.shutdown import Shutdown
@@ -66,19 +68,43 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
             ending.set_result(way)
 
     _on_signals(stop)
-    async with open_platform(project) as platform:
+    bell = Bell()
+    async with open_platform(project, lambda _: bell.ring()) as platform:
         keeper = GatewayKeeper(project)
-        async with AsyncExitStack() as running:
+        async with AsyncExitStack() as started:
             await keeper.start()
-            running.push_async_callback(keeper.let_go)
+            # What was started for nothing is ended again when the rest of the start fails.
+            started.push_async_callback(keeper.abandon)
+            started.push_async_callback(platform.controller.close)
             await platform.controller.start()
-            running.push_async_callback(platform.controller.close)
-            await running.enter_async_context(_api(platform, keeper, token, stop))
-            _report(ready_fd, {"ready": True})
-            way = await ending
-            log.info("ending: %s", way.value)
-        if way is Shutdown.EVERYTHING:
-            await _take_down(platform, keeper)
+            async with _api(platform, keeper, bell, token, stop):
+                _report(ready_fd, {"ready": True})
+                started.pop_all()
+                way = await _until_ended(ending, platform)
+                log.info("ending: %s", way.value)
+        await _take_down(platform, keeper, way)
+
+
+async def _until_ended(ending: asyncio.Future[Shutdown], platform: Platform) -> Shutdown:
+    """How this process is to end: as it was told, or because another one leads now."""
+    lost = platform.controller.lost
+    either: set[asyncio.Future[Any]] = {ending, lost}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if ending.done():
+        return ending.result()
+    log.error("this control plane leads no more: %s", lost.result())
+    return Shutdown.KEEP_SERVING
+
+
+async def _take_down(platform: Platform, keeper: GatewayKeeper, way: Shutdown) -> None:
+    """End what is to end. Replicas go before the gateway: what they still work on reaches it."""
+    if way is Shutdown.EVERYTHING:
+        await platform.controller.stop_replicas()
+    await platform.controller.close()
+    if way is Shutdown.EVERYTHING:
+        await keeper.stop(platform.project.settings.gateway_grace)
+    else:
+        await keeper.let_go()
 
 
 class _Server(uvicorn.Server):
@@ -92,14 +118,14 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def _api(
-    platform: Platform, keeper: GatewayKeeper, token: str, stop: Callable[[Shutdown], None]
+    platform: Platform, keeper: GatewayKeeper, bell: Bell, token: str, stop: Callable[[Shutdown], None]
 ) -> AsyncIterator[None]:
     """The control API, listening, with its address written where commands look for it."""
     project = platform.project
     listener = listen(project.settings.host, project.settings.ports.api)
     host, port = listener.getsockname()[:2]
     config = uvicorn.Config(
-        create_app(platform, keeper, token, stop),
+        create_app(platform, keeper, bell, token, stop),
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=2,
@@ -120,12 +146,6 @@ async def _api(
         remove_presence(project.layout.server_file)
         server.should_exit = True
         await serving
-
-
-async def _take_down(platform: Platform, keeper: GatewayKeeper) -> None:
-    """End every replica, then the gateway: what replicas still work on reaches the gateway first."""
-    await platform.controller.stop_replicas()
-    await keeper.stop(platform.project.settings.gateway_grace)
 
 
 def listen(host: str, port: int) -> socket.socket:
