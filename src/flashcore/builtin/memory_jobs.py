@@ -162,7 +162,8 @@ class MemoryJobs:
         mine = [job for job in self._jobs.values() if job.new.endpoint == endpoint]
         for job in mine:
             self._remove(job)
-        del self._ages[endpoint], self._statuses[endpoint], self._retried[endpoint]
+        for kept in (self._ages, self._statuses, self._retried):
+            kept.pop(endpoint, None)
         return sum(not job.status.final for job in mine)
 
     async def counts(self, endpoint: EndpointName) -> JobCounts:

@@ -133,7 +133,12 @@ def retried(job: Job, now: float) -> Job:
     Workers that reported their attempt may have it again; those that were lost, or may still be at it, may not.
     Raises IllegalMove for a job that did not fail, and for one whose ttl is over: it would expire at once.
     """
-    check_job_move(job.id, job.status, JobStatus.IN_QUEUE)
+    if job.status not in (JobStatus.FAILED, JobStatus.TIMED_OUT):
+        raise IllegalMove(
+            f"job {job.id} is {job.status.value}; only a job that failed or timed out can be retried",
+            next_step="submit it again" if job.status.final else "wait for its end",
+            job=job.id,
+        )
     if now >= expires_at(job):
         raise IllegalMove(
             f"job {job.id} cannot be retried: its ttl of {job.new.ttl:g} s is over",

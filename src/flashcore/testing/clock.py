@@ -33,6 +33,10 @@ class VirtualClock:
             raise ValueError(f"time does not go back, not even by {-seconds} s; see set_wall")
         self._elapsed += seconds
 
+    async def advance_soon(self, seconds: float) -> None:
+        """`advance` for those who wait for time to pass."""
+        self.advance(seconds)
+
     def set_wall(self, time: float) -> None:
         """Set the wall clock, and nothing else."""
         self._wall_offset = time - self._start - self._elapsed

@@ -1,0 +1,135 @@
+"""Checks of opening, closing and dying, for job stores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+from flashcore.hookspecs.jobs import BLOB_THRESHOLD
+from flashcore.model.errors import Refused, StateError
+from flashcore.model.job import JobStatus, Payload
+from flashcore.model.names import EndpointName, RevisionId
+from flashcore.testing.conformance import require
+from flashcore.testing.store_checks.job_samples import (
+    ENDPOINT,
+    OTHER_WORKER,
+    WORKER,
+    claim,
+    finish,
+    give_back,
+    job_id,
+    names,
+    new_job,
+    status,
+    submit,
+)
+from flashcore.testing.store_checks.processes import Load
+from flashcore.testing.store_checks.subject import Subject
+
+ACKNOWLEDGED_BEFORE_THE_KILL = 400
+
+
+async def check_close(subject: Subject) -> None:
+    """Closing twice is closing once; a closed store says that it is closed."""
+    async with subject.jobs() as jobs:
+        await submit(jobs, "a")
+        await jobs.close()
+        await jobs.close()
+        for asked in (jobs.get(job_id("a")), jobs.submit([new_job("b")]), claim(jobs), jobs.counts(ENDPOINT)):
+            try:
+                await asked
+            except StateError:
+                continue
+            require(None, "a closed store raises StateError")
+
+
+async def check_close_finishes(subject: Subject) -> None:
+    """What was asked for before the close is stored, or refused; it is never acknowledged and lost."""
+    subject.ask("durable", given=subject.durable)
+    async with subject.jobs() as jobs:
+        calls = [asyncio.ensure_future(jobs.submit([new_job(n, n)])) for n in range(30)]
+        await asyncio.sleep(0)
+        await jobs.close()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    acknowledged = {str(n) for n, answer in enumerate(answers) if not isinstance(answer, BaseException)}
+    async with subject.jobs() as jobs:
+        missing = acknowledged - set(names(await claim(jobs, 100)))
+        require(not missing, "what was acknowledged is there", sorted(missing))
+
+
+async def check_reopen(subject: Subject) -> None:
+    """Opened again, a store has all jobs as they were: queued in order, running, finished, with streams and keys."""
+    subject.ask("durable", given=subject.durable)
+    large = Payload(b"l" * (BLOB_THRESHOLD + 1))
+    async with subject.jobs() as jobs:
+        await submit(jobs, "failed", "running", "back", "done", idempotency_key=None, input=large)
+        await jobs.submit([new_job(n, n % 7, priority=n % 2, idempotency_key=f"k{n}") for n in range(300)])
+        await claim(jobs, 150)
+        await claim(jobs, 4, OTHER_WORKER)
+        await finish(jobs, "failed", OTHER_WORKER, error="no")
+        await finish(jobs, "done", OTHER_WORKER)
+        await give_back(jobs, "back", OTHER_WORKER)
+        await jobs.progress(OTHER_WORKER, job_id("running"), large)
+        await jobs.append_stream(OTHER_WORKER, job_id("running"), Payload(b"chunk"))
+        kept = [await jobs.get(job_id(name)) for name in ("failed", "running", "back", "done", 0, 7)]
+        counts, time = await jobs.counts(ENDPOINT), jobs.now()
+    async with subject.jobs() as jobs:
+        again = [await jobs.get(job_id(name)) for name in ("failed", "running", "back", "done", 0, 7)]
+        require(again == kept, "jobs are as they were")
+        require(jobs.now() >= time, "the clock did not go back", jobs.now() - time)
+        after = await jobs.counts(ENDPOINT)
+        require(
+            (after.by_status, after.retried) == (counts.by_status, counts.retried), "counts are as they were", after
+        )
+        require(await jobs.read_stream(job_id("running")) == (Payload(b"chunk"),), "the stream is there")
+        (known,) = await jobs.submit([new_job("new", idempotency_key="k5")])
+        require(known.id == job_id(5), "keys are known", known.id)
+        require({job.id for job in await jobs.held()} > {job_id("running"), job_id(1)}, "running jobs are held")
+        require(await finish(jobs, "running", OTHER_WORKER), "and can be finished")
+        require(await finish(jobs, 1), "by the workers that have them")
+        queue = names(await claim(jobs, 1000, OTHER_WORKER))
+        require(queue == [str(n) for n in range(0, 300, 2)], "the queue has its order", queue[:5])
+        require(names(await claim(jobs, 9)) == ["back"], "who had what is known")
+
+
+async def check_second_opener(subject: Subject) -> None:
+    """A store that one process owns refuses a second one, and serves the first as before."""
+    subject.ask("durable and owned by one process", given=subject.durable and not subject.shared)
+    async with subject.jobs() as jobs:
+        await submit(jobs, "a")
+        try:
+            await subject.stores().open_jobs(subject.url)
+        except Refused as refusal:
+            require(refusal.next_step, "the refusal says what to do")
+        else:
+            require(None, "a second opener is refused")
+        async with Load(subject, "jobs") as other:
+            require("refused" in await other.ending(), "a second process is refused")
+        require(names(await claim(jobs)) == ["a"], "the first one is served as before")
+
+
+async def check_kill(subject: Subject) -> None:
+    """Whatever was acknowledged before kill -9 is so: no accepted job is lost, no lease, no result."""
+    subject.ask("durable", given=subject.durable)
+    async with Load(subject, "jobs") as load:
+        acknowledged = await load.kill_after(ACKNOWLEDGED_BEFORE_THE_KILL)
+    latest: defaultdict[str, str] = defaultdict(str)
+    for line in acknowledged:
+        step, identity = line.split()
+        latest[identity] = step
+    possible = {
+        "submitted": {JobStatus.IN_QUEUE, JobStatus.IN_PROGRESS, JobStatus.COMPLETED},
+        "claimed": {JobStatus.IN_PROGRESS, JobStatus.COMPLETED},
+        "finished": {JobStatus.COMPLETED},
+    }
+    async with subject.jobs() as jobs:
+        for identity, step in latest.items():
+            seen = await status(jobs, identity.removeprefix("job-"))
+            require(seen in possible[step], f"{identity} was acknowledged as {step}", seen)
+        endpoint, revision = EndpointName("killed"), RevisionId("0" * 64)
+        counts = (await jobs.counts(endpoint)).by_status
+        held = await jobs.held()
+        require(len(held) == counts[JobStatus.IN_PROGRESS], "counts and jobs agree", (len(held), counts))
+        queued = await claim(jobs, 100_000, WORKER, endpoint=endpoint, revision=revision)
+        require(len(queued) == counts[JobStatus.IN_QUEUE], "queued jobs can be had", (len(queued), counts))
+        await jobs.forget(endpoint)
