@@ -351,6 +351,27 @@ def test_a_function_keeps_its_name_and_its_self() -> None:
     assert Index.__wrapped__("p").path == "p"
 
 
+def test_a_class_is_itself_to_its_own_code() -> None:
+    """Its name stands for it: class attributes, checks of instances, static methods."""
+
+    class Counted:
+        made = 0
+
+        def __init__(self) -> None:
+            Counter.made += 1
+
+        @staticmethod
+        def word() -> str:
+            return "w"
+
+    Counter: Any = remote(gpu)(Counted)  # noqa: N806 - it stands for a class
+    made = Counter.local()
+
+    assert (Counted.made, Counter.made, Counter.word()) == (1, 1, "w")
+    assert isinstance(made, Counter)
+    assert not isinstance(3, Counter)
+
+
 def test_a_class_can_be_inherited_from() -> None:
     """Whoever inherits from a remote class inherits from the class itself."""
 

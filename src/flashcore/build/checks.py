@@ -73,7 +73,7 @@ def _route_problems(one: Served) -> Iterator[tuple[str, str]]:
         yield "the path does not start with a slash", f"write '/{route.path}'"
     if route.path.rstrip("/") in RESERVED_PATHS:
         yield "the replica's server answers this path itself", "choose another path"
-    if _PLACEHOLDER.sub("", route.path).strip("{}") != _PLACEHOLDER.sub("", route.path) or "?" in route.path:
+    if set("{}?#").intersection(_PLACEHOLDER.sub("", route.path)):
         yield "the path cannot be read", "write placeholders as in /items/{item_id}"
     yield from _placeholder_problems(one, route.path)
 

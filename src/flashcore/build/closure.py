@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from flashcore.build.ignore import is_never
+from flashcore.build.ignore import is_environment, may_be_packed
 from flashcore.build.imports import ImportGraph
 from flashcore.build.problems import Place, Problems
 from flashcore.build.syntax import Unparsable
@@ -82,13 +82,17 @@ class Closures:
 
     def _matching(self, pattern: str) -> Iterator[SourceFile]:
         # What somebody asks for by name may be left out by git; what never leaves the project stays there all the same.
-        for path in self._tree.root.glob(pattern):
-            relative = path.relative_to(self._tree.root)
-            *folders, name = relative.parts
-            if any(is_never(part, folder=True) for part in folders) or is_never(name, folder=False):
+        root = self._tree.root
+        for path in root.glob(pattern):
+            real = path.resolve()
+            if _in_environment(root, real) or not (may_be_packed(root, path) and may_be_packed(root, real)):
                 continue
-            if path.is_file() and path.resolve().is_relative_to(self._tree.root):
-                yield _source_file(relative.as_posix(), path)
+            if path.is_file():
+                yield _source_file(path.relative_to(root).as_posix(), path)
+
+
+def _in_environment(root: Path, path: Path) -> bool:
+    return any(is_environment(folder) for folder in path.parents if folder != root and folder.is_relative_to(root))
 
 
 def _source_file(path: str, absolute: Path) -> SourceFile:

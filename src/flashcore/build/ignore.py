@@ -57,7 +57,29 @@ _DEFAULT_FILES = frozenset(
     }
 )
 _DEFAULT_SUFFIXES = (".key", ".p12", ".pem", ".pfx", ".pyc", ".pyo", ".swo", ".swp", "~")
-_DEFAULT_PATHS = frozenset({"test", "tests"})
+_DEFAULT_PATHS = frozenset(
+    {
+        ".dockerignore",
+        ".editorconfig",
+        ".github",
+        ".gitlab-ci.yml",
+        ".pre-commit-config.yaml",
+        "Dockerfile",
+        "Makefile",
+        "flashcore.toml",
+        "poetry.lock",
+        "pyproject.toml",
+        "setup.cfg",
+        "test",
+        "tests",
+        "tox.ini",
+        "uv.lock",
+    }
+)
+"""Paths from the root of what serves developers: a change of it is none of what replicas run."""
+
+_DEFAULT_PAPERS = ("CHANGELOG", "CONTRIBUTING", "LICENSE", "README")
+"""How such files of the root begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +107,24 @@ class Rules:
             verdict = spec.check_file(shown[len(prefix) :]).include
             if verdict is not None:
                 return bool(verdict)
+        if path in _DEFAULT_PATHS:
+            return True
         if folder:
-            return name in _DEFAULT_FOLDERS or path in _DEFAULT_PATHS or name.endswith(".egg-info")
-        return name in _DEFAULT_FILES or name.endswith(_DEFAULT_SUFFIXES)
+            return name in _DEFAULT_FOLDERS or name.endswith(".egg-info")
+        return name in _DEFAULT_FILES or name.endswith(_DEFAULT_SUFFIXES) or path.startswith(_DEFAULT_PAPERS)
 
 
 def is_never(name: str, *, folder: bool) -> bool:
     """Whether a file or folder of that name never gets into an archive: other people's data, and secrets."""
     return name in _NEVER_FOLDERS if folder else name == ".env" or name.startswith(".env.")
+
+
+def may_be_packed(root: Path, real: Path) -> bool:
+    """Whether a file or folder, by its path without links, is of the project and may get into an archive at all."""
+    if not real.is_relative_to(root):
+        return False
+    *folders, name = real.relative_to(root).parts or ("",)
+    return not (any(is_never(part, folder=True) for part in (*folders, name)) or is_never(name, folder=False))
 
 
 def is_environment(folder: Path) -> bool:

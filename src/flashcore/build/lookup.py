@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import flashcore
 from flashcore.build.bindings import Assigned, Binding, Defined, Imported, Unclear
 from flashcore.build.modules import Found, ModuleIndex
 from flashcore.build.problems import place_of
@@ -116,7 +117,7 @@ class Lookup:
             if found is not None and found.path is not None and not name.startswith("_"):
                 if self._has(found.path, name):
                     return self.name(found.path, name, node)
-            elif found is None and star.module == "flashcore":
+            elif found is None and star.module == "flashcore" and name in flashcore.__all__:
                 return self.external(f"flashcore.{name}")
         if f"builtins.{name}" in HARMLESS:
             return External(f"builtins.{name}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from flashcore.build.ignore import Rules, is_environment, is_never
+from flashcore.build.ignore import Rules, is_environment, may_be_packed
 from flashcore.build.problems import Place, Problems
 
 KEPT_SIZE = 1 << 20
@@ -93,7 +93,7 @@ class _Walker:
         folder = stat.S_ISDIR(status.st_mode)
         if rules.leave_out(entry.path, entry.found.name, folder=folder):
             return
-        if entry.found.is_symlink() and not self._may_be_followed(entry.real):
+        if entry.found.is_symlink() and not may_be_packed(self.root, entry.real):
             self._tell(entry, "leads out of the project, or to what never leaves it")
         elif folder:
             yield from self._folder(entry, rules, trail)
@@ -108,12 +108,6 @@ class _Walker:
             self._tell(entry, "leads back to a folder that it is in")
         elif not is_environment(real):
             yield from self.files(Path(entry.found.path), f"{entry.path}/", rules, (*trail, real))
-
-    def _may_be_followed(self, real: Path) -> bool:
-        if not real.is_relative_to(self.root):
-            return False
-        *folders, name = real.relative_to(self.root).parts or ("",)
-        return not (any(is_never(part, folder=True) for part in (*folders, name)) or is_never(name, folder=False))
 
     def _nameable(self, path: str) -> bool:
         try:

@@ -138,13 +138,29 @@ class RemoteClass(Generic[T]):
     """A class of a queue-based endpoint. `__wrapped__` is the class itself.
 
     Calling it makes nothing yet: the replica makes an instance for each set of constructor arguments that it meets.
+    In everything else it stands for the class, whose own code knows it by the same name.
     """
 
+    _link: Link
+    __wrapped__: type[T]
+
     def __init__(self, link: Link, target: type[T]) -> None:
-        self._link = link
-        functools.update_wrapper(self, target, updated=())
-        self.__wrapped__ = target
-        setattr(self, LOCAL_ATTRIBUTE, target)
+        own: dict[str, Any] = {
+            name: getattr(target, name) for name in functools.WRAPPER_ASSIGNMENTS if hasattr(target, name)
+        }
+        vars(self).update(own, _link=link, __wrapped__=target, **{LOCAL_ATTRIBUTE: target})
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__wrapped__":  # a copy that is being made has nothing yet
+            raise AttributeError(name)
+        return getattr(self.__wrapped__, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.__wrapped__, name, value)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        """Whether it is an instance of the class itself."""
+        return isinstance(instance, self.__wrapped__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> RemoteInstance[T]:
         """An instance that lives in the endpoint's replicas. No argument means the constructor's defaults."""
