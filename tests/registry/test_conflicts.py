@@ -3,6 +3,7 @@
 import pytest
 from tests.registry.conftest import PARTS, Site
 
+import flashcore
 from flashcore.model.errors import UnknownPart
 from flashcore.registry.policy import Ban, Policy
 from flashcore.registry.registry import Declared
@@ -136,7 +137,10 @@ def test_a_built_in_part_keeps_its_name(site: Site) -> None:
 
     assert registry.strategies.get("rolling").origin.built_in
     assert states(site) == {"flashcore-one": State.CONFLICT}
-    assert registry.reports[0].state is State.ACTIVE
+    built_in, one = registry.reports
+    assert built_in.state is State.ACTIVE
+    assert one.reason == f"strategy 'rolling' is offered by builtin (flashcore-framework {flashcore.__version__}) too"
+    assert "replaces='flashcore-framework'" in one.next_step
 
 
 def test_a_built_in_part_can_be_replaced_on_purpose(site: Site) -> None:

@@ -66,7 +66,7 @@ def test_states_are_findings(site: Site) -> None:
 
     found = [(one.severity, one.message) for one in state_findings(reports)]
 
-    assert found[0] == (Severity.FINE, "plugin builtin (flashcore-framework of unknown version) is active")
+    assert found[0] == (Severity.FINE, f"plugin builtin (flashcore-framework {flashcore.__version__}) is active")
     assert found[1][0] is Severity.NOTE
     assert "is disabled: switched off by --no-plugin" in found[1][1]
     assert found[2] == (Severity.FINE, "plugin noted (flashcore-noted 1.0) is active")

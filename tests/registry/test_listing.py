@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.registry.conftest import PARTS, Site
 
+import flashcore
+
 OFF = {"FLASHCORE_DISABLE_PLUGINS": "off", "COLUMNS": "200"}
 
 
@@ -47,7 +49,10 @@ def test_every_state_is_shown_with_reason_and_next_step(motley: Site) -> None:
         "twin  conflict  other-twin 1.0  N ms  -",
         "off (flashcore-off 1.0) is disabled: switched off by FLASHCORE_DISABLE_PLUGINS",
         "  next: take it out of FLASHCORE_DISABLE_PLUGINS to load it",
-        "old (flashcore-old 1.0) is incompatible: it requires flashcore-framework>=99; 0.1.0.dev0 is installed",
+        (
+            "old (flashcore-old 1.0) is incompatible: it requires flashcore-framework>=99; "
+            f"{flashcore.__version__} is installed"
+        ),
         "  next: pip install 'flashcore-framework>=99', or pip install --upgrade flashcore-old",
         (
             "torn (flashcore-torn 1.0) is broken: flashcore_torn.hooks cannot be imported: "
@@ -176,7 +181,7 @@ FAULTS = {
         ),
         {"parts.py": PARTS},
         "conflict",
-        "strategy 'rolling' is offered by builtin (flashcore-framework 0.1.0.dev0) too",
+        f"strategy 'rolling' is offered by builtin (flashcore-framework {flashcore.__version__}) too",
     ),
 }
 

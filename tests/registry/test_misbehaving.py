@@ -1,6 +1,7 @@
 """What plugins do wrong: each becomes a state of that plugin, with a reason, and nothing else happens."""
 
 import asyncio
+import signal
 import sys
 
 import pytest
@@ -280,6 +281,16 @@ def test_an_interrupt_from_the_keyboard_is_not_a_plugins_fault(site: Site) -> No
 
     with pytest.raises(KeyboardInterrupt):
         site.loaded()
+
+
+def test_the_keyboards_handler_is_as_it_was_after_an_import(site: Site) -> None:
+    """Whoever had set one, an event loop for example, still has it."""
+    site.plugin("acme", "raise KeyboardInterrupt")
+    before = signal.getsignal(signal.SIGINT)
+
+    site.loaded()
+
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 async def test_an_interrupt_is_told_apart_in_another_thread(site: Site) -> None:

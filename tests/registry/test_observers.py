@@ -138,6 +138,19 @@ def test_closing_twice_and_telling_afterwards_do_nothing(observing: Opened) -> N
     assert heard == []
 
 
+def test_closing_ends_the_threads(observing: Opened) -> None:
+    """An observer that has nothing left to do is not waited for until the time is over."""
+    before = threading.active_count()
+    observers = observing(lambda _: None, lambda _: None)
+    observers.tell(event=1)
+
+    started = time.monotonic()
+    observers.close(60)
+
+    assert threading.active_count() == before
+    assert time.monotonic() - started < 30
+
+
 def test_an_observer_may_tell_of_events_itself(observing: Opened) -> None:
     """What it causes comes back to it later, from the same queue."""
     heard: list[int] = []

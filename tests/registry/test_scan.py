@@ -10,6 +10,7 @@ import importlib_metadata
 import pytest
 from tests.registry.conftest import Site
 
+import flashcore
 from flashcore.registry.scan import needs_metadata, scan
 
 
@@ -74,7 +75,19 @@ def test_remains_and_unreadable_folders_are_left_alone(site: Site) -> None:
     broken = site.metadata("flashcore-odd", "1.0", {"odd": "x"})
     (broken / "entry_points.txt").write_bytes(b"[flashcore]\n\xff = x")
 
-    assert names([str(site.folder), str(site.folder / "nowhere")]) == [("builtin", "flashcore-framework", None)]
+    assert names([str(site.folder), str(site.folder / "nowhere")]) == [
+        ("builtin", "flashcore-framework", flashcore.__version__)
+    ]
+
+
+def test_metadata_without_name_and_version_is_known_by_its_folder(site: Site) -> None:
+    """A damaged installation is still one that a person can be told of."""
+    info = site.metadata("flashcore-acme", "1.0", {"acme": "flashcore_acme.hooks"})
+    (info / "METADATA").unlink()
+    (site.folder / "unversioned.egg-info").mkdir()
+    (site.folder / "unversioned.egg-info" / "entry_points.txt").write_text("[flashcore]\nnone = none.hooks\n")
+
+    assert names([str(site.folder)])[1:] == [("acme", "flashcore_acme", "1.0"), ("none", "unversioned", None)]
 
 
 def test_an_egg_info_folder_is_read_with_its_requirements(site: Site) -> None:

@@ -99,9 +99,7 @@ class _Loading:
             self._require_wanted(candidate)
         except Rejected as rejected:
             crashed = candidate.origin.key in self._crashed and rejected.state is State.BROKEN
-            return replace(
-                report, state=rejected.state, reason=rejected.reason, next_step=rejected.next_step, crashed=crashed
-            )
+            return replace(report.turned(rejected.state, rejected.reason, rejected.next_step), crashed=crashed)
         return self._imported(candidate, report)
 
     def _require_wanted(self, candidate: Candidate) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flashcore import __version__
 from flashcore.registry.reports import FRAMEWORK, Origin, normal
 
 GROUP = "flashcore"
@@ -70,7 +71,7 @@ def metadata_directories(folder: Path) -> list[str]:
 def _built_in() -> Candidate:
     # Without our own metadata, as in an archive of modules, the built-in parts are there all the same.
     name, module = _BUILT_IN
-    return Candidate(Origin(name, FRAMEWORK, None), module, source="")
+    return Candidate(Origin(name, FRAMEWORK, __version__), module, source="")
 
 
 def _by_directory(path: Iterable[str]) -> Iterator[Candidate]:
