@@ -89,8 +89,8 @@ async def test_a_call_that_outlives_the_wait_is_asked_for_until_it_ends(gateway:
     assert await double(1) == 5
     assert [seen.target.partition("?")[0] for seen in gateway.seen] == [
         "/v2/embed/runsync",
-        "/v2/embed/status/j7",
-        "/v2/embed/status/j7",
+        "/v2/embed/status-sync/j7",
+        "/v2/embed/status-sync/j7",
     ]
 
 

@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 from tests.client.conftest import Answer, Gateway, Seen, completed
 
-from flashcore import DeadlineExceeded, QueueEndpoint, Unavailable
+from flashcore import DeadlineExceeded, LoadBalancedEndpoint, QueueEndpoint, Unavailable
 from flashcore.client.exchange import Request
 from flashcore.client.transport import Transport
 from flashcore.model.errors import ConfigurationError
 
 endpoint = QueueEndpoint("work")
+web = LoadBalancedEndpoint("web")
+
+
+@web.post("/order")
+def order() -> None:
+    """Happens as often as it is asked for."""
 
 
 @endpoint.function
@@ -62,24 +68,40 @@ def test_a_connection_that_the_gateway_closed_is_not_used_again(gateway: Gateway
     assert len({seen.connection for seen in gateway.seen}) == 2
 
 
-def test_a_call_that_may_have_been_carried_out_is_not_repeated(gateway: Gateway) -> None:
-    """When the connection breaks after the request was sent, the caller is told, and decides."""
+async def test_a_job_is_submitted_again_under_the_same_key(gateway: Gateway) -> None:
+    """The gateway went away with the request, and knows when it comes back that it has carried it out."""
+    answers = iter([Answer(drop=True), Answer(drop=True), Answer(body=completed(2)), Answer(drop=True)])
+    gateway.answer = lambda _: next(answers, Answer(body=completed(4)))
+
+    assert double.remote(1) == 2
+    assert await double(2) == 4
+
+    keys = [seen.headers["idempotency-key"] for seen in gateway.seen]
+    assert len(keys) == 5
+    assert (len(set(keys[:3])), len(set(keys[3:])), len(set(keys))) == (1, 1, 2)
+
+
+async def test_a_request_that_may_have_been_carried_out_is_not_repeated(gateway: Gateway) -> None:
+    """When the connection breaks after it was sent, the caller is told, and decides."""
     gateway.answer = lambda _: Answer(drop=True)
 
     with pytest.raises(Unavailable, match="not known whether the call was carried out"):
+        order.remote()
+    with pytest.raises(Unavailable, match="not known whether the call was carried out"):
+        await order()
+
+    assert len(gateway.seen) == 2
+
+
+def test_patience_with_a_gateway_ends(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It did not come back."""
+    monkeypatch.setattr("flashcore.client.exchange.PATIENCE", 0.2)
+    gateway.answer = lambda _: Answer(drop=True)
+
+    with pytest.raises(Unavailable, match="broke during POST /v2/work/runsync"):
         double.remote(1)
 
-    assert len(gateway.seen) == 1
-
-
-async def test_an_awaited_call_is_not_repeated_either(gateway: Gateway) -> None:
-    """The same for calls that are awaited."""
-    gateway.answer = lambda _: Answer(drop=True)
-
-    with pytest.raises(Unavailable, match="not known whether the call was carried out"):
-        await double(1)
-
-    assert len(gateway.seen) == 1
+    assert len(gateway.seen) > 1
 
 
 def test_a_question_about_a_job_is_asked_again(gateway: Gateway) -> None:

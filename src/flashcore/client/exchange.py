@@ -5,11 +5,17 @@ A conversation is a generator. It yields what is to happen next and is sent the 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
+from flashcore.model.errors import Unavailable
+
 T = TypeVar("T")
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+"""The header by which a gateway knows a request that it has carried out already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +30,8 @@ class Request:
 
     @property
     def repeatable(self) -> bool:
-        """Whether it may be sent again when nobody knows if it arrived."""
-        return self.method in ("GET", "HEAD")
+        """Whether it may be sent again when nobody knows if it arrived: it changes nothing, or changes it once."""
+        return self.method in ("GET", "HEAD") or IDEMPOTENCY_KEY in self.headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,33 @@ class Pause:
 
 Step: TypeAlias = Request | Pause
 Conversation: TypeAlias = Generator[Step, Any, T]
+
+
+PATIENCE = 30.0
+"""Seconds for which a gateway that went away is asked again. It is restarted, and jobs that it accepted are on disk."""
+
+_LONGEST_PAUSE = 1.0
+
+
+def insist(request: Request) -> Conversation[Response]:
+    """Send a repeatable request until there is a response.
+
+    Raises Unavailable when the gateway went away for more than PATIENCE seconds, and at once when it was never there.
+    """
+    lost_at: float | None = None
+    pause = 0.05
+    while True:
+        try:
+            return (yield from ask(request))
+        except Unavailable as error:
+            now = time.monotonic()
+            if not request.repeatable or (lost_at is None and not error.data.get("sent")):
+                raise
+            lost_at = now if lost_at is None else lost_at
+            if now - lost_at > PATIENCE:
+                raise
+        yield Pause(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def ask(request: Request) -> Conversation[Response]:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flashcore.client.encoding import encode
-from flashcore.client.exchange import Conversation, Pause, Request, Response, ask
+from flashcore.client.exchange import IDEMPOTENCY_KEY, Conversation, Pause, Request, Response, ask, insist
 from flashcore.client.failures import error_of, remote_error
-from flashcore.model.errors import DeadlineExceeded, ProtocolError, RemoteError, Unavailable
+from flashcore.model.errors import DeadlineExceeded, ProtocolError, RemoteError
 from flashcore.model.job import JobStatus
 from flashcore.model.names import EndpointName
 from flashcore.wire.envelope import Call, unwrap_value, wrap_call
@@ -20,11 +20,8 @@ from flashcore.wire.envelope import Call, unwrap_value, wrap_call
 WAIT = 60.0
 """Seconds that the gateway is asked to hold a request for a job that is not finished."""
 
-PATIENCE = 30.0
-"""Seconds for which a gateway that cannot be reached is asked again about a job that it has accepted."""
-
 _SLACK = 30.0
-_LONGEST_PAUSE = 1.0
+_FIRST_PAUSE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +48,11 @@ class JobCall:
 def run_within(call: JobCall, timeout: float | None) -> Conversation[Any]:
     """Submit, wait at most `timeout` seconds (None: as long as it takes), return the value.
 
-    Raises RemoteError, DeadlineExceeded, Unavailable, NotFound.
+    It survives a gateway that restarts meanwhile. Raises RemoteError, DeadlineExceeded, Unavailable, NotFound.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     wait = WAIT if timeout is None else min(WAIT, timeout)
-    document = yield from _post(call, f"runsync?wait={round(wait * 1000)}", call.body(), wait + _SLACK)
+    document = yield from _submit(call, f"runsync?wait={round(wait * 1000)}", wait + _SLACK)
     if not _status(document).final:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         document = yield from await_end(call, _id(document), left)
@@ -64,7 +61,7 @@ def run_within(call: JobCall, timeout: float | None) -> Conversation[Any]:
 
 def submit(call: JobCall) -> Conversation[str]:
     """Submit; returns the job's id."""
-    document = yield from _post(call, "run", call.body(), _SLACK)
+    document = yield from _submit(call, "run", _SLACK)
     return _id(document)
 
 
@@ -82,27 +79,21 @@ def ask_result(call: JobCall, job: str, timeout: float | None) -> Conversation[A
 
 def ask_to_cancel(call: JobCall, job: str) -> Conversation[JobStatus]:
     """Cancel; returns the status afterwards, which is another one where the job had ended before."""
-    document = yield from _post(call, f"cancel/{job}", None, _SLACK)
-    return _status(document)
+    request = Request("POST", f"/v2/{call.endpoint}/cancel/{job}", headers=credentials(), timeout=_SLACK)
+    response = yield from ask(request)
+    return _status(_document(response, call.shown))
 
 
 def await_end(call: JobCall, job: str, timeout: float | None) -> Conversation[Mapping[str, Any]]:
     """Ask until the job has its final status; returns the status document. Raises DeadlineExceeded."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    pause, lost_since = 0.02, None
+    pause = _FIRST_PAUSE
     while True:
         asked = time.monotonic()
-        left = WAIT if deadline is None else max(0.0, min(WAIT, deadline - asked))
-        try:
-            document = yield from _get(call, f"status/{job}?wait={round(left * 1000)}", left + _SLACK)
-            lost_since = None
-            if _status(document).final:
-                return document
-        except Unavailable:
-            # The job is on the gateway's disk: a gateway that restarts still knows of it.
-            lost_since = lost_since or asked
-            if time.monotonic() - lost_since > PATIENCE:
-                raise
+        wait = WAIT if deadline is None else max(0.0, min(WAIT, deadline - asked))
+        document = yield from _get(call, f"status-sync/{job}?wait={round(wait * 1000)}", wait + _SLACK)
+        if _status(document).final:
+            return document
         now = time.monotonic()
         if deadline is not None and now >= deadline:
             raise DeadlineExceeded(
@@ -110,9 +101,9 @@ def await_end(call: JobCall, job: str, timeout: float | None) -> Conversation[Ma
                 next_step="ask for its result again, or cancel it",
                 job=job,
             )
-        if now - asked < pause:
+        if now - asked < pause:  # somebody who does not hold requests is not asked without end
             yield Pause(pause if deadline is None else min(pause, deadline - now))
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, 1.0)
 
 
 def value_of(document: Mapping[str, Any], shown: str) -> Any:
@@ -131,15 +122,16 @@ def value_of(document: Mapping[str, Any], shown: str) -> Any:
     raise remote_error(document.get("error", "the job failed and left no error"), shown)
 
 
-def _post(call: JobCall, route: str, body: bytes | None, timeout: float) -> Conversation[Mapping[str, Any]]:
-    headers = {"Content-Type": "application/json"} if body is not None else {}
-    request = Request("POST", f"/v2/{call.endpoint}/{route}", body, {**headers, **credentials()}, timeout)
-    return _document((yield from ask(request)), call.shown)
+def _submit(call: JobCall, route: str, timeout: float) -> Conversation[Mapping[str, Any]]:
+    """Submit a job under a key of its own: sent twice, it is the same job."""
+    headers = {"Content-Type": "application/json", IDEMPOTENCY_KEY: os.urandom(16).hex(), **credentials()}
+    request = Request("POST", f"/v2/{call.endpoint}/{route}", call.body(), headers, timeout)
+    return _document((yield from insist(request)), call.shown)
 
 
 def _get(call: JobCall, route: str, timeout: float) -> Conversation[Mapping[str, Any]]:
     request = Request("GET", f"/v2/{call.endpoint}/{route}", headers=credentials(), timeout=timeout)
-    return _document((yield from ask(request)), call.shown)
+    return _document((yield from insist(request)), call.shown)
 
 
 def credentials() -> dict[str, str]:

@@ -112,6 +112,7 @@ def broken(address: Address, request: Request, cause: Exception) -> Unavailable:
         f"the connection to {address} broke during {request.method} {request.target} ({cause!r}){doubt}",
         next_step="see what runs: flashcore status",
         url=str(address),
+        sent=True,
     )
 
 
@@ -121,6 +122,7 @@ def unreachable(address: Address, cause: Exception) -> Unavailable:
         f"nothing answers at {address} ({cause})",
         next_step="see what runs: flashcore status; start it: flashcore server start",
         url=str(address),
+        sent=False,
     )
 
 
