@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
+import uvloop
 
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.gateway.assembly import Gateway
@@ -33,6 +34,11 @@ FAST = Settings(
     forget_after=0.2, hold_seconds=0.5, stop_grace=1.0,
 )  # fmt: skip
 """Numbers at which a test need not wait."""
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that a gateway's process has; the engine's own tests run on both."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 class LeastBusy:

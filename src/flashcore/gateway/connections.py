@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from typing import cast
 
 from flashcore.model.errors import ProtocolError
 from flashcore.wire.frames import FrameDecoder, encode_frame
@@ -33,8 +34,8 @@ class MessageConnection(asyncio.Protocol, ABC):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody connected."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream socket has no other kind
-        self._transport = transport
+        # A stream socket has no other kind; uvloop's are not of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Some bytes came."""

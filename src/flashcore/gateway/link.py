@@ -50,8 +50,8 @@ class ControlLink:
         """A control plane is gone; nothing changes."""
         self._connections.discard(connection)
 
-    def offered(self, message: Table) -> Applied:
-        """Serve by a table, or say why not."""
+    def offered(self, connection: ControlConnection, message: Table) -> None:
+        """Serve by a table and tell everybody, or tell the one who brought it why not."""
         try:
             table = from_json(RoutingTable, message.table)
             if table != self._live.routes.table:
@@ -59,8 +59,10 @@ class ControlLink:
                 keep_table(self._kept_at, table)
         except (CodecError, TableRefused) as error:
             _log.error("table %d is refused: %s", message.version, error)
-            return Applied(message.version, refused=str(error))
-        return Applied(table.version)
+            connection.send(Applied(message.version, refused=str(error)))
+            return
+        for each in self._connections:
+            each.send(Applied(table.version))
 
     def close(self) -> None:
         """End every connection."""
@@ -79,7 +81,7 @@ class ControlConnection(MessageConnection):
         """Tables, and nothing else."""
         if not isinstance(message, Table):
             raise ProtocolError(f"a control plane sends tables, not a {type(message).__name__}")
-        self.send(self._link.offered(message))
+        self._link.offered(self, message)
 
     def connection_made(self, transport: object) -> None:
         """A control plane connected."""

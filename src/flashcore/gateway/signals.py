@@ -58,6 +58,7 @@ class Signaller:
         self._changed = changed
         self._tell = tell
         self._last: dict[EndpointName, EndpointSignals] = {}
+        self._ageing: set[EndpointName] = set()
 
     async def run(self, interval: float) -> None:
         """Tell what changes, at most once in `interval` seconds, until cancelled."""
@@ -88,7 +89,13 @@ class Signaller:
             self._tell(name, signals)
 
     def _again_later(self, name: EndpointName) -> None:
-        asyncio.get_running_loop().call_later(AGEING, self._changed.add, name)
+        if name not in self._ageing:
+            self._ageing.add(name)
+            asyncio.get_running_loop().call_later(AGEING, self._aged, name)
+
+    def _aged(self, name: EndpointName) -> None:
+        self._ageing.discard(name)
+        self._changed.add(name)
 
     async def _signals(self, name: EndpointName) -> EndpointSignals | None:
         routes = self._routes()

@@ -16,6 +16,10 @@ class Wakes(Generic[K]):
         self._loop = loop
         self._waiting: dict[K, list[Future[bool]]] = {}
 
+    def __len__(self) -> int:
+        """For how many things somebody waits."""
+        return len(self._waiting)
+
     def expect(self, key: K) -> Future[bool]:
         """Done at the next wake; it holds True then. Take it before looking, or what happens in between is missed."""
         future: Future[bool] = self._loop.create_future()

@@ -120,6 +120,11 @@ class FakeWorker:
         if self._writer is not None:
             self._writer.transport.abort()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the gateway does not take."""
+        return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
+
     def freeze(self) -> None:
         """Say nothing more, and hear nothing, while the connection stays: as a process that is stopped."""
         self._awake.clear()

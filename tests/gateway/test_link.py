@@ -1,0 +1,238 @@
+"""The data plane over its socket: the control plane's end and the gateway's, each coming and going."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.gateway.conftest import FAST, eventually, gateway_at, http_replica, http_route, jobs_route, side
+
+from flashcore.control.link import LinkTimes, SocketDataPlane
+from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName, RevisionId
+from flashcore.model.parts import PartRef
+from flashcore.model.table import EndpointSignals, RoutingTable
+from flashcore.testing.fake_worker import FakeWorker, worker_hello
+from flashcore.wire.dataplane import GatewayState
+from flashcore.wire.frames import FrameDecoder, encode_frame
+from flashcore.wire.messages import Applied, Signals, from_frame, to_frame
+
+QUICK = LinkTimes(first_pause=0.01, longest_pause=0.05, linger=0.2)
+HELLO = EndpointName("hello")
+
+
+@asynccontextmanager
+async def control(layout: Layout) -> AsyncIterator[SocketDataPlane]:
+    """A control plane's end."""
+    plane = SocketDataPlane(layout.dataplane_socket, times=QUICK)
+    try:
+        yield plane
+    finally:
+        await plane.close()
+
+
+async def applied(plane: SocketDataPlane, version: int) -> None:
+    """Wait for an ack."""
+    await eventually(lambda: [state.applied for state in plane.gateways()] == [version])
+
+
+async def test_a_table_that_was_published_before_there_was_a_gateway_reaches_it(layout: Layout) -> None:
+    """Nobody waits for anybody: the newest table is sent to whoever connects."""
+    async with control(layout) as plane:
+        await plane.publish(RoutingTable(3, (jobs_route("old"),)))
+        await plane.publish(RoutingTable(4, (jobs_route("hello"),)))
+        assert plane.gateways() == ()
+
+        async with gateway_at(layout) as running:
+            await applied(plane, 4)
+            assert running.gateway.live.routes.names == ("hello",)
+
+
+async def test_a_refused_table_is_told_with_its_reason_and_the_old_one_serves(layout: Layout) -> None:
+    """A nack names the part that is missing."""
+    async with gateway_at(layout) as running, control(layout) as plane:
+        await plane.publish(RoutingTable(1, (jobs_route("hello"),)))
+        await applied(plane, 1)
+
+        await plane.publish(RoutingTable(2, (http_route("web", routing=PartRef("nothing")),)))
+        await eventually(lambda: plane.gateways()[0].refused == 2)
+
+        state = plane.gateways()[0]
+        assert (state.applied, running.gateway.live.routes.names) == (1, ("hello",))
+        assert "no routing policy 'nothing'" in state.reason
+
+
+async def test_the_gateway_serves_while_there_is_no_control_plane(layout: Layout) -> None:
+    """It is a loss of news, nothing else; the next control plane hears at once by what it serves."""
+    async with gateway_at(layout) as running:
+        async with control(layout) as first:
+            await first.publish(RoutingTable(1, (jobs_route("hello"),)))
+            await applied(first, 1)
+
+        answer = await running.post("/v2/hello/run", {"input": {}})
+        async with control(layout) as second:
+            await applied(second, 1)
+            await second.publish(RoutingTable(2, (jobs_route("hello"), jobs_route("more"))))
+            await applied(second, 2)
+
+    assert answer.status == 200
+
+
+async def test_a_restarted_gateway_is_given_the_table_again(layout: Layout) -> None:
+    """The link is made again for ever."""
+    async with control(layout) as plane:
+        await plane.publish(RoutingTable(1, (jobs_route("hello"),)))
+        async with gateway_at(layout):
+            await applied(plane, 1)
+        layout.table_file.unlink()
+
+        async with gateway_at(layout) as running:
+            await eventually(lambda: running.gateway.live.routes.version == 1)
+
+
+async def test_an_older_table_of_another_control_plane_is_refused(layout: Layout) -> None:
+    """The newest wins by version, and the one who is behind learns how far."""
+    async with gateway_at(layout) as running, control(layout) as plane, control(layout) as stale:
+        await plane.publish(RoutingTable(9, (jobs_route("hello"),)))
+        await applied(plane, 9)
+
+        await stale.publish(RoutingTable(2))
+        await eventually(lambda: bool(stale.gateways()) and stale.gateways()[0].refused == 2)
+
+        assert stale.gateways()[0].applied == 9
+        assert running.gateway.live.routes.version == 9
+
+
+async def test_a_gateway_counts_until_it_was_away_for_a_moment(layout: Layout) -> None:
+    """A drain waits for it: it may serve by its old table still."""
+    async with control(layout) as plane:
+        async with gateway_at(layout):
+            await plane.publish(RoutingTable(1))
+            await applied(plane, 1)
+
+        assert plane.gateways() == (GatewayState("gateway", 1),)
+        await eventually(lambda: plane.gateways() == ())
+
+
+async def test_changes_are_told(layout: Layout) -> None:
+    """An ack, signals, a gateway that comes or goes: something to look at."""
+    async with control(layout) as plane:
+        changes = plane.changes()
+        waiting = asyncio.ensure_future(anext(changes))
+        async with gateway_at(layout):
+            await asyncio.wait_for(waiting, 5.0)
+        await asyncio.wait_for(anext(changes), 5.0)
+        await plane.close()
+        async with asyncio.timeout(5):
+            rest = [change async for change in changes]
+
+    assert rest in ([], [None])
+
+
+async def test_who_breaks_the_protocol_is_hung_up_on(layout: Layout) -> None:
+    """Only tables come from a control plane."""
+    async with gateway_at(layout):
+        reader, writer = await asyncio.open_unix_connection(str(layout.dataplane_socket))
+        writer.write(encode_frame(to_frame(Applied(1))))
+        async with asyncio.timeout(5):
+            while await reader.read(1000):
+                pass
+        writer.close()
+
+
+async def signals(plane: SocketDataPlane, name: str) -> EndpointSignals:
+    """What is said of an endpoint now."""
+    return next(iter(plane.signals(EndpointName(name))), EndpointSignals())
+
+
+async def test_a_job_that_nobody_can_take_is_told_at_once_and_its_age_grows(layout: Layout) -> None:
+    """What wakes an endpoint that is scaled to zero."""
+    async with gateway_at(layout) as running, control(layout) as plane:
+        await plane.publish(RoutingTable(1, (jobs_route("hello"),)))
+        await applied(plane, 1)
+        await running.post("/v2/hello/run", {"input": {}})
+
+        await eventually(lambda: any(said.queued == 1 for said in plane.signals(HELLO)))
+        await eventually(lambda: any(said.oldest_queued > 1.0 for said in plane.signals(HELLO)))
+
+
+async def test_what_workers_do_is_counted_by_revision(layout: Layout) -> None:
+    """In flight, done, failed, how long; and who is connected."""
+    hello = worker_hello("hello", slots=2)
+    table = RoutingTable(1, (jobs_route("hello", side(hello)),))
+    async with gateway_at(layout) as running, control(layout) as plane:
+        await plane.publish(table)
+        await applied(plane, 1)
+        go_on = asyncio.Event()
+
+        async def answer(_: object) -> bytes:
+            await go_on.wait()
+            return b"1"
+
+        async with FakeWorker(layout.worker_socket, hello, answer):
+            for _ in range(2):
+                await running.post("/v2/hello/run", {"input": {}})
+            await eventually(lambda: any(one.in_flight == 2 for said in plane.signals(HELLO) for one in said.sides))
+            busy = await signals(plane, "hello")
+            go_on.set()
+            await eventually(lambda: any(one.requests == 2 for said in plane.signals(HELLO) for one in said.sides))
+            done = await signals(plane, "hello")
+
+    assert busy.connected == (hello.identity.replica,)
+    assert busy.sides[0].revision == hello.identity.revision
+    assert (done.sides[0].in_flight, done.sides[0].failures) == (0, 0)
+    assert done.sides[0].latency["+Inf"] == 2
+    assert sorted(done.sides[0].latency.values()) == list(done.sides[0].latency.values())
+
+
+async def test_what_replicas_answer_is_counted_by_revision(layout: Layout) -> None:
+    """Requests and failures per side, and who waits."""
+    web = EndpointName("web")
+    async with gateway_at(layout) as running, control(layout) as plane, http_replica(layout, "w") as replica:
+        await plane.publish(RoutingTable(1, (http_route("web", side(replica.route, revision="a")),)))
+        await applied(plane, 1)
+        await running.get("/web/")
+        replica.status = 500
+        await running.get("/web/")
+
+        await eventually(lambda: any(one.requests == 2 for said in plane.signals(web) for one in said.sides))
+        said = await signals(plane, "web")
+        await plane.publish(RoutingTable(2, (http_route("web", side(revision="a"), held=True),)))
+        await applied(plane, 2)
+        waiting = asyncio.create_task(running.get("/web/"))
+        await eventually(lambda: any(said.queued == 1 for said in plane.signals(web)))
+        await waiting
+
+    assert [(one.revision, one.requests, one.failures) for one in said.sides] == [(RevisionId("a"), 2, 1)]
+
+
+async def test_a_new_control_plane_is_told_everything(layout: Layout) -> None:
+    """Also what has not changed since."""
+    async with gateway_at(layout) as running:
+        running.serve(jobs_route("hello"))
+        await running.post("/v2/hello/run", {"input": {}})
+        async with control(layout) as first:
+            await eventually(lambda: any(said.queued for said in first.signals(HELLO)))
+        async with control(layout) as second:
+            await eventually(lambda: any(said.queued for said in second.signals(HELLO)))
+
+
+async def test_signals_are_not_told_more_often_than_they_may_be(layout: Layout) -> None:
+    """A burst of requests is a few reports, and the last of them is true."""
+    settings = dataclasses.replace(FAST, signal_interval=0.5)
+    told: list[int] = []
+    async with gateway_at(layout, settings) as running:
+        running.serve(jobs_route("hello"))
+        reader, writer = await asyncio.open_unix_connection(str(layout.dataplane_socket))
+        for _ in range(30):
+            await running.post("/v2/hello/run", {"input": {}})
+        decoder = FrameDecoder()
+        async with asyncio.timeout(5):
+            while 30 not in told:
+                messages = map(from_frame, decoder.feed(await reader.read(1 << 16)))
+                told += [message.signals["queued"] for message in messages if isinstance(message, Signals)]
+        writer.close()
+
+    assert len(told) <= 4, told

@@ -1,0 +1,251 @@
+"""The gateway's small parts by themselves: raw JSON, batching, waking, beats, paths."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashcore.gateway.books import Attempt, Books, Worker, left_out
+from flashcore.gateway.coalesce import Coalescer
+from flashcore.gateway.documents import raw_payload, status_body
+from flashcore.gateway.files import replace_file
+from flashcore.gateway.rawjson import NotJson, read_object, write_object
+from flashcore.gateway.submission import lane_of, new_job_id
+from flashcore.gateway.wakes import Wakes
+from flashcore.model.job import LANES, Claimed, Job, JobStatus, NewJob, Payload
+from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
+from flashcore.wire.messages import Message
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=6), st.sampled_from([None, 1, 4]), st.booleans())
+def test_members_are_cut_out_as_they_were_written(
+    value: dict[str, object], indent: int | None, ascii_only: bool
+) -> None:
+    """Whatever blanks and escapes a writer uses: each member's text is the caller's own, and means what it meant."""
+    body = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    if "\\ud" not in body and not any("\ud800" <= character <= "\udfff" for character in body):
+        members = read_object(body.encode())
+
+        assert {name: member.value for name, member in members.items()} == value
+        assert all(member.raw.decode() in body for member in members.values())
+        assert all(json.loads(member.raw) == member.value for member in members.values())
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_object_or_an_error(body: bytes) -> None:
+    """Nothing else comes of what a caller sends."""
+    try:
+        members = read_object(body)
+    except NotJson:
+        return
+    assert json.loads(body) == {name: member.value for name, member in members.items()}
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=3), st.dictionaries(st.text(), JSON, max_size=3))
+def test_objects_are_written_with_raw_members(members: dict[str, object], raw: dict[str, object]) -> None:
+    """Values and raw texts side by side are one JSON object."""
+    members = {name: value for name, value in members.items() if name not in raw}
+    try:
+        written = write_object(members, {name: json.dumps(value).encode() for name, value in raw.items()})
+    except UnicodeEncodeError:
+        return  # a lone surrogate has no UTF-8; none of ours come from there
+    assert json.loads(written) == {**members, **raw}
+
+
+def test_what_is_not_json_is_shown_as_such() -> None:
+    """A payload of another kind cannot be mistaken for the worker's JSON."""
+    assert json.loads(raw_payload(Payload(b"\x80abc", "application/x-pickle"))) == {
+        "media": "application/x-pickle",
+        "base64": "gGFiYw==",
+    }
+
+
+def test_a_finished_job_always_shows_what_clients_insist_on() -> None:
+    """Q-C1: also one that was cancelled before anybody took it, and one whose function gave nothing."""
+    new = NewJob(JobId("j"), EndpointName("e"), Payload(b"1"), 0)
+    cancelled = json.loads(status_body(Job(new, JobStatus.CANCELLED, 10.0, finished_at=11.5)))
+    silent = json.loads(status_body(Job(new, JobStatus.COMPLETED, 10.0, started_at=11.0, finished_at=11.25)))
+
+    assert cancelled == {"id": "j", "status": "CANCELLED", "delayTime": 1500, "executionTime": 0, "workerId": ""}
+    assert silent == {
+        "id": "j", "status": "COMPLETED", "delayTime": 1000, "executionTime": 250, "workerId": "", "output": None,
+    }  # fmt: skip
+
+
+def test_lanes_are_even_and_stay_for_ever() -> None:
+    """Q30: ids spread over all lanes; a key's lane may never change, or a share would move its jobs."""
+    counts = [0] * LANES
+    for _ in range(20_000):
+        counts[lane_of(new_job_id())] += 1
+
+    assert min(counts) > 120
+    assert max(counts) < 290
+    assert [lane_of(key) for key in ("", "a", "customer-7", "ä")] == [0, 7, 20, 35]
+
+
+async def test_calls_of_one_turn_are_one_batch() -> None:
+    """What comes while a batch is under way is the next one."""
+    batches: list[list[int]] = []
+    go_on = asyncio.Event()
+
+    async def double(numbers: Sequence[int]) -> list[int]:
+        batches.append(list(numbers))
+        await go_on.wait()
+        return [number * 2 for number in numbers]
+
+    coalescer = Coalescer(asyncio.get_running_loop(), double)
+    first = [coalescer.add(1), coalescer.add(2)]
+    await asyncio.sleep(0)
+    second = [coalescer.add(3), coalescer.add(4)]
+    go_on.set()
+
+    assert await asyncio.gather(*first, *second) == [2, 4, 6, 8]
+    assert batches == [[1, 2], [3, 4]]
+
+
+async def test_a_batch_that_fails_is_told_to_all_of_it_and_the_next_goes_on() -> None:
+    """One failure ends one batch."""
+    failures = iter([OSError("away"), None])
+
+    async def call(numbers: Sequence[int]) -> Sequence[int]:
+        failure = next(failures)
+        if failure is not None:
+            raise failure
+        return numbers
+
+    coalescer = Coalescer(asyncio.get_running_loop(), call)
+    results = await asyncio.gather(coalescer.add(1), coalescer.add(2), return_exceptions=True)
+
+    assert [str(result) for result in results] == ["away", "away"]
+    assert await coalescer.add(3) == 3
+
+
+async def test_a_wake_reaches_everybody_who_waits_for_it_and_nobody_else() -> None:
+    """And leaves nothing behind."""
+    loop = asyncio.get_running_loop()
+    wakes: Wakes[str] = Wakes(loop)
+    waits = [asyncio.create_task(wakes.wait(key, wakes.expect(key), loop.time() + wait))
+             for key, wait in (("a", 9.0), ("a", 9.0), ("b", 0.02))]  # fmt: skip
+    await asyncio.sleep(0)
+    wakes.wake("a")
+
+    assert await asyncio.gather(*waits) == [True, True, False]
+    assert len(wakes) == 0
+
+
+async def test_who_stops_waiting_is_forgotten() -> None:
+    """A caller who leaves costs nothing any longer."""
+    loop = asyncio.get_running_loop()
+    wakes: Wakes[str] = Wakes(loop)
+    waiting = asyncio.create_task(wakes.wait("a", wakes.expect("a"), loop.time() + 9.0))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    assert len(wakes) == 0
+
+
+class NoLink:
+    """A connection that leads nowhere."""
+
+    def send(self, message: Message) -> None:
+        """See WorkerLink."""
+
+    def close(self) -> None:
+        """See WorkerLink."""
+
+    abort = pause = resume = close
+
+
+def worker_with(*attempts: Attempt) -> Worker:
+    """A worker that has these jobs."""
+    who = Worker(WorkerId("w/i"), EndpointName("e"), ReplicaId("w"), InstanceId("i"), RevisionId("r"), slots=9)
+    who.link = NoLink()
+    books = Books()
+    books.enter(who)
+    for attempt in attempts:
+        books.hand_out(who, attempt)
+    return who
+
+
+def attempt(job: str, link: NoLink | None = None) -> Attempt:
+    """A job that was handed out."""
+    return Attempt(Claimed(JobId(job), WorkerId("w/i"), 1, Payload(b""), 0.0), 0.0, link)
+
+
+def test_a_first_beat_tells_what_did_not_arrive() -> None:
+    """Over a new connection: what is named is here, what is not was lost on the way."""
+    arrived, lost = attempt("a", NoLink()), attempt("b", NoLink())
+    who = worker_with(arrived, lost)
+
+    resend, dropped = left_out(who, frozenset({JobId("a")}), 0.0, 5.0)
+
+    assert (resend, dropped) == ([lost], [])
+    assert arrived.sent_over is who.link
+
+
+def test_a_job_that_is_left_out_for_long_is_given_up() -> None:
+    """Not at the first beat: it, or its result, may be on its way."""
+    mine = attempt("a")
+    who = worker_with(mine)
+    mine.sent_over = who.link
+
+    rounds = [left_out(who, frozenset(), now, 5.0) for now in (0.0, 4.9, 5.0)]
+
+    assert [dropped for _, dropped in rounds] == [[], [], [mine]]
+
+
+def test_a_job_that_is_named_again_is_not_given_up() -> None:
+    """The patience begins anew."""
+    mine = attempt("a")
+    who = worker_with(mine)
+    mine.sent_over = who.link
+    named = frozenset({JobId("a")})
+
+    rounds = [
+        left_out(who, who_said, now, 5.0) for now, who_said in ((0.0, frozenset()), (3.0, named), (6.0, frozenset()))
+    ]
+
+    assert all(dropped == [] for _, dropped in rounds)
+
+
+def test_books_know_who_has_which_attempt() -> None:
+    """Two attempts at one job may be in two hands at once."""
+    books = Books()
+    first, second = worker_with(), worker_with()
+    second.id = WorkerId("w2/i")
+    books.enter(first)
+    books.enter(second)
+    old = attempt("a")
+    new = Attempt(Claimed(JobId("a"), second.id, 2, Payload(b""), 0.0), 0.0, None)
+    books.hand_out(first, old)
+    books.hand_out(second, new)
+
+    assert (books.holder(JobId("a"), 1), books.holder(JobId("a"), 2)) == (first, second)
+    books.strike(first)
+    assert (books.holder(JobId("a"), 1), books.holder(JobId("a"), 2)) == (None, second)
+
+
+def test_a_file_that_cannot_be_replaced_stays_as_it_was(layout: Layout) -> None:
+    """And nothing lies beside it."""
+    folder = layout.root / "folder"
+    folder.mkdir()
+    target = folder / "file"
+    target.mkdir()
+
+    with pytest.raises(OSError, match="file"):
+        replace_file(target, b"new")
+
+    assert [path.name for path in folder.iterdir()] == ["file"]

@@ -1,0 +1,147 @@
+"""A gateway that ends and comes back, with jobs on disk: nothing is lost, and nobody pays for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from tests.gateway.conftest import Running, eventually, gateway_at, jobs_route, side
+
+from flashcore.builtin.sqlite_state import SqliteStores
+from flashcore.hookspecs.jobs import Claim
+from flashcore.model.job import Job, JobStatus, NewJob, Payload
+from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName, JobId, worker_id
+from flashcore.testing.fake_worker import FakeWorker, worker_hello
+from flashcore.wire.hello import Hello
+from flashcore.wire.messages import Assignment
+
+HELLO = EndpointName("hello")
+JOB = JobId("job-u1")
+
+
+@asynccontextmanager
+async def gateway(layout: Layout, *hellos: Hello) -> AsyncIterator[Running]:
+    """A gateway with jobs on disk, serving `hello` by these workers."""
+    layout.home.mkdir(parents=True, exist_ok=True)
+    store = await SqliteStores().open_jobs(f"sqlite:///{layout.jobs_db}")
+    async with gateway_at(layout, store=store) as running:
+        running.serve(jobs_route("hello", side(*hellos)))
+        yield running
+
+
+async def submit(running: Running) -> None:
+    """Queue one job."""
+    await running.gateway.broker.submit(NewJob(JOB, HELLO, Payload(b'"work"'), 3))
+
+
+async def ended(running: Running) -> Job:
+    """The job in its final state."""
+    found = await running.gateway.broker.wait(JOB, 10.0)
+    assert found is not None
+    assert found.status.final, found
+    return found
+
+
+async def test_what_was_queued_is_worked_on_after_a_restart(layout: Layout) -> None:
+    """Q01: an accepted job is on disk."""
+    hello = worker_hello("hello")
+    async with gateway(layout) as running:
+        await submit(running)
+
+    async with gateway(layout, hello) as running, FakeWorker(layout.worker_socket, hello, lambda job: job.input.data):
+        done = await ended(running)
+
+    assert (done.status, done.output) == (JobStatus.COMPLETED, Payload(b'"work"'))
+
+
+@pytest.mark.parametrize("finished", ["before", "while", "after"])
+async def test_a_worker_takes_its_job_over_a_restart(layout: Layout, finished: str) -> None:
+    """Q05, Q35: whether it ends before the gateway, while there is none, or with the next: one attempt, not charged."""
+    hello = worker_hello("hello")
+    go_on = asyncio.Event()
+    runs: list[int] = []
+
+    async def answer(job: Assignment) -> bytes:
+        runs.append(job.attempt)
+        await go_on.wait()
+        return b'"done"'
+
+    worker = FakeWorker(layout.worker_socket, hello, answer)
+    async with gateway(layout, hello) as running:
+        worker.start()
+        await submit(running)
+        await worker.until(lambda: bool(worker.seen))
+        if finished == "before":
+            go_on.set()
+    if finished == "while":
+        go_on.set()
+        await eventually(lambda: bool(worker.unreceived))
+    async with gateway(layout, hello) as running:
+        await worker.until(lambda: worker.welcomes == 2)
+        go_on.set()
+        done = await ended(running)
+        await eventually(lambda: not worker.unreceived)
+    await worker.stop()
+
+    assert (done.status, done.output, done.attempt, done.charged) == (JobStatus.COMPLETED, Payload(b'"done"'), 1, 0)
+    assert runs == [1]
+
+
+async def test_a_job_whose_worker_went_with_the_gateway_goes_to_another_uncharged(layout: Layout) -> None:
+    """Nobody can tell whose fault it was, so it is nobody's."""
+    first, second = worker_hello("hello", replica="w1"), worker_hello("hello", replica="w2")
+    worker = FakeWorker(layout.worker_socket, first, lambda _: asyncio.Future())
+    async with gateway(layout, first) as running:
+        worker.start()
+        await submit(running)
+        await worker.until(lambda: bool(worker.seen))
+    await worker.stop()
+
+    async with gateway(layout, second) as running, FakeWorker(layout.worker_socket, second, lambda _: b"2"):
+        done = await ended(running)
+
+    assert (done.status, done.attempt, done.charged) == (JobStatus.COMPLETED, 2, 0)
+
+
+async def test_a_job_that_was_handed_out_and_never_sent_reaches_its_worker(layout: Layout) -> None:
+    """Killed between the claim and the sending: the same attempt goes to the same worker, there need be no other."""
+    hello = worker_hello("hello")
+    async with gateway(layout) as running:
+        await submit(running)
+        who = worker_id(hello.identity.replica, hello.identity.instance)
+        claimed = await running.store.claim(Claim(HELLO, who, hello.identity.revision, 1, 30.0))
+        assert len(claimed) == 1
+
+    async with gateway(layout, hello) as running, FakeWorker(layout.worker_socket, hello, lambda _: b"1") as worker:
+        done = await ended(running)
+
+    assert (done.status, done.attempt, done.charged) == (JobStatus.COMPLETED, 1, 0)
+    assert [job.attempt for job in worker.seen] == [1]
+
+
+async def test_a_worker_that_leaves_over_a_restart_finishes_what_it_has(layout: Layout) -> None:
+    """A drain and a restart at once: its job is neither sent again nor given to another."""
+    hello = worker_hello("hello")
+    go_on = asyncio.Event()
+
+    async def answer(_: Assignment) -> bytes:
+        await go_on.wait()
+        return b"1"
+
+    worker = FakeWorker(layout.worker_socket, hello, answer)
+    async with gateway(layout, hello) as running:
+        worker.start()
+        await submit(running)
+        await worker.until(lambda: bool(worker.seen))
+    async with gateway(layout) as running:
+        await worker.until(lambda: worker.welcomes == 2)
+        worker.leave()
+        await eventually(lambda: all(one.leaving for one in running.gateway.broker.books))
+        go_on.set()
+        done = await ended(running)
+    await worker.stop()
+
+    assert (done.status, done.attempt) == (JobStatus.COMPLETED, 1)

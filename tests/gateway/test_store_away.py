@@ -1,0 +1,150 @@
+"""The job store is away or full: nothing is acknowledged that is not stored, and all goes on when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.gateway.conftest import FAST, Running, eventually, gateway_at, jobs_route, side
+
+from flashcore.builtin.memory_state import MemoryStores
+from flashcore.hookspecs.jobs import JobStore
+from flashcore.model.errors import FlashcoreError, StateError, StorageFull
+from flashcore.model.layout import Layout
+from flashcore.testing.fake_worker import FakeWorker, worker_hello
+from flashcore.wire.messages import Assignment
+
+
+class Moody:
+    """A job store that is away, or full, when it is told to be."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self.failure: FlashcoreError | None = None
+        self.refused: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        """The store's own method, unless it is away."""
+        method = getattr(self._store, name)
+        if name in ("now", "enqueued", "close"):
+            return method
+
+        async def call(*given: Any, **named: Any) -> Any:
+            if self.failure is not None:
+                self.refused.append(name)
+                raise self.failure
+            return await method(*given, **named)
+
+        return call
+
+
+@pytest.fixture
+async def moody() -> Moody:
+    """A store in memory, in a good mood."""
+    return Moody(await MemoryStores().open_jobs("memory:"))
+
+
+@pytest.fixture
+async def running(layout: Layout, moody: Moody) -> AsyncIterator[Running]:
+    """A gateway over that store."""
+    store: Any = moody
+    async with gateway_at(layout, store=store) as running:
+        yield running
+        moody.failure = None
+
+
+@pytest.mark.parametrize("failure", [StateError("the disk is away"), StorageFull("the disk is full")])
+@pytest.mark.parametrize("route", ["run", "runsync"])
+async def test_a_submission_that_cannot_be_stored_is_refused_with_the_reason(
+    running: Running, moody: Moody, failure: FlashcoreError, route: str
+) -> None:
+    """Q26: 503, and the caller may try again."""
+    running.serve(jobs_route("hello"))
+    moody.failure = failure
+
+    answer = await running.post(f"/v2/hello/{route}", {"input": {}})
+    moody.failure = None
+    after = await running.post("/v2/hello/run", {"input": {}})
+
+    assert (answer.status, answer.json["error"]["message"]) == (503, failure.message)
+    assert answer.headers["retry-after"]
+    assert after.status == 200
+
+
+async def test_a_result_is_held_until_it_is_stored(running: Running, moody: Moody) -> None:
+    """Q26: the worker hears nothing before, and the caller gets the result after."""
+    hello = worker_hello("hello")
+    running.serve(jobs_route("hello", side(hello)))
+
+    def answer(_: Assignment) -> bytes:
+        moody.failure = StateError("the disk is away")
+        return b'"kept"'
+
+    async with FakeWorker(running.gateway.layout.worker_socket, hello, answer) as worker:
+        job = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
+        await eventually(lambda: "finish" in moody.refused)
+        unreceived = dict(worker.unreceived)
+        moody.failure = None
+        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=9000")
+        await eventually(lambda: not worker.unreceived)
+
+    assert list(unreceived) == [job]
+    assert (ended.json["status"], ended.json["output"]) == ("COMPLETED", "kept")
+
+
+async def test_jobs_are_claimed_when_the_store_is_back(running: Running, moody: Moody) -> None:
+    """A claim that failed is made again, without anybody asking."""
+    hello = worker_hello("hello")
+    running.serve(jobs_route("hello", side(hello)))
+    job = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
+    moody.failure = StateError("the disk is away")
+
+    async with FakeWorker(running.gateway.layout.worker_socket, hello, lambda _: b"1"):
+        await eventually(lambda: "claim" in moody.refused)
+        moody.failure = None
+        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=9000")
+
+    assert ended.json["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("path", ["status/x-u1", "stream/x-u1", "health"])
+async def test_every_route_says_that_the_store_is_away(running: Running, moody: Moody, path: str) -> None:
+    """No route makes a 500 of it."""
+    running.serve(jobs_route("hello"))
+    moody.failure = StateError("the disk is away")
+
+    answer = await running.get(f"/v2/hello/{path}")
+
+    assert (answer.status, answer.json["error"]["code"]) == (503, "state")
+
+
+async def test_workers_are_not_read_from_while_too_much_is_not_stored(layout: Layout, moody: Moody) -> None:
+    """Q11, Q26: a generator waits, the gateway's memory does not grow, and nothing is lost."""
+    store: Any = moody
+    hello = worker_hello("hello")
+    settings = dataclasses.replace(FAST, unrecorded_bytes=100_000, heartbeat=5.0)
+    chunk = b'"%b"' % (b"x" * 10_000)
+    sent = 500
+
+    async with gateway_at(layout, settings, store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with FakeWorker(layout.worker_socket, hello, lambda _: asyncio.Future()) as worker:
+            job = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
+            await worker.until(lambda: bool(worker.seen))
+            moody.failure = StateError("the disk is away")
+            for _ in range(sent):
+                worker.chunk(worker.seen[0], chunk)
+            await eventually(lambda: "append_stream" in moody.refused)
+            await asyncio.sleep(0.2)
+            stuck = worker.unsent
+            moody.failure = None
+
+            read = 0
+            while read < sent:
+                read += len((await running.get(f"/v2/hello/stream/{job}?wait=5000")).json["stream"])
+
+    assert stuck > 1_000_000
+    assert read == sent
