@@ -1,1 +1,47 @@
-"""The controller: goal -> rollout -> replicas."""
+"""The controller: goal -> rollout -> replicas.
+
+Building one (all parts are passed in; nothing is global):
+
+    ledger = Ledger(backend, scope, KINDS)                            # control.store, control.kinds
+    leadership = await ledger.take_over("host:pid", duration=10.0)    # or campaign() on a shared store
+    controller = Controller(
+        ledger=ledger, leadership=leadership,
+        parts=registry,                              # .strategies .gates .scalers .probes .resource_types
+        providers={"process": provider}, default_provider="process",  # made, not started
+        dataplane=link, artifacts=artifact_store,
+        surroundings=surroundings,                   # environment(revision), secrets(names): services.Surroundings
+        amend_env=registry.amend_replica_env,
+        observers=(lambda event: registry.observers.tell(event=event),),
+    )
+    await controller.start()                         # takes over what is stored and what runs
+    await controller.lost                            # done when this one leads no more, with the reason
+    await controller.close()                         # replicas and gateways go on
+
+Operations, all idempotent, with typed refusals (model.errors, control.refusals):
+
+    deploy(manifest, names=None)  scale(name, count)  scale_by_policy(name)  undeploy(name, grace=None)  undeploy_all()
+    promote(name)  abort(name)  pause(name)  resume(name)
+
+What is: endpoints(), view(name), views(), table, events(), last_events(), logs(replica). What happens: follow(name),
+watch_events(), wait_until(name, wanted, timeout), wait_gone(name, timeout). Views are `readmodel.DeploymentView`.
+
+How it is laid out; the upper half is pure, the lower half is the shell around it:
+
+    reconcile   one pass: snapshot -> draft -> pass. Steps of it, one file each:
+                lifecycle, health (what was seen -> phase, health)   failures, backoff (what failed counts)
+                goals     rollouts, initial, restoring, keeping, endings, progress (what is to be)
+                check (invariants)   placing, victims   sides, traffic (who serves)   status
+    consult     asks strategy and gates;  commands: what people ask, as changes of a draft
+    loop        one per deployment: observe, decide, check, commit, act
+    controller  all loops; sightings (providers), probing, sampling + scaling, publishing (gateways), acting, sweep,
+                alarms, isolation (plugins in threads), operations (deploy's checks), store/ (records, epoch, log)
+"""
+
+from __future__ import annotations
+
+from flashcore.control.controller import Controller
+from flashcore.control.kinds import KINDS
+from flashcore.control.readmodel import DeploymentView, SideStatus
+from flashcore.control.services import Surroundings
+
+__all__ = ["KINDS", "Controller", "DeploymentView", "SideStatus", "Surroundings"]

@@ -22,12 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flashcore.hookspecs.markers import hookspec
 from flashcore.hookspecs.records import Part
 from flashcore.model.deployment import Budget, Traffic
 from flashcore.model.names import RevisionId
+from flashcore.model.parts import PartRef
 
 API = range(1, 2)
 CAPABILITIES = frozenset({"needs_percent_traffic", "needs_individual"})
@@ -45,6 +46,13 @@ class SideView:
     exists: int
     ready: int
     serving: int
+    leaving: int = 0
+    """Of those that exist, how many are draining already; they count no more against what may exist, but are there."""
+
+    @property
+    def live(self) -> int:
+        """How many serve or are on their way to it."""
+        return self.exists - self.leaving
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,11 @@ class View:
     def old_exists(self) -> int:
         """Replicas of all old sides together that exist."""
         return sum(side.exists for side in self.old)
+
+    @property
+    def old_live(self) -> int:
+        """Replicas of all old sides together that exist and are not draining."""
+        return sum(side.live for side in self.old)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +139,15 @@ class Strategy(Protocol):
 
     def decide(self, view: View) -> Decision:
         """The next step. Equal views give equal decisions."""
+        ...
+
+
+@runtime_checkable
+class BindsGates(Protocol):
+    """A strategy some of whose own options are gates, as `auto_promote=False` is `manual` at promotion."""
+
+    def gates(self) -> Mapping[str, tuple[PartRef, ...]]:
+        """Gates by checkpoint, asked beside those that the endpoint binds."""
         ...
 
 

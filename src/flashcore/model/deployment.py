@@ -9,7 +9,8 @@ from enum import Enum
 
 from flashcore.model.declaration import Policy
 from flashcore.model.errors import IllegalMove
-from flashcore.model.names import Digest, EndpointName, RevisionId
+from flashcore.model.names import Digest, EndpointName, ReplicaId, RevisionId
+from flashcore.model.parts import PartRef
 
 
 class DeploymentStatus(Enum):
@@ -88,6 +89,8 @@ class Budget:
 
     min_ready: int
     max_existing: int
+    exclusive: bool = False
+    """Replicas of two revisions must never run side by side."""
 
 
 class RolloutState(Enum):
@@ -112,6 +115,15 @@ class RolloutState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A replica that failed, in its own words."""
+
+    replica: ReplicaId
+    reason: str
+    log_tail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """The passage of a deployment to a target revision."""
 
@@ -124,17 +136,27 @@ class Rollout:
     step: str = ""
     """The strategy's own word for where it is; it gets it back in the next view."""
     step_since: float = 0.0
+    goal: int | None = None
+    """The goal that the budget is for, another goal pins another budget; None before the strategy was asked for one."""
     checkpoint: str | None = None
+    checkpoint_since: float = 0.0
+    """When the rollout came to its checkpoint; gates that wait count from here."""
+    promoted: bool = False
+    """A person said to go on at the checkpoint at hand."""
     passed: tuple[str, ...] = ()
-    """Checkpoints that were passed, in order; a promotion passes the one at hand."""
+    """Checkpoints that were passed, in order."""
     reason: str = ""
     """Why it waits, failed or was taken back, for people."""
     reason_code: str = ""
     wake_at: float | None = None
     progress_at: float = 0.0
     """When it last came nearer to its end; the progress deadline counts from here."""
+    furthest: int | None = None
+    """The nearest that it has come to its end, so that going back and forth is no progress."""
     failures: int = 0
-    """Replicas of the target that failed to start in this rollout."""
+    """Replicas of the target that failed since it last came nearer to its end."""
+    failure: Failure | None = None
+    """The first replica of the target that failed."""
     initial: bool = False
     """There was no old side: strategies and gates are skipped, only readiness counts."""
 
@@ -148,6 +170,34 @@ class Retiring:
 
 
 @dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long replacing replicas of one revision waits, because they keep failing."""
+
+    starts: int = 0
+    """Attempts to start, one after the other, that failed; a replica that gets ready ends the count."""
+    crashes: int = 0
+    """Replicas that ended soon after they had been ready, one after the other."""
+    counted_at: float = 0.0
+    """When the last one was counted. Replicas made before it fell with it, and count no more."""
+    until: float = 0.0
+    """No replacement is started before this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """How calls get in and which parts watch over the endpoint, as policy and resource type resolved at deploy.
+
+    Kept with the deployment, so that a plugin that is missing at a restart takes no endpoint out of the traffic.
+    """
+
+    ingress: str
+    """Value of hookspecs.resources.Ingress."""
+    routing: PartRef
+    probe: PartRef
+    scaler: PartRef
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One endpoint in one environment."""
 
@@ -155,8 +205,9 @@ class Deployment:
     resource: str
     policy: Policy
     policy_digest: Digest
+    surface: Surface
     goal: int
-    """Replicas wanted, within the policy's bounds."""
+    """Replicas wanted; within the policy's bounds, unless a person set it."""
     goal_by: str = "policy"
     """Who set it last: `policy`, `scaler` or `person`."""
     status: DeploymentStatus = DeploymentStatus.DEPLOYING
@@ -174,10 +225,10 @@ class Deployment:
     created_at: float = 0.0
     history: tuple[RevisionId, ...] = ()
     """Revisions that were stable, newest first."""
-    restarts: Mapping[str, int] = field(default_factory=dict)
-    """By revision: replicas that failed one after the other, for the back-off of their replacement."""
-    next_start_at: float = 0.0
-    """No replacement is started before this, while replicas keep failing."""
+    revisions_made: int = 0
+    """The number of the newest revision; grows, also when revisions are forgotten."""
+    backoff: Mapping[str, Backoff] = field(default_factory=dict)
+    """By revision; one that has not failed has none."""
 
 
 def move_status(deployment: Deployment, to: DeploymentStatus, now: float, reason: str = "") -> Deployment:

@@ -1,0 +1,114 @@
+"""Telling providers what is wanted of one deployment's revisions, and remembering what they were told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from flashcore.control.services import Services
+from flashcore.control.sightings import Watcher
+from flashcore.hookspecs.providers import Gone, Hints
+from flashcore.model.declaration import Policy
+from flashcore.model.errors import FlashcoreError
+from flashcore.model.names import EndpointName, ReplicaId, RevisionId
+from flashcore.model.revision import Revision, short
+
+DEADLINE = 30.0
+"""Seconds within which a provider must have noted a wish."""
+FIRST_RETRY = 1.0
+LAST_RETRY = 30.0
+
+Wants = Mapping[RevisionId, frozenset[ReplicaId]]
+
+
+class Acting:
+    """One deployment's wishes. What a provider was told in another life of this process is told again."""
+
+    def __init__(self, endpoint: EndpointName, services: Services) -> None:
+        self.troubles: dict[RevisionId, str] = {}
+        """Why a revision's provider could not be told."""
+        self.retry_at: float | None = None
+        self._endpoint = endpoint
+        self._services = services
+        self._told: dict[RevisionId, frozenset[ReplicaId]] = {}
+        self._let_go: dict[ReplicaId, tuple[Watcher, int]] = {}
+        """Which look was the last that began before the provider had been told to let a replica go."""
+        self._retry = FIRST_RETRY
+
+    async def act(self, wants: Wants, revisions: Mapping[RevisionId, Revision], policy: Policy) -> None:
+        """Tell what has changed. What cannot be told is told again later."""
+        news = [revision for revision, want in wants.items() if self._is_news(revision, want)]
+        pending = [revisions[revision] for revision in news if revision in revisions]
+        if not pending:
+            return
+        await self._services.leadership.confirm()
+        for revision in pending:
+            await self._tell(revision, wants[revision.id], policy)
+        if self.troubles:
+            self.retry_at = self._services.clock.now() + self._retry
+            self._retry = min(LAST_RETRY, 2 * self._retry)
+        else:
+            self.retry_at, self._retry = None, FIRST_RETRY
+
+    def absent(self, replicas: Iterable[ReplicaId]) -> frozenset[ReplicaId]:
+        """Those of the replicas that were let go, and that their provider, asked since, does not report."""
+        found: list[ReplicaId] = []
+        for replica in replicas:
+            watcher, look = self._let_go.get(replica, (None, 0))
+            if watcher is not None and watcher.looked > look and replica not in watcher.seen(self._endpoint):
+                found.append(replica)
+        return frozenset(found)
+
+    def repeat_for(self, revision: RevisionId) -> None:
+        """Tell again what is wanted of a revision of which something runs that no record knows."""
+        self._told.pop(revision, None)
+
+    def forget(self, replicas: Iterable[ReplicaId], revisions: Iterable[RevisionId]) -> None:
+        """They are gone."""
+        for replica in replicas:
+            self._let_go.pop(replica, None)
+        for revision in revisions:
+            self._told.pop(revision, None)
+            self.troubles.pop(revision, None)
+
+    def _is_news(self, revision: RevisionId, want: frozenset[ReplicaId]) -> bool:
+        told = self._told.get(revision)
+        if told is None and not want:
+            return any(revision in watcher.revisions for watcher in self._services.watchers.values())
+        return told != want
+
+    async def _tell(self, revision: Revision, want: frozenset[ReplicaId], policy: Policy) -> None:
+        before = self._told.get(revision.id, frozenset())
+        try:
+            watcher = self._services.watcher_of(revision.content.template.provider)
+            async with asyncio.timeout(DEADLINE):
+                await watcher.provider.apply(revision, want, self._hints(revision, want, policy))
+        except TimeoutError:
+            self._note_trouble(revision, f"its provider did not answer within {DEADLINE:g} s")
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is said, and tried again
+            self._note_trouble(revision, error.message if isinstance(error, FlashcoreError) else repr(error))
+        else:
+            self._told[revision.id] = want
+            self.troubles.pop(revision.id, None)
+            self._note_let_go(watcher, before - want)
+
+    def _hints(self, revision: Revision, want: frozenset[ReplicaId], policy: Policy) -> Hints:
+        surroundings = self._services.surroundings
+        if not want:
+            return Hints(grace=policy.termination_grace)
+        return Hints(
+            env=surroundings.environment(revision),
+            secrets=surroundings.secrets(revision.content.template.secrets),
+            grace=policy.termination_grace,
+        )
+
+    def _note_trouble(self, revision: Revision, text: str) -> None:
+        self._told.pop(revision.id, None)
+        self.troubles[revision.id] = f"revision {short(revision.id)} cannot be applied: {text}"
+
+    def _note_let_go(self, watcher: Watcher, replicas: frozenset[ReplicaId]) -> None:
+        seen = watcher.seen(self._endpoint)
+        for replica in replicas:
+            self._let_go[replica] = (watcher, watcher.taken)
+        if any(replica not in seen or isinstance(seen[replica], Gone) for replica in replicas):
+            watcher.refresh(self._endpoint)

@@ -1,0 +1,112 @@
+"""The routing table of the environment, and which gateways still send work to a replica that has left it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from flashcore.hookspecs.providers import Clock
+from flashcore.model.errors import FlashcoreError
+from flashcore.model.names import EndpointName, ReplicaId
+from flashcore.model.table import EndpointRoute, RoutingTable
+from flashcore.wire.dataplane import DataPlane
+
+RETRY = 1.0
+"""Seconds before a table that could not be given is given again."""
+
+
+class Publisher:
+    """Puts every deployment's route into one table. Only replicas that left a table need to be waited for.
+
+    Versions are milliseconds by the store's clock, so that a new leader's tables are newer than those of the one
+    before it without anything being stored.
+    """
+
+    def __init__(self, dataplane: DataPlane, clock: Clock) -> None:
+        self._dataplane = dataplane
+        self._clock = clock
+        self._routes: dict[EndpointName, EndpointRoute] = {}
+        self._changed_at: dict[EndpointName, int] = {}
+        self._listed: dict[EndpointName, frozenset[ReplicaId]] = {}
+        self._left: dict[ReplicaId, int] = {}
+        self._first = 0
+        self._version = 0
+        self._due = asyncio.Event()
+        self.trouble: str | None = None
+        """Why gateways cannot be reached at present."""
+
+    def put(self, endpoint: EndpointName, route: EndpointRoute | None) -> None:
+        """Take an endpoint's route over for the next table, None to take it out."""
+        if self._routes.get(endpoint) == route:
+            return
+        if route is None:
+            del self._routes[endpoint]
+        else:
+            self._routes[endpoint] = route
+        version = self._next_version()
+        listed = _listed(route)
+        for replica in self._listed.get(endpoint, frozenset()) - listed:
+            self._left[replica] = version
+        for replica in listed:
+            self._left.pop(replica, None)
+        self._listed[endpoint] = listed
+        self._changed_at[endpoint] = version
+        self._due.set()
+
+    async def run(self) -> None:
+        """Give each new table to the gateways, for ever. What changes within one moment goes out as one table.
+
+        The first table of this leadership is published whatever is in it.
+        """
+        self._first = self._next_version()
+        self._due.set()
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            try:
+                await self._dataplane.publish(self.table)
+                self.trouble = None
+            except FlashcoreError as error:
+                self.trouble = f"gateways cannot be told of the routing table: {error.message}"
+                self._due.set()
+                await self._clock.sleep_until(self._clock.now() + RETRY)
+
+    def is_free(self, endpoint: EndpointName, replica: ReplicaId) -> bool:
+        """Whether every gateway has a table without the replica. True with no gateway: nobody sends it anything."""
+        if replica in self._listed.get(endpoint, frozenset()):
+            return False
+        version = self._left.get(replica, self._first)
+        return all(gateway.applied >= version for gateway in self._dataplane.gateways())
+
+    def forget(self, replicas: Iterable[ReplicaId]) -> None:
+        """The replicas are gone."""
+        for replica in replicas:
+            self._left.pop(replica, None)
+
+    def refusals(self, endpoint: EndpointName) -> tuple[str, ...]:
+        """What gateways say that refuse the endpoint's newest route and serve by an older table."""
+        since = self._changed_at.get(endpoint, 0)
+        return tuple(
+            f"gateway {gateway.gateway} refuses the routing table: {gateway.reason}"
+            for gateway in self._dataplane.gateways()
+            if gateway.refused > gateway.applied and gateway.refused >= since > gateway.applied
+        )
+
+    def route(self, endpoint: EndpointName) -> EndpointRoute | None:
+        """The endpoint's part of the present table."""
+        return self._routes.get(endpoint)
+
+    @property
+    def table(self) -> RoutingTable:
+        """The present table."""
+        return RoutingTable(self._version, tuple(self._routes[name] for name in sorted(self._routes)))
+
+    def _next_version(self) -> int:
+        self._version = max(self._version + 1, int(self._clock.now() * 1000))
+        return self._version
+
+
+def _listed(route: EndpointRoute | None) -> frozenset[ReplicaId]:
+    if route is None:
+        return frozenset()
+    return frozenset(replica.replica for side in route.sides for replica in side.replicas)

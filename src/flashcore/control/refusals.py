@@ -1,0 +1,29 @@
+"""What operations refuse, as types.
+
+Refused
+├── BeingDestroyed    the endpoint is being taken down: wait until it is gone
+├── NothingToPromote  no rollout waits at a checkpoint
+└── NoRollout         no rollout is under way
+"""
+
+from __future__ import annotations
+
+from flashcore.model.errors import Refused
+
+
+class BeingDestroyed(Refused):
+    """The endpoint is being taken down and accepts nothing until it is gone."""
+
+    code = "being_destroyed"
+
+
+class NothingToPromote(Refused):
+    """No rollout of the endpoint waits for a promotion."""
+
+    code = "nothing_to_promote"
+
+
+class NoRollout(Refused):
+    """No rollout of the endpoint is under way."""
+
+    code = "no_rollout"

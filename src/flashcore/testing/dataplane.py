@@ -1,0 +1,130 @@
+"""The data plane in memory: gateways that take over each table after a while, or refuse it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, field
+
+from flashcore.model.names import EndpointName, ReplicaId, RevisionId
+from flashcore.model.table import EndpointRoute, EndpointSignals, RoutingTable, SideSignals
+from flashcore.wire.dataplane import GatewayState
+
+
+@dataclass(slots=True)
+class TwinGateway:
+    """One gateway. Its fields may be changed while it runs."""
+
+    name: str
+    delay: float = 0.01
+    """Seconds from a table to its being in use; infinite for a gateway that hangs."""
+    refuses: str = ""
+    """Why it refuses every table; empty for one that takes them."""
+    table: RoutingTable = field(default_factory=RoutingTable)
+    refused: int = 0
+    reason: str = ""
+
+    @property
+    def state(self) -> GatewayState:
+        """As the controller sees it."""
+        return GatewayState(self.name, self.table.version, self.refused, self.reason)
+
+
+class TwinDataPlane:
+    """A DataPlane. `gateways` and what they say are set by whoever tests."""
+
+    def __init__(self, gateways: Iterable[TwinGateway] = ()) -> None:
+        self.twins: dict[str, TwinGateway] = {gateway.name: gateway for gateway in gateways}
+        self.tables: list[RoutingTable] = []
+        """Every table that was published, oldest first."""
+        self._signals: dict[EndpointName, tuple[EndpointSignals, ...]] = {}
+        self._bells: set[asyncio.Event] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def publish(self, table: RoutingTable) -> None:
+        """See DataPlane."""
+        self.tables.append(table)
+        for gateway in self.twins.values():
+            task = asyncio.get_running_loop().create_task(self._take_over(gateway, table))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def gateways(self) -> tuple[GatewayState, ...]:
+        """See DataPlane."""
+        return tuple(gateway.state for gateway in self.twins.values())
+
+    def signals(self, endpoint: EndpointName) -> tuple[EndpointSignals, ...]:
+        """See DataPlane."""
+        return self._signals.get(endpoint, ())
+
+    async def changes(self) -> AsyncGenerator[None, None]:
+        """See DataPlane."""
+        bell = asyncio.Event()
+        self._bells.add(bell)
+        try:
+            while True:
+                await bell.wait()
+                bell.clear()
+                yield None
+        finally:
+            self._bells.discard(bell)
+
+    # What a test does to it
+
+    def connect(self, gateway: TwinGateway) -> None:
+        """A gateway comes, and is given the newest table."""
+        self.twins[gateway.name] = gateway
+        if self.tables:
+            gateway.table = self.tables[-1]
+        self._ring()
+
+    def disconnect(self, name: str) -> None:
+        """A gateway goes."""
+        del self.twins[name]
+        self._ring()
+
+    def say(self, endpoint: str, *, in_flight: int = 0, queued: int = 0, oldest_queued: float = 0.0) -> None:
+        """Let the first gateway see that much work."""
+        sides = (SideSignals(revision=RevisionId(""), in_flight=in_flight),) if in_flight else ()
+        gateway = next(iter(self.twins), "")
+        said = EndpointSignals(sides, queued=queued, oldest_queued=oldest_queued, gateway=gateway)
+        self._signals[EndpointName(endpoint)] = (said,)
+        self._ring()
+
+    @property
+    def table(self) -> RoutingTable:
+        """The newest table."""
+        return self.tables[-1] if self.tables else RoutingTable()
+
+    def route(self, endpoint: str) -> EndpointRoute | None:
+        """An endpoint's part of the newest table."""
+        return next((route for route in self.table.endpoints if route.name == endpoint), None)
+
+    def serving(self, endpoint: str) -> frozenset[ReplicaId]:
+        """The replicas that some gateway may send ordinary calls of an endpoint to, by whichever table it has."""
+        tables = [gateway.table for gateway in self.twins.values()] or [self.table]
+        return frozenset(
+            replica.replica
+            for table in tables
+            for route in table.endpoints
+            if route.name == endpoint
+            for side in route.sides
+            if not side.preview
+            for replica in side.replicas
+        )
+
+    async def _take_over(self, gateway: TwinGateway, table: RoutingTable) -> None:
+        if gateway.delay == float("inf"):
+            return
+        await asyncio.sleep(gateway.delay)
+        if table.version <= gateway.table.version:
+            return
+        if gateway.refuses:
+            gateway.refused, gateway.reason = table.version, gateway.refuses
+        else:
+            gateway.table, gateway.reason = table, ""
+        self._ring()
+
+    def _ring(self) -> None:
+        for bell in self._bells:
+            bell.set()

@@ -1,0 +1,197 @@
+"""The real controller on a store, a provider and gateways in memory, in virtual time.
+
+def test_update():
+    async def scenario(world: World) -> None:
+        await world.deploy("hello", version=1, replicas=3)
+        await world.ready("hello")
+        await world.deploy("hello", version=2, replicas=3)
+        await world.ready("hello")
+    simulate(scenario)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from flashcore.builtin.memory_state import MemoryState
+from flashcore.canonical import digest
+from flashcore.control.controller import Controller
+from flashcore.control.isolation import Direct, Isolation
+from flashcore.control.kinds import KINDS
+from flashcore.control.readmodel import DeploymentView
+from flashcore.control.store import Ledger
+from flashcore.hookspecs.probes import Answer, Finding, ProbeTarget
+from flashcore.hookspecs.state import StateBackend
+from flashcore.model.declaration import Bounds, Policy, Template
+from flashcore.model.deployment import Deployment, DeploymentStatus
+from flashcore.model.events import Event
+from flashcore.model.manifest import EndpointEntry, Manifest
+from flashcore.model.names import Digest, EndpointName, ReplicaId, RevisionId, Scope
+from flashcore.model.parts import PartRef
+from flashcore.testing.dataplane import TwinDataPlane, TwinGateway
+from flashcore.testing.parts import PartTables
+from flashcore.testing.simulated_provider import SimulatedProvider
+from flashcore.testing.virtual_time import VirtualTime, run_virtual
+
+SCOPE = Scope("simulated", "test")
+LONG = 3_600.0
+"""Seconds of virtual time that waiting may take."""
+
+
+class EveryArtifact:
+    """An artifact store that has them all."""
+
+    async def put(self, digest: Digest, source: Path) -> None:
+        """See ArtifactStore."""
+
+    async def get(self, digest: Digest, target: Path) -> None:
+        """See ArtifactStore."""
+
+    async def has(self, digest: Digest) -> bool:  # noqa: ARG002  # it has them all
+        """See ArtifactStore."""
+        return True
+
+    async def url(self, digest: Digest) -> str | None:  # noqa: ARG002  # none has an address
+        """See ArtifactStore."""
+        return None
+
+    async def digests(self) -> frozenset[Digest]:
+        """See ArtifactStore."""
+        return frozenset()
+
+    async def delete(self, digest: Digest) -> None:
+        """See ArtifactStore."""
+
+
+@dataclasses.dataclass(slots=True)
+class ScriptedProbe:
+    """A probe whose answers a test sets; it says ok of every replica it was told nothing about."""
+
+    answers: dict[ReplicaId, Finding] = dataclasses.field(default_factory=dict)
+    asked: list[ReplicaId] = dataclasses.field(default_factory=list)
+
+    async def probe(self, target: ProbeTarget, timeout: float) -> Finding:  # noqa: ARG002  # it answers at once
+        """See Probe."""
+        self.asked.append(target.replica)
+        return self.answers.get(target.replica, Finding(Answer.OK))
+
+
+class World:
+    """One environment with its controller. Everything that it is made of may be reached and changed."""
+
+    def __init__(self, seed: int = 0, store: Callable[[StateBackend], StateBackend] | None = None) -> None:
+        self.clock = VirtualTime()
+        self.parts = PartTables()
+        self.probe = ScriptedProbe()
+        self.parts.probes.made["scripted"] = lambda: self.probe
+        self.provider = SimulatedProvider(self.clock)
+        self.dataplane = TwinDataPlane([TwinGateway("gateway-1")])
+        memory = MemoryState(self.clock)
+        self.backend: StateBackend = store(memory) if store else memory
+        self.isolation: Isolation = Direct()
+        self.events: list[Event] = []
+        self.controller: Controller
+        self._random = Random(seed)  # noqa: S311  # a simulation is to be repeatable
+        self._numbers = count(1)
+
+    async def start(self) -> None:
+        """Begin a leadership, and the controller with it."""
+        ledger = Ledger(self.backend, SCOPE, KINDS)
+        self.controller = Controller(
+            ledger=ledger,
+            leadership=await ledger.take_over("simulation", duration=30.0),
+            parts=self.parts,
+            providers={"simulated": self.provider},
+            default_provider="simulated",
+            dataplane=self.dataplane,
+            artifacts=EveryArtifact(),
+            clock=self.clock,
+            isolation=self.isolation,
+            random=self._random,
+            name_replica=self._name,
+            observers=(self.events.append,),
+        )
+        await self.controller.start()
+
+    async def restart(self) -> None:
+        """The controller is killed, and another one takes its place. Replicas and gateways notice nothing."""
+        await self.controller.close()
+        await self.start()
+
+    async def deploy(self, name: str, version: int = 1, **settings: Any) -> Deployment:
+        """Deploy a version of an endpoint; `settings` as in `entry`."""
+        manifest = Manifest("simulated", (entry(name, version, **settings),), "0", "3.11")
+        (deployed,) = await self.controller.deploy(manifest)
+        return deployed
+
+    def view(self, name: str) -> DeploymentView:
+        """A deployment as it is now."""
+        return self.controller.view(name)
+
+    async def until(self, name: str, wanted: Callable[[DeploymentView], bool], timeout: float = LONG) -> DeploymentView:
+        """The first view that is as wanted."""
+        return await self.controller.wait_until(name, wanted, timeout)
+
+    async def ready(self, name: str, timeout: float = LONG) -> DeploymentView:
+        """Wait until nothing is under way and all is ready."""
+        return await self.until(name, lambda view: view.settled and view.status is DeploymentStatus.READY, timeout)
+
+    async def settled(self, name: str, timeout: float = LONG) -> DeploymentView:
+        """Wait until nothing is under way."""
+        return await self.until(name, lambda view: view.settled, timeout)
+
+    def kinds(self, prefix: str = "") -> list[str]:
+        """The kinds of the events so far that begin with a prefix."""
+        return [event.kind for event in self.events if event.kind.startswith(prefix)]
+
+    def _name(self, endpoint: EndpointName, revision: RevisionId) -> ReplicaId:
+        return ReplicaId(f"{endpoint}-{revision[:6]}-{next(self._numbers):04d}")
+
+
+def entry(name: str, version: int = 1, *, replicas: int | tuple[int, int] = 1, **policy: Any) -> EndpointEntry:
+    """A manifest's entry; another `version` is another revision, `policy` fields are set as given.
+
+    Probes say what the world's ScriptedProbe says, the number of replicas is fixed, unless `policy` has others.
+    """
+    bounds = Bounds(*replicas) if isinstance(replicas, tuple) else Bounds(replicas, replicas)
+    whole = Policy(replicas=bounds, **{"probe": PartRef("scripted"), "scaler": PartRef("fixed"), **policy})
+    template = Template(env={"VERSION": str(version)})
+    return EndpointEntry(
+        name=EndpointName(name),
+        resource="queue",
+        template=template,
+        policy=whole,
+        functions=(),
+        handler="handler.py",
+        artifact=Digest("a" * 64),
+        template_digest=digest(template),
+        policy_digest=digest(whole),
+    )
+
+
+def simulate(
+    scenario: Callable[[World], Awaitable[None]],
+    *,
+    seed: int = 0,
+    store: Callable[[StateBackend], StateBackend] | None = None,
+) -> World:
+    """Run a scenario in a world of its own. Raises what it raises; returns the world as it was in the end."""
+
+    async def run() -> World:
+        world = World(seed, store)
+        await world.start()
+        try:
+            await scenario(world)
+        finally:
+            await world.controller.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+        return world
+
+    return run_virtual(run())
