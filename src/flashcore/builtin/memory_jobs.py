@@ -216,8 +216,7 @@ class MemoryJobs:
     def _accept(self, new: NewJob) -> Job:
         known = self._known(new.id) or self._known_by_key(new)
         if known is not None:
-            if known.new.endpoint != new.endpoint:
-                raise Conflict(f"job {new.id} exists, and is one of {known.new.endpoint}", job=new.id)
+            job_steps.require_same_endpoint(known, new)
             return known
         job = job_steps.submitted(new, self.now())
         self._submitted += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from flashcore.model.errors import IllegalMove
+from flashcore.model.errors import Conflict, IllegalMove
 from flashcore.model.job import Claimed, Job, JobStatus, NewJob, Payload, check_job_move
 from flashcore.model.names import RevisionId, WorkerId
 
@@ -17,6 +17,16 @@ from flashcore.model.names import RevisionId, WorkerId
 def submitted(new: NewJob, now: float) -> Job:
     """A job that was just accepted."""
     return Job(new, JobStatus.IN_QUEUE, now)
+
+
+def require_same_endpoint(known: Job, new: NewJob) -> None:
+    """Raise Conflict when a job is submitted under an id that one of another endpoint has."""
+    if known.new.endpoint != new.endpoint:
+        raise Conflict(
+            f"job {known.id} exists, and is one of {known.new.endpoint}",
+            next_step="submit it under an id of its own",
+            job=known.id,
+        )
 
 
 def expires_at(job: Job) -> float:

@@ -84,8 +84,10 @@ def _require_known(path: Path, schema: Schema, version: int) -> None:
 
 def _check(path: Path) -> None:
     # Read only: a connection that could write would bring the write-ahead log into a damaged file when it closes.
+    log = path.with_name(f"{path.name}-wal")
+    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as problem:
         raise damaged(path, str(problem)) from problem

@@ -15,6 +15,7 @@ class Load:
     """Runs `flashcore.testing.store_checks.load` on a subject; killed, if need be, when the block ends."""
 
     def __init__(self, subject: Subject, work: str) -> None:
+        self._killed = False
         self._arguments = ("-m", "flashcore.testing.store_checks.load", subject.ref, subject.url, work)
 
     async def __aenter__(self) -> Self:
@@ -26,8 +27,9 @@ class Load:
 
     async def __aexit__(self, *_reason: object) -> None:
         """Make sure that it is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        if not self._killed and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
         await self._process.communicate()
 
     async def kill_after(self, lines: int) -> list[str]:
@@ -39,6 +41,7 @@ class Load:
             printed = [await stdout.readline() for _ in range(lines)]
             require(all(printed), "the process went on until it was killed", printed[-1])
             self._process.kill()
+            self._killed = True
             rest = await stdout.read()
         whole, _, _ = rest.rpartition(b"\n")
         return [line.decode() for line in (b"".join(printed) + whole).splitlines()]

@@ -14,7 +14,7 @@ from flashcore.builtin.sqlite.jobs.lanes import Lane
 
 LOW = 8
 """A lane with fewer numbers at hand is filled together with one that is empty."""
-_FEWEST, _MOST, _IN_ALL = 8, 48, 1_600
+FEWEST, MOST, IN_ALL = 8, 48, 1_600
 """How many jobs are read for one lane, and for all of them together."""
 
 
@@ -38,7 +38,7 @@ class Filler:
         queues = {id(lane.queue): lane.queue for lane in wanting}.values()
         beside = [lane for queue in queues for lane in queue.lanes.values() if lane.more and len(lane.waiting) < LOW]
         lanes = list(dict.fromkeys([*wanting, *beside]))
-        most = max(_FEWEST, min(_MOST, _IN_ALL // len(lanes)))
+        most = max(FEWEST, min(MOST, IN_ALL // len(lanes)))
         keys = [_key(lane) for lane in lanes]
 
         def hear(book: Book, flushed: int, found: Sequence[list[Loaded]]) -> None:

@@ -11,7 +11,6 @@ from flashcore.builtin.sqlite.jobs.book import Book
 from flashcore.builtin.sqlite.jobs.desk import Desk
 from flashcore.builtin.sqlite.jobs.entry import Entry, Loaded
 from flashcore.model import job_steps
-from flashcore.model.errors import Conflict
 from flashcore.model.job import Job, NewJob
 
 
@@ -43,12 +42,8 @@ class Submission:
         now = self._clock()
         for new in self._jobs:
             known = self._known(book, new)
-            if known is not None and known.account.name != new.endpoint:
-                raise Conflict(
-                    f"job {new.id} exists, and is one of {known.account.name}",
-                    next_step="submit it under an id of its own",
-                    job=new.id,
-                )
+            if known is not None and job_steps.forgotten_at(known.job) > now:
+                job_steps.require_same_endpoint(known.job, new)
         for loaded in self._out:
             if book.alive(loaded) is None:
                 book.bury(loaded)  # its rows hold an id or a key that is free again
