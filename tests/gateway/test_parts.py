@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,12 +30,13 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(), JSON, max_size=6), st.sampled_from([None, 1, 4]), st.booleans())
-def test_members_are_cut_out_as_they_were_written(
-    value: dict[str, object], indent: int | None, ascii_only: bool
-) -> None:
+WRITERS = st.fixed_dictionaries({"indent": st.sampled_from([None, 1, 4]), "ensure_ascii": st.booleans()})
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=6), WRITERS)
+def test_members_are_cut_out_as_they_were_written(value: dict[str, object], writer: dict[str, Any]) -> None:
     """Whatever blanks and escapes a writer uses: each member's text is the caller's own, and means what it meant."""
-    body = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    body = json.dumps(value, **writer)
     if "\\ud" not in body and not any("\ud800" <= character <= "\udfff" for character in body):
         members = read_object(body.encode())
 

@@ -243,6 +243,8 @@ async def test_a_socket_that_somebody_answers_is_left_alone(layout: Layout) -> N
         gateway = await spawn(layout)
 
         _, said = await gateway.process.communicate()
+        with socket.socket(socket.AF_UNIX) as still:
+            still.connect(str(layout.worker_socket))
 
     assert gateway.process.returncode == 1
     assert f"another process listens at {layout.worker_socket}" in said.decode()

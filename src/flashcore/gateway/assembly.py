@@ -7,7 +7,9 @@ import contextlib
 import logging
 import os
 import secrets
-from asyncio import AbstractServer
+from asyncio import AbstractServer, BaseProtocol
+from collections.abc import Callable
+from pathlib import Path
 
 from flashcore.gateway.broker import Broker
 from flashcore.gateway.dispatch import Front
@@ -50,7 +52,7 @@ class Gateway:
         local = LocalRoutes(self._routes, lambda: self.url)
         front = Front(self._routes, JobsApi(self.broker, self._routes, settings), local, settings)
         self.http = HttpServer(front)
-        self._servers: list[AbstractServer] = []
+        self._servers: dict[Path, AbstractServer] = {}
         self._signalling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -62,11 +64,9 @@ class Gateway:
         make_private_directory(self.layout.run)
         await self.broker.start()
         self._serve_kept_table()
-        worker_seconds = self.settings.hello_patience
-        self._servers = [
-            await listen_on_path(self.layout.worker_socket, lambda: WorkerConnection(self.broker.crew, worker_seconds)),
-            await listen_on_path(self.layout.dataplane_socket, self._link.connection),
-        ]
+        patience = self.settings.hello_patience
+        await self._listen(self.layout.worker_socket, lambda: WorkerConnection(self.broker.crew, patience))
+        await self._listen(self.layout.dataplane_socket, self._link.connection)
         self._signalling = asyncio.create_task(self._signaller.run(self.settings.signal_interval))
 
     async def close(self) -> None:
@@ -74,9 +74,8 @@ class Gateway:
         aborted = await self.http.close(self.settings.stop_grace)
         if aborted:
             _log.warning("%d requests were still under way and are cut off", aborted)
-        for server in self._servers:
+        for path, server in self._servers.items():
             server.close()
-        for path in (self.layout.worker_socket, self.layout.dataplane_socket):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         self.live.close()
@@ -85,6 +84,9 @@ class Gateway:
         if self._signalling is not None:
             self._signalling.cancel()
         await self.broker.store.close()
+
+    async def _listen(self, path: Path, protocol: Callable[[], BaseProtocol]) -> None:
+        self._servers[path] = await listen_on_path(path, protocol)
 
     def _routes(self) -> Routes:
         return self.live.routes

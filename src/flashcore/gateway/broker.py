@@ -79,6 +79,7 @@ class Broker:
                 self._begin(endpoint)
         for name in old.jobs.keys() - new.jobs.keys():
             self._end(EndpointName(name))
+        self._forget_counts(new)
         self.crew.table_swapped()
         for claimer, _ in self._claimers.values():
             claimer.wake()
@@ -229,11 +230,15 @@ class Broker:
         """The endpoint left the table: unless it comes back soon, so do its jobs."""
         if found := self._claimers.pop(endpoint, None):
             found[1].cancel()
-        for key in [key for key in self.counts if key[0] == endpoint]:
-            del self.counts[key]
         self._forgetting[endpoint] = self._loop.call_later(
             self._settings.forget_after, lambda: self._spawn(self._forget(endpoint))
         )
+
+    def _forget_counts(self, routes: Routes) -> None:
+        """Of revisions that are neither served nor worked on."""
+        working = {(worker.endpoint, worker.revision) for worker in self.books}
+        served = {(routing.route.name, revision) for routing in routes.jobs.values() for revision in routing.shares}
+        self.counts = {key: count for key, count in self.counts.items() if key in served | working}
 
     async def _forget(self, endpoint: EndpointName) -> None:
         self._forgetting.pop(endpoint, None)

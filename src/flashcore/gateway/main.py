@@ -49,7 +49,9 @@ class Options:
 
 def parse(arguments: Sequence[str]) -> Options:
     """Read the command line; ends the process for one that cannot be meant. Raises ConfigurationError."""
-    parser = argparse.ArgumentParser(prog="python -m flashcore.gateway", description="Serve one environment.")
+    parser = argparse.ArgumentParser(
+        prog="python -m flashcore.gateway", description="Serve one environment.", allow_abbrev=False
+    )
     parser.add_argument("--layout", required=True, type=Path, metavar="ROOT", help="the project's directory")
     parser.add_argument("--env", required=True, help="the environment")
     parser.add_argument("--jobs", required=True, metavar="URL", help="where jobs are kept")
@@ -57,8 +59,11 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--port", default=8700, type=int, help="the first port to try; 0 takes any that is free")
     parser.add_argument("--strict-port", action="store_true", help="do not try further ports")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one of the settings")
-    # What the registry reads of the command line is not this parser's to refuse.
-    given, _ = parser.parse_known_args(arguments)
+    # The registry reads these by itself.
+    parser.add_argument("--no-plugins", action="store_true", help="load built-in plugins only")
+    parser.add_argument("--no-plugin", action="append", metavar="NAME", help="do not load this plugin")
+    parser.add_argument("--strict-plugins", action="store_true", help="a plugin that does not work is an error")
+    given = parser.parse_args(arguments)
     layout = Layout(given.layout.resolve(), given.env)
     return Options(layout, given.host, given.port, given.strict_port, given.jobs, settings_from(given.set))
 

@@ -121,17 +121,25 @@ class Recorder:
 
     async def _store_batch(self, batch: Sequence[Report]) -> None:
         """Chunks before ends: a stream's last chunk is there before its job is done."""
+        by_job: dict[JobId, list[Streamed | Progressed]] = {}
         for report in batch:
-            if isinstance(report, Streamed):
-                await self._until_stored(self._append, report)
-            elif isinstance(report, Progressed):
-                await self._until_stored(self._progress, report)
+            if isinstance(report, Streamed | Progressed):
+                by_job.setdefault(report.job, []).append(report)
+        if by_job:
+            await asyncio.gather(*map(self._store_in_order, by_job.values()))
         ends = [report for report in batch if isinstance(report, Ended)]
         if ends:
             await self._until_stored(self._finish, ends)
         returns = [report for report in batch if isinstance(report, Returned)]
         if returns:
             await self._until_stored(self._give_back, returns)
+
+    async def _store_in_order(self, reports: Sequence[Streamed | Progressed]) -> None:
+        for report in reports:
+            if isinstance(report, Streamed):
+                await self._until_stored(self._append, report)
+            else:
+                await self._until_stored(self._progress, report)
 
     async def _until_stored(self, store: Callable[[T], Awaitable[None]], what: T) -> None:
         pause = FIRST_PAUSE

@@ -1,0 +1,337 @@
+"""What one queued job costs: submitted, run by a worker that does nothing, and read, each singly over HTTP.
+
+A driver, a gateway and one worker, each a process; the worker takes up to 50 jobs at a time over its own socket, and
+every job carries 1 KB in and out. One caller alone gives the latency, 50 of them the throughput. Limits of the same
+machine in the same run: a ping-pong of 1 KB over a Unix socket between two processes, and rows inserted into SQLite
+with a sync for each, and for each 50. All take turns, so that a busy neighbour hits all of them.
+
+    python benchmarks/bench_jobs.py [--rounds 3] [--seconds 2] [--callers 50]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import os
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import uvloop
+
+from flashcore.control.link import SocketDataPlane
+from flashcore.model.codec import from_json, to_json
+from flashcore.model.job import Payload
+from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName
+from flashcore.model.parts import PartRef
+from flashcore.model.table import EndpointRoute, RoutingTable, SideRoute
+from flashcore.presence import read_presence
+from flashcore.testing.fake_worker import route_of, worker_hello
+from flashcore.wire.frames import FrameDecoder, encode_frame
+from flashcore.wire.hello import Hello
+from flashcore.wire.messages import Beat, Result, Results, Work, from_frame, to_frame
+
+ENDPOINT = "noop"
+SLOTS = 50
+PAYLOAD = b"x" * 1000
+BODY = b'{"input": "%b"}' % PAYLOAD
+REQUEST = b"POST /v2/%b/runsync HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (
+    ENDPOINT.encode(),
+    len(BODY),
+    BODY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One turn: jobs a second, microseconds of a job, and of the gateway's CPU for a job."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float = 0.0
+
+
+# -- the worker, in a process of its own -------------------------------------------------------------------------------
+
+
+class NoopWorker(asyncio.Protocol):
+    """Gives each job's input back at once."""
+
+    def __init__(self, hello: Hello) -> None:
+        self._hello = hello
+        self._decoder = FrameDecoder()
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Introduce itself."""
+        self._transport = transport  # type: ignore[assignment]  # a socket's transport can be written to
+        self._write(encode_frame(to_frame(self._hello)))
+        self.beat()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every job that came."""
+        results: list[Result] = []
+        for frame in self._decoder.feed(data):
+            message = from_frame(frame)
+            if isinstance(message, Work):
+                results += [Result(job.id, job.attempt, Payload(job.input.data)) for job in message.jobs]
+        if results:
+            self._write(encode_frame(to_frame(Results(tuple(results)))))
+
+    def beat(self) -> None:
+        """Say that it lives."""
+        self._write(encode_frame(to_frame(Beat(()))))
+        asyncio.get_running_loop().call_later(1.0, self.beat)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+
+def run_worker(path: str, hello: str) -> None:
+    """The worker's process."""
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        said = from_json(Hello, json.loads(hello))
+        await loop.create_unix_connection(lambda: NoopWorker(said), path)
+        await asyncio.Event().wait()
+
+    uvloop.run(serve())
+
+
+# -- the driver --------------------------------------------------------------------------------------------------------
+
+
+class Caller(asyncio.Protocol):
+    """One connection that submits a job, waits for its result, and submits the next."""
+
+    def __init__(self, until: float, done: asyncio.Future[None]) -> None:
+        self.times: list[float] = []
+        self._until = until
+        self._done = done
+        self._transport: asyncio.WriteTransport | None = None
+        self._data = b""
+        self._sent = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = transport  # type: ignore[assignment]  # a socket's transport can be written to
+        self._submit()
+
+    def data_received(self, data: bytes) -> None:
+        """A part of an answer, or the whole."""
+        self._data += data
+        head, separator, body = self._data.partition(b"\r\n\r\n")
+        if not separator:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        if len(body) < length:
+            return
+        if b'"COMPLETED"' not in body:
+            raise SystemExit(f"a job did not end well: {body[:300]!r}")
+        self._data = b""
+        now = time.perf_counter()
+        self.times.append(now - self._sent)
+        if now < self._until:
+            self._submit()
+        elif not self._done.done():
+            self._done.set_result(None)
+
+    def _submit(self) -> None:
+        self._sent = time.perf_counter()
+        if self._transport is not None:
+            self._transport.write(REQUEST)
+
+
+async def drive(port: int, callers: int, seconds: float) -> tuple[float, list[float]]:
+    """Jobs a second, and how long each took."""
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+    made = []
+    for _ in range(callers):
+        done: asyncio.Future[None] = loop.create_future()
+        caller = Caller(began + seconds, done)
+        transport, _ = await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", port)  # type: ignore[misc]  # binds the loop's value
+        made.append((caller, done, transport))
+    await asyncio.gather(*(done for _, done, _ in made))
+    took = time.perf_counter() - began
+    for _, _, transport in made:
+        transport.close()
+    times = [seconds for caller, _, _ in made for seconds in caller.times]
+    return len(times) / took, times
+
+
+# -- gateways ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A gateway with its worker."""
+
+    name: str
+    port: int
+    pid: int
+
+    def sample(self, callers: int, seconds: float) -> Sample:
+        """One turn."""
+        process = psutil.Process(self.pid)
+        before = process.cpu_times()
+        rate, times = uvloop.run(drive(self.port, callers, seconds))
+        after = process.cpu_times()
+        cpu = (after.user + after.system - before.user - before.system) / len(times)
+        return _sample(rate, times, cpu)
+
+
+@contextlib.contextmanager
+def gateway(name: str, jobs: str, layout: Layout) -> Iterator[Served]:
+    """A gateway with one worker and a table, ready to take jobs."""
+    layout.home.mkdir(parents=True)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "flashcore.gateway", "--layout", str(layout.root), "--env", layout.environment),
+            *("--jobs", jobs, "--port", "0"),
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    hello = worker_hello(ENDPOINT, slots=SLOTS)
+    worker = None
+    try:
+        until = time.monotonic() + 20
+        while (presence := read_presence(layout.gateway_file)) is None:
+            if time.monotonic() > until or process.poll() is not None:
+                raise SystemExit("the gateway did not come up")
+            time.sleep(0.02)
+        uvloop.run(publish(layout, hello))
+        spawning = multiprocessing.get_context("spawn")
+        worker = spawning.Process(target=run_worker, args=(str(layout.worker_socket), json.dumps(to_json(hello))))
+        worker.start()
+        yield Served(name, int(presence.url.rpartition(":")[2]), process.pid)
+    finally:
+        if worker is not None:
+            worker.kill()
+            worker.join()
+        process.terminate()
+        process.wait()
+
+
+async def publish(layout: Layout, hello: Hello) -> None:
+    """Give the gateway its table."""
+    side = SideRoute(hello.identity.revision, None, (route_of(hello),))
+    route = EndpointRoute(
+        EndpointName(ENDPOINT), "jobs", (side,), PartRef("p2c"), execution_timeout=60, ttl=600, result_retention=60,
+        max_attempts=2,
+    )  # fmt: skip
+    plane = SocketDataPlane(layout.dataplane_socket)
+    await plane.publish(RoutingTable(1, (route,)))
+    async for _ in plane.changes():
+        if any(state.applied == 1 for state in plane.gateways()):
+            break
+    await plane.close()
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def ping_pong(seconds: float) -> Sample:
+    """1 KB there and back over a Unix socket, between two processes, one at a time."""
+    mine, other = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        mine.close()
+        while data := other.recv(4096):
+            other.sendall(data)
+        os._exit(0)
+    other.close()
+    times = []
+    until = time.perf_counter() + seconds
+    while (began := time.perf_counter()) < until:
+        mine.sendall(PAYLOAD)
+        received = 0
+        while received < len(PAYLOAD):
+            received += len(mine.recv(4096))
+        times.append(time.perf_counter() - began)
+    mine.close()
+    os.waitpid(pid, 0)
+    return _sample(len(times) / sum(times), times)
+
+
+def inserts(folder: Path, batch: int, seconds: float) -> Sample:
+    """Rows of 1 KB into SQLite with WAL and a sync for each transaction of `batch` rows."""
+    path = folder / f"inserts-{batch}-{time.monotonic_ns()}.db"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=full")
+        connection.execute("create table jobs (id integer primary key, body blob)")
+        times = []
+        until = time.perf_counter() + seconds
+        while (began := time.perf_counter()) < until:
+            connection.execute("begin")
+            connection.executemany("insert into jobs (body) values (?)", [(PAYLOAD,)] * batch)
+            connection.execute("commit")
+            times.append(time.perf_counter() - began)
+    return _sample(len(times) * batch / sum(times), times)
+
+
+def _sample(rate: float, times: list[float], cpu: float = 0.0) -> Sample:
+    ordered = sorted(times)
+    return Sample(rate, 1e6 * statistics.median(ordered), 1e6 * ordered[int(0.99 * (len(ordered) - 1))], 1e6 * cpu)
+
+
+# -- all of it ---------------------------------------------------------------------------------------------------------
+
+
+def measure(rounds: int, seconds: float, callers: int, folder: Path) -> dict[str, list[Sample]]:
+    """Samples by name, all candidates in turns."""
+    found: dict[str, list[Sample]] = {}
+    with contextlib.ExitStack() as stack:
+        disk = Layout(folder / "disk", "bench")
+        memory = Layout(folder / "memory", "bench")
+        served = [
+            stack.enter_context(gateway("jobs on disk", f"sqlite:///{disk.jobs_db}", disk)),
+            stack.enter_context(gateway("jobs in memory", "memory:", memory)),
+        ]
+        for one in served:
+            one.sample(callers, 0.3)
+        for _ in range(rounds):
+            found.setdefault("limit: ping-pong over a Unix socket", []).append(ping_pong(seconds / 4))
+            found.setdefault("limit: SQLite insert, synced singly", []).append(inserts(folder, 1, seconds / 4))
+            found.setdefault("limit: SQLite insert, synced by 50", []).append(inserts(folder, 50, seconds / 4))
+            for one in served:
+                found.setdefault(f"{one.name}, 1 caller", []).append(one.sample(1, seconds))
+                found.setdefault(f"{one.name}, {callers} callers", []).append(one.sample(callers, seconds))
+    return found
+
+
+def main() -> None:
+    """Measure, and print the medians of all rounds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--callers", type=int, default=50)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fc-bench-") as folder:
+        found = measure(given.rounds, given.seconds, given.callers, Path(folder))
+    print(f"{'':40}{'jobs/s':>10}{'p50 us':>10}{'p99 us':>10}{'CPU us':>10}")
+    for name, samples in sorted(found.items()):
+        rate, p50, p99, cpu = (
+            statistics.median(getattr(sample, field) for sample in samples) for field in ("rate", "p50", "p99", "cpu")
+        )
+        print(f"{name:40}{rate:10,.0f}{p50:10,.0f}{p99:10,.0f}{cpu or float('nan'):10,.0f}")
+
+
+if __name__ == "__main__":
+    main()
