@@ -244,21 +244,74 @@ def test_a_variable_switches_keeping_off(cache: Path) -> None:
 
 
 def test_the_working_directory_matters_only_with_a_distribution_in_it(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else every folder in which a command is called would have a survey of its own."""
-    plain = tmp_path / "plain"
+    plain, checkout = tmp_path / "plain", Site(tmp_path / "checkout")
     plain.mkdir()
+    checkout.folder.mkdir()
+    checkout.strategy("acme")
     monkeypatch.setattr(sys, "path", ["", *sys.path])
 
     monkeypatch.chdir(plain)
     without = setting_of_process([], {}).path
-    monkeypatch.chdir(site.folder)
-    site.strategy("acme")
+    monkeypatch.chdir(checkout.folder)
     within = setting_of_process([], {}).path
 
     assert str(plain) not in without
-    assert str(site.folder) in within
+    assert str(checkout.folder) in within
+
+
+def test_surveys_are_kept_where_caches_are_kept(tmp_path: Path) -> None:
+    """By the system's custom, in a folder that nobody else can write to."""
+    custom = setting_of_process([], {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "x")}).cache
+    usual = setting_of_process([], {"HOME": str(tmp_path)}).cache
+
+    assert custom == tmp_path / "x" / "flashcore"
+    assert usual is not None
+    assert usual.name == "flashcore"
+    assert usual.parent.name == ("Caches" if sys.platform == "darwin" else ".cache")
+
+
+def test_the_folder_of_surveys_is_ones_own(kept: Setting) -> None:
+    """What is in it is imported."""
+    assert kept.cache is not None
+    assert kept.cache.stat().st_mode & 0o077 == 0
+
+
+def test_a_kept_survey_is_not_made_again(kept: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There would be no interpreter to make it with."""
+    monkeypatch.setattr(sys, "executable", "nowhere")
+
+    assert survey(kept) == index.read(kept)
+
+
+COMMAND = """
+from flashcore.plugin import Part, hookimpl
+
+@hookimpl
+def flashcore_commands():
+    return {{"{name}": Part("a.b:c", "{name}")}}
+
+@hookimpl
+def flashcore_gates():
+    return {{"no_command_{name}": Part("a.b:c", "A gate")}}
+"""
+
+
+def test_commands_are_listed_by_the_name_that_is_typed(site: Site) -> None:
+    """One that two plugins claim belongs to neither; parts of other kinds are no commands."""
+    for plugin, name in (("one", "tidy_up"), ("two", "shared"), ("three", "shared")):
+        site.plugin(plugin, COMMAND.format(name=name))
+    site.plugin("torn", COMMAND.format(name="lost") + "\n1 / 0")
+    reports = site.loaded().reports
+
+    commands = index.commands_of(reports)
+
+    assert {name: (report.origin.name, offer.name) for name, (report, offer) in commands.items()} == {
+        "tidy-up": ("one", "tidy_up")
+    }
+    assert [line.split()[0] for line in index.problems_of(reports)] == ["three", "torn", "two"]
 
 
 def test_reading_imports_nothing_heavy(site: Site, kept: Setting) -> None:
