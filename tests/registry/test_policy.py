@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flashcore.registry.policy import Policy, configured_bans, policy_of
+from flashcore.registry.policy import Policy, configured_bans, policy_arguments, policy_of
 from flashcore.registry.reports import Origin
 
 ACME = Origin("acme", "flashcore-acme", "1.0")
@@ -63,6 +63,17 @@ def test_a_foreign_plugin_called_builtin_is_not_the_built_in_one() -> None:
 def test_arguments_behind_a_separator_are_somebody_elses() -> None:
     """As in `flashcore call hello -- --no-plugins`."""
     assert banned(policy_of(["call", "hello", "--", "--no-plugins", "--no-plugin", "acme"], {})) == []
+
+
+def test_the_policy_can_be_handed_on_to_another_process() -> None:
+    """The control plane and the gateways are to leave out what the command that started them left out."""
+    given = ["--no-plugin", "acme", "deploy", "--detach", "--no-plugin=other", "--strict-plugins", "--", "--no-plugins"]
+
+    handed_on = policy_arguments(given)
+
+    assert handed_on == ("--strict-plugins", "--no-plugin=acme", "--no-plugin=other")
+    assert policy_of(handed_on, {}) == policy_of(given, {})
+    assert policy_arguments(["deploy"]) == ()
 
 
 def test_a_ban_says_where_it_was_said() -> None:

@@ -63,6 +63,13 @@ def policy_of(arguments: Sequence[str], environment: Mapping[str, str], configur
     return Policy("--strict-plugins" in options, allowed, allowed_by, tuple(bans))
 
 
+def policy_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Those of the raw arguments that policy_of reads, for a process that is started on behalf of this one."""
+    options = list(_before_separator(arguments))
+    flags = [flag for flag in ("--no-plugins", "--strict-plugins") if flag in options]
+    return (*flags, *(f"--no-plugin={name}" for name in _values_of("--no-plugin", options)))
+
+
 def configured_bans(project: Path) -> tuple[str, ...]:
     """Names in `plugins.disable` of a project's flashcore.toml, or in pyproject.toml under [tool.flashcore].
 
