@@ -9,6 +9,7 @@ from flashcore.control.readmodel import DeploymentView
 from flashcore.control.store import Recorded
 from flashcore.hookspecs.resources import Ingress
 from flashcore.model.codec import to_json
+from flashcore.model.deployment import DeploymentStatus
 from flashcore.model.replica import Replica
 
 
@@ -19,7 +20,7 @@ def summary(view: DeploymentView) -> dict[str, Any]:
         "resource": view.resource,
         "status": view.status.value,
         "reason": view.reason,
-        "settled": view.settled,
+        "settled": settled(view),
         "goal": view.goal,
         "ready": view.ready,
         "revision": view.stable or (view.rollout.target if view.rollout is not None else None),
@@ -42,6 +43,14 @@ def details(view: DeploymentView) -> dict[str, Any]:
             for revision in view.revisions
         ],
     }
+
+
+def settled(view: DeploymentView) -> bool:
+    """Whether there is nothing to wait for: it is as it should be, or it has said that it cannot be."""
+    if not view.settled:
+        return False
+    as_wanted = view.ready >= view.goal == sum(side.live for side in view.sides)
+    return as_wanted or view.status is DeploymentStatus.FAILED
 
 
 def path_of(view: DeploymentView) -> str:
