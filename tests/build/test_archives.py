@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.build.conftest import Project
 
 from flashcore import StorageFull
-from flashcore.build.archive import bytes_entry, digest_of, write_archive
+from flashcore.build.archive import BytesEntry, digest_of, write_archive
 from flashcore.build.keep import KEPT, Kept
 from flashcore.model.manifest import MANIFEST_FILE
 
@@ -41,7 +41,7 @@ paths = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
 def test_b40_an_archive_is_an_ordinary_tar_gz(files: dict[str, bytes]) -> None:
     """Whatever its files are called, and across the blocks that it is made of."""
     target = io.BytesIO()
-    entries = [bytes_entry(path, data, executable=len(data) % 2 == 0) for path, data in files.items()]
+    entries = [BytesEntry(path, data, executable=len(data) % 2 == 0) for path, data in files.items()]
 
     digest = write_archive(entries, target)
 
@@ -56,7 +56,7 @@ def test_b40_an_archive_is_an_ordinary_tar_gz(files: dict[str, bytes]) -> None:
 
 def test_b40_the_bytes_are_the_same_for_ever() -> None:
     """Another Python, another zlib, another machine: a digest that changes would roll out everything."""
-    entries = [bytes_entry("b/ü.py", b"x = 1\n"), bytes_entry("a.sh", b"#!/bin/sh\n" * 9000, executable=True)]
+    entries = [BytesEntry("b/ü.py", b"x = 1\n"), BytesEntry("a.sh", b"#!/bin/sh\n" * 9000, executable=True)]
 
     assert digest_of(entries) == "f190eb35c5f1ef91c82bf902987e3f2b2cb92fd8700dbfda0590ed075af9cfb6"
 

@@ -8,13 +8,6 @@ from pathlib import Path
 import pytest
 from tests.build.conftest import Project
 
-from flashcore.build.discover import Discovery
-from flashcore.build.imports import ImportGraph
-from flashcore.build.modules import ModuleIndex
-from flashcore.build.problems import Problems
-from flashcore.build.sources import Sources
-from flashcore.build.tree import walk
-
 ProjectWriter = Callable[..., Project]
 
 APP = """
@@ -257,17 +250,3 @@ def test_a_module_that_hides_flashcore_is_refused(project: ProjectWriter, path: 
     made = project({"app.py": APP, path: ""})
 
     assert f"{path}: it hides the package flashcore" in made.refusal()
-
-
-def test_b10_files_that_cannot_matter_are_not_parsed(project: ProjectWriter) -> None:
-    """A thousand files that have nothing to do with it cost no more than reading them."""
-    made = project(
-        {"app.py": APP, "uses.py": "from app import q\n", **{f"m{n}.py": "import json\n" for n in range(50)}}
-    )
-    tree = walk(made.root, Problems())
-    sources = Sources(tree)
-
-    found = Discovery(tree, ImportGraph(sources, ModuleIndex(tree)), Problems()).files()
-
-    assert found == ["app.py", "uses.py"]
-    assert sources.parsed() == 2

@@ -7,15 +7,17 @@ executable.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from flashcore.model.names import Digest
 
@@ -28,46 +30,98 @@ _BLOCK = 65_535
 """The most bytes that one stored block of a deflate stream holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveEntry:
-    """A file of an archive: its path, how to open it, how long it is."""
-
-    path: str
-    size: int
-    open: Callable[[], BinaryIO]
-    executable: bool = False
+_PIECE = 1 << 20
 
 
-def file_entry(path: str, source: Path, size: int, *, executable: bool) -> ArchiveEntry:
-    """An entry with a file's content."""
-    return ArchiveEntry(path, size, lambda: source.open("rb"), executable)
+class ArchiveEntry(Protocol):
+    """A file of an archive."""
+
+    @property
+    def path(self) -> str:
+        """Where it is, with `/`."""
+        ...
+
+    def blocks(self) -> Iterator[bytes]:
+        """Its header and content as a tar file has them. Raises OSError."""
+        ...
 
 
-def bytes_entry(path: str, data: bytes, *, executable: bool = False) -> ArchiveEntry:
-    """An entry with these bytes."""
-    return ArchiveEntry(path, len(data), lambda: io.BytesIO(data), executable)
+class BytesEntry:
+    """A file whose content is at hand; what the archive has of it is made once, for all archives that it is in."""
+
+    def __init__(self, path: str, data: bytes, *, executable: bool = False) -> None:
+        self._path = path
+        self._data = data
+        self._executable = executable
+
+    @property
+    def path(self) -> str:
+        """Where it is, with `/`."""
+        return self._path
+
+    def blocks(self) -> Iterator[bytes]:
+        """One block."""
+        yield self._block
+
+    @cached_property
+    def _block(self) -> bytes:
+        header = _header(self._path, len(self._data), executable=self._executable)
+        return header + self._data + _padding(len(self._data))
+
+
+class FileEntry:
+    """A file that is read from the disk when it is needed, as large ones are."""
+
+    def __init__(self, path: str, source: Path, *, executable: bool = False) -> None:
+        self._path = path
+        self._source = source
+        self._executable = executable
+
+    @property
+    def path(self) -> str:
+        """Where it is, with `/`."""
+        return self._path
+
+    def blocks(self) -> Iterator[bytes]:
+        """The header, then the content piece by piece. Raises OSError also when the file gets shorter meanwhile."""
+        with self._source.open("rb") as file:
+            size = left = os.fstat(file.fileno()).st_size
+            yield _header(self._path, size, executable=self._executable)
+            while piece := file.read(min(_PIECE, left)):
+                left -= len(piece)
+                yield piece
+        if left:
+            raise OSError(errno.EIO, "it became shorter while it was read", str(self._source))
+        yield _padding(size)
 
 
 def write_archive(entries: Iterable[ArchiveEntry], target: BinaryIO) -> Digest:
-    """Write the archive and return its sha256. Raises OSError; also for a file that changes while it is read."""
-    frame = _StoredGzip(target)
-    with tarfile.open(fileobj=frame, mode="w|", format=tarfile.GNU_FORMAT, encoding="utf-8") as tar:  # type: ignore[call-overload]  # it needs no more than write()
-        for entry in sorted(entries, key=lambda entry: entry.path.encode()):
-            with entry.open() as content:
-                tar.addfile(_member(entry), content)
+    """Write the archive and return its sha256. Raises OSError."""
+    frame, written = _StoredGzip(target), 0
+    for entry in sorted(entries, key=lambda entry: entry.path.encode()):
+        for block in entry.blocks():
+            frame.write(block)
+            written += len(block)
+    # The end of a tar file: two empty blocks, up to a whole record.
+    end = written + 2 * tarfile.BLOCKSIZE
+    frame.write(bytes(2 * tarfile.BLOCKSIZE + -end % tarfile.RECORDSIZE))
     return frame.finish()
 
 
 def digest_of(entries: Iterable[ArchiveEntry]) -> Digest:
-    """The sha256 that the archive would have, without writing it."""
+    """The sha256 that the archive would have, without writing it. Raises OSError."""
     return write_archive(entries, _Nowhere())
 
 
-def _member(entry: ArchiveEntry) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(entry.path)
-    member.size = entry.size
-    member.mode = 0o755 if entry.executable else 0o644
-    return member
+def _header(path: str, size: int, *, executable: bool) -> bytes:
+    member = tarfile.TarInfo(path)
+    member.size = size
+    member.mode = 0o755 if executable else 0o644
+    return member.tobuf(tarfile.GNU_FORMAT, "utf-8")
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)
 
 
 class _StoredGzip:
@@ -81,15 +135,16 @@ class _StoredGzip:
         self._pending = bytearray()
         self._put(_GZIP_HEAD)
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> None:
         """Take bytes of the content."""
         self._crc = zlib.crc32(data, self._crc)
         self._length += len(data)
         self._pending += data
-        while len(self._pending) > _BLOCK:
-            self._put_block(bytes(self._pending[:_BLOCK]), last=False)
-            del self._pending[:_BLOCK]
-        return len(data)
+        at = 0
+        while len(self._pending) - at > _BLOCK:
+            self._put_block(bytes(self._pending[at : at + _BLOCK]), last=False)
+            at += _BLOCK
+        del self._pending[:at]
 
     def finish(self) -> Digest:
         """Write what is left and the trailer; returns the digest."""

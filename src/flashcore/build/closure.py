@@ -6,19 +6,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from flashcore.build.graph import ImportGraph
 from flashcore.build.ignore import is_environment, may_be_packed
-from flashcore.build.imports import ImportGraph
 from flashcore.build.problems import Place, Problems
-from flashcore.build.syntax import Unparsable
 from flashcore.build.tree import DataFiles, SourceFile, SourceTree, folder_of
 
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """An endpoint's files. `dynamic` are the places for which the whole project had to be taken."""
+    """An endpoint's files. `computed` are the places for which the whole project had to be taken."""
 
     files: tuple[SourceFile, ...]
-    dynamic: tuple[Place, ...] = ()
+    computed: tuple[Place, ...] = ()
 
 
 class Closures:
@@ -33,8 +32,8 @@ class Closures:
     def of(self, modules: Iterable[str], include: Iterable[str], declared_at: Place) -> Closure:
         """What an endpoint with functions in these modules needs. What is left out but imported is a problem."""
         reached = self._reached(modules)
-        dynamic = tuple(sorted(place for path in reached for place in self._graph.of(path).dynamic))
-        if dynamic:
+        computed = tuple(sorted(place for path in reached for place in self._graph.of(path).computed))
+        if computed:
             files = dict(self._tree.files)
         else:
             folders = {folder_of(path) for path in reached}
@@ -42,7 +41,7 @@ class Closures:
             files = {path: self._tree.files[path] for path in (*reached, *data)}
         for file in self._included(include, declared_at):
             files.setdefault(file.path, file)
-        return Closure(tuple(files[path] for path in sorted(files)), dynamic)
+        return Closure(tuple(files[path] for path in sorted(files)), computed)
 
     def _reached(self, modules: Iterable[str]) -> set[str]:
         reached: set[str] = set()
@@ -58,10 +57,10 @@ class Closures:
         return reached
 
     def _check(self, path: str) -> None:
-        code = self._graph.sources.code(path)
-        if isinstance(code, Unparsable):
-            self._problems.add(code.place, code.reason, code.advice)
-        for absent in self._graph.of(path).left_out:
+        imports = self._graph.of(path)
+        if imports.unparsable is not None:
+            self._problems.add(imports.unparsable.place, imports.unparsable.reason, imports.unparsable.advice)
+        for absent in imports.left_out:
             self._problems.add(
                 absent.place,
                 f"it imports {absent.statement}, but {absent.path} is left out of the archive by a rule",

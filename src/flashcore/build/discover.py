@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from flashcore.build.imports import ImportGraph
+from flashcore.build.graph import ImportGraph
 from flashcore.build.problems import Place, Problems
 from flashcore.build.syntax import Unparsable
 from flashcore.build.tree import SourceFile, SourceTree
@@ -37,7 +37,7 @@ class Discovery:
         for file in self._tree.python_files():
             self._look_at(file)
         matter: set[str] = set()
-        pending = deque(path for path in self._mentioning if self._is_code(path, must=True))
+        pending = deque(path for path in self._mentioning if self._is_code(path))
         while pending:
             path = pending.popleft()
             if path not in matter:
@@ -62,19 +62,21 @@ class Discovery:
 
     def _importers_of(self, path: str, matter: set[str]) -> Iterator[str]:
         for candidate in self._importers.get(_last_name(path), ()):
-            if candidate in matter or not self._is_code(candidate, must=False):
-                continue
-            if path in self._graph.of(candidate).files:
+            imports = self._graph.of(candidate)
+            if imports.unparsable is not None and b"@" in self._tree.read(candidate):
+                # Without a decorator it gives no function to an endpoint, and may be as it is.
+                self._refuse(imports.unparsable)
+            if candidate not in matter and path in imports.files:
                 yield candidate
 
-    def _is_code(self, path: str, *, must: bool) -> bool:
+    def _is_code(self, path: str) -> bool:
         code = self._graph.sources.code(path)
-        if not isinstance(code, Unparsable):
-            return True
-        # A file that cannot be parsed and has no decorator gives no function to an endpoint.
-        if must or b"@" in self._tree.read(path):
-            self._problems.add(code.place, code.reason, code.advice)
-        return False
+        if isinstance(code, Unparsable):
+            self._refuse(code)
+        return not isinstance(code, Unparsable)
+
+    def _refuse(self, found: Unparsable) -> None:
+        self._problems.add(found.place, found.reason, found.advice)
 
 
 def _imported_words(data: bytes) -> set[bytes]:

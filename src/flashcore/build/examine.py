@@ -13,7 +13,8 @@ from flashcore.build.closure import Closures
 from flashcore.build.discover import Discovery
 from flashcore.build.drafts import Draft, Drafting
 from flashcore.build.evaluate import Evaluator
-from flashcore.build.imports import ImportGraph
+from flashcore.build.graph import ImportGraph
+from flashcore.build.import_memory import ImportMemory
 from flashcore.build.modules import ModuleIndex
 from flashcore.build.problems import Place, Problems
 from flashcore.build.scan import Scanner
@@ -64,12 +65,15 @@ class Examination:
     warnings: tuple[str, ...]
 
 
-def examine(root: Path, registry: Registry) -> Examination:
-    """Look at the project at `root`. Raises BuildError with everything that is wrong, and where."""
+def examine(root: Path, registry: Registry, memory: ImportMemory) -> Examination:
+    """Look at the project at `root`. Raises BuildError with everything that is wrong, and where.
+
+    `memory` spares parsing files again that are as they were, and is added to.
+    """
     problems = Problems()
     tree = walk(root, problems)
     _check_names_of_ours(tree, problems)
-    sources, index = Sources(tree), ModuleIndex(tree)
+    sources, index = Sources(tree, memory), ModuleIndex(tree)
     graph = ImportGraph(sources, index)
     evaluator = Evaluator(sources, index, registry.declarations)
     paths = Discovery(tree, graph, problems).files()
@@ -86,7 +90,7 @@ def examine(root: Path, registry: Registry) -> Examination:
         warnings.extend(
             f"{place}: a module is imported by a computed name, so the archive of {draft.declaration.name!r} holds "
             "the whole project"
-            for place in closure.dynamic
+            for place in closure.computed
         )
         endpoints.append(Examined(draft.declaration, draft.resource, functions, closure.files, draft.place))
     problems.raise_if_any()

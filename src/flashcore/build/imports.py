@@ -1,18 +1,13 @@
-"""What files of the project import: its own files, files that are left out, and what only running them would tell."""
+"""The import statements of a file, as its code shows them; which files they mean is `graph`'s to say."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from flashcore.build.bindings import Imported
-from flashcore.build.modules import SOURCES, Found, ModuleIndex
-from flashcore.build.problems import Place, place_of
-from flashcore.build.sources import Code, Sources
-from flashcore.build.syntax import Unparsable
-from flashcore.build.tree import folder_of
+from flashcore.build.bindings import Imported, Names, names_of
 
 _BY_NAME = frozenset(
     {
@@ -36,147 +31,77 @@ _ANYTHING = frozenset(
 )
 """Calls that may import any file."""
 
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """An import of a file of the project that no archive will hold."""
-
-    place: Place
-    statement: str
-    path: str
+_MAY_CALL = re.compile(rb"__import__|importlib|pkgutil|runpy")
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 @dataclass(frozen=True, slots=True)
-class Imports:
-    """What one file imports. `files` are the project's own, with the packages that they are in."""
+class ImportStatement:
+    """`import module`, or `from module import attribute`; `level` counts the leading dots."""
 
-    files: frozenset[str] = frozenset()
-    dynamic: tuple[Place, ...] = ()
-    """Where modules are imported by names that are computed."""
-    left_out: tuple[LeftOut, ...] = ()
+    line: int
+    column: int
+    module: str
+    level: int = 0
+    attribute: str | None = None
+    optional: bool = False
+    """Whether the program does without it: it stands in a `try`, or is there for the type checker."""
+    computed: bool = False
+    """Which module it is, only running it would tell."""
 
-
-@dataclass(slots=True)
-class ImportGraph:
-    """Which file imports which, looked at when it is asked for, once for each file."""
-
-    sources: Sources
-    index: ModuleIndex
-    _known: dict[str, Imports] = field(default_factory=dict)
-
-    def of(self, path: str) -> Imports:
-        """What a file imports; nothing for one whose code cannot be had."""
-        if path not in self._known:
-            code = self.sources.code(path)
-            self._known[path] = Imports() if isinstance(code, Unparsable) else self._read(code)
-        return self._known[path]
-
-    def packages_of(self, path: str) -> Iterator[str]:
-        """The `__init__.py` files that run before a module is imported by its dotted name."""
-        folder = folder_of(path)
-        while folder:
-            if f"{folder}/__init__.py" in self.sources.tree.files:
-                yield f"{folder}/__init__.py"
-            folder = folder_of(folder)
-
-    def _read(self, code: Code) -> Imports:
-        files: set[str] = set()
-        dynamic: list[Place] = []
-        left_out: list[LeftOut] = []
-        for node, optional in _walk(code.tree, optional=False):
-            for imported in _imported_by(code, node):
-                if imported is None:
-                    dynamic.append(place_of(code.path, node))
-                    continue
-                found = list(self._files(code.path, imported))
-                files.update(found)
-                if not found and not optional:
-                    left_out.extend(self._left_out(code.path, imported))
-        return Imports(frozenset(files - {code.path}), tuple(dynamic), tuple(left_out))
-
-    def _files(self, importer: str, imported: Imported) -> Iterator[str]:
-        found = self._find(importer, imported)
-        if found is None:
-            return
-        yield from _files_of(found)
-        child = None if imported.attribute is None else self.index.child(found, imported.attribute)
-        if child is not None:
-            yield from _files_of(child)
-        if not found.path and child is None and imported.attribute is None:
-            # A folder without __init__.py imports nothing by itself; it was found all the same.
-            yield importer
-
-    def _find(self, importer: str, imported: Imported) -> Found | None:
-        if imported.level:
-            return self.index.find_relative(imported.module, imported.level, importer)
-        return self.index.find(imported.module, importer)
-
-    def _left_out(self, importer: str, imported: Imported) -> Iterator[LeftOut]:
-        """Files on the disk that the import means and the tree does not hold."""
-        folder = folder_of(importer)
-        starts = dict.fromkeys(("", SOURCES, folder))
-        if imported.level:
-            starts = dict.fromkeys([str(Path(folder, *[".."] * (imported.level - 1)))])
-        names = imported.module.replace(".", "/")
-        for start in starts:
-            for path in (f"{names}.py", f"{names}/__init__.py"):
-                on_disk = self.sources.tree.root / start / path
-                if names and on_disk.is_file():
-                    shown = "." * imported.level + imported.module
-                    yield LeftOut(place_of(importer, imported.node), shown, str(Path(start, path)))
-                    return
+    @property
+    def imported(self) -> Imported:
+        """What it binds."""
+        return Imported(ast.Pass(lineno=self.line, col_offset=self.column), self.module, self.level, self.attribute)
 
 
-def _files_of(found: Found) -> Iterator[str]:
-    yield from found.parents
-    if found.path is not None:
-        yield found.path
+def statements_of(code: ast.Module, data: bytes) -> tuple[ImportStatement, ...]:
+    """Every import of a file, inside of functions too, and calls that import by name; `data` is the file's content."""
+    found = list(_in_block(code, optional=False))
+    if _MAY_CALL.search(data):
+        names = names_of(code)
+        calls = (node for node in ast.walk(code) if isinstance(node, ast.Call))
+        found.extend(statement for call in calls for statement in _called(names, call))
+    return tuple(found)
 
 
-def _walk(node: ast.AST, *, optional: bool) -> Iterator[tuple[ast.AST, bool]]:
-    """Every node, with whether the program does without what it imports."""
-    yield node, optional
-    if isinstance(node, ast.Try) and node.handlers:
-        for child in node.body:
-            yield from _walk(child, optional=True)
-        rest: list[ast.AST] = [*node.handlers, *node.orelse, *node.finalbody]
-    else:
-        rest = list(ast.iter_child_nodes(node))
-    for child_node in rest:
-        yield from _walk(child_node, optional=optional or _is_type_checking(node))
+def _in_block(node: ast.AST, *, optional: bool) -> Iterator[ImportStatement]:
+    """Imports are statements, so that expressions need not be looked at."""
+    for block in _BLOCKS:
+        for statement in getattr(node, block, ()):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                yield from _written(statement, optional=optional)
+            elif hasattr(statement, "body"):
+                attempted = isinstance(statement, ast.Try) and bool(statement.handlers)
+                yield from _in_block(statement, optional=optional or attempted or _is_type_checking(statement))
+
+
+def _written(node: ast.Import | ast.ImportFrom, *, optional: bool) -> Iterator[ImportStatement]:
+    for alias in node.names:
+        if isinstance(node, ast.Import):
+            yield ImportStatement(node.lineno, node.col_offset, alias.name, optional=optional)
+        else:
+            module = node.module or ""
+            yield ImportStatement(node.lineno, node.col_offset, module, node.level, alias.name, optional)
 
 
 def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING"
 
 
-def _imported_by(code: Code, node: ast.AST) -> Iterator[Imported | None]:
-    """What a node imports; None for what only running it would tell."""
-    match node:
-        case ast.Import(names=names):
-            yield from (Imported(node, alias.name) for alias in names)
-        case ast.ImportFrom(names=names):
-            for alias in names:
-                yield Imported(node, node.module or "", node.level, alias.name)
-        case ast.Call(func=function, args=args):
-            called = _dotted(code, function)
-            if called in _ANYTHING:
-                yield None
-            elif called in _BY_NAME:
-                yield _named(node, args)
-        case _:
-            pass
+def _called(names: Names, node: ast.Call) -> Iterator[ImportStatement]:
+    called = _dotted(names, node.func)
+    if called in _ANYTHING:
+        yield ImportStatement(node.lineno, node.col_offset, "", computed=True)
+    elif called in _BY_NAME:
+        match node.args:
+            case [ast.Constant(value=str() as name)]:
+                yield ImportStatement(node.lineno, node.col_offset, name)
+            case _:
+                yield ImportStatement(node.lineno, node.col_offset, "", computed=True)
 
 
-def _named(node: ast.Call, args: list[ast.expr]) -> Imported | None:
-    match args:
-        case [ast.Constant(value=str() as name)]:
-            return Imported(node, name)
-        case _:
-            return None
-
-
-def _dotted(code: Code, function: ast.expr) -> str:
+def _dotted(names: Names, function: ast.expr) -> str:
     """A called function by its import path, where a module-level import says so."""
     parts: list[str] = []
     while isinstance(function, ast.Attribute):
@@ -185,7 +110,7 @@ def _dotted(code: Code, function: ast.expr) -> str:
     if not isinstance(function, ast.Name):
         return ""
     parts.append(function.id)
-    binding = next(iter(code.names.by_name.get(function.id, [])), None)
+    binding = next(iter(names.by_name.get(function.id, [])), None)
     if isinstance(binding, Imported) and not binding.level:
         parts[-1] = binding.module if binding.attribute is None else f"{binding.module}.{binding.attribute}"
     return ".".join(reversed(parts))

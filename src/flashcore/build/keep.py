@@ -4,6 +4,7 @@
       build -> builds/GENERATION      replaced in one step when a generation is complete
       builds/GENERATION/              manifest, handlers, archives
       builds/draft-.../               one that is being written; whatever is left of it is removed by the next build
+      builds/imports.json             what builds saw of the imports of files
       builds/lock                     held while a generation is written and put in place
 
 Whoever opens `build` sees one generation. A build that was interrupted, or found no room, leaves the last one as it is.

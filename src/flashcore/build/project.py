@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import flashcore
-from flashcore.build.archive import SUFFIX, ArchiveEntry, bytes_entry, digest_of, file_entry, write_archive
+from flashcore.build.archive import SUFFIX, ArchiveEntry, BytesEntry, FileEntry, digest_of, write_archive
 from flashcore.build.examine import Examination, Examined, examine
+from flashcore.build.import_memory import read_memory
 from flashcore.build.keep import Kept, write_durably
 from flashcore.build.problems import Place, Problem, error_of
 from flashcore.build.runtime import runtime_entries
@@ -43,9 +44,11 @@ def build(root: Path, *, app: str, registry: Registry) -> BuildResult:
     Raises BuildError with everything that is wrong, and where; StorageFull when there is no room, with the last build
     left as it was; PluginError when a plugin that is needed fails.
     """
-    examination = examine(root, registry)
+    local = root.resolve() / LOCAL_DIRECTORY
+    memory = read_memory(local / "builds" / "imports.json")
+    examination = examine(root, registry, memory)
     handlers = [_generate(endpoint, examination.tree, registry) for endpoint in examination.endpoints]
-    kept = Kept(examination.tree.root / LOCAL_DIRECTORY / "build")
+    kept = Kept(local / "build")
     before, runtime = kept.present(), runtime_entries()
     entries: list[EndpointEntry] = []
     with kept.next_generation() as folder:
@@ -54,6 +57,7 @@ def build(root: Path, *, app: str, registry: Registry) -> BuildResult:
             entries.append(_entry(endpoint, handler, _archive(folder, before, contents)))
         manifest = registry.amend_manifest(_manifest(app, entries, examination))
         _write(folder, manifest, handlers)
+    memory.write(local / "builds" / "imports.json")
     present = kept.present() or kept.link
     artifacts = {entry.artifact: present / f"{entry.artifact}{SUFFIX}" for entry in entries}
     return BuildResult(manifest, artifacts, examination.warnings, kept.link)
@@ -81,36 +85,36 @@ def _generate(endpoint: Examined, tree: SourceTree, registry: Registry) -> Gener
 def _project_entries(tree: SourceTree, files: Iterable[SourceFile]) -> list[ArchiveEntry]:
     """The user's files: small ones as they were when they were scanned, large ones from the disk."""
     return [
-        bytes_entry(file.path, tree.read(file.path), executable=file.executable)
+        BytesEntry(file.path, tree.read(file.path), executable=file.executable)
         if file.size <= KEPT_SIZE and file.path in tree.files
-        else file_entry(file.path, file.absolute, file.size, executable=file.executable)
+        else FileEntry(file.path, file.absolute, executable=file.executable)
         for file in files
     ]
 
 
 def _handler_entries(generated: Generated) -> list[ArchiveEntry]:
-    return [bytes_entry(file.path, file.text.encode()) for file in generated.files]
+    return [BytesEntry(file.path, file.text.encode()) for file in generated.files]
 
 
 def _archive(folder: Path, before: Path | None, contents: Sequence[ArchiveEntry]) -> Digest:
     """Have the archive in `folder`; one that the last build has made is not written again."""
-    archive = digest_of(contents)
-    target = folder / f"{archive}{SUFFIX}"
-    if target.exists() or _taken_over(before, target):
-        return archive
-    with target.open("wb") as file:
+    if before is not None:
+        archive = digest_of(contents)
+        if _taken_over(before, folder / f"{archive}{SUFFIX}"):
+            return archive
+    draft = folder / "draft"
+    with draft.open("wb") as file:
         written = write_archive(contents, file)
         file.flush()
         os.fsync(file.fileno())
-    if written != archive:  # a large file changed while it was read
-        target.rename(folder / f"{written}{SUFFIX}")
+    draft.rename(folder / f"{written}{SUFFIX}")
     return written
 
 
-def _taken_over(before: Path | None, target: Path) -> bool:
-    made = None if before is None else before / target.name
-    if made is None or not made.is_file():
-        return False
+def _taken_over(before: Path, target: Path) -> bool:
+    made = before / target.name
+    if target.exists() or not made.is_file():
+        return target.exists()
     try:
         target.hardlink_to(made)
     except OSError:  # no hard links on this file system
@@ -150,5 +154,5 @@ def _manifest(app: str, entries: list[EndpointEntry], examination: Examination) 
 def _write(folder: Path, manifest: Manifest, handlers: Iterable[Generated]) -> None:
     for handler in handlers:
         for file in handler.files:
-            write_durably(folder / file.path, file.text.encode())
+            (folder / file.path).write_text(file.text, encoding="utf-8")  # for people; what runs is in the archive
     write_durably(folder / MANIFEST_FILE, canonical_bytes(manifest_to_json(manifest)) + b"\n")
