@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from tests.gateway.conftest import FAST, eventually, gateway_at, http_replica, http_route, jobs_route, side
 
@@ -208,15 +209,20 @@ async def test_what_replicas_answer_is_counted_by_revision(layout: Layout) -> No
     assert [(one.revision, one.requests, one.failures) for one in said.sides] == [(RevisionId("a"), 2, 1)]
 
 
+def connected(plane: SocketDataPlane) -> bool:
+    """Whether a worker is said to be here."""
+    return any(said.connected for said in plane.signals(HELLO))
+
+
 async def test_a_new_control_plane_is_told_everything(layout: Layout) -> None:
     """Also what has not changed since."""
+    hello = worker_hello("hello")
     async with gateway_at(layout) as running:
-        running.serve(jobs_route("hello"))
-        await running.post("/v2/hello/run", {"input": {}})
-        async with control(layout) as first:
-            await eventually(lambda: any(said.queued for said in first.signals(HELLO)))
-        async with control(layout) as second:
-            await eventually(lambda: any(said.queued for said in second.signals(HELLO)))
+        running.serve(jobs_route("hello", side(hello)))
+        async with FakeWorker(layout.worker_socket, hello, lambda _: b"1"):
+            for _ in range(2):
+                async with control(layout) as plane:
+                    await eventually(partial(connected, plane))
 
 
 async def test_signals_are_not_told_more_often_than_they_may_be(layout: Layout) -> None:

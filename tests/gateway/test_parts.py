@@ -15,6 +15,8 @@ from flashcore.gateway.books import Attempt, Books, Worker, left_out
 from flashcore.gateway.coalesce import Coalescer
 from flashcore.gateway.documents import raw_payload, status_body
 from flashcore.gateway.files import replace_file
+from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.proxying import PolicyHeaders
 from flashcore.gateway.rawjson import NotJson, read_object, write_object
 from flashcore.gateway.submission import lane_of, new_job_id
 from flashcore.gateway.wakes import Wakes
@@ -238,6 +240,16 @@ def test_books_know_who_has_which_attempt() -> None:
     assert (books.holder(JobId("a"), 1), books.holder(JobId("a"), 2)) == (first, second)
     books.strike(first)
     assert (books.holder(JobId("a"), 1), books.holder(JobId("a"), 2)) == (None, second)
+
+
+def test_a_policy_never_sees_who_the_caller_is() -> None:
+    """Credentials are no key to spread requests by, and no plugin's business."""
+    headers = ((b"authorization", b"Bearer secret"), (b"x-user", b"7"))
+    head = RequestHead(b"GET", b"/", b"/", b"", headers, dict(headers), 1, None, False, True, frozenset(), b"", b"id")
+
+    seen = PolicyHeaders(head)
+
+    assert (dict(seen), len(seen), seen.get("authorization")) == ({"x-user": "7"}, 1, None)
 
 
 def test_a_file_that_cannot_be_replaced_stays_as_it_was(layout: Layout) -> None:

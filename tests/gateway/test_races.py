@@ -127,6 +127,27 @@ async def test_a_job_whose_worker_hangs_up_while_it_is_being_taken_waits_for_it(
     assert (done.status, done.attempt, done.charged) == (JobStatus.COMPLETED, 1, 0)
 
 
+async def test_a_worker_is_not_blamed_for_a_job_that_was_never_sent(running: Running, slow: Slow) -> None:
+    """It went while the job was being taken, and did not come back."""
+    first, second = worker_hello("hello", replica="w1"), worker_hello("hello", replica="w2")
+    running.serve(jobs_route("hello", side(first, second)))
+    worker = FakeWorker(running.gateway.layout.worker_socket, first, lambda _: b"1")
+    worker.start()
+    await worker.until(lambda: worker.welcomes == 1)
+    slow.late["claim"] = asyncio.Event()
+    await submit(running)
+    await eventually(lambda: slow.waiting == ["claim"])
+    await worker.stop()
+    await eventually(lambda: all(one.link is None for one in running.gateway.broker.books))
+    slow.late["claim"].set()
+
+    async with FakeWorker(running.gateway.layout.worker_socket, second, lambda _: b"2"):
+        done = await running.gateway.broker.wait(JOB, 10.0)
+
+    assert done is not None
+    assert (done.status, done.attempt, done.charged) == (JobStatus.COMPLETED, 2, 0)
+
+
 async def test_the_caller_hears_of_a_result_only_when_it_is_stored(running: Running, slow: Slow) -> None:
     """And so does the worker."""
     hello = worker_hello("hello")

@@ -122,6 +122,27 @@ async def test_a_job_that_was_handed_out_and_never_sent_reaches_its_worker(layou
     assert [job.attempt for job in worker.seen] == [1]
 
 
+async def test_a_worker_that_leaves_is_not_sent_what_it_never_got(layout: Layout) -> None:
+    """Handed out before the restart, never sent: another worker does it, and nothing is charged."""
+    leaving, other = worker_hello("hello", replica="w1"), worker_hello("hello", replica="w2")
+    async with gateway(layout) as running:
+        await submit(running)
+        who = worker_id(leaving.identity.replica, leaving.identity.instance)
+        assert len(await running.store.claim(Claim(HELLO, who, leaving.identity.revision, 1, 30.0))) == 1
+
+    drained = FakeWorker(layout.worker_socket, leaving, lambda _: b"1")
+    drained.leaving = True
+    async with gateway(layout, other) as running:
+        drained.start()
+        await drained.until(lambda: drained.welcomes == 1)
+        async with FakeWorker(layout.worker_socket, other, lambda _: b"2"):
+            done = await ended(running)
+    await drained.stop()
+
+    assert (done.output, done.attempt, done.charged) == (Payload(b"2"), 2, 0)
+    assert drained.seen == []
+
+
 async def test_a_worker_that_leaves_over_a_restart_finishes_what_it_has(layout: Layout) -> None:
     """A drain and a restart at once: its job is neither sent again nor given to another."""
     hello = worker_hello("hello")

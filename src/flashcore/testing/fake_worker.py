@@ -77,6 +77,7 @@ class FakeWorker:
         self.refusals: list[Refusal] = []
         self.unreceived: dict[JobId, Result] = {}
         self.welcomes = 0
+        self.leaving = False
         self.ignores_stops = False
         """As a plain function does that cannot be interrupted."""
         self._path = path
@@ -140,6 +141,7 @@ class FakeWorker:
 
     def leave(self) -> None:
         """Take no more jobs."""
+        self.leaving = True
         self.send(Leaving())
 
     def chunk(self, job: Assignment, data: bytes) -> None:
@@ -194,6 +196,8 @@ class FakeWorker:
         match message:
             case Welcome():
                 self.welcomes += 1
+                if self.leaving:
+                    self.send(Leaving())
                 self.send(Beat(tuple(self._running)))
                 if self.unreceived:
                     self.send(Results(tuple(self.unreceived.values())))
