@@ -1,0 +1,208 @@
+"""Group commit: what shares a transaction, what harms whom, who hears what and when."""
+
+import asyncio
+import sqlite3
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from flashcore.builtin.sqlite.lock import FileLock
+from flashcore.builtin.sqlite.schema import Schema
+from flashcore.builtin.sqlite.writer import Writer
+from flashcore.model.errors import Refused, StateCorrupt, StateError
+
+FIRST = "create table item (n integer primary key, name text not null)"
+SECOND = "alter table item add column size integer not null default 7; create index by_size on item (size)"
+
+
+@dataclass(frozen=True, slots=True)
+class Items(Schema):
+    """A schema of a test."""
+
+    name: str = "items"
+    application_id: int = 4711
+    scripts: tuple[str, ...] = (FIRST,)
+
+    def migrations(self) -> tuple[str, ...]:
+        """The scripts as they were given."""
+        return self.scripts
+
+
+async def open_items(folder: Path, *scripts: str) -> Writer:
+    """A database of items."""
+    return await Writer.open(folder / "items.db", Items(scripts=scripts or (FIRST,)))
+
+
+def add(name: str | None, connection: sqlite3.Connection) -> str | None:
+    """Add an item."""
+    connection.execute("insert into item (name) values (?)", (name,))
+    return name
+
+
+def listed(connection: sqlite3.Connection) -> list[str]:
+    """All items by age."""
+    return [name for (name,) in connection.execute("select name from item order by n")]
+
+
+async def test_calls_of_one_instant_share_a_commit(tmp_path: Path) -> None:
+    """A hundred calls are a few transactions, not a hundred."""
+    writer = await open_items(tmp_path)
+    commits: list[int] = []
+    writer.stamp_with(lambda connection: commits.append(connection.total_changes))
+
+    names = await asyncio.gather(*(writer.write(partial(add, str(n))) for n in range(100)))
+
+    assert names == [str(n) for n in range(100)]
+    assert await writer.read(listed) == names
+    assert len(commits) <= 10
+    await writer.close()
+
+
+async def test_a_call_that_fails_harms_no_other(tmp_path: Path) -> None:
+    """Whether it raises itself, breaks a rule of the schema, or is no SQL; what it wrote before is undone."""
+
+    def break_off(connection: sqlite3.Connection) -> None:
+        add("half", connection)
+        raise KeyError("broken off")
+
+    def misspell(connection: sqlite3.Connection) -> None:
+        add("half", connection)
+        connection.execute("no sql")
+
+    writer = await open_items(tmp_path)
+
+    answers = await asyncio.gather(
+        writer.write(partial(add, "a")),
+        writer.write(break_off),
+        writer.write(partial(add, "b")),
+        writer.write(partial(add, None)),
+        writer.write(misspell),
+        writer.write(partial(add, "c")),
+        return_exceptions=True,
+    )
+
+    assert [type(answer) for answer in answers] == [str, KeyError, str, StateError, StateError, str]
+    assert await writer.read(listed) == ["a", "b", "c"]
+    await writer.close()
+
+
+async def test_a_read_sees_what_was_asked_to_be_written_before(tmp_path: Path) -> None:
+    """Although nobody waited for the write."""
+    writer = await open_items(tmp_path)
+
+    writing = writer.write(partial(add, "a"))
+    assert await writer.read(listed) == ["a"]
+
+    assert writing.done()
+    await writer.close()
+
+
+async def test_told_hears_every_result_in_order(tmp_path: Path) -> None:
+    """Also those whose callers have gone away, and before the callers."""
+    writer = await open_items(tmp_path)
+    heard: list[object] = []
+    writes = [writer.write(partial(add, str(n)), heard.append) for n in range(10)]
+    writes[3].cancel()
+    writes[9].add_done_callback(lambda _: heard.append("caller"))
+
+    await writer.read(listed, heard.append)
+    await asyncio.sleep(0)
+
+    names = [str(n) for n in range(10)]
+    assert heard in ([*names, names, "caller"], [*names, "caller", names])
+    await writer.close()
+
+
+async def test_what_was_asked_for_before_the_close_is_done(tmp_path: Path) -> None:
+    """Later calls are refused."""
+    writer = await open_items(tmp_path)
+    writing = [writer.write(partial(add, str(n))) for n in range(5)]
+
+    await asyncio.gather(writer.close(), writer.close())
+
+    assert [await one for one in writing] == ["0", "1", "2", "3", "4"]
+    with pytest.raises(StateError, match="is closed"):
+        await writer.read(listed)
+
+
+async def test_whoever_stops_waiting_for_the_opening_leaves_nothing_open(tmp_path: Path) -> None:
+    """The file can be opened again at once, or very soon."""
+    opening = asyncio.ensure_future(open_items(tmp_path))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+
+    async with asyncio.timeout(10):
+        while await is_refused(tmp_path):
+            await asyncio.sleep(0.01)
+
+
+async def is_refused(folder: Path) -> bool:
+    """Whether somebody else has the database open; otherwise it is opened and closed."""
+    try:
+        writer = await open_items(folder)
+    except Refused:
+        return True
+    await writer.close()
+    return False
+
+
+async def test_a_failed_opening_lets_go_of_the_lock(tmp_path: Path) -> None:
+    """Whoever repairs the file need not restart anything."""
+    (tmp_path / "items.db").write_bytes(b"no database" * 100)
+    with pytest.raises(StateCorrupt):
+        await open_items(tmp_path)
+
+    (tmp_path / "items.db").unlink()
+
+    await (await open_items(tmp_path)).close()
+
+
+async def test_a_file_is_brought_to_the_newest_schema(tmp_path: Path) -> None:
+    """Step by step, with what is in it."""
+    writer = await open_items(tmp_path)
+    await writer.write(partial(add, "old"))
+    await writer.close()
+
+    writer = await open_items(tmp_path, FIRST, SECOND)
+
+    sizes = await writer.read(lambda connection: connection.execute("select name, size from item").fetchall())
+    assert sizes == [("old", 7)]
+    await writer.close()
+
+
+async def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    """The file is as usable for the old version as it was."""
+    writer = await open_items(tmp_path)
+    await writer.write(partial(add, "old"))
+    await writer.close()
+
+    with pytest.raises(StateError):
+        await open_items(tmp_path, FIRST, f"{SECOND}; no sql")
+
+    writer = await open_items(tmp_path)
+    assert await writer.read(listed) == ["old"]
+    await writer.close()
+
+
+async def test_the_schemas_of_flashcore_are_numbered_without_gaps(repository: Path) -> None:
+    """Files 0001, 0002, ...: a forgotten or doubled number would go unnoticed."""
+    folders = (repository / "src/flashcore/builtin/sqlite/migrations").iterdir()
+
+    for folder in folders:
+        numbers = sorted(int(file.name[:4]) for file in folder.glob("*.sql"))
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_lock_is_held_once(tmp_path: Path) -> None:
+    """Within one process too; then it can be had again."""
+    lock = FileLock(tmp_path / "x")
+
+    with pytest.raises(Refused):
+        FileLock(tmp_path / "x")
+
+    lock.release()
+    FileLock(tmp_path / "x").release()
