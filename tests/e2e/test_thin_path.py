@@ -23,7 +23,7 @@ VERSION = {version}
 
 hello = QueueEndpoint("hello", replicas=2, max_concurrency=4, strategy=Rolling(max_surge=1, max_unavailable=0))
 tools = QueueEndpoint("tools", max_concurrency=2)
-api = LoadBalancedEndpoint("api", replicas=2)
+api = LoadBalancedEndpoint("web", replicas=2)
 
 
 @hello.function
@@ -80,12 +80,12 @@ def test_a_function_is_served_and_removed_without_a_trace(project: ProjectUnderT
     assert {one["endpoint"]: one["status"] for one in deployed["deployments"]} == {
         "hello": "ready",
         "tools": "ready",
-        "api": "ready",
+        "web": "ready",
     }
     assert project.must("call", "hello").out == "hello world from version 1\n"
     assert project.must("call", "tools", "add", "[1, 2]").out == "3\n"
     assert [project.must("call", "tools", "Counter.increase").out for _ in range(2)] == ["1\n", "2\n"]
-    assert get(f"{project.url()}/api/items/7") == {"item": 7, "greeting": "hello item 7 from version 1", "version": 1}
+    assert get(f"{project.url()}/web/items/7") == {"item": 7, "greeting": "hello item 7 from version 1", "version": 1}
     answer = post(f"{project.url()}/v2/hello/runsync", {"input": {"name": "curl"}})
     assert (answer["status"], answer["output"]) == ("COMPLETED", "hello curl from version 1")
 
@@ -102,7 +102,7 @@ def test_a_function_is_served_and_removed_without_a_trace(project: ProjectUnderT
     project.must("undeploy", "--all", "--force")
     assert project.must("status", "--json").json["deployments"] == []
     with pytest.raises(urllib.error.HTTPError) as refused:
-        get(f"{project.url()}/api/items/7")
+        get(f"{project.url()}/web/items/7")
     assert refused.value.code == 404
     assert not [one for one in project.processes() if "flashcore.worker" in " ".join(one.cmdline())]
     assert list((project.root / ".flashcore/environments/production/replicas").iterdir()) == []
@@ -118,7 +118,7 @@ def test_a_rolling_update_drops_no_call(project: ProjectUnderTest) -> None:
     def call_on() -> None:
         while not stop.is_set():
             try:
-                answers[f"api {get(f'{url}/api/items/1')['version']}"] += 1
+                answers[f"api {get(f'{url}/web/items/1')['version']}"] += 1
                 answers[post(f"{url}/v2/hello/runsync", {"input": {}})["output"]] += 1
             except (OSError, KeyError) as error:
                 answers[f"failed: {error!r}"] += 1
@@ -182,7 +182,7 @@ def test_the_gateway_goes_on_when_the_control_plane_is_killed(project: ProjectUn
     control.kill()
     control.wait(10)
 
-    assert get(f"{project.url()}/api/items/3")["item"] == 3
+    assert get(f"{project.url()}/web/items/3")["item"] == 3
     project.must("server", "start")
     status = project.must("status", "hello", "--json").json
     assert [one["id"] for one in status["replicas"]] == before

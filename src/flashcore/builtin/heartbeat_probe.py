@@ -1,26 +1,28 @@
-"""The probe `heartbeat`: what a replica says of itself over its own connection."""
+"""The probe `heartbeat`: the replica's own connection says that it lives, and what it does."""
 
 from __future__ import annotations
 
 from flashcore.hookspecs.probes import Answer, Finding, ProbeTarget
+from flashcore.model.parts import Heartbeat
 from flashcore.wire.hello import Stage
 
-_LOADING = frozenset({Stage.STARTING, Stage.LOADING})
+WARMING = frozenset({Stage.STARTING, Stage.LOADING})
+"""Stages in which silence and "not yet" count neither way."""
 
 
 class HeartbeatProbing:
-    """Believes the replica while its provider is in touch with it."""
+    """Asks nobody: the provider has heard it already."""
 
-    def __init__(self, options: object = None) -> None:
-        """There is nothing to set; the declaration form has no fields."""
+    def __init__(self, options: Heartbeat) -> None:
+        del options  # it has none to look at
 
     async def probe(self, target: ProbeTarget, timeout: float) -> Finding:  # noqa: ARG002 - nothing is waited for
-        """OK when it is connected and ready, NEUTRAL while it loads, FAILING otherwise."""
+        """Connected and ready is well; loading is neutral; all else is failing."""
         running = target.running
         if not running.connected:
-            return Finding(Answer.FAILING, "its connection is gone")
-        if running.stage in _LOADING:
-            return Finding(Answer.NEUTRAL, running.stage.value)
+            return Finding(Answer.FAILING, "the replica cannot be heard")
         if running.stage is Stage.READY:
             return Finding(Answer.OK)
-        return Finding(Answer.FAILING, running.detail or running.stage.value)
+        if running.stage in WARMING:
+            return Finding(Answer.NEUTRAL, f"it is {running.stage.value}")
+        return Finding(Answer.FAILING, running.detail or f"it is {running.stage.value}")
