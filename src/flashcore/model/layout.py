@@ -3,6 +3,7 @@
 PROJECT/.flashcore/
   build/                 kept build directory, manifest
   artifacts/             archives by sha256
+  unpacked/              their content, as replicas on this machine run it
   environments/ENV/
     state.db jobs.db     owned by the control plane and by the gateway
     server.json          pid, ports, url of the running control plane
@@ -53,6 +54,11 @@ class Layout:
         return self.local / "artifacts"
 
     @property
+    def unpacked(self) -> Path:
+        """The code of artifacts, one folder each, as replicas on this machine run it."""
+        return self.local / "unpacked"
+
+    @property
     def home(self) -> Path:
         """Everything of this environment."""
         return self.local / "environments" / self.environment
@@ -99,12 +105,12 @@ class Layout:
 
     @property
     def run(self) -> Path:
-        """The directory of sockets; in the temporary directory when the project's path is too long for one."""
+        """The directory of sockets; in a temporary directory when the project's path is too long for one."""
         near = self.home / "run"
-        if len(os.fsencode(near)) + _LONGEST_SOCKET_NAME <= MAX_SOCKET_PATH:
-            return near
-        name = hashlib.sha256(os.fsencode(near)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"flashcore-{os.getuid()}-{name}"
+        digest = hashlib.sha256(os.fsencode(near)).hexdigest()[:16]
+        name = f"flashcore-{os.getuid()}-{digest}"
+        # On macOS the temporary directory has too long a path itself; the last one is short everywhere.
+        return next(filter(_fits_sockets, (near, Path(tempfile.gettempdir()) / name)), Path("/tmp") / name)  # noqa: S108 - made private by who makes it
 
     @property
     def worker_socket(self) -> Path:
@@ -115,6 +121,10 @@ class Layout:
     def dataplane_socket(self) -> Path:
         """Where the control plane connects to the gateway."""
         return self.run / "dataplane.sock"
+
+
+def _fits_sockets(folder: Path) -> bool:
+    return len(os.fsencode(folder)) + _LONGEST_SOCKET_NAME <= MAX_SOCKET_PATH
 
 
 def find_project(start: Path) -> Path | None:
