@@ -128,8 +128,9 @@ def flashcore_providers() -> Mapping[str, Part]:
     """Where replicas run."""
     return {
         "process": Part(
-            f"{_HERE}.process_provider:ProcessProviderFactory",
+            f"{_HERE}.process_provider:ProcessProvider",
             "Processes on this machine",
+            options=f"{_HERE}.process.options:ProcessOptions",
             capabilities=("individual", "exec_probe"),
         )
     }

@@ -56,10 +56,10 @@ def _traceback(error: BaseException) -> str:
 
 
 def _users_frames(trace: TracebackType | None) -> TracebackType | None:
-    first = trace
+    """Where the user's code begins; None for an error of the worker's own, whose message says it all."""
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_ABOVE_THE_USER):
         trace = trace.tb_next
-    return trace if trace is not None else first
+    return trace
 
 
 def _cut(text: str) -> str:

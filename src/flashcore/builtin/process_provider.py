@@ -1,0 +1,144 @@
+"""The provider `process`: replicas are processes of this machine, and outlive the control plane that started them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+from flashcore.builtin.process.again import find_again, remove
+from flashcore.builtin.process.command import run_beside
+from flashcore.builtin.process.ledger import Share
+from flashcore.builtin.process.options import ProcessOptions
+from flashcore.builtin.process.places import log_of, logs_folder, older
+from flashcore.builtin.process.supervised import SupervisedReplica
+from flashcore.builtin.process.tail import follow as followed
+from flashcore.builtin.process.tail import last_lines
+from flashcore.builtin.process.workshop import Workshop
+from flashcore.hookspecs.providers import Hints, Instance, ProviderContext
+from flashcore.model.errors import NotFound
+from flashcore.model.layout import Layout
+from flashcore.model.names import ReplicaId
+from flashcore.model.revision import Revision
+from flashcore.worker.control import require_own_directory
+
+ADOPT_WITHIN = 10.0
+"""Seconds in which a process that was found running has to say who it is: it has done so before."""
+
+
+class ProcessProvider:
+    """Belongs to one event loop."""
+
+    capabilities = frozenset({"individual", "exec_probe"})
+
+    def __init__(self, context: ProviderContext, options: ProcessOptions) -> None:
+        self._layout = context.layout
+        self._options = options
+        self._workshop = Workshop(context, options, self._changed)
+        self._replicas: dict[ReplicaId, SupervisedReplica] = {}
+        self._unwanted: set[ReplicaId] = set()
+        self._forgetting: set[asyncio.Task[None]] = set()
+        self._listeners: set[asyncio.Event] = set()
+
+    async def start(self) -> None:
+        """Find again what an earlier life left running, and clear away what is left of the rest."""
+        await asyncio.to_thread(require_own_directory, self._layout.run)
+        found = await find_again(self._layout)
+        for one in found:
+            launch = one.launch
+            replica = SupervisedReplica(launch.endpoint, launch.replica, launch.revision, self._workshop)
+            self._workshop.ledger.note(launch.replica, Share(launch.cpus, launch.gpus))
+            self._replicas[launch.replica] = replica
+            replica.adopt(launch, one.process, min(ADOPT_WITHIN, self._options.hello_within))
+        await asyncio.gather(*(replica.heard() for replica in self._replicas.values()))
+        await self._workshop.code.tidy(one.launch.artifact for one in found)
+
+    async def apply(self, revision: Revision, want: frozenset[ReplicaId], hints: Hints) -> None:
+        """Start what is missing, let end what is too much."""
+        present = {name for name, replica in self._replicas.items() if replica.revision == revision.id}
+        for name in present - want - self._unwanted:
+            self._let_end(self._replicas[name], hints.grace)
+        for name in sorted(want - self._replicas.keys()):
+            replica = SupervisedReplica(revision.content.endpoint, name, revision.id, self._workshop)
+            self._replicas[name] = replica
+            replica.start(revision, hints)
+        self._changed()
+
+    async def observe(self) -> tuple[Instance, ...]:
+        """Every replica, wanted or not."""
+        return tuple(replica.instance for replica in self._replicas.values())
+
+    async def changes(self) -> AsyncIterator[None]:
+        """Yields at once, and after each change of any replica; changes that come together are one."""
+        changed = asyncio.Event()
+        changed.set()  # whoever looked before it listened may have missed something
+        self._listeners.add(changed)
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                yield
+        finally:
+            self._listeners.discard(changed)
+
+    async def logs(self, replica: ReplicaId, *, tail: int, follow: bool) -> AsyncIterator[str]:
+        """Lines of output. Raises NotFound for a replica that has left none."""
+        log = log_of(self._layout, replica)
+        if not log.is_file():
+            raise NotFound(f"there is no log of replica {replica}", next_step="see `flashcore status`")
+        if not follow:
+            for line in await asyncio.to_thread(last_lines, log, tail):
+                yield line
+            return
+        async for line in followed(log, tail, lambda: replica not in self._replicas or self._replicas[replica].over):
+            yield line
+
+    async def execute(self, replica: ReplicaId, command: tuple[str, ...], timeout: float) -> tuple[int, str]:
+        """Run a command beside a replica; its exit status and output. Raises NotFound, DeadlineExceeded, OSError."""
+        known = self._replicas.get(replica)
+        if known is None or known.pid is None:
+            raise NotFound(f"replica {replica} does not run here")
+        return await run_beside(known.places, known.pid, command, timeout)
+
+    async def close(self) -> None:
+        """Let go of everything; the processes go on."""
+        for task in tuple(self._forgetting):
+            task.cancel()
+        await asyncio.gather(*(replica.let_go() for replica in self._replicas.values()))
+        self._replicas.clear()
+        await asyncio.gather(*self._forgetting, return_exceptions=True)
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener.set()
+
+    def _let_end(self, replica: SupervisedReplica, grace: float) -> None:
+        self._unwanted.add(replica.id)
+        replica.stop(grace)
+        task = asyncio.get_running_loop().create_task(self._forget(replica))
+        self._forgetting.add(task)
+        task.add_done_callback(self._forgetting.discard)
+
+    async def _forget(self, replica: SupervisedReplica) -> None:
+        await replica.wait()
+        await asyncio.to_thread(remove, replica.places)
+        del self._replicas[replica.id]
+        self._unwanted.discard(replica.id)
+        await asyncio.to_thread(_drop_old_logs, self._layout, self._options.kept_logs, frozenset(self._replicas))
+        self._changed()
+
+
+def _drop_old_logs(layout: Layout, kept: int, running: Iterable[ReplicaId]) -> None:
+    """Keep the newest logs of replicas that are gone. Blocks for milliseconds."""
+    alive = {f"{replica}.log" for replica in running}
+    dead = [path for path in logs_folder(layout).glob("*.log") if path.name not in alive]
+    for path in sorted(dead, key=_age)[kept:]:
+        path.unlink(missing_ok=True)
+        older(path).unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    try:
+        return -path.stat().st_mtime
+    except OSError:
+        return 0.0

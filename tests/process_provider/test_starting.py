@@ -1,0 +1,238 @@
+"""What stands between a wish and a process: dependencies, artifacts, disks, CPUs and GPUs."""
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.process_provider.conftest import (
+    HINTS,
+    ONE,
+    Machine,
+    forgotten,
+    gone,
+    processes_of,
+    ready,
+    revision_of,
+    state_of,
+    until,
+)
+
+from flashcore.builtin.process.ledger import Ledger, Need, NotEnough, Share, need_of
+from flashcore.builtin.process.options import ProcessOptions
+from flashcore.builtin.process.requirements import unmet
+from flashcore.hookspecs.providers import Pending
+from flashcore.model.declaration import Template
+from flashcore.model.names import Digest, ReplicaId
+
+NONE = frozenset[ReplicaId]()
+TWO = ReplicaId("e-2")
+
+
+@contextmanager
+def disk_with(room: int) -> Iterator[None]:
+    """No file can become larger than this, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_dependency_that_is_missing_is_named_with_the_way_out(machine: Machine) -> None:
+    """Nothing is started; to try again is of no use; the command to type is there."""
+    provider = await machine.provider()
+    template = Template(dependencies=("no-such-package>=1", "psutil>=7", "packaging<1"))
+
+    await provider.apply(await machine.revision(template=template), frozenset({ONE}), HINTS)
+    told = await gone(provider)
+
+    assert told.permanent
+    assert "no-such-package>=1 (not installed), packaging<1 (version " in told.reason
+    assert f"{sys.executable} -m pip install 'no-such-package>=1'" in told.reason
+    assert processes_of(machine) == []
+
+
+async def test_dependencies_in_the_artifact_count(machine: Machine) -> None:
+    """What was bundled with the code need not be installed."""
+    files = {"own/__init__.py": b"", "own-2.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: own\nVersion: 2.0\n"}
+    folder = machine.layout.unpacked / "x"
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+    assert unmet(("own>=1",), folder) == ()
+    assert unmet(("own>=3",), folder) == ("own>=3 (version 2.0 is installed)",)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "problems"),
+    [
+        ("pytest", 0),
+        ("PyTest>=1; python_version >= '3'", 0),
+        ("no-such-package; python_version < '3'", 0),
+        ("no-such-package", 1),
+        ("cookiecutter[no-such-extra]", 0),
+        ("not a requirement!", 1),
+        ("uvicorn @ https://example.invalid/uvicorn.whl", 0),
+    ],
+)
+def test_requirements_are_read_as_installers_read_them(machine: Machine, requirement: str, problems: int) -> None:
+    """Names in any spelling, markers, extras, addresses."""
+    assert len(unmet((requirement,), machine.layout.unpacked)) == problems
+
+
+async def test_code_for_another_python_is_refused(machine: Machine) -> None:
+    """An artifact is for one minor version; the message names both."""
+    provider = await machine.provider()
+
+    await provider.apply(await machine.revision(python_version="3.99"), frozenset({ONE}), HINTS)
+    told = await gone(provider)
+
+    assert told.permanent
+    assert "built for Python 3.99" in told.reason
+
+
+async def test_an_artifact_that_is_not_in_the_store(machine: Machine) -> None:
+    """The digest is named, and what to do."""
+    provider = await machine.provider()
+
+    await provider.apply(revision_of(Digest("a" * 64), Template()), frozenset({ONE}), HINTS)
+    told = await gone(provider)
+
+    assert told.permanent
+    assert "artifact aaaaaaaaaaaa is not in" in told.reason
+
+
+async def test_an_artifact_that_is_not_what_its_digest_says(machine: Machine) -> None:
+    """A store that was tampered with, or a disk that lost bits: nothing of it is run."""
+    provider = await machine.provider()
+    revision = await machine.revision()
+    stored = machine.layout.artifacts / revision.content.artifact
+    stored.write_bytes(stored.read_bytes() + b"!")
+
+    await provider.apply(revision, frozenset({ONE}), HINTS)
+    told = await gone(provider)
+
+    assert told.permanent
+    assert "cannot be unpacked: its content has the digest" in told.reason
+    assert list(machine.layout.unpacked.iterdir()) == []
+
+
+async def test_an_artifact_without_its_handler(machine: Machine) -> None:
+    """The file that is missing is named."""
+    provider = await machine.provider()
+
+    await provider.apply(revision_of(await machine.artifact({"x.py": b""}), Template()), frozenset({ONE}), HINTS)
+
+    assert "no handler 'handler_e.py'" in (await gone(provider)).reason
+
+
+async def test_a_full_disk_while_unpacking_is_waited_for(machine: Machine) -> None:
+    """Nothing is half there; when there is room again, the replica starts."""
+    provider = await machine.provider()
+    revision = await machine.revision(f"DATA = {'x' * 10_000!r}\ndef f(): ...")
+
+    with disk_with(5_000):
+        await provider.apply(revision, frozenset({ONE}), HINTS)
+        pending = await until(provider, Pending, lambda state: state.retry_at is not None)
+        assert list(machine.layout.unpacked.iterdir()) == []
+
+    assert "there is no room" in pending.reason
+    assert (await ready(provider)).connected
+
+
+async def test_a_full_disk_while_starting_is_waited_for(machine: Machine) -> None:
+    """The provider's own note cannot be written: no process is started that nobody would find again."""
+    provider = await machine.provider()
+    revision = await machine.revision()
+    await provider.apply(revision, frozenset({TWO}), HINTS)
+    await ready(provider, TWO)
+
+    with disk_with(10):
+        await provider.apply(revision, frozenset({ONE, TWO}), HINTS)
+        pending = await until(provider, Pending, lambda state: state.retry_at is not None)
+        assert len(processes_of(machine)) == 1
+
+    assert "the process cannot be started" in pending.reason
+    assert (await ready(provider)).connected
+
+
+async def test_a_start_that_waits_can_be_withdrawn(machine: Machine) -> None:
+    """It does not wait for its next try."""
+    provider = await machine.provider()
+    revision = await machine.revision()
+    with disk_with(10):
+        await provider.apply(revision, frozenset({ONE}), HINTS)
+        await until(provider, Pending, lambda state: state.retry_at is not None)
+
+    await provider.apply(revision, NONE, HINTS)
+
+    await forgotten(provider, 2.0)
+
+
+async def test_cpus_that_are_not_there_are_waited_for(machine: Machine) -> None:
+    """The machine has two; each replica wants more than one: the second starts when the first has gone."""
+    provider = await machine.provider(ProcessOptions(cpus=2))
+    revision = await machine.revision(template=Template(cpu=1.5))
+    await provider.apply(revision, frozenset({ONE}), HINTS)
+    await ready(provider)
+
+    await provider.apply(revision, frozenset({ONE, TWO}), HINTS)
+    pending = await until(provider, Pending, lambda state: "CPUs" in state.reason, TWO)
+    assert pending.reason == "not enough CPUs: 1.5 needed, 0.5 of 2 free"
+    await provider.apply(revision, frozenset({TWO}), HINTS)
+
+    assert (await ready(provider, TWO)).connected
+
+
+async def test_each_replica_sees_gpus_of_its_own(machine: Machine) -> None:
+    """Two of three GPUs are given out, one to each; what is declared without a count is one."""
+    provider = await machine.provider(ProcessOptions(gpus=3))
+    code = "import os\nprint('gpus', os.environ['CUDA_VISIBLE_DEVICES'])\ndef f(): ..."
+    revision = await machine.revision(code, Template(gpu="any"))
+    await provider.apply(revision, frozenset({ONE, TWO}), HINTS)
+    await ready(provider, ONE)
+    await ready(provider, TWO)
+
+    assert sorted(machine.log(name).split("gpus ")[1][0] for name in (ONE, TWO)) == ["0", "1"]
+
+
+async def test_a_machine_without_gpus_says_so(machine: Machine) -> None:
+    """The wish stays; the reason tells what is missing."""
+    provider = await machine.provider(ProcessOptions(gpus=0))
+    await provider.apply(await machine.revision(template=Template(gpu="H100", gpu_count=2)), frozenset({ONE}), HINTS)
+
+    pending = await until(provider, Pending, lambda state: "GPUs" in state.reason)
+
+    assert pending == Pending("not enough GPUs: 2 needed, 0 of 0 free")
+    assert await state_of(provider) == pending
+
+
+def test_the_ledger_gives_and_takes_back() -> None:
+    """What is not declared costs nothing; what comes back can be given again."""
+    ledger = Ledger(cpus=1, gpus=2)
+
+    assert ledger.take(ONE, Need()) == Share()
+    assert ledger.take(TWO, Need(1.0, 2)) == Share(1.0, (0, 1))
+    with pytest.raises(NotEnough, match="0 of 2 free"):
+        ledger.take(ReplicaId("e-3"), Need(gpus=1))
+    ledger.give_back(TWO)
+    assert ledger.take(ReplicaId("e-3"), Need(0.1, 1)).gpus == (0,)
+
+
+def test_tenths_of_cpus_add_up() -> None:
+    """Ten tenths are one, whatever floating point makes of it."""
+    ledger = Ledger(cpus=1, gpus=0)
+
+    for number in range(10):
+        ledger.take(ReplicaId(f"e-{number}"), need_of(Template(cpu=0.1)))
+
+
+def test_gpus_of_the_machine_are_those_that_may_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control plane that was given two of eight gives out those two."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+
+    assert Ledger(cpus=1).take(ONE, Need(gpus=2)).gpus == (5, 7)
