@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from tests.gateway.http.conftest import Gateway, Wire, eventually
+
+from flashcore.gateway.http.respond import Request, Response
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 PIECE = b"x" * 50_000
@@ -101,6 +104,92 @@ async def test_a_slow_reader_of_one_answer_does_not_slow_the_next_client(gateway
 
     for _ in range(20):
         assert (await gateway.ask(b"GET /quick HTTP/1.1\r\nhost: a\r\n\r\n")).body == b"ok"
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.001], ids=["in one piece", "in two pieces"])
+async def test_answers_that_pile_up_at_a_slow_client_do_not_hold_the_replicas_connection(
+    gateway: Gateway, pause: float
+) -> None:
+    """The last byte of an answer may be the one too many: by then the connection belongs to nobody."""
+    content = b"x" * 150_000
+
+    async def answers(wire: Wire) -> None:
+        while True:
+            await replica.read(wire)
+            wire.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(content))
+            await asyncio.sleep(pause)
+            await wire.send(content)
+
+    replica = await gateway.replica(answers)
+    route = gateway.route(replica)
+    wire = await gateway.connect(read_limit=2**20)
+    await wire.send(GET * 200)
+
+    before = -1
+    while len(route.outcomes) != before:
+        before = len(route.outcomes)
+        await asyncio.sleep(0.1)
+
+    assert before < 200, "the client was to be slow enough"
+    for _ in range(200):
+        assert (await wire.answer()).body == content
+
+
+async def test_an_upload_that_was_held_back_does_not_hold_the_next_request(gateway: Gateway) -> None:
+    """The replica answers without having read; whatever the client was told of its connection is true."""
+
+    async def ignores_bodies(wire: Wire) -> None:
+        await wire.reader.readuntil(b"\r\n\r\n")
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads too
+        await asyncio.sleep(0.02)
+        await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+        await asyncio.Event().wait()
+
+    gateway.route(await gateway.replica(ignores_bodies))
+    persisted = 0
+    for size in range(200_000, 420_000, 6_000):
+        wire = await gateway.connect()
+        head = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size
+        sending = asyncio.create_task(wire.send(head + b"x" * size))
+        answer = await wire.answer()
+        assert answer.body == b"ok"
+        if "connection" not in answer.headers:
+            persisted += 1
+            await sending
+            await wire.send(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert (await wire.answer()).body == b"GET /x "
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    assert persisted
+
+
+async def test_requests_sent_ahead_of_their_turn_are_held_back(gateway: Gateway) -> None:
+    """A client that floods while it is owed an answer is read from no further than a limit."""
+
+    async def never(_request: Request) -> Response:
+        await asyncio.Event().wait()
+        return Response(200)
+
+    gateway.local(never)
+    wire = await gateway.connect()
+    sent = 0
+
+    async def flood() -> None:
+        nonlocal sent
+        while True:
+            await wire.send(GET * 1000)
+            sent += len(GET) * 1000
+
+    flooding = asyncio.create_task(flood())
+    before = -1
+    while sent != before:
+        before = sent
+        await asyncio.sleep(0.1)
+
+    assert sent < BOUND
+    assert len(gateway.desk.seen) == 1
+    flooding.cancel()
+    await asyncio.gather(flooding, return_exceptions=True)
 
 
 async def test_a_connection_that_was_held_back_is_used_again(gateway: Gateway) -> None:

@@ -11,7 +11,7 @@ from flashcore.gateway.http.forward import (
     AddedHeaders,
     PeerLines,
     add_headers,
-    answer_headers,
+    answer_lines,
     encode_headers,
     request_block,
 )
@@ -32,7 +32,7 @@ def forwarded(lines: bytes, peer: PeerLines = STRANGER, added: AddedHeaders = NO
 
 def returned(lines: bytes, added: AddedHeaders = NOTHING_ADDED) -> list[str]:
     """The header lines that a client is sent for an answer with these header lines."""
-    block = answer_headers(parse_response(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n", 64), added)
+    block = b"".join(answer_lines(parse_response(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n", 64), added))
     return block.decode().split("\r\n")[:-1]
 
 

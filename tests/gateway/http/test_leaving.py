@@ -8,6 +8,7 @@ import pytest
 from tests.gateway.http.conftest import PATIENCE, Gateway, Wire, eventually
 
 from flashcore.gateway.http.errors import OutcomeKind
+from flashcore.gateway.http.respond import Request, Response
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
@@ -34,6 +35,27 @@ async def test_a_client_that_leaves_ends_the_replicas_work(gateway: Gateway) -> 
     await asyncio.wait_for(ended.wait(), PATIENCE)
     assert (route.in_flight, route.kinds) == (0, [OutcomeKind.CLIENT_GONE])
     assert (other.connections, gateway.server.pool.open_count) == (0, 0)
+
+
+async def test_a_client_that_closes_its_half_counts_as_gone(gateway: Gateway) -> None:
+    """On the wire it looks the same as leaving."""
+    began = asyncio.Event()
+
+    async def works(wire: Wire) -> None:
+        await replica.read(wire)
+        began.set()
+        await wire.rest()
+
+    replica = await gateway.replica(works)
+    route = gateway.route(replica)
+    wire = await gateway.connect()
+    await wire.send(GET)
+    await began.wait()
+
+    wire.writer.write_eof()
+
+    assert await wire.ends()
+    assert (route.in_flight, route.kinds) == (0, [OutcomeKind.CLIENT_GONE])
 
 
 async def test_a_client_that_leaves_in_the_middle_of_an_answer_ends_it(gateway: Gateway) -> None:
@@ -91,6 +113,30 @@ async def test_a_client_that_leaves_while_a_connection_is_made_leaves_nothing_be
 
     await eventually(lambda: gateway.server.connection_count == 0 and route.in_flight == 0)
     assert (await gateway.ask(GET)).body == b"ok"
+
+
+async def test_nothing_more_is_begun_for_a_client_that_left(gateway: Gateway) -> None:
+    """Not even where its first request goes on to its end."""
+    begun, finished = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(_request: Request) -> Response:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            finished.set()
+        return Response(200)
+
+    gateway.local(stubborn)
+    wire = await gateway.connect()
+    await wire.send(GET + b"GET /second HTTP/1.1\r\nhost: a\r\n\r\n")
+    await begun.wait()
+
+    wire.close()
+
+    await asyncio.wait_for(finished.wait(), PATIENCE)
+    await eventually(lambda: gateway.server.connection_count == 0)
+    assert [head.path for head, _ in gateway.desk.seen] == [b"/"]
 
 
 async def test_an_upload_that_breaks_its_framing_ends_the_exchange(gateway: Gateway) -> None:
@@ -158,6 +204,28 @@ async def test_a_replicas_broken_chunks_are_noticed(gateway: Gateway) -> None:
     route = gateway.route(replica)
     wire = await gateway.connect()
     await wire.send(GET)
+
+    assert not (await wire.rest()).endswith(b"0\r\n\r\n")
+    assert route.kinds == [OutcomeKind.TRUNCATED]
+
+
+async def test_a_reset_is_not_taken_for_the_end_of_an_answer(gateway: Gateway) -> None:
+    """An answer without a length ends with its connection, but only with its proper end."""
+
+    async def dies(wire: Wire) -> None:
+        await wire.reader.readuntil(b"\r\n\r\n")
+        await wire.send(b"HTTP/1.1 200 OK\r\n\r\nfirst")
+        # Bytes that it has not read are what makes the system reset the connection.
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads too
+        await asyncio.sleep(0.05)
+        wire.writer.transport.abort()
+
+    replica = await gateway.replica(dies)
+    route = gateway.route(replica)
+    wire = await gateway.connect()
+    await wire.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n")
+    await wire.reader.readuntil(b"first")
+    await wire.send(b"x" * 50_000)
 
     assert not (await wire.rest()).endswith(b"0\r\n\r\n")
     assert route.kinds == [OutcomeKind.TRUNCATED]

@@ -26,6 +26,15 @@ class Memory(asyncio.Transport):
         super().__init__({"peername": ("192.0.2.1", 1)})
         self.written = b""
         self.closing = False
+        self.reading = True
+
+    def pause_reading(self) -> None:
+        """Read no further."""
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self.reading = True
 
     def write(self, data: bytes | bytearray | memoryview[int]) -> None:
         """Keep it."""
@@ -175,6 +184,25 @@ async def heard(pieces: list[bytes]) -> tuple[list[object], bytes, object, bool]
     kept = pool.take(address) is not None
     connection.connection_lost(None)
     return listener.events, listener.body, listener.ended, kept
+
+
+async def test_a_connection_is_not_given_back_while_it_is_held() -> None:
+    """An interim answer was one too many for a slow client; the real one came in the same segment."""
+
+    class Slow(Listener):
+        def interim(self, head: ResponseHead) -> None:
+            super().interim(head)
+            connection.hold()
+
+    pool = UpstreamPool(asyncio.get_running_loop(), Limits())
+    connection = UpstreamConnection(UnixAddress("nowhere"), pool)
+    connection.connection_made(transport := Memory())
+    connection.ask(Slow(), b"GET", b"")
+
+    connection.data_received(b"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
+
+    assert pool.take(UnixAddress("nowhere")) is connection
+    assert transport.reading
 
 
 @given(ANSWERS, POINTS)

@@ -9,6 +9,7 @@ import pytest
 from tests.gateway.http.conftest import Gateway, StartGateway, Wire, eventually
 
 from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.respond import Response
 
 HOST = b"host: a\r\n"
 QUICK = Limits(head_seconds=0.15, body_seconds=0.15, idle_seconds=0.3, linger_seconds=0.2, sweep_seconds=0.02)
@@ -70,6 +71,19 @@ async def test_requests_before_a_bad_one_are_answered(gateway: Gateway) -> None:
 
     assert (await wire.answer()).body == b"GET /a "
     assert (await refusal(wire))[0] == 400
+
+
+async def test_a_refusal_belongs_to_no_earlier_request(gateway: Gateway) -> None:
+    """It has a body though the request before was for HEAD, and not that request's id."""
+    wire = await gateway.connect()
+    await wire.send(b"HEAD /a HTTP/1.1\r\n" + HOST + b"x-request-id: earlier\r\n\r\n")
+    assert (await wire.answer(to_head=True)).headers["x-request-id"] == "earlier"
+    await wire.send(b"rubbish\r\n\r\n")
+
+    answer = await wire.answer()
+
+    assert json.loads(answer.body)["error"]["code"] == "malformed_request"
+    assert "x-request-id" not in answer.headers
 
 
 async def test_blank_lines_before_a_request_are_passed_over(gateway: Gateway) -> None:
@@ -175,6 +189,34 @@ async def test_a_client_that_does_not_read_is_given_up(start_gateway: StartGatew
     await eventually(lambda: gateway.server.connection_count == 0)
 
     assert route.in_flight == 0
+
+
+async def test_a_client_that_reads_slowly_is_not_given_up(start_gateway: StartGateway) -> None:
+    """The whole takes far longer than `write_seconds`; no pause does."""
+    gateway = await start_gateway(Limits(write_seconds=0.3, sweep_seconds=0.02))
+    gateway.local(lambda _request: Response(200, (), b"x" * 30_000_000))
+    wire = await gateway.connect()
+    await wire.send(b"GET / HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n")
+    await wire.reader.readuntil(b"\r\n\r\n")
+
+    for _ in range(20):
+        await wire.reader.readexactly(1_500_000)
+        await asyncio.sleep(0.05)
+
+    assert await wire.ends()
+
+
+async def test_an_answer_that_is_not_fetched_outlives_its_request_no_longer_than_others(
+    start_gateway: StartGateway,
+) -> None:
+    """The connection was to close after it; the answer is still in memory when the time is up."""
+    gateway = await start_gateway(Limits(write_seconds=0.2, sweep_seconds=0.02))
+    gateway.local(lambda _request: Response(200, (), b"x" * 30_000_000))
+    wire = await gateway.connect()
+    await wire.send(b"GET / HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n")
+    await eventually(lambda: gateway.desk.seen)
+
+    await eventually(lambda: gateway.server.connection_count == 0)
 
 
 async def test_limits_of_zero_are_refused() -> None:

@@ -142,6 +142,35 @@ async def test_a_slow_reader_holds_back_the_other_end(gateway: Gateway) -> None:
     assert sent > before
 
 
+async def test_a_slow_replica_holds_back_the_client(gateway: Gateway) -> None:
+    """In the other direction."""
+
+    async def deaf(wire: Wire) -> None:
+        await wire.reader.readuntil(b"\r\n\r\n")
+        await wire.send(SWITCHING)
+        await asyncio.Event().wait()
+
+    gateway.route(replica := await gateway.replica(deaf))
+    wire = await tunnel(gateway, replica)
+    sent = 0
+
+    async def flood() -> None:
+        nonlocal sent
+        while True:
+            await wire.send(b"x" * 50_000)
+            sent += 50_000
+
+    flooding = asyncio.create_task(flood())
+    before = -1
+    while sent != before:
+        before = sent
+        await asyncio.sleep(0.1)
+
+    assert sent < 12_000_000
+    flooding.cancel()
+    await asyncio.gather(flooding, return_exceptions=True)
+
+
 async def test_a_replica_may_decline_to_change_protocols(gateway: Gateway) -> None:
     """Its ordinary answer is passed on, and the connection goes on in HTTP."""
     gateway.route(await gateway.replica(OK))

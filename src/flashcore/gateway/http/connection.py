@@ -20,6 +20,7 @@ from flashcore.gateway.http.framing import BodyReader, ChunkedBody, EndlessBody,
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.headreader import HeadReader
 from flashcore.gateway.http.local import LocalExchange
+from flashcore.gateway.http.outflow import Outflow
 from flashcore.gateway.http.parse import parse_request
 from flashcore.gateway.http.relay import Relay
 from flashcore.gateway.http.respond import Response, error_response, has_no_content, own_lines
@@ -42,6 +43,7 @@ class ClientConnection(StreamProtocol):
         "_fresh",
         "_head",
         "_heads",
+        "_outflow",
         "_output_held",
         "_paused",
         "_persists",
@@ -49,7 +51,6 @@ class ClientConnection(StreamProtocol):
         "_reading",
         "_shared",
         "_transport",
-        "_write_deadline",
         "peer",
         "peer_lines",
     )
@@ -69,7 +70,6 @@ class ClientConnection(StreamProtocol):
         self._paused = False
         self._output_held = False
         self._read_deadline = inf
-        self._write_deadline = inf
         self._answer_deadline = inf
 
     # -- for the event loop ----------------------------------------------------------------------------------------
@@ -81,6 +81,7 @@ class ClientConnection(StreamProtocol):
         peername = self._transport.get_extra_info("peername")
         self.peer = peername[0] if isinstance(peername, tuple) else ""
         self.peer_lines = PeerLines(self.peer.encode() or b"unknown", self.peer in shared.trusted_peers)
+        self._outflow = Outflow(self._transport, shared.limits.write_seconds)
         shared.connections.add(self)
         self._read_deadline = shared.loop.time() + shared.limits.idle_seconds
         if shared.closing:
@@ -110,14 +111,14 @@ class ClientConnection(StreamProtocol):
     def pause_writing(self) -> None:
         """The client reads slower than it is written to."""
         self._output_held = True
-        self._write_deadline = self._shared.loop.time() + self._shared.limits.write_seconds
+        self._outflow.watch(self._shared.loop.time())
         if self._exchange is not None:
             self._exchange.hold_output()
 
     def resume_writing(self) -> None:
         """The client has room again; requests that waited for that are served."""
         self._output_held = False
-        self._write_deadline = inf
+        self._outflow.rest()
         if self._exchange is not None:
             self._exchange.release_output()
         else:
@@ -127,7 +128,7 @@ class ClientConnection(StreamProtocol):
 
     def sweep(self, now: float) -> None:
         """End what has taken too long."""
-        if now >= self._write_deadline:
+        if self._outflow.is_stuck(now):
             self._transport.abort()
         elif now >= self._read_deadline:
             self._expire_reading()
@@ -225,9 +226,7 @@ class ClientConnection(StreamProtocol):
             return b""
         self._body = None
         self._read_deadline = inf
-        # A refused or failed request is over by now, and its exchange no longer listens.
-        if self._exchange is exchange:
-            exchange.receive_end()
+        exchange.receive_end()
         return body.rest
 
     def _queue(self, data: bytes) -> None:
@@ -306,6 +305,7 @@ class ClientConnection(StreamProtocol):
         """End the connection after what was written, without the answer's proper end."""
         self._exchange = None
         self._ended = True
+        self._outflow.watch(self._shared.loop.time())
         self._transport.close()
 
     def reset(self) -> None:
@@ -374,7 +374,9 @@ class ClientConnection(StreamProtocol):
     def _expire_reading(self) -> None:
         """The client did not send in time what it had begun, or anything at all."""
         if self._ended:
-            self._transport.abort()
+            # What is still on its way out has a watch of its own.
+            if not self._transport.get_write_buffer_size():
+                self._transport.abort()
         elif self._exchange is None and not self._heads.size:
             self._close()
         else:
@@ -390,6 +392,7 @@ class ClientConnection(StreamProtocol):
         nothing_unread = self._body is None and not self._ahead and not self._heads.size
         if self._transport.is_closing():
             return
+        self._outflow.watch(self._shared.loop.time())
         if nothing_unread and not self._reading:
             self._transport.close()
             return

@@ -140,11 +140,11 @@ def passes_upgrade(head: RequestHead) -> bool:
     return bool(head.upgrade) and not head.has_body and b"h2c" not in head.upgrade.lower()
 
 
-def answer_headers(answer: ResponseHead, added: AddedHeaders) -> bytes:
+def answer_lines(answer: ResponseHead, added: AddedHeaders) -> list[bytes]:
     """The header lines of an answer that are taken over, then the added ones; framing is not among them."""
     drop = added.answer_drop
     if not answer.connection <= drop:
         drop = drop | answer.connection
     kept = [name + b": " + value + b"\r\n" for name, value in answer.headers if name not in drop]
     kept.append(added.block)
-    return b"".join(kept)
+    return kept

@@ -34,7 +34,7 @@ class Limits:
     """Between two pieces of a request body that the gateway is ready to take."""
 
     write_seconds: float = 60.0
-    """How long a peer that does not read may keep its answer in the gateway's memory."""
+    """How long a peer may take nothing of what waits for it in the gateway's memory."""
 
     idle_seconds: float = 75.0
     """Between two requests of one client connection."""

@@ -45,7 +45,7 @@ class UpstreamPool:
 
     def sweep(self, now: float) -> None:
         """Close what has not been used for a while, and what does not take what it is sent."""
-        for connection in [stuck for stuck in self._open if stuck.write_deadline < now]:
+        for connection in [each for each in self._open if each.outflow.is_stuck(now)]:
             connection.fail(TimeoutError(f"the replica took nothing for {self.limits.write_seconds:g} s"))
         oldest = now - self.limits.upstream_idle_seconds
         for address, idle in list(self._idle.items()):

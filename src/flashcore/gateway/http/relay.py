@@ -14,7 +14,7 @@ from math import inf
 
 from flashcore.gateway.http.errors import BadAnswer, BadFraming, Outcome, OutcomeKind
 from flashcore.gateway.http.exchange import Client
-from flashcore.gateway.http.forward import NOTHING_ADDED, answer_headers, passes_upgrade, request_block
+from flashcore.gateway.http.forward import NOTHING_ADDED, answer_lines, passes_upgrade, request_block
 from flashcore.gateway.http.framing import LAST_CHUNK, encode_chunk
 from flashcore.gateway.http.head import RequestHead, ResponseHead
 from flashcore.gateway.http.parse import has_answer_body
@@ -89,10 +89,7 @@ class Relay:
     # -- choosing --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Choose a replica; the usual case goes on to send the request within this call."""
-        self._choose()
-
-    def _choose(self) -> None:
+        """Choose a replica, for the first time or again; mostly the request is sent within this call."""
         try:
             choice = self._proxy.route.choose(self._tried)
             if isinstance(choice, Future):
@@ -219,7 +216,7 @@ class Relay:
     def interim(self, head: ResponseHead) -> None:
         """100 and 103 are passed on to those who can understand them."""
         if self._head.minor:
-            self._client.write(status_line(head.status) + answer_headers(head, NOTHING_ADDED) + b"\r\n")
+            self._client.write(b"".join((status_line(head.status), *answer_lines(head, NOTHING_ADDED), b"\r\n")))
 
     def answer(self, head: ResponseHead, piece: bytes, done: bool) -> None:  # noqa: FBT001 - see Asker.answer
         """The answer's head and what came with it, in one write."""
@@ -240,7 +237,7 @@ class Relay:
         framing = self._framing(head, piece, done)
         lines = (
             status_line(head.status),
-            answer_headers(head, upstream.answer_headers),
+            *answer_lines(head, upstream.answer_headers),
             framing,
             client.connection_line(),
             b"x-request-id: ",
@@ -302,7 +299,7 @@ class Relay:
             b"%b%bconnection: upgrade\r\nupgrade: %b\r\nx-request-id: %b\r\n\r\n%b"
             % (
                 status_line(101),
-                answer_headers(head, upstream.answer_headers),
+                b"".join(answer_lines(head, upstream.answer_headers)),
                 head.get(b"upgrade") or self._head.upgrade,
                 self._head.request_id,
                 rest,
@@ -358,7 +355,7 @@ class Relay:
         if self._replay is None:
             self._answer_failure()
         else:
-            self._choose()
+            self.start()
 
     def _failed_for_good(self, kind: OutcomeKind, detail: str) -> None:
         """This replica may have done what it was asked, or will not answer anyone: nobody else is asked."""

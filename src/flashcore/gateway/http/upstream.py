@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import Protocol as StreamProtocol
 from asyncio import Transport
-from math import inf
 from typing import Protocol, cast
 
 from flashcore.gateway.http.errors import BadAnswer, BadFraming
@@ -12,6 +11,7 @@ from flashcore.gateway.http.framing import BodyReader, ChunkedBody, EndlessBody,
 from flashcore.gateway.http.head import ResponseHead
 from flashcore.gateway.http.headreader import HeadReader
 from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.outflow import Outflow
 from flashcore.gateway.http.parse import has_answer_body, parse_response
 from flashcore.gateway.http.route import Address
 
@@ -89,15 +89,14 @@ class UpstreamConnection(StreamProtocol):
         "_transport",
         "address",
         "idle_since",
+        "outflow",
         "requests",
-        "write_deadline",
     )
 
     def __init__(self, address: Address, keeper: Keeper) -> None:
         self.address = address
         self.requests = 0
         self.idle_since = 0.0
-        self.write_deadline = inf
         self._keeper = keeper
         self._asker: Asker | None = None
         self._heads = HeadReader()
@@ -176,6 +175,7 @@ class UpstreamConnection(StreamProtocol):
     def connection_made(self, transport: object) -> None:
         """Remember the transport."""
         self._transport = cast(Transport, transport)
+        self.outflow = Outflow(self._transport, self._keeper.limits.write_seconds)
         self._keeper.remember(self)
 
     def data_received(self, data: bytes) -> None:
@@ -204,13 +204,13 @@ class UpstreamConnection(StreamProtocol):
 
     def pause_writing(self) -> None:
         """The replica does not keep up with the request body."""
-        self.write_deadline = self._keeper.now() + self._keeper.limits.write_seconds
+        self.outflow.watch(self._keeper.now())
         if self._asker is not None:
             self._asker.hold_upload()
 
     def resume_writing(self) -> None:
         """The replica has caught up."""
-        self.write_deadline = inf
+        self.outflow.rest()
         if self._asker is not None:
             self._asker.release_upload()
 
