@@ -11,6 +11,7 @@ import click
 
 from flashcore.cli import output
 from flashcore.cli.api import ControlApi
+from flashcore.cli.narrating import narrate
 from flashcore.model import errors
 from flashcore.model.deployment import DeploymentStatus
 
@@ -72,6 +73,7 @@ def _looks(api: ControlApi, after: str, deadline: float) -> Iterator[None]:
 
 
 def _show(event: Mapping[str, Any]) -> None:
-    if event.get("message"):
+    line = narrate(event)
+    if line is not None:
         where = event.get("replica") or event.get("endpoint") or "-"
-        output.say(f"  {click.style(str(where), fg='cyan')}  {event['message']}")
+        output.say(f"  {click.style(str(where), fg='cyan')}  {line}")

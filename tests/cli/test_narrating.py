@@ -1,0 +1,31 @@
+"""Events read as short sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from flashcore.cli.narrating import narrate
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        ({"kind": "replica.warming_up", "message": ""}, "warming up"),
+        ({"kind": "replica.draining", "message": "replaced by abc"}, "draining (replaced by abc)"),
+        ({"kind": "rollout.started", "message": "to abc"}, "rollout started: to abc"),
+        ({"kind": "rollout.paused", "message": None}, "rollout paused"),
+        (
+            {"kind": "deployment.status", "message": "1 of 2 ready", "data": {"status": "rolling_back"}},
+            "rolling back: 1 of 2 ready",
+        ),
+        ({"kind": "deployment.status", "message": "", "data": {"status": "ready"}}, "ready"),
+        ({"kind": "deployment.goal", "message": "4 replicas"}, "deployment goal: 4 replicas"),
+        ({"kind": "replica.created", "message": ""}, None),
+    ],
+)
+def test_an_event_reads_as_a_short_sentence(event: Mapping[str, Any], line: str | None) -> None:
+    """Kind and message together say what happened; beginnings whose ends are told are left out."""
+    assert narrate(event) == line
