@@ -44,9 +44,12 @@ def show_error(error: FlashcoreError) -> None:
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their widest cell; the last one runs on."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    # Colours take characters and no room.
+    widths = [max(len(click.unstyle(row[i])) for row in (header, *rows)) for i in range(len(header))]
     for row in (header, *rows):
-        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
+        cells = [
+            cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(row[:-1], widths[:-1], strict=True)
+        ]
         click.echo("  ".join([*cells, row[-1]]).rstrip())
 
 
