@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flashcore.hookspecs import EXTENSION_POINTS
+from flashcore.registry import loader
 from flashcore.registry.index import Setting
 from flashcore.registry.loader import Loaded, load
 from flashcore.registry.local import local_candidate
@@ -138,6 +139,12 @@ class Site:
             timeout=60,
             check=False,
         )
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine every import may be slow; that is not what most tests are about."""
+    monkeypatch.setattr(loader, "SLOW_MS", 60_000.0)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,14 +124,20 @@ def test_mending_a_broken_plugin_is_noticed(site: Site, cache: Path, settled: Se
     assert survey(setting)[1].state is State.ACTIVE
 
 
-def test_what_was_written_just_now_is_not_kept(site: Site, cache: Path) -> None:
+@pytest.mark.parametrize(("age", "is_kept"), [(1_000_000, False), (-1_000_000, False), (60_000_000, True)])
+def test_what_was_written_just_now_is_not_kept(
+    kept: Setting, monkeypatch: pytest.MonkeyPatch, age: int, is_kept: object
+) -> None:
     """A file may change again within one tick of the file system's clock, and nobody could tell."""
-    site.strategy("acme")
-    setting = site.setting(cache)
+    reports, stamps = index.read(kept) or (), [index.stamp(kept.path[0])]
+    newest = max(index.stamp(path)[1] for path in (kept.path[0], *(file for one in reports for file in one.files)))
+    assert kept.file is not None
+    kept.file.unlink()
 
-    index.write(setting, site.loaded().reports, [index.stamp(site.folder)])
+    monkeypatch.setattr(time, "time_ns", lambda: newest + age)
+    index.write(kept, reports, stamps)
 
-    assert index.read(setting) is None
+    assert kept.file.exists() is is_kept
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"identity": 3}', "\x00", '{"identity": [], "stamps": 3}'])
