@@ -21,6 +21,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from flashcore.builtin.process.options import ProcessOptions
 from flashcore.cli.main import cli
 from flashcore.hookspecs import EXTENSION_POINTS, HookKind
 from flashcore.model.declaration import Policy, ProbePolicy, Template
@@ -133,7 +134,7 @@ def first_line(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> s
 
 def fields_of(name: str) -> str:
     """A table of a dataclass's fields, with what is written below each."""
-    cls = {one.__name__: one for one in (Settings, Ports, Template, Policy, ProbePolicy)}[name]
+    cls = {one.__name__: one for one in (Settings, Ports, Template, Policy, ProbePolicy, ProcessOptions)}[name]
     documented = field_notes(cls)
     rows = [
         "| "
