@@ -16,6 +16,7 @@ import psutil
 
 from flashcore.model import errors
 from flashcore.presence import Presence, read_presence
+from flashcore.registry.policy import policy_arguments
 from flashcore.settings import Project
 
 START_TIMEOUT = 60.0
@@ -52,6 +53,7 @@ def start_server(project: Project) -> Presence:
                     *(sys.executable, "-m", "flashcore.server"),
                     *("--project", str(project.root), "--env", project.settings.environment),
                     *("--ready-fd", str(write_end)),
+                    *policy_arguments(sys.argv[1:]),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -14,6 +14,7 @@ import psutil
 
 from flashcore.model.errors import Unavailable
 from flashcore.presence import Presence, read_presence
+from flashcore.registry.policy import policy_arguments
 from flashcore.settings import Project
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class GatewayKeeper:
                     *("--layout", str(project.root), "--env", settings.environment),
                     *("--host", settings.host, "--port", str(settings.ports.gateway)),
                     *("--jobs", project.jobs_url),
+                    *policy_arguments(sys.argv[1:]),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=logfile,

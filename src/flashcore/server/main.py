@@ -194,4 +194,5 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--project", type=Path, required=True, help="the project's folder")
     parser.add_argument("--env", help="the environment")
     parser.add_argument("--ready-fd", type=int, help="where to say that it is ready, or why not")
-    return parser.parse_args(arguments)
+    # Options about plugins stand on this line too; they are read by whoever loads plugins.
+    return parser.parse_known_args(arguments)[0]

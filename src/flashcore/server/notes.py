@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 
 from flashcore.composition import Platform
+from flashcore.registry.doctor import restart_findings
+from flashcore.registry.index import read, setting_of_process
 from flashcore.registry.reports import State
 from flashcore.server.gateways import GatewayKeeper
 
@@ -25,4 +29,8 @@ def _gateway_notes(platform: Platform, keeper: GatewayKeeper) -> Iterator[str]:
 def _plugin_notes(platform: Platform) -> Iterator[str]:
     for report in platform.registry.reports:
         if report.state not in (State.ACTIVE, State.DISABLED):
-            yield f"plugin {report.origin} is {report.state.value}: {report.reason}"
+            yield f"plugin {report.origin} is {report.state.words}: {report.reason}"
+    setting = setting_of_process(sys.argv[1:], os.environ, platform.project.root)
+    # Only what is known already: a survey that had to be made would hold up everybody who asks for the status.
+    for finding in restart_findings(platform.registry.versions(), read(setting) or platform.registry.reports):
+        yield f"{finding.message} ({finding.next_step})" if finding.next_step else finding.message
