@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from flashcore.testing.project import ProjectUnderTest
+
 Generate = Callable[..., Path]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,20 @@ def environment(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> E
     return made
 
 
+APP = """
+from flashcore import QueueEndpoint
+from flashcore_contrib_tried import Tried
+
+VERSION = 1
+work = QueueEndpoint("work", replicas=2, strategy=Tried(step=1))
+
+
+@work.function
+def version() -> int:
+    return VERSION
+"""
+
+
 @pytest.mark.parametrize("concern", ["strategy", "gate", "scaler", "probe", "routing_policy"])
 def test_a_plugin_works_where_it_is_installed_and_leaves_no_trace(
     environment: Environment, generated: Generate, concern: str
@@ -97,3 +113,30 @@ def test_a_plugin_works_where_it_is_installed_and_leaves_no_trace(
     assert [list(parts) for parts in plugin["parts"].values()] == [["tried"]]
     assert "tried" not in environment.plugins()
     assert environment.files() == before
+
+
+def test_a_strategy_from_a_plugin_ships_a_new_version(
+    environment: Environment, generated: Generate, tmp_path: Path
+) -> None:
+    """From a declaration that names it, over the build that does not import it, to the rollout that it decides."""
+    environment.install(generated("plugin", name="tried", concern="strategy"))
+    project = ProjectUnderTest(tmp_path / "shop", python=str(environment.python))
+    project.write("flashcore.toml", 'app = "shop"\n')
+    project.write("app.py", APP)
+
+    try:
+        strategy = project.must("build", "--json").json["manifest"]["endpoints"][0]["policy"]["strategy"]
+        project.must("deploy")
+        project.write("app.py", APP.replace("VERSION = 1", "VERSION = 2"))
+        project.must("deploy")
+        answer = project.must("call", "work").out
+        deployment = project.must("status", "work", "--json").json
+    finally:
+        project.run("server", "stop")
+        environment.uninstall("flashcore-contrib-tried")
+
+    assert (strategy["name"], strategy["options"]) == ("tried", {"step": 1})
+    assert answer == "2\n"
+    assert deployment["status"] == "ready"
+    assert len({replica["revision"] for replica in deployment["replicas"]}) == 1
+    assert project.processes() == []

@@ -37,6 +37,8 @@ class ProjectUnderTest:
 
     root: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+    """The interpreter whose `flashcore` is run."""
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the project."""
@@ -47,7 +49,7 @@ class ProjectUnderTest:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `flashcore ...` in the project."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flashcore", *arguments],
+            [self.python, "-m", "flashcore", *arguments],
             cwd=self.root,
             env={**os.environ, "FLASHCORE_GATEWAY_PORT": "0", "FLASHCORE_API_PORT": "0", **self.environment},
             stdin=subprocess.DEVNULL,
