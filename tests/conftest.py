@@ -10,11 +10,6 @@ settings.register_profile("flashcore", deadline=None)
 settings.load_profile("flashcore")
 
 
-def pytest_make_parametrize_id(val: object) -> str | None:
-    """A name without a memory address: two workers must give a test the same name."""
-    return type(val).__name__ if " at 0x" in repr(val) else None
-
-
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Empty folders for settings and caches, and no FLASHCORE_ variable of the caller's; returns their parent."""
