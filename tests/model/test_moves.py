@@ -7,12 +7,15 @@ import itertools
 import pytest
 
 from flashcore.model.declaration import Policy
-from flashcore.model.deployment import STATUS_MOVES, Deployment, DeploymentStatus, Traffic, move_status
+from flashcore.model.deployment import STATUS_MOVES, Deployment, DeploymentStatus, Surface, Traffic, move_status
 from flashcore.model.errors import IllegalMove
 from flashcore.model.job import JOB_MOVES, JobStatus, check_job_move
 from flashcore.model.names import Digest, EndpointName, JobId, ReplicaId, RevisionId
+from flashcore.model.parts import PartRef
 from flashcore.model.replica import HEALTH_MOVES, PHASE_MOVES, Health, Phase, Replica, move_health, move_phase
 
+PART = PartRef("any")
+SURFACE = Surface("jobs", routing=PART, probe=PART, scaler=PART)
 REPLICA = Replica(ReplicaId("r"), EndpointName("e"), RevisionId("v"), created_at=0.0)
 
 
@@ -49,7 +52,7 @@ def test_a_replica_that_ended_never_lives_again() -> None:
 @pytest.mark.parametrize(("before", "after"), [*itertools.product(DeploymentStatus, DeploymentStatus)])
 def test_a_deployments_status_moves_by_the_table(before: DeploymentStatus, after: DeploymentStatus) -> None:
     """Legal moves are made, the same status again is no move, all others are refused."""
-    deployment = Deployment(EndpointName("e"), "queue", Policy(), Digest("d"), 1, status=before)
+    deployment = Deployment(EndpointName("e"), "queue", Policy(), Digest("d"), SURFACE, 1, status=before)
 
     if after is before:
         assert move_status(deployment, after, 5.0) is deployment

@@ -27,9 +27,11 @@ from flashcore.model.deployment import (
 )
 from flashcore.model.errors import Refused, UsageError
 from flashcore.model.names import Digest, RevisionId
+from flashcore.model.replica import Phase
 from flashcore.model.revision import Revision, RevisionContent, short
 
 _ENDING = frozenset({DeploymentStatus.DESTROYING, DeploymentStatus.DESTROYED})
+_UNSTARTED = frozenset({Phase.PENDING, Phase.STARTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,13 @@ def begin_rollout(draft: Draft, target: RevisionId) -> None:
         ),
     )
     draft.tell("rollout.started", f"to {short(target)}", revision=target, data={"generation": generation})
+    _drop_unstarted(draft, target)
+
+
+def _drop_unstarted(draft: Draft, target: RevisionId) -> None:
+    """Old replicas that do not even run serve nobody, and may never: their places are the target's."""
+    unstarted = [one for side in sides_of(draft).old for one in side.live if one.phase in _UNSTARTED]
+    draft.drain((one for one in unstarted if one.revision != target), f"its place is needed for {short(target)}")
 
 
 def _careful_budget(draft: Draft, goal: int) -> Budget:

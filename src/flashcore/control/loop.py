@@ -17,6 +17,7 @@ from flashcore.control.acting import Acting
 from flashcore.control.company import Company
 from flashcore.control.consult import PartFailed
 from flashcore.control.draft import Draft
+from flashcore.control.pace import Pace
 from flashcore.control.probing import can_be_asked
 from flashcore.control.readmodel import DeploymentView
 from flashcore.control.records import Records, records_in
@@ -28,16 +29,13 @@ from flashcore.control.store import Committed, LostLeadership, StaleWrite
 from flashcore.control.traffic import route_of
 from flashcore.control.views import view_of
 from flashcore.hookspecs.providers import InstanceState, Provider, Running
-from flashcore.model.errors import FlashcoreError, NotFound, StateError, StorageFull
+from flashcore.model.errors import FlashcoreError, NotFound
 from flashcore.model.names import ReplicaId, RevisionId
 from flashcore.model.parts import PartRef
 from flashcore.model.replica import Phase, Replica
 
-MOST_PASSES = 50
-"""Passes without a pause. A strategy that never settles must not take the loop for itself."""
-PAUSE = 1.0
-"""Seconds before it goes on then."""
-LONGEST_PAUSE = 30.0
+FIRST_RETRY = 1.0
+LAST_RETRY = 30.0
 """Seconds between attempts at a pass that fails, because the store is away for instance."""
 
 Command = Callable[[Draft], Any]
@@ -61,6 +59,15 @@ class Outcome:
     result: Any
     error: Exception | None
 
+    def deliver(self) -> None:
+        """Tell who asked, unless they have gone away."""
+        if self.errand.done.done():
+            return
+        if self.error is None:
+            self.errand.done.set_result(self.result)
+        else:
+            self.errand.done.set_exception(self.error)
+
 
 class DeploymentLoop:
     """Made by the controller, which wakes it; `run` is its task."""
@@ -82,6 +89,7 @@ class DeploymentLoop:
         self._next_wake: float | None = None
         self._woken = asyncio.Event()
         self._stumbles = 0
+        self._pace = Pace()
 
     def wake(self) -> None:
         """Look again."""
@@ -143,21 +151,21 @@ class DeploymentLoop:
                 self._stumble(error)
 
     async def _settle(self) -> None:
-        for _ in range(MOST_PASSES):
-            if not await self._pass():
-                return
-        self._set_alarm(self._services.clock.now() + PAUSE)
+        """Pass until a pass changes nothing."""
+        while await self._pass():
+            rollout = self._records.deployment.rollout
+            marker = (rollout.generation, rollout.furthest, rollout.state) if rollout else None
+            await self._services.clock.sleep_until(self._pace.resume_at(self._services.clock.now(), marker))
 
     async def _pass(self) -> bool:
         """One pass; whether another should follow at once."""
         await self._sampling.sample(self._records)
         now = self._services.clock.now()
         draft = reconcile.begin(self._snapshot(now), now, self._services.name_replica)
-        errands, self._errands = self._errands, []
-        outcomes = [_run(errand, draft) for errand in errands]
+        outcomes = [_run(errand, draft) for errand in self._errands]
         if not self._records.is_stored and not any(outcome.error is None for outcome in outcomes):
+            self._deliver(outcomes)
             self._go()
-            _deliver(outcomes)
             return False
         question = reconcile.ask(draft)
         advice = None if question is None else await self._company.advise(draft.deployment, question)
@@ -165,15 +173,17 @@ class DeploymentLoop:
         try:
             committed = await self._commit(made)
         except StaleWrite:
-            self._errands = errands + self._errands
             await self._reload()
             return True
-        except (StateError, StorageFull) as error:
-            _deliver([Outcome(outcome.errand, None, error) for outcome in outcomes])
-            raise
-        _deliver(outcomes)
+        self._deliver(outcomes)
         await self._act(made, draft)
         return committed is not None and not made.destroyed
+
+    def _deliver(self, outcomes: list[Outcome]) -> None:
+        """Tell those who asked. Their errands are the first ones; others may have come meanwhile."""
+        self._errands = self._errands[len(outcomes) :]
+        for outcome in outcomes:
+            outcome.deliver()
 
     async def _commit(self, made: Pass) -> Committed | None:
         work = self._services.ledger.workspace(self._services.leadership)
@@ -318,7 +328,7 @@ class DeploymentLoop:
 
     def _stumble(self, error: Exception) -> None:
         self._stumbles += 1
-        wait = min(LONGEST_PAUSE, PAUSE * 2 ** (self._stumbles - 1))
+        wait = min(LAST_RETRY, FIRST_RETRY * 2.0 ** (self._stumbles - 1))
         if isinstance(error, FlashcoreError):
             _LOG.warning("%s: %s; trying again in %g s", self.endpoint, error.message, wait)
         else:
@@ -327,8 +337,7 @@ class DeploymentLoop:
         self._set_alarm(self._services.clock.now() + wait)
 
     def _fail_errands(self, error: Exception) -> None:
-        errands, self._errands = self._errands, []
-        _deliver([Outcome(errand, None, error) for errand in errands])
+        self._deliver([Outcome(errand, None, error) for errand in self._errands])
 
 
 def _run(errand: Errand, draft: Draft) -> Outcome:
@@ -337,14 +346,3 @@ def _run(errand: Errand, draft: Draft) -> Outcome:
         return Outcome(errand, errand.command(draft), None)
     except FlashcoreError as error:
         return Outcome(errand, None, error)
-
-
-def _deliver(outcomes: list[Outcome]) -> None:
-    for outcome in outcomes:
-        done = outcome.errand.done
-        if done.done():
-            continue  # who asked has gone away
-        if outcome.error is None:
-            done.set_result(outcome.result)
-        else:
-            done.set_exception(outcome.error)

@@ -46,18 +46,15 @@ _WORKING = frozenset(
     }
 )
 STATUS_MOVES: Mapping[DeploymentStatus, frozenset[DeploymentStatus]] = {
-    _S.IDLE: frozenset({_S.DEPLOYING, _S.READY, _S.DEGRADED, _S.FAILED, _S.DESTROYING}),
-    _S.DEPLOYING: _WORKING,
-    _S.AWAITING_PROMOTION: _WORKING,
-    _S.PAUSED: _WORKING,
-    _S.ROLLING_BACK: _WORKING - {_S.AWAITING_PROMOTION},
-    _S.READY: _WORKING - {_S.AWAITING_PROMOTION, _S.PAUSED, _S.ROLLING_BACK},
-    _S.DEGRADED: _WORKING,
-    _S.FAILED: frozenset({_S.DEPLOYING, _S.ROLLING_BACK, _S.READY, _S.DEGRADED, _S.IDLE, _S.DESTROYING}),
+    **dict.fromkeys(_WORKING - {_S.DESTROYING}, _WORKING),
     _S.DESTROYING: frozenset({_S.DESTROYED}),
     _S.DESTROYED: frozenset({_S.DEPLOYING}),
 }
-"""Legal moves. DESTROYED -> DEPLOYING is a new deployment of the same name; DESTROYING never turns back."""
+"""Legal moves. DESTROYED -> DEPLOYING is a new deployment of the same name; DESTROYING never turns back.
+
+Between the working ones every move is possible, because one pass may see much at once: a rollout that begins, fails
+and is taken back, for instance.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId
@@ -30,6 +30,10 @@ class TwinGateway:
         return GatewayState(self.name, self.table.version, self.refused, self.reason)
 
 
+def _nobody_cares(_table: RoutingTable) -> None:
+    """For gateways that nobody watches."""
+
+
 class TwinDataPlane:
     """A DataPlane. `gateways` and what they say are set by whoever tests."""
 
@@ -37,6 +41,8 @@ class TwinDataPlane:
         self.twins: dict[str, TwinGateway] = {gateway.name: gateway for gateway in gateways}
         self.tables: list[RoutingTable] = []
         """Every table that was published, oldest first."""
+        self.told: Callable[[RoutingTable], None] = _nobody_cares
+        """Told of each table as it is published."""
         self._signals: dict[EndpointName, tuple[EndpointSignals, ...]] = {}
         self._bells: set[asyncio.Event] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -44,6 +50,7 @@ class TwinDataPlane:
     async def publish(self, table: RoutingTable) -> None:
         """See DataPlane."""
         self.tables.append(table)
+        self.told(table)
         for gateway in self.twins.values():
             task = asyncio.get_running_loop().create_task(self._take_over(gateway, table))
             self._tasks.add(task)

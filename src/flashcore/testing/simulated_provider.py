@@ -53,6 +53,10 @@ def by_revision(lives: Mapping[RevisionId, Life], otherwise: Life | None = None)
     return lambda _replica, revision: lives.get(revision, ordinary)
 
 
+def _nobody_cares(_replica: ReplicaId) -> None:
+    """For a provider that nobody watches."""
+
+
 @dataclass(slots=True)
 class Simulated:
     """One replica of the simulation."""
@@ -80,6 +84,8 @@ class SimulatedProvider:
         """How many replicas may run at once; the others stay pending. None for any number."""
         self.started: list[ReplicaId] = []
         """Every replica that was ever wanted, in order."""
+        self.told_to_stop: Callable[[ReplicaId], None] = _nobody_cares
+        """Told of each running replica that is being stopped, before it is."""
         self.hints: dict[RevisionId, Hints] = {}
         """What came with the last wish for each revision."""
         self._clock = clock
@@ -182,6 +188,7 @@ class SimulatedProvider:
             return
         self._stop_tasks(replica)
         if isinstance(state, Running):
+            self.told_to_stop(replica)
             self._set(replica, Stopping(self._clock.now()))
             self._spawn(replica, self._finish(replica, min(grace, self._replicas[replica].life.stops_after)))
         else:

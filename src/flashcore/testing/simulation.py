@@ -76,6 +76,10 @@ class ScriptedProbe:
     answers: dict[ReplicaId, Finding] = dataclasses.field(default_factory=dict)
     asked: list[ReplicaId] = dataclasses.field(default_factory=list)
 
+    def fail(self, replica: ReplicaId, detail: str = "status 500") -> None:
+        """Let every probe of a replica fail from now on."""
+        self.answers[replica] = Finding(Answer.FAILING, detail)
+
     async def probe(self, target: ProbeTarget, timeout: float) -> Finding:  # noqa: ARG002  # it answers at once
         """See Probe."""
         self.asked.append(target.replica)
@@ -96,6 +100,8 @@ class World:
         self.backend: StateBackend = store(memory) if store else memory
         self.isolation: Isolation = Direct()
         self.events: list[Event] = []
+        self.told: Callable[[Event], None] = _nobody_cares
+        """Told of each event after its commit."""
         self.controller: Controller
         self._random = Random(seed)  # noqa: S311  # a simulation is to be repeatable
         self._numbers = count(1)
@@ -115,7 +121,7 @@ class World:
             isolation=self.isolation,
             random=self._random,
             name_replica=self._name,
-            observers=(self.events.append,),
+            observers=(self.events.append, self.told),
         )
         await self.controller.start()
 
@@ -152,6 +158,10 @@ class World:
 
     def _name(self, endpoint: EndpointName, revision: RevisionId) -> ReplicaId:
         return ReplicaId(f"{endpoint}-{revision[:6]}-{next(self._numbers):04d}")
+
+
+def _nobody_cares(_event: Event) -> None:
+    """For a world that nobody watches."""
 
 
 def entry(name: str, version: int = 1, *, replicas: int | tuple[int, int] = 1, **policy: Any) -> EndpointEntry:
