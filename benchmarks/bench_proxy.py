@@ -153,7 +153,8 @@ def wrk_load(port: int, seconds: float, connections: int) -> tuple[int, float, f
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}/"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     total = re.search(r"(\d+) requests in ([\d.]+)(ms|s)", text)
-    p50, p99 = re.search(r"50%\s+(\S+)", text), re.search(r"99%\s+(\S+)", text)
+    # The lines of the latency distribution; "99%" also stands elsewhere.
+    p50, p99 = (re.search(rf"^ +{share}% +(\S+)$", text, re.MULTILINE) for share in (50, 99))
     if total is None or p50 is None or p99 is None or "Non-2xx" in text:
         raise RuntimeError(f"wrk said something unexpected:\n{text}")
     took = float(total[2]) * {"ms": 0.001, "s": 1.0}[total[3]]

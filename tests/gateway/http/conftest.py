@@ -125,6 +125,47 @@ class Wire:
         self.writer.close()
 
 
+class Memory(asyncio.Transport):
+    """A transport whose other end is a list of bytes."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.1", 1)})
+        self.written = b""
+        self.closing = False
+        self.reading = True
+
+    def pause_reading(self) -> None:
+        """Read no further."""
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self.reading = True
+
+    def write(self, data: bytes | bytearray | memoryview[int]) -> None:
+        """Keep it."""
+        self.written += data
+
+    def write_eof(self) -> None:
+        """Nothing more will be written."""
+
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        return self.closing
+
+    def close(self) -> None:
+        """Take no more."""
+        self.closing = True
+
+    def abort(self) -> None:
+        """Take no more."""
+        self.closing = True
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits here."""
+        return 0
+
+
 Script = Callable[[Wire], Awaitable[None]]
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.http.conftest import Desk
+from tests.gateway.http.conftest import Desk, Memory
 
 from flashcore.gateway.http.connection import ClientConnection
 from flashcore.gateway.http.errors import BadFraming
@@ -17,47 +17,6 @@ from flashcore.gateway.http.pool import UpstreamPool
 from flashcore.gateway.http.route import UnixAddress
 from flashcore.gateway.http.shared import Shared
 from flashcore.gateway.http.upstream import UpstreamConnection
-
-
-class Memory(asyncio.Transport):
-    """A transport whose other end is a list of bytes."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": ("192.0.2.1", 1)})
-        self.written = b""
-        self.closing = False
-        self.reading = True
-
-    def pause_reading(self) -> None:
-        """Read no further."""
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        """Read on."""
-        self.reading = True
-
-    def write(self, data: bytes | bytearray | memoryview[int]) -> None:
-        """Keep it."""
-        self.written += data
-
-    def write_eof(self) -> None:
-        """Nothing more will be written."""
-
-    def is_closing(self) -> bool:
-        """Whether it was closed."""
-        return self.closing
-
-    def close(self) -> None:
-        """Take no more."""
-        self.closing = True
-
-    def abort(self) -> None:
-        """Take no more."""
-        self.closing = True
-
-    def get_write_buffer_size(self) -> int:
-        """Nothing waits here."""
-        return 0
 
 
 def pieces_of(data: bytes, points: list[int]) -> list[bytes]:
