@@ -164,6 +164,8 @@ async def test_who_stops_waiting_is_forgotten() -> None:
 class NoLink:
     """A connection that leads nowhere."""
 
+    is_paused = False
+
     def send(self, message: Message) -> None:
         """See WorkerLink."""
 

@@ -25,6 +25,8 @@ class Moody:
         self._store = store
         self.failure: FlashcoreError | None = None
         self.refused: list[str] = []
+        self.swept = 0
+        """Sweeps since it was away."""
 
     def __getattr__(self, name: str) -> Any:
         """The store's own method, unless it is away."""
@@ -35,7 +37,9 @@ class Moody:
         async def call(*given: Any, **named: Any) -> Any:
             if self.failure is not None:
                 self.refused.append(name)
+                self.swept = 0
                 raise self.failure
+            self.swept += name == "sweep"
             return await method(*given, **named)
 
         return call
@@ -110,6 +114,33 @@ async def test_jobs_are_claimed_when_the_store_is_back(running: Running, moody: 
     assert ended.json["status"] == "COMPLETED"
 
 
+async def test_a_store_that_was_away_for_longer_than_a_lease_charges_nobody(layout: Layout, moody: Moody) -> None:
+    """Q26: the leases ran out while nobody could renew them; the job goes on where it is."""
+    store: Any = moody
+    hello = worker_hello("hello")
+    settings = dataclasses.replace(FAST, lease=0.9, reconnect_grace=0.4, sweep_interval=0.01)
+    go_on = asyncio.Event()
+
+    async def answer(_: Assignment) -> bytes:
+        await go_on.wait()
+        return b"1"
+
+    async with gateway_at(layout, settings, store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with FakeWorker(layout.worker_socket, hello, answer) as worker:
+            job = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
+            await worker.until(lambda: bool(worker.seen))
+            moody.failure = StateError("the disk is away")
+            await asyncio.sleep(settings.lease * 1.5)
+            moody.failure = None
+            await eventually(lambda: moody.swept > 0)
+            go_on.set()
+            ended = await running.get(f"/v2/hello/status-sync/{job}?wait=9000")
+
+    assert ended.json["status"] == "COMPLETED"
+    assert "retries" not in ended.json
+
+
 @pytest.mark.parametrize("path", ["status/x-u1", "stream/x-u1", "health"])
 async def test_every_route_says_that_the_store_is_away(running: Running, moody: Moody, path: str) -> None:
     """No route makes a 500 of it."""
@@ -125,7 +156,7 @@ async def test_workers_are_not_read_from_while_too_much_is_not_stored(layout: La
     """Q11, Q26: a generator waits, the gateway's memory does not grow, and nothing is lost."""
     store: Any = moody
     hello = worker_hello("hello")
-    settings = dataclasses.replace(FAST, unrecorded_bytes=100_000, heartbeat=5.0)
+    settings = dataclasses.replace(FAST, unrecorded_bytes=100_000, heartbeat=0.1)
     chunk = b'"%b"' % (b"x" * 10_000)
     sent = 500
 
@@ -138,13 +169,19 @@ async def test_workers_are_not_read_from_while_too_much_is_not_stored(layout: La
             for _ in range(sent):
                 worker.chunk(worker.seen[0], chunk)
             await eventually(lambda: "append_stream" in moody.refused)
-            await asyncio.sleep(0.2)
+            # For longer than a worker may be silent: it is not, it is not listened to.
+            await asyncio.sleep(settings.silence * 3)
             stuck = worker.unsent
             moody.failure = None
 
             read = 0
-            while read < sent:
-                read += len((await running.get(f"/v2/hello/stream/{job}?wait=5000")).json["stream"])
+            async with asyncio.timeout(20):
+                while read < sent:
+                    read += len((await running.get(f"/v2/hello/stream/{job}?wait=5000")).json["stream"])
+
+            stored = await running.store.get(job)
 
     assert stuck > 1_000_000
     assert read == sent
+    assert stored is not None
+    assert stored.attempt == 1

@@ -74,13 +74,13 @@ async def test_a_worker_that_comes_before_its_table_is_let_in_with_it(running: R
     running.serve(jobs_route("hello"))
     early = worker(running, hello, echo)
     early.start()
-    await eventually(lambda: running.gateway.broker.crew.parked(EndpointName("hello")) == 1)
+    await eventually(lambda: running.gateway.broker.crew.door.count(EndpointName("hello")) == 1)
 
     running.serve(jobs_route("hello", side(hello)))
     await early.until(lambda: early.welcomes == 1)
 
     assert early.refusals == []
-    assert running.gateway.broker.crew.parked(EndpointName("hello")) == 0
+    assert running.gateway.broker.crew.door.count(EndpointName("hello")) == 0
     await early.stop()
 
 

@@ -12,8 +12,9 @@ proxying        one request's way to a replica
 
 jobs_api        RunPod's client routes;  submission, rawjson, documents, health  what goes in and out
 broker          the queue: owns the loops;  claiming  store -> workers;  recording  workers -> store
-crew            the workers: coming, speaking, going;  books  who has what;  admission  who may come in
-workers         their socket;  connections  messages over a socket;  liveness  whether one can come back
+crew            the workers: coming, speaking, going;  books  who has what
+admission, door, absence, liveness   who may come in, who waits for it, who is waited for and how long
+workers         their socket;  connections  messages over a socket
 
 signals         what the control plane is told;  counting  what is counted;  link  the socket to it
 """

@@ -27,6 +27,11 @@ class WorkerLink(Protocol):
         """End the connection at once."""
         ...
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read."""
+        ...
+
     def pause(self) -> None:
         """Read no further."""
         ...
@@ -90,7 +95,7 @@ class Worker:
         return [job for job, attempt in self.attempts.items() if not attempt.stopped]
 
 
-def worker_of(identity: Identity) -> Worker:
+def _worker_of(identity: Identity) -> Worker:
     """A worker as its hello tells it."""
     return Worker(
         worker_id(identity.replica, identity.instance),
@@ -125,6 +130,14 @@ class Books:
     def holder(self, job: JobId, attempt: int) -> Worker | None:
         """Who has that attempt at the job."""
         return self._holders.get((job, attempt))
+
+    def account_of(self, identity: Identity) -> Worker:
+        """The worker that calls itself so; a new account where there was none."""
+        known = self._workers.get(worker_id(identity.replica, identity.instance))
+        if known is None:
+            known = _worker_of(identity)
+            self.enter(known)
+        return known
 
     def enter(self, worker: Worker) -> None:
         """Begin an account."""

@@ -65,7 +65,7 @@ class Broker:
                 self._take_up(job, job.worker)
         await self.crew.renew_leases()
         for worker in self.books:
-            self.crew.await_return(worker)
+            self.crew.absences.begin(worker)
         for work in (self._recorder.run(), self._listen(), self._sweep_regularly(), self._renew_regularly()):
             self._spawn(work)
 
@@ -270,19 +270,29 @@ class Broker:
                 self._wake(endpoint)
 
     async def _sweep_regularly(self) -> None:
+        behind = False
         while True:
             due = self._loop.time() + self._settings.sweep_interval
             await asyncio.sleep(self._settings.sweep_interval)
-            if self._loop.time() - due < self._settings.heartbeat:
-                # A loop that stood still for longer has heartbeats waiting that it did not read.
+            # A loop that stood still has heartbeats waiting that it did not read.
+            behind = behind or self._loop.time() - due > self._settings.heartbeat
+            if not behind:
                 self.crew.look_at_silence()
             try:
-                self._swept(await self.store.sweep())
-                for endpoint, (claimer, _) in list(self._claimers.items()):
-                    counts = await self.store.counts(endpoint)
-                    claimer.count(counts.by_status.get(JobStatus.IN_QUEUE, 0))
+                await self._sweep(behind=behind)
+                behind = False
             except (StateError, StorageFull) as error:
                 _log.warning("jobs that ran out of time stay as they are: %s", error.message)
+                behind = True
+
+    async def _sweep(self, *, behind: bool) -> None:
+        """Apply what time did. `behind`: this gateway or its store stood still, which no worker is to pay for."""
+        if behind:
+            await self.crew.renew_leases()
+        self._swept(await self.store.sweep())
+        for endpoint, (claimer, _) in list(self._claimers.items()):
+            counts = await self.store.counts(endpoint)
+            claimer.count(counts.by_status.get(JobStatus.IN_QUEUE, 0))
 
     def _swept(self, changed: Sequence[Job]) -> None:
         for job in changed:

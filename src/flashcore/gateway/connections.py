@@ -20,6 +20,7 @@ class MessageConnection(asyncio.Protocol, ABC):
     def __init__(self) -> None:
         self._decoder = FrameDecoder()
         self._transport: asyncio.Transport | None = None
+        self.is_paused = False
 
     @abstractmethod
     def take(self, message: Message) -> None:
@@ -71,8 +72,10 @@ class MessageConnection(asyncio.Protocol, ABC):
         """Read no further."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
+            self.is_paused = True
 
     def resume(self) -> None:
         """Read on."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
+            self.is_paused = False

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from asyncio import Task, TimerHandle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from flashcore.gateway.absence import Absences
 from flashcore.gateway.admission import Admitted, TurnedAway, Unknown, admit
-from flashcore.gateway.books import Attempt, Books, Worker, WorkerLink, left_out, worker_of
+from flashcore.gateway.books import Attempt, Books, Worker, WorkerLink, left_out
 from flashcore.gateway.claiming import send_work
-from flashcore.gateway.liveness import process_is_gone
+from flashcore.gateway.door import Door
 from flashcore.gateway.recording import Ended, Progressed, Recorder, Returned, Streamed
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
 from flashcore.hookspecs.jobs import Finish, JobStore, Return
-from flashcore.model.names import EndpointName, JobId, WorkerId
+from flashcore.model.names import EndpointName, JobId
 from flashcore.wire.hello import Hello
 from flashcore.wire.messages import (
     Beat,
@@ -31,12 +31,8 @@ from flashcore.wire.messages import (
     Stop,
     Welcome,
 )
-from flashcore.worker.processes import boot_id
 
 _log = logging.getLogger(__name__)
-
-SHORTEST_LOOK = 0.02
-LONGEST_LOOK = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +63,9 @@ class Crew:
         self._routes = routes
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self._boot_id = boot_id()
         self._present: dict[WorkerLink, Worker] = {}
-        self._parked: dict[WorkerLink, tuple[Hello, TimerHandle]] = {}
-        self._absent: dict[WorkerId, Task[None]] = {}
+        self.door = Door(settings.hello_patience, self._send_away, events.changed)
+        self.absences = Absences(settings.reconnect_grace, self._give_up)
 
     # -- coming ----------------------------------------------------------------------------------------------------
 
@@ -80,26 +75,12 @@ class Crew:
             case Admitted(protocol, listed):
                 self._welcome(link, hello, protocol, listed=listed)
             case Unknown(reason):
-                self._park(link, hello, reason)
+                self.door.wait(link, hello, reason)
             case TurnedAway(reason):
                 self._refuse(link, reason, final=True)
 
-    def _park(self, link: WorkerLink, hello: Hello, reason: str) -> None:
-        if link not in self._parked:
-            timer = self._loop.call_later(self._settings.hello_patience, self._send_away, link, reason)
-            self._parked[link] = (hello, timer)
-            self._events.changed(hello.identity.endpoint)
-
     def _send_away(self, link: WorkerLink, reason: str) -> None:
-        self._unpark(link)
         self._refuse(link, reason, final=False)
-
-    def _unpark(self, link: WorkerLink) -> None:
-        parked = self._parked.pop(link, None)
-        if parked is not None:
-            hello, timer = parked
-            timer.cancel()
-            self._events.changed(hello.identity.endpoint)
 
     def _refuse(self, link: WorkerLink, reason: str, *, final: bool) -> None:
         _log.info("a worker is refused: %s", reason)
@@ -107,20 +88,12 @@ class Crew:
         link.close()
 
     def _welcome(self, link: WorkerLink, hello: Hello, protocol: int, *, listed: bool) -> None:
-        self._unpark(link)
-        worker = worker_of(hello.identity)
-        known = self._books.get(worker.id)
-        if known is not None:
-            worker = known
-        else:
-            self._books.enter(worker)
+        worker = self._books.account_of(hello.identity)
         if worker.link is not None:
             # It came back before its old connection was seen to end.
             del self._present[worker.link]
             worker.link.abort()
-        waiting = self._absent.pop(worker.id, None)
-        if waiting is not None:
-            waiting.cancel()
+        self.absences.end(worker)
         worker.identity = hello.identity
         worker.slots = max(1, hello.slots)
         worker.link = link
@@ -228,7 +201,7 @@ class Crew:
 
     def gone(self, link: WorkerLink) -> None:
         """A connection ended."""
-        self._unpark(link)
+        self.door.leave(link)
         worker = self._present.pop(link, None)
         if worker is None or worker.link is not link:
             return
@@ -237,29 +210,12 @@ class Crew:
         if not worker.attempts and not worker.reserved:
             self._books.strike(worker)
         else:
-            self.await_return(worker)
-
-    def await_return(self, worker: Worker) -> None:
-        """Its jobs wait for it, until its process is known to be gone or the grace is over."""
-        charged = worker.listed and not worker.leaving
-        self._absent[worker.id] = self._loop.create_task(self._until_given_up(worker, charged=charged))
-
-    async def _until_given_up(self, worker: Worker, *, charged: bool) -> None:
-        deadline = self._loop.time() + self._settings.reconnect_grace
-        pause = SHORTEST_LOOK
-        reason = "worker lost: its connection ended and it did not come back"
-        while (left := deadline - self._loop.time()) > 0:
-            await asyncio.sleep(min(pause, left))
-            pause = min(LONGEST_LOOK, pause * 2)
-            if worker.identity is not None and process_is_gone(worker.identity, self._boot_id):
-                reason = "worker lost: its process ended"
-                break
-        self._absent.pop(worker.id, None)
-        self._give_up(worker, reason, charged=charged)
+            self.absences.begin(worker)
 
     def _give_up(self, worker: Worker, reason: str, *, charged: bool) -> None:
-        _log.warning("%s (%s, %d jobs)", reason, worker.id, len(worker.running))
         attempts = [attempt for attempt in worker.attempts.values() if not attempt.stopped]
+        if attempts:
+            _log.warning("%s (%s, %d jobs)", reason, worker.id, len(attempts))
         self._books.strike(worker)
         for attempt in attempts:
             # What never left the gateway cannot be the worker's fault.
@@ -275,7 +231,10 @@ class Crew:
         """Give up workers that hold a connection and say nothing."""
         oldest = self._loop.time() - self._settings.silence
         for link, worker in list(self._present.items()):
-            if worker.heard < oldest:
+            if link.is_paused:
+                # It may say what it likes, nobody reads it now.
+                worker.heard = self._loop.time()
+            elif worker.heard < oldest:
                 del self._present[link]
                 worker.link = None
                 link.abort()
@@ -298,22 +257,17 @@ class Crew:
         for worker in self._books:
             routing = routes.jobs.get(worker.endpoint)
             worker.listed = routing is not None and routing.lists(worker.replica, worker.instance, worker.revision)
-        for link, (hello, _) in list(self._parked.items()):
+        for link, hello in self.door.waiting():
             if not isinstance(admit(hello, routes, self._books), Unknown):
-                self._unpark(link)
+                self.door.leave(link)
                 self.hello(link, hello)
-
-    # -- being asked -----------------------------------------------------------------------------------------------
-
-    def parked(self, endpoint: EndpointName) -> int:
-        """How many workers wait for a table that lists them."""
-        return sum(hello.identity.endpoint == endpoint for hello, _ in self._parked.values())
 
     def close(self) -> None:
         """Let go of every connection; the workers keep what they have and come back."""
-        for task in self._absent.values():
-            task.cancel()
-        for link in [*self._present, *self._parked]:
-            self._unpark(link)
+        self.absences.close()
+        for link, _ in self.door.waiting():
+            self.door.leave(link)
+            link.close()
+        for link in self._present:
             link.close()
         self._present.clear()

@@ -24,7 +24,7 @@ async def health_document(broker: Broker, routing: JobsRouting) -> dict[str, dic
         },
         "workers": {
             "idle": len(present) - busy,
-            "initializing": broker.crew.parked(name),
+            "initializing": broker.crew.door.count(name),
             "ready": len(present),
             "running": busy,
             "throttled": 0,
