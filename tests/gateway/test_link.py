@@ -44,6 +44,7 @@ async def test_a_table_that_was_published_before_there_was_a_gateway_reaches_it(
     async with control(layout) as plane:
         await plane.publish(RoutingTable(3, (jobs_route("old"),)))
         await plane.publish(RoutingTable(4, (jobs_route("hello"),)))
+        await plane.publish(RoutingTable(2, (jobs_route("older"),)))
         assert plane.gateways() == ()
 
         async with gateway_at(layout) as running:
