@@ -1,7 +1,7 @@
 """What a strategy decided, held against the invariants: too fast is clamped, nonsense is refused.
 
 I1  ready capacity of what carries traffic never falls, by our doing, below min(what it is, budget.min_ready); of a
-    side that carries a share of it, below that share of the floor, and one replica at least
+    side that carries a share of it, also below that share of the floor, and one replica at least
 I2  no more exist than budget.max_existing; under a hard quota draining replicas count too
 I3  traffic is not moved to a side that cannot carry it
 I4  superseded sides do not grow (the placing of replicas sees to it; here the stable side is the only old one that may)
@@ -167,24 +167,27 @@ def _traffic(wanted: Traffic, ground: Ground, clamps: list[Clamp]) -> Traffic:
 def _kept_target(wanted: int, traffic: Traffic, ground: Ground, clamps: list[Clamp]) -> int:
     if wanted >= ground.target_live:
         return wanted
-    floor = ground.budget.min_ready
-    if traffic.percent is None:
-        needed = floor - ground.old_ready
-    else:
-        needed = max(1, traffic.percent * floor // 100) if traffic.percent and floor else 0
+    needed = _needed(ground.budget.min_ready, traffic.percent, ground.old_ready)
     return _held("target", wanted, min(ground.target_ready, needed), clamps)
 
 
 def _kept_old(wanted: int, target: int, traffic: Traffic, ground: Ground, clamps: list[Clamp]) -> int:
     if wanted >= ground.old_live:
         return wanted
-    floor = ground.budget.min_ready
-    if traffic.percent is None:
-        needed = floor - min(ground.target_ready, target)
-    else:
-        share = 100 - traffic.percent
-        needed = max(1, share * floor // 100) if share and floor else 0
+    share = None if traffic.percent is None else 100 - traffic.percent
+    needed = _needed(ground.budget.min_ready, share, min(ground.target_ready, target))
     return _held("old", wanted, min(ground.old_ready, needed), clamps)
+
+
+def _needed(floor: int, share: int | None, others: int) -> int:
+    """Ready replicas that a side with this share must keep, where the other side has so many."""
+    if share == 0 or floor == 0:
+        return 0
+    if share is None:
+        return floor - others
+    if share == 100:
+        return floor
+    return max(1, share * floor // 100, floor - others)
 
 
 def _held(side: str, wanted: int, needed: int, clamps: list[Clamp]) -> int:

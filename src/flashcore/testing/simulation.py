@@ -121,7 +121,7 @@ class World:
             isolation=self.isolation,
             random=self._random,
             name_replica=self._name,
-            observers=(self.events.append, self.told),
+            observers=(self.events.append, self._tell),
         )
         await self.controller.start()
 
@@ -155,6 +155,9 @@ class World:
     def kinds(self, prefix: str = "") -> list[str]:
         """The kinds of the events so far that begin with a prefix."""
         return [event.kind for event in self.events if event.kind.startswith(prefix)]
+
+    def _tell(self, event: Event) -> None:
+        self.told(event)
 
     def _name(self, endpoint: EndpointName, revision: RevisionId) -> ReplicaId:
         return ReplicaId(f"{endpoint}-{revision[:6]}-{next(self._numbers):04d}")
