@@ -44,7 +44,7 @@ class SqliteJobs:
         self._desk = Desk(writer, standing, clock, self._written)
         self._filler = Filler(self._desk)
         self._payloads = Payloads(writer, blobs)
-        self._sweeper = Sweeper(self._desk, clock, standing.forgotten)
+        self._sweeper = Sweeper(self._desk, writer, clock, standing, blobs.remove)
 
     @classmethod
     async def open(cls, path: Path, wall: Clock, monotonic: Clock) -> SqliteJobs:
@@ -172,10 +172,7 @@ class SqliteJobs:
 
         def change(book: Book) -> int:
             account = book.accounts.get(endpoint)
-            if account is None:
-                return 0
-            self._sweeper.purged(account.e)
-            return book.purge(account)
+            return 0 if account is None else book.purge(account)
 
         return await self._desk.run(change)
 
@@ -184,10 +181,7 @@ class SqliteJobs:
 
         def change(book: Book) -> int:
             account = book.accounts.get(endpoint)
-            if account is None:
-                return 0
-            self._sweeper.forgotten(account.e)
-            return book.forget(account)
+            return 0 if account is None else book.forget(account)
 
         return await self._desk.run(change)
 
@@ -294,6 +288,7 @@ class SqliteJobs:
     def _written(self, batch: Batch, freed: tuple[str, ...]) -> None:
         self._doorbell.ring(batch.enqueued)
         self._blobs.remove(freed)
+        self._sweeper.leave(batch)
 
 
 class _Starving(Exception):  # no error: the call is made again when the lanes are filled

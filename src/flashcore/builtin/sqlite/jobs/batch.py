@@ -50,15 +50,15 @@ class Batch:
     accounts: dict[int, Account] = field(default_factory=dict)
     forgotten: list[int] = field(default_factory=list)
     """Endpoints that have no name any more."""
-    buried: list[int] = field(default_factory=list)
-    """Forgotten endpoints of which no job is left."""
+    purged: list[int] = field(default_factory=list)
+    """Endpoints whose queues were purged."""
     enqueued: set[EndpointName] = field(default_factory=set)
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property
     def writes(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.accounts or self.forgotten or self.buried or self.moves)
+        return bool(self.accounts or self.forgotten or self.moves)
 
     def stage(self, entry: Entry, before: Job | None, after: Job | None) -> None:
         """Note what became of a job."""

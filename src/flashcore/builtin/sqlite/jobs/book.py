@@ -148,6 +148,7 @@ class Book:
         account.round += 1
         self.queues.drop(account)
         self.batch.touch(account)
+        self.batch.purged.append(account.e)
         return count
 
     def forget(self, account: Account) -> int:

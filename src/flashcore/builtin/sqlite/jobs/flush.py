@@ -42,14 +42,25 @@ def flush(batch: Batch, accounts: Sequence[AccountRow], connection: sqlite3.Conn
     """Write a batch; returns the files that no job needs any more. Raises Clash."""
     moves = [move for move in batch.moves.values() if move.before is not None or move.after is not None]
     try:
-        freed = _delete(connection, [move for move in moves if move.after is None])
+        freed = delete_jobs(connection, [move.n for move in moves if move.after is None])
         _upsert(connection, "endpoint", _ACCOUNT_COLUMNS, accounts, _ACCOUNT_COLUMNS[1:])
         _write_moves(connection, [move for move in moves if move.after is not None])
     except sqlite3.IntegrityError as problem:
         raise Clash(str(problem)) from problem
     _write_streams(connection, batch)
-    _each(connection, "delete from endpoint where e in ({})", batch.buried)
     return freed
+
+
+def delete_jobs(connection: sqlite3.Connection, numbers: Sequence[int]) -> tuple[str, ...]:
+    """Delete all rows of some jobs; returns the files that no job needs any more."""
+    if not numbers:
+        return ()
+    digests = {row[0] for row in _rows(connection, "select digest from blob where n in ({})", numbers)}
+    for statement in _DELETIONS:
+        _each(connection, statement, numbers)
+    _each(connection, "delete from outcome where k in ({})", [2 * n + slot for n in numbers for slot in (0, 1)])
+    still = {row[0] for row in _rows(connection, "select digest from blob where digest in ({})", list(digests))}
+    return tuple(digests - still)
 
 
 def _write_moves(connection: sqlite3.Connection, moves: Sequence[Move]) -> None:
@@ -82,18 +93,6 @@ def _outcomes(before: Job | None, after: Job) -> tuple[tuple[Payload | None, Pay
     """Output and progress, each before and after."""
     was = (None, None) if before is None else (before.output, before.progress)
     return (was[0], after.output), (was[1], after.progress)
-
-
-def _delete(connection: sqlite3.Connection, moves: Sequence[Move]) -> tuple[str, ...]:
-    numbers = [move.n for move in moves]
-    if not numbers:
-        return ()
-    digests = {row[0] for row in _rows(connection, "select digest from blob where n in ({})", numbers)}
-    for statement in _DELETIONS:
-        _each(connection, statement, numbers)
-    _each(connection, "delete from outcome where k in ({})", [2 * n + slot for n in numbers for slot in (0, 1)])
-    still = {row[0] for row in _rows(connection, "select digest from blob where digest in ({})", list(digests))}
-    return tuple(digests - still)
 
 
 def _write_streams(connection: sqlite3.Connection, batch: Batch) -> None:

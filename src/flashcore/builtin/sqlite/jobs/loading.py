@@ -86,16 +86,6 @@ def overdue(now: float, most: int, connection: sqlite3.Connection) -> list[Loade
     return list(_jobs(connection, "s.due <= ? and s.status <> 1 order by s.due limit ?", now, most))
 
 
-def purged(e: int, round_: int, most: int, connection: sqlite3.Connection) -> list[Loaded]:
-    """Queued jobs of rounds that a purge has ended."""
-    return list(_jobs(connection, "s.e = ? and s.round < ? and s.status = 0 limit ?", e, round_, most))
-
-
-def of_account(e: int, beyond: int, window: int, connection: sqlite3.Connection) -> list[Loaded]:
-    """Jobs of an endpoint among the next `window` numbers."""
-    return list(_jobs(connection, "s.n > ? and s.n <= ? and s.e = ?", beyond, beyond + window, e))
-
-
 def lanes(keys: Sequence[LaneKey], most: int, connection: sqlite3.Connection) -> list[list[Loaded]]:
     """The oldest jobs of some lanes, each beyond a number."""
     return [_lane(connection, key, most) for key in keys]
