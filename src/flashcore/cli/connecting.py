@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from flashcore.cli import output
 from flashcore.cli.api import ControlApi
 from flashcore.model.errors import Unavailable
 from flashcore.presence import Presence
-from flashcore.server.daemon import running_server, start_server
+from flashcore.server.daemon import running_gateway, running_server, start_server, was_cut_off
 from flashcore.server.token import read_token
 from flashcore.settings import Project
 
 
 def connect(project: Project) -> ControlApi:
-    """The control API of the running platform. Raises Unavailable when it does not run."""
+    """The control API of the platform; a control plane that was cut off is started again.
+
+    Raises Unavailable when none runs and none is missed.
+    """
     presence = running_server(project)
-    if presence is None:
-        raise Unavailable(
-            f"the platform of {project.settings.app}/{project.settings.environment} is not running",
-            next_step="start it: flashcore server start, or flashcore deploy",
-        )
-    return _api(project, presence)
+    if presence is None and was_cut_off(project):
+        output.say("the control plane was cut off; starting it again")
+        presence = start_server(project)
+    return _api(project, presence) if presence is not None else _refuse(project)
+
+
+def connect_running(project: Project) -> ControlApi:
+    """The control API of the control plane that runs. Raises Unavailable when none does, for whatever reason."""
+    presence = running_server(project)
+    return _api(project, presence) if presence is not None else _refuse(project)
 
 
 def connect_or_start(project: Project) -> ControlApi:
@@ -29,6 +38,17 @@ def connect_or_start(project: Project) -> ControlApi:
         output.say("starting the platform")
         presence = start_server(project)
     return _api(project, presence)
+
+
+def _refuse(project: Project) -> NoReturn:
+    where = f"{project.settings.app}/{project.settings.environment}"
+    serving = running_gateway(project)
+    raise Unavailable(
+        f"the platform of {where} is not running"
+        if serving is None
+        else f"the control plane of {where} is not running; its gateway goes on at {serving.url}",
+        next_step="start it: flashcore server start, or flashcore deploy",
+    )
 
 
 def _api(project: Project, presence: Presence) -> ControlApi:

@@ -56,7 +56,7 @@ def _socket_paths(project: Project) -> Iterator[Finding]:
 
 
 def _server(project: Project) -> Iterator[Finding]:
-    from flashcore.cli.connecting import connect
+    from flashcore.cli.connecting import connect_running
     from flashcore.server.daemon import running_server
 
     presence = running_server(project)
@@ -66,7 +66,7 @@ def _server(project: Project) -> Iterator[Finding]:
         else:
             yield Finding(Severity.FINE, f"no platform runs for {project.settings.environment}")
         return
-    answer = connect(project).get("/api/v1/server")
+    answer = connect_running(project).get("/api/v1/server")
     yield Finding(Severity.FINE, f"control plane at {presence.url}, gateway at {answer['gateway'] or 'nowhere'}")
     for note in answer["notes"]:
         yield Finding(Severity.NOTE, note)

@@ -6,8 +6,9 @@ import click
 
 from flashcore.cli import output
 from flashcore.cli.common import Invocation, command
-from flashcore.cli.connecting import connect, connect_or_start
-from flashcore.server.daemon import running_server, stop_process
+from flashcore.cli.connecting import connect_or_start, connect_running
+from flashcore.server.daemon import running_gateway, running_server, stop_process, was_cut_off
+from flashcore.settings import Project
 
 
 @click.group()
@@ -29,22 +30,33 @@ def start(invocation: Invocation) -> None:
 def stop(invocation: Invocation, keep_serving: bool) -> None:  # noqa: FBT001 - click names it
     """End the platform and all replicas. What is deployed is remembered, and comes back with the next start."""
     project = invocation.project()
-    presence = running_server(project)
-    if presence is None:
-        output.say("the platform is not running")
-    else:
-        connect(project).call("POST", "/api/v1/server/stop", {"keep_serving": keep_serving})
-        stop_process(presence)
-        output.say("stopped")
+    stopped = _stop(project, keep_serving=keep_serving)
+    output.say("stopped" if stopped else "the platform is not running")
     if invocation.as_json:
-        output.show_json({"stopped": presence is not None})
+        output.show_json({"stopped": stopped})
 
 
 @server.command()
 @command
 def status(invocation: Invocation) -> None:
     """Show where the platform listens; exit status 1 when it does not run."""
-    _show(invocation, connect(invocation.project()).get("/api/v1/server"))
+    _show(invocation, connect_running(invocation.project()).get("/api/v1/server"))
+
+
+def _stop(project: Project, *, keep_serving: bool) -> bool:
+    """End what runs; whether anything did.
+
+    Only a control plane knows all that is to end: where one is missing it is started for that.
+    """
+    if running_server(project) is None:
+        if keep_serving or not (was_cut_off(project) or running_gateway(project)):
+            return False
+        connect_or_start(project)
+    presence = running_server(project)
+    connect_running(project).call("POST", "/api/v1/server/stop", {"keep_serving": keep_serving})
+    if presence is not None:
+        stop_process(presence)
+    return True
 
 
 def _show(invocation: Invocation, answer: dict[str, object]) -> None:

@@ -31,16 +31,22 @@ def running_server(project: Project) -> Presence | None:
     return presence if presence is not None and presence.alive else None
 
 
-def ensure_server(project: Project) -> Presence:
-    """The running control plane, started if there is none.
+def running_gateway(project: Project) -> Presence | None:
+    """The gateway of the environment, None when none runs. It goes on without a control plane."""
+    presence = read_presence(project.layout.gateway_file)
+    return presence if presence is not None and presence.alive else None
 
-    Raises what the start failed with (a port, the state, a full disk), or DeadlineExceeded.
-    """
-    return running_server(project) or start_server(project)
+
+def was_cut_off(project: Project) -> bool:
+    """Whether a control plane ended without being told to: one that is told takes its file away."""
+    return project.layout.server_file.exists() and running_server(project) is None
 
 
 def start_server(project: Project) -> Presence:
-    """Start a control plane that outlives this process, and wait until it answers."""
+    """Start a control plane that outlives this process, and wait until it answers.
+
+    Raises what the start failed with (a port, the state, a full disk), or DeadlineExceeded.
+    """
     layout = project.layout
     make_private(layout.local)
     make_private(layout.home)

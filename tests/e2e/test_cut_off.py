@@ -1,0 +1,78 @@
+"""A control plane that was cut off: the next command finds what goes on without it, and ends or continues it."""
+
+from __future__ import annotations
+
+import pytest
+
+from flashcore.testing.project import ProjectUnderTest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+ONE = """
+from flashcore import QueueEndpoint
+
+hello = QueueEndpoint("hello")
+
+
+@hello.function
+def greet() -> str:
+    return "hello"
+"""
+
+
+def kill_control_plane(project: ProjectUnderTest) -> None:
+    """SIGKILL, and wait until it is gone."""
+    control = next(one for one in project.processes() if "flashcore.server" in one.cmdline())
+    control.kill()
+    control.wait(10)
+
+
+@pytest.fixture
+def deployed(project: ProjectUnderTest) -> ProjectUnderTest:
+    """A project whose endpoint is served."""
+    project.write("app.py", ONE)
+    project.must("deploy")
+    return project
+
+
+def test_a_stop_ends_what_a_killed_control_plane_left_running(deployed: ProjectUnderTest) -> None:
+    """Nothing serves on unseen after somebody was told that the platform has stopped."""
+    kill_control_plane(deployed)
+
+    ran = deployed.must("server", "stop")
+
+    assert "stopped" in ran.err
+    assert deployed.processes() == []
+
+
+def test_a_stop_ends_what_was_kept_serving(deployed: ProjectUnderTest) -> None:
+    """`server stop` after `server stop --keep-serving` ends the rest."""
+    deployed.must("server", "stop", "--keep-serving")
+    assert deployed.must("call", "hello").out == "hello\n"
+
+    deployed.must("server", "stop")
+
+    assert deployed.processes() == []
+
+
+def test_the_next_command_brings_a_killed_control_plane_back(deployed: ProjectUnderTest) -> None:
+    """`server status` says that it is gone and what goes on; any other command starts it again."""
+    kill_control_plane(deployed)
+
+    gone = deployed.run("server", "status")
+    ran = deployed.must("status", "--json")
+
+    assert gone.code == 1
+    assert "its gateway goes on at" in gone.err
+    assert [one["status"] for one in ran.json["deployments"]] == ["ready"]
+
+
+def test_what_was_stopped_stays_stopped(deployed: ProjectUnderTest) -> None:
+    """A command that only looks starts nothing that somebody ended on purpose."""
+    deployed.must("server", "stop")
+
+    ran = deployed.run("status")
+
+    assert ran.code == 1
+    assert "is not running" in ran.err
+    assert deployed.processes() == []
