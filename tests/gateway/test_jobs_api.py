@@ -177,6 +177,29 @@ async def test_a_body_over_the_limit_is_refused_with_both_sizes(layout: Layout) 
     assert taken.status == 200
 
 
+async def test_a_body_over_every_limit_is_refused_before_it_is_read(layout: Layout) -> None:
+    """Q13: the engine's own refusal is JSON too."""
+    settings = dataclasses.replace(FAST, run_bytes=1_000, runsync_bytes=2_000)
+    async with gateway_at(layout, settings) as running:
+        running.serve(jobs_route("hello"))
+
+        answer = await running.post("/v2/hello/run", {"input": "x" * 3_000})
+
+    assert answer.status == 413
+    assert answer.json["error"]["code"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("route", ["status", "status-sync", "stream"])
+async def test_some_routes_take_both_methods(running: Running, method: str, route: str) -> None:
+    """Q-C20: RunPod's Go client asks by POST what others ask by GET."""
+    async with worker(running, echo):
+        job = (await running.post("/v2/hello/runsync", {"input": 1})).json["id"]
+        answer = await running.call(method, f"/v2/hello/{route}/{job}")
+
+    assert (answer.status, answer.json["status"]) == (200, "COMPLETED")
+
+
 async def test_what_is_not_supported_is_not_accepted_in_silence(running: Running) -> None:
     """A caller who waits for a webhook that never comes would be worse off."""
     running.serve(jobs_route("hello"))

@@ -206,6 +206,22 @@ async def test_a_worker_that_has_no_side_is_given_nothing(running: Running) -> N
     assert (left.status, len(helper.seen)) == (JobStatus.IN_QUEUE, 1)
 
 
+async def test_held_traffic_stays_in_the_queue(running: Running) -> None:
+    """Hold-traffic: jobs are taken in and not handed out, until traffic is released."""
+    hello = worker_hello("hello")
+    running.serve(jobs_route("hello", side(hello), held=True))
+    async with worker(running, hello, echo) as helper:
+        (job,) = await submit(running)
+        # What is handed out at all is handed out before the next sweep has come round.
+        await asyncio.sleep(FAST.sweep_interval * 2)
+        held = list(helper.seen)
+        running.serve(jobs_route("hello", side(hello)))
+        done = await ended(running, job)
+
+    assert held == []
+    assert done.status is JobStatus.COMPLETED
+
+
 async def test_lanes_follow_the_weights(running: Running) -> None:
     """Q30: Percent(n) gives the target the lanes below n, the stable side the rest."""
     old, new = worker_hello("hello", "a" * 64, slots=50), worker_hello("hello", "b" * 64, replica="new", slots=50)

@@ -14,6 +14,7 @@ from pathlib import Path
 from flashcore.gateway.broker import Broker
 from flashcore.gateway.dispatch import Front
 from flashcore.gateway.files import make_private_directory
+from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.server import HttpServer
 from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.link import ControlLink
@@ -51,7 +52,7 @@ class Gateway:
         self._link.signaller = self._signaller
         local = LocalRoutes(self._routes, lambda: self.url)
         front = Front(self._routes, JobsApi(self.broker, self._routes, settings), local, settings)
-        self.http = HttpServer(front)
+        self.http = HttpServer(front, Limits(local_body_bytes=max(settings.run_bytes, settings.runsync_bytes)))
         self._servers: dict[Path, AbstractServer] = {}
         self._signalling: asyncio.Task[None] | None = None
 

@@ -92,7 +92,7 @@ class Claimer:
         while True:
             routing = self._routing()
             free = [worker for worker in self._books.of(self._endpoint) if worker.free]
-            if routing is None or not free:
+            if routing is None or routing.route.held or not free:
                 return
             asks = _portions(free, self._expected, thorough=self._thorough)
             claims = [self._claim(ask, routing) for ask in asks]
