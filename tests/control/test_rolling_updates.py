@@ -1,7 +1,6 @@
 """Rolling updates on the real controller, in virtual time; each with the invariants checked at every commit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -9,50 +8,12 @@ from flashcore.model.declaration import ProbePolicy
 from flashcore.model.deployment import DeploymentStatus, RolloutState
 from flashcore.model.names import RevisionId
 from flashcore.model.parts import PartRef
-from flashcore.testing.invariants import Invariants
+from flashcore.testing.scenes import first, live, started, update, watched
 from flashcore.testing.simulated_provider import NEVER, Life, by_revision
-from flashcore.testing.simulation import World, simulate
+from flashcore.testing.simulation import World
 
 BY_ONE = PartRef("rolling", options={"max_surge": 1, "max_unavailable": 0})
 QUARTERS = PartRef("rolling")
-
-
-def watched(scenario: Callable[[World], Awaitable[None]]) -> World:
-    """Run a scenario with the invariants checked."""
-    found: list[Invariants] = []
-
-    async def run(world: World) -> None:
-        found.append(Invariants(world))
-        await scenario(world)
-
-    world = simulate(run)
-    found[0].require_kept()
-    return world
-
-
-def live(world: World, name: str = "hello") -> dict[int, int]:
-    """Live replicas by the number of their revision, none left out."""
-    return {side.number: side.live for side in world.view(name).sides if side.live}
-
-
-async def first(world: World, replicas: int = 4, **policy: object) -> RevisionId:
-    """Version 1, ready."""
-    await world.deploy("hello", 1, replicas=replicas, **policy)
-    view = await world.ready("hello")
-    assert view.stable is not None
-    return view.stable
-
-
-async def second(world: World, version: int = 2, replicas: int = 4, **policy: object) -> RevisionId:
-    """Another version, on its way."""
-    deployed = await world.deploy("hello", version, replicas=replicas, **policy)
-    assert deployed.rollout is not None
-    return deployed.rollout.target
-
-
-def stuck(world: World, *revisions: RevisionId) -> None:
-    """Replicas of these revisions never get ready."""
-    world.provider.script = by_revision({revision: Life(ready_after=NEVER) for revision in revisions})
 
 
 @pytest.mark.parametrize("goal", [1, 2, 3, 5, 10])
@@ -62,7 +23,7 @@ def test_an_update_ends_with_the_goal_of_the_new_revision(goal: int, strategy: P
 
     async def scenario(world: World) -> None:
         old = await first(world, goal, strategy=strategy)
-        new = await second(world, 2, goal, strategy=strategy)
+        new = await update(world, 2, goal, strategy=strategy)
         view = await world.ready("hello")
         await asyncio.sleep(10)
         assert (view.stable, view.deployment.history) == (new, (old,))
@@ -77,7 +38,7 @@ def test_m6_m7_a_target_that_never_gets_ready_stops_at_eight_and_five() -> None:
     async def scenario(world: World) -> None:
         await first(world, 10)
         world.provider.script = lambda _replica, _revision: Life(ready_after=NEVER)
-        await second(world, 2, 10)
+        await update(world, 2, 10)
         await asyncio.sleep(30)
         assert live(world) == {1: 8, 2: 5}
 
@@ -90,7 +51,7 @@ def test_e03_a_replica_that_is_not_ready_counts_as_existing_and_not_as_available
     async def scenario(world: World) -> None:
         await first(world, 4, strategy=BY_ONE)
         world.provider.script = lambda _replica, _revision: Life(ready_after=NEVER)
-        await second(world, 2, 4, strategy=BY_ONE)
+        await update(world, 2, 4, strategy=BY_ONE)
         await asyncio.sleep(60)
         assert live(world) == {1: 4, 2: 1}
 
@@ -110,7 +71,7 @@ def test_e08_progress_goes_on_beside_a_replica_that_is_never_placed() -> None:
             return Life(runs_after=NEVER) if len(pending) == 1 else Life()
 
         world.provider.script = script
-        await second(world, 2, 4, strategy=strategy)
+        await update(world, 2, 4, strategy=strategy)
         await asyncio.sleep(60)
         view = world.view("hello")
         assert live(world) == {1: 1, 2: 4}
@@ -128,7 +89,7 @@ def test_e04_an_old_replica_that_is_unwell_goes_first() -> None:
         sick = sorted(world.provider.states())[2]
         world.probe.fail(sick)
         await world.until("hello", lambda view: view.ready == 3)
-        await second(world, 2, 4, strategy=BY_ONE)
+        await update(world, 2, 4, strategy=BY_ONE)
         await world.until("hello", lambda _view: "replica.draining" in world.kinds())
         drained = next(event.replica for event in world.events if event.kind == "replica.draining")
         assert drained == sick
@@ -145,10 +106,10 @@ def test_e06_an_old_replica_that_is_stuck_is_never_refilled() -> None:
         world.provider.script = by_revision({old: Life(runs_after=NEVER)})
         world.provider.kill(min(world.provider.states()))
         await world.until("hello", lambda view: view.ready == 2)
-        await second(world, 2, 3, strategy=BY_ONE)
+        await update(world, 2, 3, strategy=BY_ONE)
         view = await world.ready("hello")
         assert view.ready == 3
-        assert len([replica for replica in world.provider.started if replica.startswith(f"hello-{old[:6]}")]) == 4
+        assert len(started(world, old)) == 4
 
     watched(scenario)
 
@@ -159,14 +120,14 @@ def test_e07_the_places_of_old_replicas_that_die_go_to_the_new_revision() -> Non
     async def scenario(world: World) -> None:
         old = await first(world, 3, strategy=BY_ONE)
         world.provider.script = lambda _replica, _revision: Life(ready_after=20)
-        await second(world, 2, 3, strategy=BY_ONE)
+        await update(world, 2, 3, strategy=BY_ONE)
         await asyncio.sleep(1)
         for replica in sorted(world.provider.states())[:2]:
             world.provider.kill(replica)
         await asyncio.sleep(1)
         assert live(world) == {1: 1, 2: 3}
         await world.ready("hello")
-        assert len([replica for replica in world.provider.started if replica.startswith(f"hello-{old[:6]}")]) == 3
+        assert len(started(world, old)) == 3
 
     watched(scenario)
 
@@ -180,7 +141,7 @@ def test_e11_with_nothing_of_the_old_left_the_new_revision_is_made_at_once() -> 
         for replica in sorted(world.provider.states()):
             world.provider.kill(replica)
         await world.until("hello", lambda view: view.ready == 0)
-        await second(world, 2, 4, strategy=BY_ONE)
+        await update(world, 2, 4, strategy=BY_ONE)
         assert live(world) == {2: 4}
         view = await world.ready("hello")
         assert view.ready == 4
@@ -194,7 +155,7 @@ def test_e13_steps_that_make_progress_are_no_retries() -> None:
     async def scenario(world: World) -> None:
         await first(world, 30, strategy=BY_ONE)
         world.provider.script = lambda _replica, _revision: Life(ready_after=60)
-        await second(world, 2, 30, strategy=BY_ONE, progress_deadline=120.0)
+        await update(world, 2, 30, strategy=BY_ONE, progress_deadline=120.0)
         view = await world.ready("hello")
         assert view.ready == 30
 
@@ -207,7 +168,7 @@ def test_e14_a_goal_that_changes_in_mid_rollout_is_reached(before: int, after: i
 
     async def scenario(world: World) -> None:
         await first(world, before)
-        await second(world, 2, before)
+        await update(world, 2, before)
         await asyncio.sleep(0.8)
         await world.controller.scale("hello", after)
         view = await world.ready("hello")
@@ -227,7 +188,7 @@ def test_m26_a_goal_that_rises_beside_a_broken_target_grows_the_stable_side() ->
         old = world.view("hello").stable
         assert old is not None
         world.provider.script = by_revision({old: Life()}, Life(ready_after=NEVER))
-        await second(world, 2, 4, strategy=strategy)
+        await update(world, 2, 4, strategy=strategy)
         await asyncio.sleep(5)
         assert live(world) == {1: 4, 2: 2}
         await world.controller.scale("hello", 8)
@@ -246,9 +207,9 @@ def test_m15_a_third_revision_in_mid_rollout_takes_the_place_of_the_second() -> 
     async def scenario(world: World) -> None:
         old = await first(world, 4, strategy=BY_ONE)
         world.provider.script = by_revision({old: Life()}, Life(ready_after=NEVER))
-        await second(world, 2, 4, strategy=BY_ONE)
+        await update(world, 2, 4, strategy=BY_ONE)
         await asyncio.sleep(5)
-        await second(world, 3, 4, strategy=BY_ONE)
+        await update(world, 3, 4, strategy=BY_ONE)
         await asyncio.sleep(5)
         assert live(world) == {1: 4, 3: 1}
         assert world.view("hello").ready == 4
@@ -262,9 +223,9 @@ def test_m18_a_side_that_was_superseded_counts_as_old_and_goes_at_once() -> None
     async def scenario(world: World) -> None:
         await first(world, 10)
         world.provider.script = lambda _replica, _revision: Life(ready_after=5)
-        await second(world, 2, 10)
+        await update(world, 2, 10)
         await world.until("hello", lambda view: any(side.number == 2 and side.ready for side in view.sides))
-        await second(world, 3, 10)
+        await update(world, 3, 10)
         view = await world.ready("hello")
         await asyncio.sleep(10)
         assert live(world) == {3: 10}
@@ -281,7 +242,7 @@ def test_the_deadline_of_progress_takes_a_rollout_back_and_says_what_it_waited_f
     async def scenario(world: World) -> None:
         old = await first(world, 3, strategy=BY_ONE)
         world.provider.script = by_revision({old: Life()}, Life(ready_after=NEVER))
-        await second(world, 2, 3, strategy=BY_ONE, progress_deadline=60.0)
+        await update(world, 2, 3, strategy=BY_ONE, progress_deadline=60.0)
         view = await world.settled("hello")
         await asyncio.sleep(10)
         assert view.status is DeploymentStatus.DEGRADED
@@ -298,7 +259,7 @@ def test_e59_without_probes_a_rollout_completes() -> None:
 
     async def scenario(world: World) -> None:
         await first(world, 3, health=ProbePolicy(disabled=True))
-        await second(world, 2, 3, health=ProbePolicy(disabled=True))
+        await update(world, 2, 3, health=ProbePolicy(disabled=True))
         view = await world.ready("hello")
         await asyncio.sleep(100)
         assert view.ready == 3
@@ -312,7 +273,7 @@ def test_i6_a_deployment_at_rest_writes_nothing() -> None:
 
     async def scenario(world: World) -> None:
         await first(world, 3)
-        await second(world, 2, 3)
+        await update(world, 2, 3)
         await world.ready("hello")
         await asyncio.sleep(60)
         before = len(world.events)

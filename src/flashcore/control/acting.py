@@ -31,6 +31,8 @@ class Acting:
         self._endpoint = endpoint
         self._services = services
         self._told: dict[RevisionId, frozenset[ReplicaId]] = {}
+        self._told_at: dict[RevisionId, tuple[Watcher, int]] = {}
+        """Which look was the last that began before a provider had been told of a revision."""
         self._let_go: dict[ReplicaId, tuple[Watcher, int]] = {}
         """Which look was the last that began before the provider had been told to let a replica go."""
         self._retry = FIRST_RETRY
@@ -59,6 +61,13 @@ class Acting:
                 found.append(replica)
         return frozenset(found)
 
+    def repeat_lost(self) -> None:
+        """Tell again of revisions whose provider has lost a replica without a word: it is still wanted."""
+        for revision, (watcher, look) in self._told_at.items():
+            want = self._told.get(revision, frozenset())
+            if watcher.looked > look and not want <= watcher.seen(self._endpoint).keys():
+                self._told.pop(revision, None)
+
     def repeat_for(self, revision: RevisionId) -> None:
         """Tell again what is wanted of a revision of which something runs that no record knows."""
         self._told.pop(revision, None)
@@ -69,6 +78,7 @@ class Acting:
             self._let_go.pop(replica, None)
         for revision in revisions:
             self._told.pop(revision, None)
+            self._told_at.pop(revision, None)
             self.troubles.pop(revision, None)
 
     def _is_news(self, revision: RevisionId, want: frozenset[ReplicaId]) -> bool:
@@ -89,6 +99,7 @@ class Acting:
             self._note_trouble(revision, error.message if isinstance(error, FlashcoreError) else repr(error))
         else:
             self._told[revision.id] = want
+            self._told_at[revision.id] = (watcher, watcher.taken)
             self.troubles.pop(revision.id, None)
             self._note_let_go(watcher, before - want)
 

@@ -13,8 +13,13 @@ CAP = 5.0
 
 
 def is_released(replica: Replica, now: float, *, free: bool) -> bool:
-    """Whether its provider may stop it. `free`: every gateway has a table without it."""
-    return replica.phase is Phase.DRAINING and (free or now >= waits_until(replica))
+    """Whether its provider may stop it. `free`: every gateway has a table without it.
+
+    One that failed by itself is about to end by itself: its last words are worth waiting for.
+    """
+    if replica.phase is not Phase.DRAINING:
+        return False
+    return (free and not replica.failed) or now >= waits_until(replica)
 
 
 def waits_until(replica: Replica) -> float:

@@ -13,11 +13,14 @@ from flashcore.model.revision import short
 
 ABORTED = "aborted"
 SUPERSEDED = "superseded"
+UNPROVEN = "the goal is 0 replicas: it was never probed"
 
 
 def complete(draft: Draft, sides: Sides, rollout: Rollout, keep_old: float = 0.0, reason: str = "") -> None:
     """The target is the stable revision from now on; the sides before it retire, the stable one kept warm."""
     deployment = draft.deployment
+    if not deployment.goal and not (sides.target and sides.target.ready):
+        reason = UNPROVEN
     before = deployment.stable
     keep = {before: keep_old} if before else {}
     former = [revision for revision in (before, *deployment.history) if revision and revision != rollout.target]

@@ -11,8 +11,6 @@ from flashcore.control.sides import side_of, sides_of
 from flashcore.model.deployment import Budget, Rollout
 from flashcore.model.revision import short
 
-UNPROVEN = "the goal is 0 replicas: it was never probed"
-
 
 def step(draft: Draft, rollout: Rollout) -> None:
     """Bring up all of the target at once."""
@@ -27,7 +25,7 @@ def step(draft: Draft, rollout: Rollout) -> None:
     elif rollout.failures >= failures.limit(rollout):
         fail(draft, sides, "start_failed", f"{rollout.failures} replicas of {short(rollout.target)} failed")
     elif len(target.ready) >= goal:
-        complete(draft, sides, rollout, reason="" if goal else UNPROVEN)
+        complete(draft, sides, rollout)
     else:
         shrink(draft, sides.old, 0, f"replaced by {short(rollout.target)}")
         shrink(draft, (target,), goal, "there are more than are wanted")

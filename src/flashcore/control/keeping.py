@@ -10,9 +10,9 @@ from flashcore.model.replica import Health
 
 
 def keep(draft: Draft) -> None:
-    """Keep the stable side at the goal. Of a rollout that failed and was left as it is, what lives goes on helping."""
+    """Keep the stable side at the goal. Of a rollout that failed and was left as it is, what is ready helps."""
     sides = sides_of(draft)
-    left = len(sides.target.live) if sides.target is not None else 0
+    left = len(sides.target.ready) if sides.target is not None else 0
     if sides.stable is None:
         if sides.target is not None:
             shrink(draft, (sides.target,), 0, "the deployment has failed")
@@ -26,12 +26,13 @@ def keep(draft: Draft) -> None:
 def replace_failed(draft: Draft) -> None:
     """Let go of replicas whose probes failed for so long that they are given up; they are replaced as any that is lost.
 
-    Where that is most of a side, the fault may as well be the prober's: then one is replaced, and only when it is
+    Where most of a side is unwell, the fault may as well be the prober's: then one is replaced, and only when it is
     known how the new one does, the next.
     """
     for side in sides_of(draft).all:
         failed = [replica for replica in side.live if replica.health is Health.FAILED]
-        panic = 2 * len(failed) > len(side.live)
+        unwell = sum(replica.health in (Health.UNHEALTHY, Health.FAILED) for replica in side.live)
+        panic = 2 * unwell > len(side.live)
         if panic and any(replica.health is Health.NOT_CHECKED for replica in side.live):
             continue
         for replica in failed[:1] if panic else failed:

@@ -202,6 +202,7 @@ class DeploymentLoop:
         services = self._services
         services.publisher.put(self.endpoint, made.route)
         revisions = {**draft.snapshot.revisions, **{revision.id: revision for revision in made.made}}
+        self._acting.repeat_lost()
         await self._acting.act(made.wants, revisions, made.deployment.policy)
         finished = draft.snapshot.replicas.keys() - made.replicas.keys()
         self._acting.forget(finished, made.forgotten)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from flashcore.control.check import Ground, check
 from flashcore.control.draft import Draft
 from flashcore.control.endings import restored
+from flashcore.control.failures import START_ATTEMPTS
 from flashcore.control.placing import grow, shrink
 from flashcore.control.rollouts import repinned
 from flashcore.control.sides import Side, live_count, ready_count, sides_of
 from flashcore.hookspecs.strategies import Decision, Progress
-from flashcore.model.deployment import Rollout, percent
+from flashcore.model.deployment import Backoff, Rollout, percent
 from flashcore.model.revision import short
 
 
@@ -36,9 +37,15 @@ def step(draft: Draft, rollout: Rollout) -> None:
         draft.amend_rollout(traffic=checked.traffic)
         text = f"{checked.traffic.percent} % to {short(rollout.target)}"
         draft.tell("rollout.traffic", text, revision=rollout.target)
-    stable_serves = len(sides.stable.ready) >= min(goal, max(1, rollout.budget.min_ready))
-    if stable_serves and not live_count(losing) and checked.traffic == back:
+    if _is_as_good_as_it_gets(draft, sides.stable, rollout) and not live_count(losing) and checked.traffic == back:
         restored(draft, rollout)
+
+
+def _is_as_good_as_it_gets(draft: Draft, stable: Side, rollout: Rollout) -> bool:
+    """Whether the stable side serves, or keeps failing as well: then more waiting does not help."""
+    backoff = draft.deployment.backoff.get(stable.revision, Backoff())
+    enough = min(draft.deployment.goal, max(1, rollout.budget.min_ready))
+    return len(stable.ready) >= enough or backoff.starts >= START_ATTEMPTS
 
 
 def _ground(

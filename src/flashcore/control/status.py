@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flashcore.control.draft import Draft
 from flashcore.control.failures import why
-from flashcore.control.initial import UNPROVEN
+from flashcore.control.endings import UNPROVEN
 from flashcore.control.sides import Side, Sides, sides_of
 from flashcore.model.deployment import Deployment, DeploymentStatus, Rollout, RolloutState, move_status
-from flashcore.model.replica import Health, Phase, Replica
+from flashcore.model.replica import Health, Replica
 from flashcore.model.revision import short
 
 Standing = tuple[DeploymentStatus, str]
@@ -91,7 +91,8 @@ def _serving(draft: Draft, sides: Sides) -> Standing:
 def _merely_grows(draft: Draft, unready: tuple[Replica, ...], ready: int) -> bool:
     """Whether fewer are ready than are wanted only because more are wanted now, not because any was lost."""
     was_well = draft.snapshot.deployment.status is _S.READY
-    fresh = all(replica.phase is not Phase.RUNNING and replica.health is Health.NOT_CHECKED for replica in unready)
+    before = draft.snapshot.replicas
+    fresh = all(one.health is Health.NOT_CHECKED and not (one.id in before and before[one.id].ready) for one in unready)
     return ready > 0 and was_well and not draft.casualties and fresh
 
 
