@@ -25,6 +25,7 @@ from tests.process_provider.conftest import (
 
 from flashcore.builtin.process.ending import adopt
 from flashcore.builtin.process.options import ProcessOptions
+from flashcore.builtin.process.supervised import DRAIN_FIRST
 from flashcore.builtin.process_provider import ProcessProvider
 from flashcore.hookspecs.providers import Gone, Hints, Pending, Running
 from flashcore.model.codec import to_json
@@ -268,6 +269,7 @@ async def test_a_drain_goes_on_over_a_restart_of_the_control_plane(machine: Mach
     await machine.logged("begun")
     await first.apply(revision, NONE, Hints(grace=20.0))
     await gateway.until(lambda: gateway.leaving)
+    await asyncio.sleep(2 * DRAIN_FIRST)  # by now it has had its signal, too
 
     await first.close()
     second = await machine.provider()

@@ -20,6 +20,7 @@ CODE = """
 
     def hello(name: str = "world"):
         print("greeting", name)
+        print("and no more", end="")
         return f"hello {name}"
 
     async def slow(seconds: float):
@@ -112,6 +113,7 @@ async def test_the_requests_id_is_in_the_log_and_in_the_answer(replica: RunningR
     assert given.headers["x-request-id"] == "r-77"
     assert "[request r-77] greeting world\n" in replica.log
     assert f"[request {made.headers['x-request-id']}] greeting world\n" in replica.log
+    assert "[request r-77] and no more\n" in replica.log
 
 
 async def test_requests_inside_finish_and_new_ones_are_turned_away(replica: RunningReplica) -> None:
