@@ -6,6 +6,7 @@ The gateway needs nobody here: while no control plane is connected it serves by 
 from __future__ import annotations
 
 import logging
+from asyncio import BaseTransport
 from pathlib import Path
 
 from flashcore.gateway.connections import MessageConnection
@@ -83,9 +84,9 @@ class ControlConnection(MessageConnection):
             raise ProtocolError(f"a control plane sends tables, not a {type(message).__name__}")
         self._link.offered(self, message)
 
-    def connection_made(self, transport: object) -> None:
+    def connection_made(self, transport: BaseTransport) -> None:
         """A control plane connected."""
-        super().connection_made(transport)  # type: ignore[arg-type]  # asyncio gives a transport
+        super().connection_made(transport)
         self._link.joined(self)
 
     def ended(self) -> None:
