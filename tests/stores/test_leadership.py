@@ -176,6 +176,25 @@ async def test_keeping_outlasts_a_store_that_is_away_for_a_while(ledger: Ledger,
     assert len(times) == 13
 
 
+async def test_where_the_open_store_is_the_lock_a_store_that_is_away_for_long_is_no_loss(
+    ledger: Ledger, clock: VirtualClock
+) -> None:
+    """Nobody else can lead: a disk that is full for an hour must not end the control plane."""
+    backend = Flaky(ledger.backend, clock)
+    leader = await Ledger(backend, Scope("shop", "production"), ()).take_over("one", duration=10.0)
+    times: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+        times.append(clock())
+        backend.away = len(times) < 1000
+        if len(times) == 1001:
+            await ledger.take_over("next", duration=10.0)
+
+    with pytest.raises(LostLeadership, match="next leads"):
+        await leader.keep(sleep)
+
+
 class Flaky:
     """A state that is away now and then."""
 

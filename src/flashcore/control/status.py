@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from flashcore.control.draft import Draft
-from flashcore.control.failures import why
 from flashcore.control.endings import UNPROVEN
+from flashcore.control.failures import why
 from flashcore.control.sides import Side, Sides, sides_of
 from flashcore.model.deployment import Deployment, DeploymentStatus, Rollout, RolloutState, move_status
 from flashcore.model.replica import Health, Replica

@@ -17,7 +17,7 @@ from itertools import count
 from flashcore.control.store.keys import Keys
 from flashcore.hookspecs.state import Check, Compacted, Put, StaleWrite, StateBackend, Transaction
 from flashcore.model.codec import from_json, to_json
-from flashcore.model.errors import Refused, StateError
+from flashcore.model.errors import Refused, StateError, StorageFull
 
 RENEWALS_PER_LEASE = 3
 """A lease survives two lost renewals."""
@@ -66,7 +66,9 @@ class _Standing:
 class Leadership:
     """The right to write. Made by `acquire`, `campaign` or `take_over`."""
 
-    def __init__(self, backend: StateBackend, keys: Keys, epoch: Epoch, version: int, duration: float) -> None:
+    def __init__(  # noqa: PLR0913  # made in this module alone
+        self, backend: StateBackend, keys: Keys, epoch: Epoch, version: int, duration: float, *, contested: bool = True
+    ) -> None:
         self.epoch = epoch
         self.until = epoch.since + duration
         """When the lease runs out, by the store's clock, unless it is renewed."""
@@ -74,6 +76,7 @@ class Leadership:
         self._keys = keys
         self._version = version
         self._duration = duration
+        self._contested = contested
         self._events = count(1)
 
     @property
@@ -111,14 +114,15 @@ class Leadership:
     async def keep(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Renew for ever; returns only by LostLeadership or cancellation.
 
-        A store that is away is asked again until the lease has run out: then others may lead, and this one stops.
+        A store that is away or full is asked again until the lease has run out: then others may lead, and this one
+        stops. Where the open store is the lock, nobody else can, and it goes on.
         """
         while True:
             await sleep(self._duration / RENEWALS_PER_LEASE)
             try:
                 await self.renew()
-            except StateError as problem:
-                if self._backend.now() >= self.until:
+            except (StateError, StorageFull) as problem:
+                if self._contested and self._backend.now() >= self.until:
                     raise self._expired() from problem
 
     async def release(self) -> None:
@@ -152,7 +156,8 @@ async def acquire(backend: StateBackend, keys: Keys, holder: str, duration: floa
         if standing.lease is not None and standing.lease.until > backend.now():
             return Held(standing.lease)
         with contextlib.suppress(StaleWrite):
-            return await _begin_epoch(backend, keys, standing, holder, duration)
+            epoch, version = await _begin_epoch(backend, keys, standing, holder, duration)
+            return Leadership(backend, keys, epoch, version, duration)
 
 
 async def take_over(backend: StateBackend, keys: Keys, holder: str, duration: float) -> Leadership:
@@ -160,7 +165,8 @@ async def take_over(backend: StateBackend, keys: Keys, holder: str, duration: fl
     while True:
         standing = await _read_standing(backend, keys)
         with contextlib.suppress(StaleWrite):
-            return await _begin_epoch(backend, keys, standing, holder, duration)
+            epoch, version = await _begin_epoch(backend, keys, standing, holder, duration)
+            return Leadership(backend, keys, epoch, version, duration, contested=False)
 
 
 async def campaign(backend: StateBackend, keys: Keys, holder: str, duration: float) -> Leadership:
@@ -174,7 +180,7 @@ async def campaign(backend: StateBackend, keys: Keys, holder: str, duration: flo
 
 async def _begin_epoch(
     backend: StateBackend, keys: Keys, standing: _Standing, holder: str, duration: float
-) -> Leadership:
+) -> tuple[Epoch, int]:
     now = backend.now()
     number = standing.epoch.number + 1 if standing.epoch else 1
     epoch = Epoch(number, holder, now)
@@ -184,7 +190,7 @@ async def _begin_epoch(
             puts=(Put(keys.lease, _encode(Lease(holder, now + duration))), Put(keys.epoch, _encode(epoch))),
         )
     )
-    return Leadership(backend, keys, epoch, version, duration)
+    return epoch, version
 
 
 async def _read_standing(backend: StateBackend, keys: Keys) -> _Standing:
