@@ -154,3 +154,10 @@ def test_import_cycles_end(shop: Project) -> None:
     shop.write("own/sibling.py", "import common\n")
 
     assert "own/sibling.py" in shop.archived("b")
+
+
+def test_the_packages_of_a_module_are_run_before_it(shop: Project) -> None:
+    """Their files are needed, and what those import."""
+    shop.write("own/deep/work.py", endpoint("c"))
+
+    assert shop.archived("c") >= {"own/__init__.py", "own/deep/__init__.py", "own/sibling.py"}
