@@ -233,4 +233,4 @@ async def _swept(store: JobStore) -> Any:
 
 
 TestJobsMachine = JobsMachine.TestCase
-TestJobsMachine.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestJobsMachine.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)

@@ -90,10 +90,24 @@ def test_a_queue_is_empty_only_when_all_of_its_lanes_were_looked_at() -> None:
     queue.deep = True
     assert not queue.empty
 
-    for lane in queue.among(range(99)):
+    for lane in list(queue.among(range(99))):
         lane.fill([], flushed=0, wanted=1)
     assert not queue.empty
     queue.lane(99).fill([], flushed=0, wanted=1)
+    assert queue.empty
+
+
+def test_lanes_in_which_nothing_waits_are_let_go_of() -> None:
+    """A claim looks only at those that are not empty."""
+    queue = new_queue()
+    for n in range(1, 4):
+        queue.lane(n).append(n, batch=1)
+
+    choose(list(queue.among(range(100))), 3, lambda n: Use.DROP if n == 2 else Use.TAKE)
+
+    assert list(queue.lanes) == [1, 3]
+    queue.lanes[1].drop(0)
+    queue.lanes[3].drop(0)
     assert queue.empty
 
 

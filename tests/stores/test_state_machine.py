@@ -116,4 +116,4 @@ def _puts(values: dict[str, bytes]) -> tuple[Put, ...]:
 
 
 TestStateMachine = StateMachine.TestCase
-TestStateMachine.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestStateMachine.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)

@@ -16,7 +16,7 @@ from flashcore.builtin.sqlite.jobs import loading
 from flashcore.builtin.sqlite.jobs.batch import Batch, ChunkAdded
 from flashcore.builtin.sqlite.jobs.book import Book, Standing
 from flashcore.builtin.sqlite.jobs.desk import Desk
-from flashcore.builtin.sqlite.jobs.entry import CODES, Entry, Shelved
+from flashcore.builtin.sqlite.jobs.entry import STATUSES, Entry, Shelved
 from flashcore.builtin.sqlite.jobs.filling import Filler
 from flashcore.builtin.sqlite.jobs.lanes import Lane
 from flashcore.builtin.sqlite.jobs.payloads import INPUT, Payloads, is_large
@@ -194,7 +194,7 @@ class SqliteJobs:
         while starving := self._desk.book.starving(account):
             await self._filler.fill(starving)
         oldest = self._desk.book.oldest(account)
-        by_status = {status: account.counts[code] for status, code in CODES.items()}
+        by_status = dict(zip(STATUSES, account.counts, strict=True))
         waited = self._clock() - oldest.submitted_at if oldest is not None else 0.0
         return JobCounts(by_status, account.retried, waited)
 

@@ -248,7 +248,7 @@ class Book:
             entry = self._by_number.get(lane.waiting[0])
             if entry is not None and entry.job.status is JobStatus.IN_QUEUE:
                 return entry.n
-            del lane.waiting[0]
+            lane.drop(0)
         return None
 
     def _moved(self, entry: Entry, before: JobStatus) -> None:

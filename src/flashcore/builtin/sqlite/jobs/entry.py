@@ -10,8 +10,6 @@ from flashcore.model.names import EndpointName
 STATUSES = tuple(JobStatus)
 """A status is stored as its place in this tuple, which therefore only ever grows at its end."""
 
-CODES = {status: code for code, status in enumerate(STATUSES)}
-
 KEPT_INLINE = 16 << 10
 """Payloads of at most so many bytes stay in memory with their job."""
 
@@ -37,9 +35,9 @@ class Account:
     def count(self, before: JobStatus | None, after: JobStatus | None) -> None:
         """Note that a job went from one state to another; None is outside."""
         if before is not None:
-            self.counts[CODES[before]] -= 1
+            self.counts[STATUSES.index(before)] -= 1
         if after is not None:
-            self.counts[CODES[after]] += 1
+            self.counts[STATUSES.index(after)] += 1
 
 
 @dataclass(slots=True, eq=False)

@@ -61,6 +61,12 @@ class Lane:
         self.more = len(numbers) >= wanted or self.spilled > flushed
         known = numbers if self.more else self.waiting
         self.tail = max((self.tail, *known[-1:]))
+        self.queue.tidy(self)
+
+    def drop(self, position: int) -> None:
+        """Take a number out."""
+        del self.waiting[position]
+        self.queue.tidy(self)
 
     def ready(self, position: int) -> bool:
         """Whether there is a number at that position that may be taken."""
@@ -75,15 +81,24 @@ class Queue:
     pin: RevisionId | None
     priority: int
     deep: bool = False
-    """Lanes that nobody has looked at yet may have jobs on disk."""
+    """Lanes that are not in `lanes` may have jobs on disk; otherwise they are empty."""
     lanes: dict[int, Lane] = field(default_factory=dict)
 
     def lane(self, number: int) -> Lane:
-        """A lane, made when it is first used."""
+        """A lane, made when it is used."""
         lane = self.lanes.get(number)
         if lane is None:
             lane = self.lanes[number] = Lane(self, number, more=self.deep)
+            if self.deep and len(self.lanes) == LANES:
+                self.deep = False
+                for known in list(self.lanes.values()):
+                    self.tidy(known)
         return lane
+
+    def tidy(self, lane: Lane) -> None:
+        """Let go of a lane that is empty, so that a claim looks only at those that are not."""
+        if not self.deep and not lane.waiting and not lane.more:
+            self.lanes.pop(lane.number, None)
 
     def among(self, numbers: range) -> Iterator[Lane]:
         """The lanes of a range that may have jobs."""
@@ -95,8 +110,7 @@ class Queue:
     @property
     def empty(self) -> bool:
         """Whether it is known that nothing is queued."""
-        known = not self.deep or len(self.lanes) == LANES
-        return known and not any(lane.waiting or lane.more for lane in self.lanes.values())
+        return not self.deep and not self.lanes
 
 
 class Use(Enum):
@@ -130,7 +144,7 @@ def choose(lanes: list[Lane], count: int, judge: Callable[[int], Use]) -> Choice
         lane = lanes[index]
         use = judge(n)
         if use is Use.DROP:
-            del lane.waiting[position]
+            lane.drop(position)
         else:
             position += 1
             if use is Use.TAKE:

@@ -34,9 +34,10 @@ class Queues:
         entry.at_hand = True
 
     def owns(self, lane: Lane) -> bool:
-        """Whether a lane is still one of these; purged ones are not."""
+        """Whether a lane is still one of these: neither purged nor found empty."""
         queue = lane.queue
-        return self._by_pin.get((queue.account.e, queue.pin), {}).get(queue.priority) is queue
+        known = self._by_pin.get((queue.account.e, queue.pin), {}).get(queue.priority) is queue
+        return known and queue.lanes.get(lane.number) is lane
 
     def lanes(self, account: Account) -> list[Lane]:
         """All lanes of an endpoint that may have jobs."""
@@ -62,7 +63,7 @@ class Queues:
     def take(self, choice: Choice) -> None:
         """Remove the picks from their lanes, and queues in which nothing is left."""
         for lane, n in choice.picks:
-            lane.waiting.remove(n)
+            lane.drop(lane.waiting.index(n))
         for queue in {id(lane.queue): lane.queue for lane, _ in choice.picks}.values():
             if queue.empty:
                 self._by_pin[queue.account.e, queue.pin].pop(queue.priority, None)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from flashcore.builtin.sqlite.jobs.entry import CODES, STATUSES, Loaded, Shelved
+from flashcore.builtin.sqlite.jobs.entry import STATUSES, Loaded, Shelved
 from flashcore.model import job_steps
 from flashcore.model.job import Job, NewJob, Payload
 from flashcore.model.names import EndpointName
@@ -102,7 +102,7 @@ def state_row(n: int, e: int, round_: int, job: Job) -> tuple[Any, ...]:
         new.priority,
         new.lane,
         round_,
-        CODES[job.status],
+        STATUSES.index(job.status),
         job_steps.forgotten_at(job) if job.finished_at is not None else job_steps.expires_at(job),
         job.attempt,
         job.charged,
