@@ -403,3 +403,21 @@ async def test_a_lost_connection_is_told_and_made_again(machine: Machine) -> Non
     await until(provider, Running, lambda state: not state.connected)
     again = await until(provider, Running, lambda state: state.connected)
     assert again.stage is Stage.READY
+
+
+def test_it_works_on_uvloop_as_well(machine: Machine) -> None:
+    """A server runs on the quickest loop there is; ends of processes are events there, too."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def live_and_die() -> str:
+        provider = await machine.provider()
+        await provider.apply(await machine.revision(), frozenset({ONE}), HINTS)
+        await ready(provider)
+        processes_of(machine)[0].kill()
+        reason = (await gone(provider)).reason
+        await provider.close()
+        machine.providers.clear()  # it belongs to a loop that is over
+        return reason
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert "SIGKILL" in runner.run(live_and_die())
