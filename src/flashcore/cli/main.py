@@ -23,6 +23,7 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "status": LazyCommand("flashcore.cli.status:status", "Show what is deployed and how it is."),
     "call": LazyCommand("flashcore.cli.call:call", "Call an endpoint."),
     "logs": LazyCommand("flashcore.cli.logs:logs", "Show what replicas print."),
+    "rollout": LazyCommand("flashcore.cli.rollout:rollout", "Promote, pause, resume or abort a rollout."),
     "scale": LazyCommand("flashcore.cli.scale:scale", "Set the number of replicas of an endpoint."),
     "undeploy": LazyCommand("flashcore.cli.undeploy:undeploy", "Drain and remove endpoints."),
     "server": LazyCommand("flashcore.cli.server:server", "Start, stop and inspect the local platform."),

@@ -10,6 +10,7 @@ import click
 from flashcore.cli import output
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
+from flashcore.model.deployment import DeploymentStatus
 
 _COLOURS = {"ready": "green", "idle": "green", "failed": "red", "degraded": "yellow"}
 
@@ -52,6 +53,8 @@ def show_deployments(deployments: Sequence[Mapping[str, Any]], gateway: str) -> 
     for one in deployments:
         if one["reason"]:
             output.say(f"  {one['endpoint']}: {one['reason']}")
+        if one["status"] == DeploymentStatus.AWAITING_PROMOTION.value:
+            output.say(f"    next: flashcore rollout promote {one['endpoint']}, or abort")
 
 
 def show_one(one: Mapping[str, Any]) -> None:

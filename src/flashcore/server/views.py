@@ -46,11 +46,20 @@ def details(view: DeploymentView) -> dict[str, Any]:
 
 
 def settled(view: DeploymentView) -> bool:
-    """Whether there is nothing to wait for: it is as it should be, or it has said that it cannot be."""
+    """Whether there is nothing to wait for: it is as wanted, has said that it cannot be, or waits for a person."""
+    if view.status is DeploymentStatus.PAUSED or _waits_for_a_person(view):
+        return True
     if not view.settled:
         return False
     as_wanted = view.ready >= view.goal == sum(side.live for side in view.sides)
     return as_wanted or view.status is DeploymentStatus.FAILED
+
+
+def _waits_for_a_person(view: DeploymentView) -> bool:
+    """A wait that no clock ends, and that nobody has ended yet."""
+    rollout = view.rollout
+    waiting = rollout is not None and view.status is DeploymentStatus.AWAITING_PROMOTION
+    return waiting and rollout is not None and rollout.wake_at is None and not rollout.promoted
 
 
 def path_of(view: DeploymentView) -> str:
