@@ -34,10 +34,10 @@ setup: $(VENV)/.development  ## install what the other commands need
 	@echo "ready in $(VENV)"
 
 test: $(VENV)/.development  ## run the tests, but for the slow ones
-	@$(PY) -m pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
 
 test-all: $(VENV)/.development  ## run all tests
-	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.development  ## check style, format and which room imports which
 	@$(PY) -m ruff check .
