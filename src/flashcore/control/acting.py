@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from flashcore.control.services import Services
 from flashcore.control.sightings import Watcher
-from flashcore.hookspecs.providers import Gone, Hints
+from flashcore.control.snapshot import Pass
+from flashcore.hookspecs.providers import Hints
 from flashcore.model.declaration import Policy
 from flashcore.model.errors import FlashcoreError
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId
@@ -17,8 +18,6 @@ DEADLINE = 30.0
 """Seconds within which a provider must have noted a wish."""
 FIRST_RETRY = 1.0
 LAST_RETRY = 30.0
-
-Wants = Mapping[RevisionId, frozenset[ReplicaId]]
 
 
 class Acting:
@@ -37,15 +36,19 @@ class Acting:
         """Which look was the last that began before the provider had been told to let a replica go."""
         self._retry = FIRST_RETRY
 
-    async def act(self, wants: Wants, revisions: Mapping[RevisionId, Revision], policy: Policy) -> None:
+    async def act(self, made: Pass, revisions: Mapping[RevisionId, Revision]) -> None:
         """Tell what has changed. What cannot be told is told again later."""
-        news = [revision for revision, want in wants.items() if self._is_news(revision, want)]
+        leaving: dict[RevisionId, set[ReplicaId]] = {}
+        for replica in made.replicas.values():
+            if replica.id not in made.wants[replica.revision]:
+                leaving.setdefault(replica.revision, set()).add(replica.id)
+        news = [one for one, want in made.wants.items() if self._is_news(one, want, needed=one in leaving)]
         pending = [revisions[revision] for revision in news if revision in revisions]
         if not pending:
             return
         await self._services.leadership.confirm()
         for revision in pending:
-            await self._tell(revision, wants[revision.id], policy)
+            await self._tell(revision, made, leaving.get(revision.id, set()))
         if self.troubles:
             self.retry_at = self._services.clock.now() + self._retry
             self._retry = min(LAST_RETRY, 2 * self._retry)
@@ -81,14 +84,15 @@ class Acting:
             self._told_at.pop(revision, None)
             self.troubles.pop(revision, None)
 
-    def _is_news(self, revision: RevisionId, want: frozenset[ReplicaId]) -> bool:
+    def _is_news(self, revision: RevisionId, want: frozenset[ReplicaId], *, needed: bool) -> bool:
+        """Whether the provider is to be told; of what never ran in this life of ours only if somebody needs it."""
         told = self._told.get(revision)
-        if told is None and not want:
+        if told is None and not want and not needed:
             return any(revision in watcher.revisions for watcher in self._services.watchers.values())
         return told != want
 
-    async def _tell(self, revision: Revision, want: frozenset[ReplicaId], policy: Policy) -> None:
-        before = self._told.get(revision.id, frozenset())
+    async def _tell(self, revision: Revision, made: Pass, leaving: set[ReplicaId]) -> None:
+        want, policy = made.wants[revision.id], made.deployment.policy
         try:
             watcher = self._services.watcher_of(revision.content.template.provider)
             async with asyncio.timeout(DEADLINE):
@@ -101,7 +105,7 @@ class Acting:
             self._told[revision.id] = want
             self._told_at[revision.id] = (watcher, watcher.taken)
             self.troubles.pop(revision.id, None)
-            self._note_let_go(watcher, before - want)
+            self._note_let_go(watcher, leaving)
 
     def _hints(self, revision: Revision, want: frozenset[ReplicaId], policy: Policy) -> Hints:
         surroundings = self._services.surroundings
@@ -117,9 +121,9 @@ class Acting:
         self._told.pop(revision.id, None)
         self.troubles[revision.id] = f"revision {short(revision.id)} cannot be applied: {text}"
 
-    def _note_let_go(self, watcher: Watcher, replicas: frozenset[ReplicaId]) -> None:
-        seen = watcher.seen(self._endpoint)
-        for replica in replicas:
-            self._let_go[replica] = (watcher, watcher.taken)
-        if any(replica not in seen or isinstance(seen[replica], Gone) for replica in replicas):
+    def _note_let_go(self, watcher: Watcher, leaving: set[ReplicaId]) -> None:
+        for replica in leaving:
+            self._let_go.setdefault(replica, (watcher, watcher.taken))
+        if leaving - watcher.seen(self._endpoint).keys():
+            # Nothing will be told of what is gone already.
             watcher.refresh(self._endpoint)

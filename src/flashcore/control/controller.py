@@ -113,11 +113,15 @@ class Controller:
         Raises what a provider's start raises.
         """
         services = self._services
+        stored = records_in(await services.ledger.load())
+        # Known before anything is looked at: what runs and is in no record would be ended.
+        self._loops = {endpoint: DeploymentLoop(records, services) for endpoint, records in stored.items()}
         for watcher in services.watchers.values():
             await watcher.provider.start()
             await watcher.look()
-        for records in records_in(await services.ledger.load()).values():
-            self._add(records).publish()
+        for loop in self._loops.values():
+            loop.publish()
+            self._begin(loop)
         self._spawn(services.leadership.keep(self._sleep), "leadership")
         self._spawn(services.publisher.run(), "publisher")
         self._spawn(services.alarms.run(), "alarms")
@@ -305,9 +309,12 @@ class Controller:
     def _add(self, records: Records) -> DeploymentLoop:
         loop = DeploymentLoop(records, self._services)
         self._loops[loop.endpoint] = loop
+        self._begin(loop)
+        return loop
+
+    def _begin(self, loop: DeploymentLoop) -> None:
         loop.wake()
         self._spawn(self._run(loop), f"deployment {loop.endpoint}")
-        return loop
 
     async def _run(self, loop: DeploymentLoop) -> None:
         await loop.run()
@@ -347,11 +354,15 @@ class Controller:
         return loop is not None and loop.repeat_for(instance.revision)
 
     async def _sweep(self) -> None:
+        for watcher in self._services.watchers.values():
+            self._note_look(watcher)
         events = await self._sweeper.sweep(self._services.watchers)
         work = self._services.ledger.workspace(self._services.leadership)
         for event in events:
             work.emit(event)
-        await work.commit()
+        committed = await work.commit()
+        if committed is not None:
+            self._services.announce(committed)
         for watcher in self._services.watchers.values():
             watcher.refresh()
 

@@ -192,9 +192,7 @@ class DeploymentLoop:
         if committed is None:
             return None
         self._records.take(committed)
-        for recorded in committed.events:
-            for observe in self._services.observers:
-                observe(recorded.event)
+        self._services.announce(committed)
         self._ring()
         return committed
 
@@ -203,7 +201,7 @@ class DeploymentLoop:
         services.publisher.put(self.endpoint, made.route)
         revisions = {**draft.snapshot.revisions, **{revision.id: revision for revision in made.made}}
         self._acting.repeat_lost()
-        await self._acting.act(made.wants, revisions, made.deployment.policy)
+        await self._acting.act(made, revisions)
         finished = draft.snapshot.replicas.keys() - made.replicas.keys()
         self._acting.forget(finished, made.forgotten)
         services.publisher.forget(finished)

@@ -13,11 +13,10 @@ from flashcore.control.parts import Parts
 from flashcore.control.probing import Prober
 from flashcore.control.publishing import Publisher
 from flashcore.control.sightings import Watcher
-from flashcore.control.store import Leadership, Ledger
+from flashcore.control.store import Committed, Leadership, Ledger
 from flashcore.hookspecs.providers import Clock
 from flashcore.model.errors import ConfigurationError
 from flashcore.model.events import Event
-from flashcore.model.names import EndpointName
 from flashcore.model.parts import PartRef
 from flashcore.model.revision import Revision
 from flashcore.wire.dataplane import DataPlane
@@ -83,6 +82,8 @@ class Services:
             )
         return watcher
 
-    def orphaned(self, endpoint: EndpointName) -> bool:
-        """Whether any provider still reports anything of the endpoint."""
-        return any(watcher.seen(endpoint) for watcher in self.watchers.values())
+    def announce(self, committed: Committed) -> None:
+        """Tell observers of what was committed."""
+        for recorded in committed.events:
+            for observe in self.observers:
+                observe(recorded.event)

@@ -109,11 +109,10 @@ class TwinDataPlane:
 
     def serving(self, endpoint: str) -> frozenset[ReplicaId]:
         """The replicas that some gateway may send ordinary calls of an endpoint to, by whichever table it has."""
-        tables = [gateway.table for gateway in self.twins.values()] or [self.table]
         return frozenset(
             replica.replica
-            for table in tables
-            for route in table.endpoints
+            for gateway in self.twins.values()
+            for route in gateway.table.endpoints
             if route.name == endpoint
             for side in route.sides
             if not side.preview

@@ -66,7 +66,7 @@ class _Standing:
 class Leadership:
     """The right to write. Made by `acquire`, `campaign` or `take_over`."""
 
-    def __init__(  # noqa: PLR0913  # made in this module alone
+    def __init__(
         self, backend: StateBackend, keys: Keys, epoch: Epoch, version: int, duration: float, *, contested: bool = True
     ) -> None:
         self.epoch = epoch
