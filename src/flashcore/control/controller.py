@@ -96,7 +96,7 @@ class Controller:
             },
             default_provider=default_provider,
             dataplane=dataplane,
-            publisher=Publisher(dataplane, self.clock),
+            publisher=Publisher(dataplane, self.clock, leadership.epoch.number),
             prober=Prober(self.clock, random or Random(), self._wake),  # noqa: S311  # spreads probes, keeps no secret
             alarms=Alarms(self.clock, self._ring),
             clock=self.clock,

@@ -11,6 +11,7 @@ from flashcore.model.names import EndpointName, ReplicaId
 from flashcore.model.table import EndpointRoute, RoutingTable
 from flashcore.wire.dataplane import DataPlane
 
+TABLES_PER_EPOCH = 1_000_000_000
 RETRY = 1.0
 """Seconds before a table that could not be given is given again."""
 
@@ -18,19 +19,18 @@ RETRY = 1.0
 class Publisher:
     """Puts every deployment's route into one table. Only replicas that left a table need to be waited for.
 
-    Versions are milliseconds by the store's clock, so that a new leader's tables are newer than those of the one
-    before it without anything being stored.
+    Versions begin with the number of the leader's epoch, so that a new leader's tables are newer than all of the one
+    before it, without anything being stored.
     """
 
-    def __init__(self, dataplane: DataPlane, clock: Clock) -> None:
+    def __init__(self, dataplane: DataPlane, clock: Clock, epoch: int) -> None:
         self._dataplane = dataplane
         self._clock = clock
         self._routes: dict[EndpointName, EndpointRoute] = {}
         self._changed_at: dict[EndpointName, int] = {}
         self._listed: dict[EndpointName, frozenset[ReplicaId]] = {}
         self._left: dict[ReplicaId, int] = {}
-        self._first = 0
-        self._version = 0
+        self._version = self._first = epoch * TABLES_PER_EPOCH + 1
         self._due = asyncio.Event()
         self.trouble: str | None = None
         """Why gateways cannot be reached at present."""
@@ -58,7 +58,6 @@ class Publisher:
 
         The first table of this leadership is published whatever is in it.
         """
-        self._first = self._next_version()
         self._due.set()
         while True:
             await self._due.wait()
@@ -102,7 +101,7 @@ class Publisher:
         return RoutingTable(self._version, tuple(self._routes[name] for name in sorted(self._routes)))
 
     def _next_version(self) -> int:
-        self._version = max(self._version + 1, int(self._clock.now() * 1000))
+        self._version += 1
         return self._version
 
 
