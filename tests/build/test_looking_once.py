@@ -75,6 +75,16 @@ def test_b10_a_memory_that_is_torn_is_forgotten(shop: Project, content: bytes) -
     assert json.loads(kept.read_bytes())["imports"]
 
 
+def test_b10_a_memory_of_another_version_is_forgotten(shop: Project) -> None:
+    """It may have been made by other rules."""
+    before = shop.endpoint("q")
+    kept = shop.root / ".flashcore" / "builds" / "imports.json"
+    content = json.loads(kept.read_bytes())
+    kept.write_text(json.dumps({"made_by": [0, "3.9"], "imports": {digest: [] for digest in content["imports"]}}))
+
+    assert shop.endpoint("q") == before
+
+
 def test_b10_the_memory_of_builds_at_once_is_one_of_theirs(shop: Project) -> None:
     """It is replaced as a whole."""
     threads = [threading.Thread(target=shop.build) for _ in range(4)]

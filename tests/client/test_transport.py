@@ -59,12 +59,13 @@ def test_each_thread_has_its_own_connection(gateway: Gateway) -> None:
 
 
 def test_a_connection_that_the_gateway_closed_is_not_used_again(gateway: Gateway) -> None:
-    """A call after a long pause is not lost to a connection that has ended meanwhile."""
-    gateway.answer = lambda _: Answer(body=completed(1), close=True)
-    double.remote(1)
+    """A request after a long pause is not lost to a connection that has ended meanwhile, even one sent once only."""
+    gateway.answer = lambda _: Answer(body=None, close=True)
+    order.remote()
     assert gateway.closed.wait(5)
 
-    assert double.remote(1) == 1
+    order.remote()
+
     assert len({seen.connection for seen in gateway.seen}) == 2
 
 
@@ -89,6 +90,18 @@ async def test_a_request_that_may_have_been_carried_out_is_not_repeated(gateway:
         order.remote()
     with pytest.raises(Unavailable, match="not known whether the call was carried out"):
         await order()
+
+    assert len(gateway.seen) == 2
+
+
+def test_a_kept_connection_that_breaks_is_no_reason_to_repeat(gateway: Gateway) -> None:
+    """The request may have gone out on it."""
+    answers = iter([Answer(), Answer(drop=True)])
+    gateway.answer = lambda _: next(answers)
+    order.remote()
+
+    with pytest.raises(Unavailable, match="not known whether"):
+        order.remote()
 
     assert len(gateway.seen) == 2
 
