@@ -15,9 +15,7 @@ from flashcore.cli.narrating import narrate
 from flashcore.model import errors
 from flashcore.model.deployment import DeploymentStatus
 
-GOOD = frozenset({DeploymentStatus.READY.value, DeploymentStatus.IDLE.value})
 BAD = frozenset({DeploymentStatus.FAILED.value, DeploymentStatus.DEGRADED.value})
-GONE = frozenset({DeploymentStatus.DESTROYED.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +38,14 @@ def cursor_now(api: ControlApi) -> str:
 def until_settled(api: ControlApi, names: Iterable[str], after: str, timeout: float) -> Settled:
     """Show events after the cursor `after` until every named deployment is settled.
 
-    Raises DeadlineExceeded, naming what is still on its way and why.
+    Raises DeadlineExceeded, naming what is still on its way and why, and Refused when somebody took one down.
     """
     wanted = sorted(names)
     deadline = time.monotonic() + timeout
     for _ in _looks(api, after, deadline):
         found = [one for one in api.get("/api/v1/deployments")["deployments"] if one["endpoint"] in wanted]
         if all(one["settled"] for one in found):
+            _require_all(wanted, found)
             return Settled(tuple(found))
     waiting = [one for one in api.get("/api/v1/deployments")["deployments"] if one["endpoint"] in wanted]
     still = "; ".join(
@@ -58,6 +57,15 @@ def until_settled(api: ControlApi, names: Iterable[str], after: str, timeout: fl
         f"not settled after {output.seconds(timeout)}: {still}",
         next_step="it goes on in the background: flashcore status",
     )
+
+
+def _require_all(wanted: Iterable[str], found: Iterable[Mapping[str, Any]]) -> None:
+    """What is not there any more has not settled, whatever its last word was."""
+    gone = sorted(set(wanted) - {one["endpoint"] for one in found})
+    if gone:
+        raise errors.Refused(
+            f"{', '.join(gone)}: taken down while it was waited for", next_step="see what is left: flashcore status"
+        )
 
 
 def _looks(api: ControlApi, after: str, deadline: float) -> Iterator[None]:
