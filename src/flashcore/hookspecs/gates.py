@@ -2,6 +2,15 @@
 
 All gates of a checkpoint are asked at every pass; any Fail fails the rollout, all must Pass. Waiting is not failing:
 a Hold costs no budget and has no deadline. A gate is pure; what it needs to measure comes in its view.
+
+How unlike gates satisfy it:
+
+* manual: Pass when `promoted`, otherwise Hold without a time: nothing but a person ends it.
+* delay: Hold until `since` + seconds, then Pass. A restart of the controller changes nothing, since `since` is stored.
+* an error budget for a canary: compares `target_signals` with `stable_signals`; Hold while there are too few requests
+  to tell, Fail when the target is worse, Pass when it is not.
+* a change calendar or a ticket system: what it asks over the network has to be fetched by something else and handed in
+  by a promotion, since a gate does no I/O: it would decide differently when the log is replayed.
 """
 
 from __future__ import annotations

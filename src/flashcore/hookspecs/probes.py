@@ -1,4 +1,12 @@
-"""Probes: ask one replica whether it is well. Thresholds, intervals and consequences belong to the core."""
+"""Probes: ask one replica whether it is well. Thresholds, intervals and consequences belong to the core.
+
+How unlike probes satisfy it:
+
+* http, tcp: connect to `target.running.address`, a Unix socket beside us or a port elsewhere.
+* exec: asks the provider to run a command beside the replica; refused at deploy where the provider cannot.
+* heartbeat: looks at what the replica said last over its own connection, without I/O.
+* for a provider that tells health itself (a cloud's API): what the provider observed is in `target.running`.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,14 @@
 
 A resource type says what a declaration of its kind may hold and which other parts serve it. It does nothing itself:
 the engine asks it for names and passes the declaration on whole.
+
+How unlike types satisfy it:
+
+* queue: ingress JOBS, several functions, `heartbeat`, scaled by how long jobs wait.
+* load_balanced: ingress HTTP, one route each, `http`, scaled by requests in flight.
+* a scheduled job: ingress JOBS; its handler is the queue's, and a plugin's own process submits when the time comes.
+* an app of another framework (any ASGI object): ingress HTTP; its handler generator imports that object, and its
+  `problems` demand exactly one function.
 """
 
 from __future__ import annotations

@@ -1,4 +1,13 @@
-"""Scalers: say how many replicas an endpoint should have. Bounds, stabilization and what runs are the core's."""
+"""Scalers: say how many replicas an endpoint should have. Bounds, stabilization and what runs are the core's.
+
+How unlike scalers satisfy it (each answers for the load of this moment; the core does not let the number flap):
+
+* fixed: `goal`, so that the policy's or a person's number stands.
+* request_count: what is in flight and queued, divided by the requests that one replica should have.
+* queue_delay: one more while the oldest job waits for too long, 0 when there is nothing to do.
+* by schedule: a function of `now` alone.
+* by a forecast or an outside metric: keeps its own history between calls; a new leader begins without it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Serializers: arguments and results to bytes and back, by media type."""
+"""Serializers: arguments and results to bytes and back, by media type.
+
+How unlike serializers satisfy it:
+
+* json: no buffers; bytes of unknown origin may be decoded.
+* cloudpickle: large arrays leave as buffers, which travel beside the message without a copy; decoding runs code, so it
+  needs a valid signature.
+* a columnar format: a small head, and each column as a buffer; decoding gives views into them.
+"""
 
 from __future__ import annotations
 
