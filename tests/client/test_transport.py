@@ -10,7 +10,8 @@ import pytest
 from tests.client.conftest import Answer, Gateway, Seen, completed
 
 from flashcore import DeadlineExceeded, LoadBalancedEndpoint, QueueEndpoint, Unavailable
-from flashcore.client.exchange import Request
+from flashcore.client.carry import Carrier
+from flashcore.client.exchange import Request, insist
 from flashcore.client.transport import Transport
 from flashcore.model.errors import ConfigurationError
 
@@ -106,6 +107,18 @@ def test_a_kept_connection_that_breaks_is_no_reason_to_repeat(gateway: Gateway) 
     assert len(gateway.seen) == 2
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_gateway_that_answered_before_is_waited_for(gateway: Gateway, nobody: str, method: str) -> None:
+    """It restarts, perhaps on another port; nothing was sent meanwhile, so that every request may wait."""
+    gateway.answer = lambda _: Answer(body="here")
+    places = iter([gateway.url, nobody, nobody, gateway.url, nobody])
+    carrier = Carrier(lambda: next(places, gateway.url))
+
+    for _ in range(2):
+        assert carrier.carry(insist(Request(method, "/"))).body == b'"here"'
+    assert (await carrier.carry_async(insist(Request(method, "/")))).body == b'"here"'
+
+
 def test_patience_with_a_gateway_ends(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """It did not come back."""
     monkeypatch.setattr("flashcore.client.exchange.PATIENCE", 0.2)
@@ -164,14 +177,18 @@ def test_a_gateway_that_is_starting_is_waited_for_a_moment(monkeypatch: Any) -> 
 
 
 @pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway's address where nobody listens."""
+def nobody() -> str:
+    """An address where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as placeholder:
-        monkeypatch.setenv("FLASHCORE_GATEWAY_URL", f"http://127.0.0.1:{placeholder.getsockname()[1]}")
+        return f"http://127.0.0.1:{placeholder.getsockname()[1]}"
 
 
-async def test_nobody_there_is_an_error_with_a_next_step(nobody: None) -> None:
-    """The caller hears the address, and what to do."""
+async def test_nobody_there_is_an_error_with_a_next_step(nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller hears the address, and what to do; one that was never there is not waited for."""
+    monkeypatch.setenv("FLASHCORE_GATEWAY_URL", nobody)
+    stranger = QueueEndpoint("stranger")
+    double = stranger.function(lambda number: 2 * number)
+
     with pytest.raises(Unavailable, match=r"nothing answers at http://127\.0\.0\.1:\d+ .*\n.*flashcore server start"):
         double.remote(1)
     with pytest.raises(Unavailable, match="nothing answers"):

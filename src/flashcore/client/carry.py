@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from flashcore.client.exchange import Conversation, Pause, Response, Step
 from flashcore.client.locate import gateway_url
 from flashcore.client.transport import Transport
-from flashcore.model.errors import FlashcoreError
+from flashcore.model.errors import FlashcoreError, Unavailable
 
 T = TypeVar("T")
 
@@ -19,6 +20,7 @@ class Carrier:
     def __init__(self, locate: Callable[[], str] = gateway_url) -> None:
         self._locate = locate
         self._transport = Transport()
+        self._answered = False
 
     def carry(self, conversation: Conversation[T]) -> T:
         """Blocking, to the end. Raises what the conversation raises."""
@@ -51,17 +53,29 @@ class Carrier:
             return value
 
     def _do(self, step: Step) -> Response | None:
-        if not isinstance(step, Pause):
-            return self._transport.send(self._locate(), step)
-        import time
+        if isinstance(step, Pause):
+            import time
 
-        time.sleep(step.seconds)
-        return None
+            time.sleep(step.seconds)
+            return None
+        with self._remembering():
+            return self._transport.send(self._locate(), step)
 
     async def _do_async(self, step: Step) -> Response | None:
-        if not isinstance(step, Pause):
-            return await self._transport.send_async(self._locate(), step)
-        import asyncio
+        if isinstance(step, Pause):
+            import asyncio
 
-        await asyncio.sleep(step.seconds)
-        return None
+            await asyncio.sleep(step.seconds)
+            return None
+        with self._remembering():
+            return await self._transport.send_async(self._locate(), step)
+
+    @contextmanager
+    def _remembering(self) -> Iterator[None]:
+        """Tell one that was never there from one that went away, and may be back in a moment."""
+        try:
+            yield
+            self._answered = True
+        except Unavailable as error:
+            error.data["answered_before"] = self._answered
+            raise

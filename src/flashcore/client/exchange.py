@@ -61,9 +61,9 @@ _LONGEST_PAUSE = 1.0
 
 
 def insist(request: Request) -> Conversation[Response]:
-    """Send a repeatable request until there is a response.
+    """Send a request until there is a response; one that may have arrived is sent again only if it is repeatable.
 
-    Raises Unavailable when the gateway went away for more than PATIENCE seconds, and at once when it was never there.
+    Raises Unavailable when the gateway was away for more than PATIENCE seconds, and at once when it was never there.
     """
     lost_at: float | None = None
     pause = 0.05
@@ -72,7 +72,8 @@ def insist(request: Request) -> Conversation[Response]:
             return (yield from ask(request))
         except Unavailable as error:
             now = time.monotonic()
-            if not request.repeatable or (lost_at is None and not error.data.get("sent")):
+            away = error.data.get("answered_before") or lost_at is not None
+            if not (request.repeatable if error.data.get("sent") else away):
                 raise
             lost_at = now if lost_at is None else lost_at
             if now - lost_at > PATIENCE:

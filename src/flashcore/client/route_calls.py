@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from flashcore.client.encoding import encode
-from flashcore.client.exchange import Conversation, Request, Response, ask
+from flashcore.client.exchange import Conversation, Request, Response, insist
 from flashcore.client.failures import error_of
 from flashcore.client.job_calls import credentials
 from flashcore.model.codec import to_json
@@ -52,7 +52,7 @@ def call_route(
     an error, and Unavailable, DeadlineExceeded or NotFound.
     """
     request = request_of(endpoint, route, target, args, kwargs)
-    response = yield from ask(request)
+    response = yield from insist(request)
     if response.status >= 400:
         raise error_of(response, f"{endpoint} {route.method} {route.path}")
     return _value(response)
