@@ -50,6 +50,21 @@ def test_another_environment_is_asked_for_by_a_variable(project: Path, monkeypat
     assert gateway_url() == "http://stage:1"
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("flashcore.toml", 'environment = "staging"\n'),
+        ("pyproject.toml", '[tool.flashcore]\nenvironment = "staging"\n'),
+    ],
+)
+def test_a_project_may_name_its_environment(project: Path, file: str, text: str) -> None:
+    """Calls go to where `flashcore deploy` in the same folder deploys."""
+    write_url(project, "staging", "http://stage:1")
+    (project / file).write_text(text)
+
+    assert gateway_url() == "http://stage:1"
+
+
 def test_a_project_that_is_not_deployed_says_how_to(project: Path) -> None:
     """The most frequent reason by far."""
     with pytest.raises(Unavailable, match=r"no gateway runs for environment 'production'(.|\n)*flashcore deploy"):

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from flashcore.model.errors import Unavailable
 from flashcore.model.layout import Layout, find_project
@@ -22,15 +23,40 @@ def gateway_url() -> str:
     given = os.environ.get("FLASHCORE_GATEWAY_URL")
     if given:
         return given.rstrip("/")
-    environment = os.environ.get("FLASHCORE_ENV") or DEFAULT_ENVIRONMENT
     for start in _starts():
         root = find_project(start)
         if root is not None:
-            return _written_url(Layout(root, environment))
+            return _written_url(Layout(root, _environment(root)))
     raise Unavailable(
         f"no flashcore project was found at or above {Path.cwd()}, and FLASHCORE_GATEWAY_URL is not set",
         next_step="run in the project's directory, or set FLASHCORE_GATEWAY_URL",
     )
+
+
+def _environment(root: Path) -> str:
+    """The environment that commands in this project mean, too: the variable's, the project's own, or the default."""
+    return os.environ.get("FLASHCORE_ENV") or _configured(root) or DEFAULT_ENVIRONMENT
+
+
+def _configured(root: Path) -> str | None:
+    for name, tables in (("flashcore.toml", ()), ("pyproject.toml", ("tool", "flashcore"))):
+        try:
+            text = (root / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if "environment" not in text:  # most often true, and this is asked for each call
+            continue
+        import tomllib
+
+        try:
+            found: Any = tomllib.loads(text)
+        except tomllib.TOMLDecodeError:
+            continue  # the commands say what is wrong with it
+        for table in tables:
+            found = found.get(table, {})
+        if isinstance(found.get("environment"), str):
+            return str(found["environment"])
+    return None
 
 
 def _starts() -> Iterator[Path]:
