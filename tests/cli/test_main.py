@@ -11,7 +11,20 @@ import pytest
 
 from flashcore.cli.main import without_plugin_options
 
-COMMANDS = ("init", "build", "deploy", "status", "call", "logs", "scale", "undeploy", "server", "plugins", "doctor", "rollout")
+COMMANDS = (
+    "init",
+    "build",
+    "deploy",
+    "status",
+    "call",
+    "logs",
+    "scale",
+    "undeploy",
+    "server",
+    "plugins",
+    "doctor",
+    "rollout",
+)
 HEAVY = (
     *("fastapi", "pydantic", "runpod", "pytest", "httpx2", "cookiecutter", "rich"),
     *("pluggy", "cloudpickle", "asyncio", "importlib_metadata", "psutil"),
