@@ -1,10 +1,21 @@
 """The SQLite job store against the contract, and what only files have."""
 
+import asyncio
 from pathlib import Path
 
+import pytest
+
+from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
+from flashcore.hookspecs.jobs import BLOB_THRESHOLD, Claim, Finish
+from flashcore.model.errors import StateCorrupt
+from flashcore.model.job import JobStatus, NewJob, Payload
+from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 from flashcore.testing.clock import VirtualClock
 from flashcore.testing.jobs_kit import JobsKit, Subject
+from flashcore.testing.measure import Instructions, reachable
+
+ENDPOINT, WORKER, REVISION = EndpointName("e"), WorkerId("w/1"), RevisionId("1" * 64)
 
 
 class TestSqliteJobs(JobsKit):
@@ -25,3 +36,161 @@ class TestSqliteJobs(JobsKit):
             make=lambda: SqliteStores(clock.wall, clock.monotonic),
             advance=clock.advance_soon,
         )
+
+
+async def open_jobs(folder: Path, clock: VirtualClock | None = None) -> SqliteJobs:
+    """The jobs in a folder."""
+    stores = SqliteStores(clock.wall, clock.monotonic) if clock is not None else SqliteStores()
+    return await stores.open_jobs(f"sqlite:///{folder}/jobs.db")
+
+
+def new_job(name: object, lane: int = 0, data: bytes = b"x", **settings: float) -> NewJob:
+    """A job."""
+    return NewJob(JobId(str(name)), ENDPOINT, Payload(data), lane, **settings)  # type: ignore[arg-type]  # times only
+
+
+def claim_of(count: int, worker: WorkerId = WORKER) -> Claim:
+    """A claim from all lanes."""
+    return Claim(ENDPOINT, worker, REVISION, count, lease=60.0)
+
+
+def large(number: int) -> bytes:
+    """Half a megabyte, of its own for each number."""
+    return bytes([number]) * 500_000
+
+
+async def bytes_in_memory(jobs: SqliteJobs) -> int:
+    """How many bytes of payloads a store holds, once the event loop is through with the last call."""
+    await asyncio.sleep(0.01)
+    return sum(len(found) for found in reachable(jobs) if isinstance(found, bytes))
+
+
+async def work_on_one(jobs: SqliteJobs, number: int) -> None:
+    """Claim the job of that number, which is the next one; finish it if the number is odd."""
+    (claimed,) = await jobs.claim(claim_of(1))
+    assert claimed.input.data == large(number)
+    if number % 2:
+        await jobs.finish([Finish(claimed.id, WORKER, claimed.input)])
+
+
+async def require_input(jobs: SqliteJobs, number: int) -> None:
+    """The job of that number has its input."""
+    job = await jobs.get(JobId(str(number)))
+    assert job is not None
+    assert job.new.input.data == large(number)
+
+
+@pytest.mark.parametrize("delay", range(6))
+async def test_a_job_whose_time_is_over_is_removed_once(delay: int, tmp_path: Path) -> None:
+    """Although it is asked for, and its id used again, while it is being removed."""
+    clock = VirtualClock()
+    jobs = await open_jobs(tmp_path, clock)
+    await jobs.submit([new_job("a", retention=1.0)])
+    await jobs.claim(claim_of(1))
+    await jobs.finish([Finish(JobId("a"), WORKER)])
+    clock.advance(2.0)
+
+    async def again() -> None:
+        for _ in range(delay):
+            await asyncio.sleep(0)
+        await asyncio.gather(jobs.get(JobId("a")), jobs.cancel(JobId("a")), jobs.submit([new_job("a")]))
+
+    await asyncio.gather(jobs.sweep(), again(), jobs.get(JobId("a")), jobs.sweep())
+
+    counts = (await jobs.counts(ENDPOINT)).by_status
+    assert {status: count for status, count in counts.items() if count} == {JobStatus.IN_QUEUE: 1}
+    assert [claimed.id for claimed in await jobs.claim(claim_of(9))] == ["a"]
+    await jobs.close()
+
+
+async def test_large_payloads_do_not_stay_in_memory(tmp_path: Path) -> None:
+    """Neither of queued jobs, nor of running or finished ones, whatever their state of being read."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job(n, n, large(n)) for n in range(40)])
+    assert await bytes_in_memory(jobs) < 1_000_000
+
+    for n in range(20):
+        await work_on_one(jobs, n)
+    for n in (0, 15, 30):
+        await require_input(jobs, n)
+
+    assert await bytes_in_memory(jobs) < 1_000_000
+    await jobs.close()
+
+
+async def test_memory_does_not_grow_with_the_queue(tmp_path: Path) -> None:
+    """Nor with jobs that are finished: what is not needed is on disk alone."""
+    jobs = await open_jobs(tmp_path)
+    sizes = []
+    for batch in range(4):
+        for first in range(0, 8_000, 1_000):
+            await jobs.submit([new_job(f"{batch}-{first + n}", n % 100) for n in range(1_000)])
+        sizes.append(sum(isinstance(found, NewJob) for found in reachable(jobs)))
+
+    assert sizes[3] <= sizes[0]
+    await jobs.close()
+
+
+async def instructions_for_claims(jobs: SqliteJobs, depth: int) -> int:
+    """Python instructions on the event loop for 150 single claims in front of so many jobs."""
+    for first in range(0, depth, 1_000):
+        await jobs.submit([new_job(first + n, n % 100) for n in range(1_000)])
+    with Instructions() as counted:
+        for _ in range(150):
+            await jobs.claim(claim_of(1))
+    return counted.count
+
+
+async def test_a_claim_costs_the_same_however_many_jobs_wait(tmp_path: Path) -> None:
+    """Counted in instructions of the event loop; the database looks at a bounded number of rows."""
+    shallow, deep = await open_jobs(tmp_path / "shallow"), await open_jobs(tmp_path / "deep")
+
+    few, many = await instructions_for_claims(shallow, 1_000), await instructions_for_claims(deep, 10_000)
+
+    assert many < 1.5 * few
+    await shallow.close()
+    await deep.close()
+
+
+async def test_files_that_no_job_needs_are_removed(tmp_path: Path) -> None:
+    """At once where a job goes; those that a process left when it died, at the next opening. Equal ones are one."""
+    folder = tmp_path / "jobs.db.blobs"
+    clock = VirtualClock()
+    jobs = await open_jobs(tmp_path, clock)
+    content = b"l" * (BLOB_THRESHOLD + 1)
+    await jobs.submit([new_job("a", data=content, retention=1.0), new_job("b", data=content)])
+    await jobs.claim(claim_of(1))
+    await jobs.finish([Finish(JobId("a"), WORKER, Payload(b"o" * (BLOB_THRESHOLD + 1)))])
+    assert len(list(folder.iterdir())) == 2
+
+    clock.advance(2.0)
+    await jobs.sweep()
+    assert len(list(folder.iterdir())) == 1
+    (folder / "unfinished-1").write_bytes(b"half")
+    (folder / ("0" * 64)).write_bytes(b"of a job that was never stored")
+    await jobs.close()
+
+    jobs = await open_jobs(tmp_path, clock)
+    assert len(list(folder.iterdir())) == 1
+    assert (await jobs.claim(claim_of(1)))[0].input.data == content
+    await jobs.purge(ENDPOINT)
+    await jobs.forget(ENDPOINT)
+    await jobs.sweep()
+    assert list(folder.iterdir()) == []
+    await jobs.close()
+
+
+@pytest.mark.parametrize("content", [None, b"something else"])
+async def test_a_payload_whose_file_was_lost_is_an_error_by_name(content: bytes | None, tmp_path: Path) -> None:
+    """Not an empty payload, and not another's."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("a", data=b"l" * (BLOB_THRESHOLD + 1))])
+    (file,) = (tmp_path / "jobs.db.blobs").iterdir()
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+
+    with pytest.raises(StateCorrupt, match=file.name):
+        await jobs.get(JobId("a"))
+    await jobs.close()

@@ -121,17 +121,20 @@ class Writer:
             self._tell(_fail, self._opened, problem)
             return
         self._tell(_succeed, self._opened, committer)
-        last = False
-        while not last:
-            group = self._next_group()
-            if group.writes:
-                outcomes = committer.write([asked.call for asked in group.writes])
-                self._tell(_answer, group.writes, outcomes)
-            if group.reads:
-                self._tell(_answer, group.reads, [committer.read(asked.call) for asked in group.reads])
-            last = group.last
+        while self._serve_group(committer):
+            pass
         committer.close()
         self._tell(_succeed, self._ended, None)
+
+    def _serve_group(self, committer: Committer) -> bool:
+        """Serve those who wait; False when they were the last. Leaves nothing of theirs in this thread's memory."""
+        group = self._next_group()
+        if group.writes:
+            outcomes = committer.write([asked.call for asked in group.writes])
+            self._tell(_answer, group.writes, outcomes)
+        if group.reads:
+            self._tell(_answer, group.reads, [committer.read(asked.call) for asked in group.reads])
+        return not group.last
 
     def _next_group(self) -> _Group:
         group = _Group()

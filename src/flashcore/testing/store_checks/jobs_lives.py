@@ -12,6 +12,7 @@ from flashcore.model.names import EndpointName, RevisionId
 from flashcore.testing.conformance import require
 from flashcore.testing.store_checks.job_samples import (
     ENDPOINT,
+    OTHER_ENDPOINT,
     OTHER_WORKER,
     WORKER,
     claim,
@@ -90,6 +91,29 @@ async def check_reopen(subject: Subject) -> None:
         queue = names(await claim(jobs, 1000, OTHER_WORKER))
         require(queue == [str(n) for n in range(0, 300, 2)], "the queue has its order", queue[:5])
         require(names(await claim(jobs, 9)) == ["back"], "who had what is known")
+
+
+async def check_reopen_after_a_purge(subject: Subject) -> None:
+    """What a purge left stays, also what was running then and came back; what it removed stays away."""
+    subject.ask("durable", given=subject.durable)
+    async with subject.jobs() as jobs:
+        await submit(jobs, "running", *range(200))
+        await submit(jobs, "theirs", endpoint=OTHER_ENDPOINT)
+        await claim(jobs)
+        await jobs.purge(ENDPOINT)
+        await give_back(jobs, "running")
+        await submit(jobs, "later")
+        await jobs.forget(OTHER_ENDPOINT)
+    for _ in range(2):
+        async with subject.jobs() as jobs:
+            await jobs.sweep()
+            gone = [await status(jobs, name) for name in (0, 199, "theirs")]
+            require(gone == [None] * 3, "what was removed stays away", gone)
+            kept = [await status(jobs, name) for name in ("running", "later")]
+            require(kept == [JobStatus.IN_QUEUE] * 2, "what was left is queued", kept)
+            require((await jobs.counts(ENDPOINT)).by_status[JobStatus.IN_QUEUE] == 2, "and counted")
+    async with subject.jobs() as jobs:
+        require(names(await claim(jobs, 9, OTHER_WORKER)) == ["running", "later"], "and handed out")
 
 
 async def check_second_opener(subject: Subject) -> None:
