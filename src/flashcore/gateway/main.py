@@ -147,13 +147,13 @@ async def _listen(gateway: Gateway, options: Options) -> int:
 
 def _ports(options: Options) -> Iterator[int]:
     """The port of the last gateway first: replicas and callers still have its address."""
-    if options.strict_port or options.port == 0:
+    if options.strict_port:
         yield options.port
         return
+    wanted = range(options.port, min(options.port + PORTS_TRIED, 65536)) if options.port else range(1)
     last = read_presence(options.layout.gateway_file)
-    wanted = range(options.port, min(options.port + PORTS_TRIED, 65536))
     port = None if last is None else urlsplit(last.url).port
-    if port is not None and port in wanted:
+    if port is not None and (options.port == 0 or port in wanted):
         yield port
     yield from wanted
 

@@ -1,0 +1,41 @@
+"""A gateway that was killed comes back where replicas and callers know it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from flashcore.presence import read_presence
+from flashcore.testing.project import ProjectUnderTest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+APP = """
+from flashcore import QueueEndpoint
+
+hello = QueueEndpoint("hello")
+
+
+@hello.function
+def greet() -> str:
+    return "hello"
+"""
+
+
+def test_a_killed_gateway_is_started_again_on_its_port(project: ProjectUnderTest) -> None:
+    """Also where any port was wanted: replicas hold the address that they were given."""
+    project.write("app.py", APP)
+    project.must("deploy")
+    file = project.root / ".flashcore/environments/production/gateway.json"
+    before = read_presence(file)
+    assert before is not None
+
+    next(one for one in project.processes() if one.pid == before.pid).kill()
+
+    deadline = time.monotonic() + 30
+    while (after := read_presence(file)) is None or after.pid == before.pid:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert after.url == before.url
+    assert project.must("call", "hello").out == "hello\n"
