@@ -197,6 +197,7 @@ async def until(
 
     async def there() -> bool:
         state = await state_of(provider, replica)
+        assert kind is Gone or not isinstance(state, Gone), state
         if isinstance(state, kind) and fits(state):
             found.append(state)
         return bool(found)

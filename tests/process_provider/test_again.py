@@ -30,6 +30,7 @@ from flashcore.builtin.process_provider import ProcessProvider
 from flashcore.hookspecs.providers import Gone, Hints, Pending, Running
 from flashcore.model.codec import to_json
 from flashcore.model.declaration import Template
+from flashcore.model.layout import Layout
 from flashcore.model.names import ReplicaId
 from flashcore.model.revision import Revision
 from flashcore.testing.fake_gateway import FakeGateway
@@ -230,6 +231,19 @@ async def test_a_replica_that_does_not_answer_is_ended(machine: Machine) -> None
 
     assert (await gone(provider)).reason == "it did not say who it is within 0.5 s"
     assert processes_of(machine) == []
+
+
+async def test_a_replica_of_the_same_id_elsewhere_is_left_alone(machine: Machine, root: Path) -> None:
+    """Two projects on one machine: what one of them clears away is its own."""
+    await started(machine, await machine.revision())
+    other = Machine(Layout(root / "other", "test"))
+    (other.layout.replicas / ONE).mkdir(parents=True)
+
+    provider = await other.provider()
+
+    assert not (other.layout.replicas / ONE).exists()
+    assert len(processes_of(machine)) == 1
+    await provider.close()
 
 
 async def test_folders_of_nobody_are_removed(machine: Machine) -> None:

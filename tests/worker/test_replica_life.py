@@ -284,6 +284,21 @@ async def test_a_handler_that_defines_nothing_is_told(start: Start, tmp_path: Pa
     assert "defines neither `handler` nor `app`" in replica.log
 
 
+@pytest.mark.parametrize("note", [None, "{", '{"instance": "life-2"}'])
+async def test_a_start_that_is_no_longer_wanted_ends_before_it_listens(
+    start: Start, tmp_path: Path, note: str | None
+) -> None:
+    """Q24: whoever started it died, and came back without it: no orphan takes the place of its successor."""
+    path = tmp_path / "launch.json"
+    if note is not None:
+        path.write_text(note)
+    replica = await start(artifact(tmp_path, "def f(): ..."), FLASHCORE_LAUNCH=str(path))
+
+    assert await replica.ended() == 2
+    assert "no longer wanted" in replica.log
+    assert replica.record is None
+
+
 @pytest.mark.parametrize("kind", ["queue", "http"])
 async def test_a_handler_without_its_socket_is_told(start: Start, tmp_path: Path, kind: str) -> None:
     """The variable that is missing is named."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import threading
 import time
 from collections.abc import Callable
 
+from flashcore.model.errors import ConfigurationError
 from flashcore.wire.hello import Hello, Identity, Stage, Status
 from flashcore.worker.control import ControlServer, listen_on
 from flashcore.worker.loop_thread import LoopThread
@@ -48,6 +50,7 @@ class Replica:
 
     def appear(self) -> None:
         """Listen and leave the record; from now on the replica can be found. Raises OSError, ConfigurationError."""
+        self._require_wanted()
         listener = listen_on(self._settings.control_socket)
         self._threads.run(self._control.serve(listener))
         self._write_record()
@@ -80,6 +83,18 @@ class Replica:
         for path in (self._settings.control_socket, self._settings.http_socket):
             if path is not None:
                 path.unlink(missing_ok=True)
+
+    def _require_wanted(self) -> None:
+        """A control plane that died while it started this process may have come back and given it up meanwhile."""
+        path = self._settings.launch
+        if path is None:
+            return
+        try:
+            wanted = json.loads(path.read_bytes())["instance"]
+        except (OSError, ValueError, KeyError, TypeError):
+            wanted = None
+        if wanted != self._settings.instance:
+            raise ConfigurationError(f"this start is no longer wanted: {path} is gone or speaks of another one")
 
     def _write_record(self) -> None:
         own = ReplicaRecord(self.identity, str(self._settings.control_socket), start_ticks(os.getpid()), self._status)

@@ -12,6 +12,8 @@
     FLASHCORE_GRACE            seconds for what is running after SIGTERM, 30
     FLASHCORE_LOG              path of the file that stdout and stderr go to, to be rotated; not rotated without
     FLASHCORE_LOG_LIMIT        bytes of the log before it is rotated, 10 MB; one older file is kept
+    FLASHCORE_LAUNCH           path of the provider's own note of this start (JSON with `instance`): a process that
+                               finds it gone, or about another life, is no longer wanted and ends
     FLASHCORE_READY_FD         file descriptor to write one byte to when the control socket listens
 
 Others that user code or the client reads (FLASHCORE_GATEWAY_URL, FLASHCORE_ENV) pass untouched.
@@ -48,6 +50,7 @@ class WorkerSettings:
     grace: float = 30.0
     log: Path | None = None
     log_limit: int = DEFAULT_LOG_LIMIT
+    launch: Path | None = None
     ready_fd: int | None = None
 
 
@@ -66,6 +69,7 @@ def read_settings(environ: Mapping[str, str]) -> WorkerSettings:
         grace=_optional(environ, "GRACE", float, 30.0),
         log=_optional(environ, "LOG", Path, None),
         log_limit=_optional(environ, "LOG_LIMIT", int, DEFAULT_LOG_LIMIT),
+        launch=_optional(environ, "LAUNCH", Path, None),
         ready_fd=_optional(environ, "READY_FD", int, None),
     )
 

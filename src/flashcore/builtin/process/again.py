@@ -42,8 +42,14 @@ async def find_again(layout: Layout) -> list[Found]:
 
 
 def clear_away(places: ReplicaPlaces) -> None:
-    """Kill whatever carries the replica's id, and remove its folder and sockets; its log stays. Blocks."""
-    kill_strays("FLASHCORE_REPLICA", places.replica)
+    """Kill whatever was started for this replica here, and remove its folder and sockets; its log stays. Blocks.
+
+    The launch goes first: a process that was being started when the control plane died, and is not to be seen yet,
+    finds no launch of its own and ends by itself.
+    """
+    places.launch.unlink(missing_ok=True)
+    # By a path and not by the id: another project on this machine may have a replica of that id.
+    kill_strays("FLASHCORE_RECORD", str(places.record))
     remove(places)
 
 

@@ -96,6 +96,7 @@ def _of_worker(start: Start, places: ReplicaPlaces) -> dict[str, str]:
         "FLASHCORE_CONTROL_SOCKET": str(places.control_socket),
         "FLASHCORE_HTTP_SOCKET": str(places.http_socket),
         "FLASHCORE_WORKER_SOCKET": str(places.layout.worker_socket),
+        "FLASHCORE_LAUNCH": str(places.launch),
         "FLASHCORE_RECORD": str(places.record),
         "FLASHCORE_SLOTS": str(start.content.template.max_concurrency),
         "FLASHCORE_GRACE": str(start.hints.grace),
