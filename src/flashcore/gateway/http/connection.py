@@ -88,9 +88,26 @@ class ClientConnection(StreamProtocol):
             self.shut()
 
     def data_received(self, data: bytes) -> None:
-        """Serve what can be served, keep the rest for later."""
-        if not self._ended:
-            self._read(data)
+        """Serve what can be served, keep the rest for later.
+
+        `finish` may be called from within: it leaves it to this loop to go on with what is left.
+        """
+        self._reading = True
+        try:
+            while data and not self._ended:
+                if self._body is not None and self._exchange is not None:
+                    data = self._read_body(self._body, self._exchange, data)
+                elif self._exchange is None and not self._output_held:
+                    data = self._read_head(data)
+                else:
+                    self._queue(data)
+                    break
+        except (BadRequest, BadFraming) as error:
+            self._refuse(error)
+        except Exception as error:  # noqa: BLE001 - the dispatcher is the layer above's: 500, and the loop hears why
+            self.crash(error)
+        finally:
+            self._reading = False
 
     def eof_received(self) -> bool:
         """The client will send nothing more: it is gone, but for a tunnel."""
@@ -158,25 +175,6 @@ class ClientConnection(StreamProtocol):
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def _read(self, data: bytes) -> None:
-        """Use up `data` as far as possible; re-entered only through `finish`, which leaves the loop to go on."""
-        self._reading = True
-        try:
-            while data and not self._ended:
-                if self._body is not None and self._exchange is not None:
-                    data = self._read_body(self._body, self._exchange, data)
-                elif self._exchange is None and not self._output_held:
-                    data = self._read_head(data)
-                else:
-                    self._queue(data)
-                    break
-        except (BadRequest, BadFraming) as error:
-            self._refuse(error)
-        except Exception as error:  # noqa: BLE001 - the dispatcher is the layer above's: 500, and the loop hears why
-            self.crash(error)
-        finally:
-            self._reading = False
-
     def _read_head(self, data: bytes) -> bytes:
         """Begin the next request once its head is complete; returns what comes after it."""
         heads, limits = self._heads, self._shared.limits
@@ -241,7 +239,7 @@ class ClientConnection(StreamProtocol):
         ahead, self._ahead = bytes(self._ahead), bytearray()
         self._resume()
         if ahead:
-            self._read(ahead)
+            self.data_received(ahead)
 
     def _pause(self) -> None:
         if not self._paused and not self._transport.is_closing():

@@ -101,14 +101,20 @@ def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: Adde
     if not head.connection <= drop:
         drop = drop | (head.connection - _NEVER_NAMED)
     kept = [name + b": " + value + b"\r\n" for name, value in head.headers if name not in drop]
+    if head.chunked:
+        kept.append(b"transfer-encoding: chunked\r\n")
+    elif head.content_length is not None:
+        kept.append(b"content-length: %d\r\n" % head.content_length)
+    if head.upgrade and passes_upgrade(head):
+        kept.append(b"connection: upgrade\r\nupgrade: %b\r\n" % head.upgrade)
+    if not head.minor and b"host" not in head.index:
+        kept.append(b"host:\r\n")  # HTTP/1.0 may do without, the replica's HTTP/1.1 may not
     lines = (
         head.method,
         b" ",
         target,
         b" HTTP/1.1\r\n",
         *kept,
-        _request_framing(head),
-        _request_extras(head),
         *peer.lines(head),
         added.block,
         b"x-request-id: ",
@@ -116,20 +122,6 @@ def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: Adde
         b"\r\n\r\n",
     )
     return b"".join(lines)
-
-
-def _request_framing(head: RequestHead) -> bytes:
-    if head.chunked:
-        return b"transfer-encoding: chunked\r\n"
-    if head.content_length is not None:
-        return b"content-length: %d\r\n" % head.content_length
-    return b""
-
-
-def _request_extras(head: RequestHead) -> bytes:
-    """What few requests have: a wish to change protocols, and the lack of a host that HTTP/1.0 allows."""
-    upgrade = b"connection: upgrade\r\nupgrade: %b\r\n" % head.upgrade if passes_upgrade(head) else b""
-    return upgrade if b"host" in head.index else b"host:\r\n" + upgrade
 
 
 def passes_upgrade(head: RequestHead) -> bool:

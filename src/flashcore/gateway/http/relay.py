@@ -59,7 +59,6 @@ class Relay:
         "_replay_size",
         "_shared",
         "_status",
-        "_tried",
         "_until_close",
         "_upstream",
         "request_done",
@@ -70,7 +69,6 @@ class Relay:
         self._shared = shared
         self._head = head
         self._proxy = proxy
-        self._tried = _NOTHING_TRIED
         self._failures: tuple[tuple[str, OutcomeKind, str], ...] = ()
         self._upstream: Upstream | None = None
         self._connection: UpstreamConnection | None = None
@@ -91,7 +89,8 @@ class Relay:
     def start(self) -> None:
         """Choose a replica, for the first time or again; mostly the request is sent within this call."""
         try:
-            choice = self._proxy.route.choose(self._tried)
+            tried = frozenset(tried for tried, _, _ in self._failures) if self._failures else _NOTHING_TRIED
+            choice = self._proxy.route.choose(tried)
             if isinstance(choice, Future):
                 self._pending = choice
                 choice.add_done_callback(self._chosen_later)
@@ -251,11 +250,10 @@ class Relay:
 
     def _framing(self, head: ResponseHead, piece: bytes, done: bool) -> bytes:  # noqa: FBT001 - see Asker.answer
         """How the client is told where the body ends."""
-        if not has_answer_body(self._head.method, head.status):
-            length = head.content_length
-            return b"" if length is None or head.status == 204 else b"content-length: %d\r\n" % length
-        if head.content_length is not None:
+        if head.content_length is not None and head.status != 204:
             return b"content-length: %d\r\n" % head.content_length
+        if not has_answer_body(self._head.method, head.status):
+            return b""
         if done:
             return b"content-length: %d\r\n" % len(piece)
         if self._head.minor:
@@ -364,7 +362,6 @@ class Relay:
         self._answer_failure()
 
     def _note(self, upstream: Upstream, kind: OutcomeKind, detail: str) -> None:
-        self._tried |= {upstream.id}
         self._failures = (*self._failures, (upstream.id, kind, detail))
         self._settle(kind, detail)
         self._status = 0
