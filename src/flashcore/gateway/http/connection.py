@@ -22,9 +22,10 @@ from flashcore.gateway.http.headreader import HeadReader
 from flashcore.gateway.http.local import LocalExchange
 from flashcore.gateway.http.outflow import Outflow
 from flashcore.gateway.http.parse import parse_request
+from flashcore.gateway.http.peeking import PeekingExchange
 from flashcore.gateway.http.relay import Relay
 from flashcore.gateway.http.respond import Response, error_response, has_no_content, own_lines
-from flashcore.gateway.http.route import Proxy
+from flashcore.gateway.http.route import Local, Proxy
 from flashcore.gateway.http.shared import Shared
 
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -209,8 +210,10 @@ class ClientConnection(StreamProtocol):
         exchange: Exchange
         if isinstance(verdict, Proxy):
             exchange = Relay(self, shared, head, verdict)
-        else:
+        elif isinstance(verdict, Local):
             exchange = LocalExchange(self, shared, head, verdict.handler)
+        else:
+            exchange = PeekingExchange(self, shared, head, verdict)
         self._exchange = exchange
         exchange.start()
 
@@ -224,7 +227,8 @@ class ClientConnection(StreamProtocol):
             return b""
         self._body = None
         self._read_deadline = inf
-        exchange.receive_end()
+        if self._exchange is not None:  # `receive` may have handed over to another, or ended it
+            self._exchange.receive_end()
         return body.rest
 
     def _queue(self, data: bytes) -> None:
@@ -335,6 +339,11 @@ class ClientConnection(StreamProtocol):
             self._resume()
             if self._body is not None:
                 self._read_deadline = self._shared.loop.time() + self._shared.limits.body_seconds
+
+    def hand_over(self, exchange: Exchange) -> None:
+        """The request goes on as `exchange`; no time is set for it."""
+        self._answer_deadline = inf
+        self._exchange = exchange
 
     def become_tunnel(self, tunnel: Exchange) -> None:
         """From here on bytes have no meaning: all of them go to `tunnel`."""

@@ -94,6 +94,10 @@ class Client(Protocol):
         """Read on."""
         ...
 
+    def hand_over(self, exchange: Exchange) -> None:
+        """The request goes on as `exchange`; no time is set for it."""
+        ...
+
     def become_tunnel(self, tunnel: Exchange) -> None:
         """From here on bytes have no meaning: all of them go to `tunnel`."""
         ...

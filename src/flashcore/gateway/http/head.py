@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -49,6 +49,12 @@ class RequestHead:
     def expects_continue(self) -> bool:
         """Whether the client waits for leave before it sends the body."""
         return b"expect" in self.index and self.minor == 1 and self.has_body
+
+
+def without_expectation(head: RequestHead) -> RequestHead:
+    """The same head once the client has been told to send its body."""
+    headers = tuple(header for header in head.headers if header[0] != b"expect")
+    return replace(head, headers=headers, index=index_headers(headers))
 
 
 @dataclass(slots=True, eq=False)

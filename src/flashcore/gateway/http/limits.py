@@ -22,7 +22,10 @@ class Limits:
     """The body of a request that the gateway answers itself."""
 
     replay_bytes: int = 65_536
-    """As much of a proxied body is kept, so that another replica can be asked; beyond it the choice is final."""
+    """As much of a proxied body is kept, so that another replica can be asked; beyond it the choice is final.
+
+    No route sees more of a body before it chooses.
+    """
 
     pipelined_bytes: int = 65_536
     """What a client may send ahead of its turn before it is no longer read from."""
@@ -32,6 +35,9 @@ class Limits:
 
     body_seconds: float = 60.0
     """Between two pieces of a request body that the gateway is ready to take."""
+
+    peek_seconds: float = 1.0
+    """From a head's end until a replica is chosen by what has come of the body, where the route is to see it."""
 
     write_seconds: float = 60.0
     """How long a peer may take nothing of what waits for it in the gateway's memory."""

@@ -99,6 +99,13 @@ class Relay:
         except Exception as error:  # noqa: BLE001 - the route is the layer above's: the client is told 500, the loop why
             self._client.crash(error)
 
+    def start_with(self, pieces: list[bytes], *, complete: bool) -> None:
+        """As `start`, with what has come of the body already."""
+        for piece in pieces:
+            self.receive(piece)
+        self.request_done = complete
+        self.start()
+
     def _chosen_later(self, future: Future[Choice]) -> None:
         self._pending = None
         if future.cancelled():

@@ -2,6 +2,7 @@
 
     dispatch(head, peer) -> Local(handler)            the gateway itself answers
                           | Proxy(route)               a replica answers
+                          | Peek(proxy, size, see)     a replica answers, chosen by the start of the body
     route.choose(tried)  -> Upstream | Unavailable     at once: the usual case
                           | Future of either           the request is held until there is somebody
 
@@ -100,9 +101,26 @@ class Proxy:
     """Until the first byte of an answer, counted from when the request was sent; then 504."""
 
 
+@dataclass(slots=True, eq=False)
+class Peek:
+    """A replica answers the request, and its route is shown the start of the body before it chooses."""
+
+    proxy: Proxy
+    size: int
+    """Bytes to wait for, within the engine's limits of what is kept and of how long is waited."""
+    see: Callable[[bytes, int | None], object]
+    """Told what has come, which may be more or less than was wanted, and the body's length, None while it is not known.
+
+    Called once, before the first `choose`; not at all where the client leaves before.
+    """
+
+
+Verdict: TypeAlias = Local | Proxy | Peek
+
+
 class Dispatcher(Protocol):
     """The one object that the engine is given."""
 
-    def dispatch(self, head: RequestHead, peer: str) -> Local | Proxy:
+    def dispatch(self, head: RequestHead, peer: str) -> Verdict:
         """Who answers. `peer` is the client's address, or nothing on a Unix socket. Called once per request."""
         ...
