@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
@@ -70,15 +70,16 @@ class FailingPolicy(LeastBusy):
 class Policies:
     """Routing policies by name."""
 
+    kinds: ClassVar[Mapping[str, type[LeastBusy]]] = {"least_busy": LeastBusy, "failing": FailingPolicy}
+
     def __init__(self) -> None:
         self.made: list[LeastBusy] = []
 
     def make(self, ref: PartRef) -> RoutingPolicy:
         """A fresh one. Raises UnknownPart."""
-        kinds = {"least_busy": LeastBusy, "failing": FailingPolicy}
-        if ref.name not in kinds:
+        if ref.name not in self.kinds:
             raise UnknownPart(f"there is no routing policy {ref.name!r}")
-        self.made.append(kinds[ref.name]())
+        self.made.append(self.kinds[ref.name]())
         return self.made[-1]
 
 
@@ -222,6 +223,7 @@ class Seen:
     method: str
     target: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 @dataclass(slots=True)
@@ -248,23 +250,34 @@ class HttpReplica:
         """One connection."""
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                await self._answer(head.decode("latin-1"), writer)
+                first, *lines = head.decode("latin-1").strip().split("\r\n")
+                headers = dict(line.split(": ", 1) for line in lines)
+                method, target, _ = first.split(" ")
+                await self._answer(Seen(method, target, headers, await _body(reader, headers)), writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
 
-    async def _answer(self, head: str, writer: asyncio.StreamWriter) -> None:
-        first, *lines = head.strip().split("\r\n")
-        method, target, _ = first.split(" ")
-        self.seen.append(Seen(method, target, dict(line.split(": ", 1) for line in lines)))
+    async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        self.seen.append(seen)
         self._busy += 1
         self.busiest = max(self.busiest, self._busy)
         await self.open.wait()
         self._busy -= 1
-        body = json.dumps({"replica": self.name, "target": target}).encode()
+        body = json.dumps({"replica": self.name, "target": seen.target}).encode()
         writer.write(f"HTTP/1.1 {self.status} X\r\n{self.headers}content-length: {len(body)}\r\n\r\n".encode() + body)
         await writer.drain()
+
+
+async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    if "transfer-encoding" not in headers:
+        return await reader.readexactly(int(headers.get("content-length", 0)))
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readexactly(2)
+    return body
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from flashcore.gateway.answers import unknown_endpoint
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response
-from flashcore.gateway.http.route import Local, Proxy
+from flashcore.gateway.http.route import Local, Peek, Proxy, Verdict
 from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.local import LocalRoutes
@@ -28,7 +28,7 @@ class Front:
         self._answer_seconds = settings.answer_seconds
         self._own: Mapping[str, Handler] = {"ping": local.ping, "manifest": local.manifest}
 
-    def dispatch(self, head: RequestHead, peer: str) -> Local | Proxy:  # noqa: ARG002 - who asks does not matter yet
+    def dispatch(self, head: RequestHead, peer: str) -> Verdict:  # noqa: ARG002 - who asks does not matter yet
         """Who answers."""
         routes = self._routes()
         label = host_label(head)
@@ -49,9 +49,13 @@ class Front:
             return Local(_answering(self._nobody(to.name, routes)))
         return self._proxy(service, head, rest, to)
 
-    def _proxy(self, service: HttpService, head: RequestHead, path: bytes, to: Addressed) -> Proxy:
+    def _proxy(self, service: HttpService, head: RequestHead, path: bytes, to: Addressed) -> Proxy | Peek:
         target = path + b"?" + head.query if head.query else path
-        return Proxy(RequestRoute(service, head, path, preview=to.preview), target, answer_seconds=self._answer_seconds)
+        route = RequestRoute(service, head, path, preview=to.preview)
+        proxy = Proxy(route, target, answer_seconds=self._answer_seconds)
+        if service.peeks and service.routing is not None and (wanted := service.routing.wish.bytes_of(head)):
+            return Peek(proxy, wanted, route.see)
+        return proxy
 
     def _nobody(self, name: str, routes: Routes) -> Response:
         if name in routes.jobs:

@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from flashcore.gateway.bodyneed import NO_WISH, BodyWish, body_wish
 from flashcore.gateway.counting import SideCount
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.targets import Pool, Target, pool_of
@@ -31,6 +32,8 @@ class HttpRouting:
     """Upper end of each side's share of the draws, and its pool; one share of all draws where capacity decides."""
     preview: Pool | None
     counts: Mapping[RevisionId, SideCount]
+    wish: BodyWish
+    """What the policy has to see of a body."""
 
     def choose(self, request: RoutedRequest, tried: frozenset[str], draw: int | None) -> Target | None:
         """A target for a request that drew this number, None for the preview; gives None while all are full.
@@ -72,6 +75,8 @@ class HttpService:
     ) -> None:
         self.name = name
         self.routing: HttpRouting | None = None
+        self.peeks = False
+        """Whether the policy has to see anything of a body."""
         self.counts: dict[RevisionId, SideCount] = {}
         self.room = WaitingRoom(loop, settings.hold_seconds, settings.waiting_limit, self.changed)
         self._loop = loop
@@ -79,16 +84,21 @@ class HttpService:
         self._targets: dict[tuple[ReplicaId, InstanceId, str], Target] = {}
 
     def prepare(self, route: EndpointRoute, policy: RoutingPolicy) -> HttpRouting:
-        """What the route means, with the targets that are known already. Changes nothing; raises ValueError."""
+        """What the route means, with the targets that are known already. Changes nothing.
+
+        Raises ValueError, and PluginError where the policy does not say what it needs.
+        """
         counts = {side.revision: self.counts.get(side.revision) or SideCount(side.revision) for side in route.sides}
         pools = [(side, pool_of(self._target(side, one, counts) for one in side.replicas)) for side in route.sides]
         preview = next((pool for side, pool in pools if side.preview), None)
-        return HttpRouting(route, policy, _shares([pair for pair in pools if not pair[0].preview]), preview, counts)
+        shares = _shares([pair for pair in pools if not pair[0].preview])
+        return HttpRouting(route, policy, shares, preview, counts, body_wish(policy))
 
     def adopt(self, routing: HttpRouting) -> None:
         """Serve by this from now on."""
         old_counts = self.counts
         self.routing = routing
+        self.peeks = routing.wish != NO_WISH
         self._targets = {target.identity: target for target in routing.targets}
         for replica in (replica for side in routing.route.sides for replica in side.replicas):
             self._set_limit(replica)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from asyncio import Future
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from time import monotonic
 
 from flashcore.gateway.http.errors import Outcome, OutcomeKind
@@ -53,9 +54,15 @@ class RequestRoute:
             head.method.decode("latin-1"),
             path.decode("latin-1"),
             PolicyHeaders(head),
-            head.content_length,
+            0 if head.content_length is None and not head.chunked else head.content_length,
             now=monotonic(),
         )
+
+    def see(self, body: bytes, length: int | None) -> None:
+        """Show the policy what it asked for of the body, before the first choice."""
+        routing = self._service.routing
+        limit = 0 if routing is None else routing.wish.limit
+        self._request = replace(self._request, body_start=body[:limit], body_length=length, now=monotonic())
 
     def choose(self, tried: frozenset[str]) -> Choice | Future[Choice]:
         """A replica at once where there is one; otherwise a place in the line."""

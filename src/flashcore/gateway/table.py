@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from asyncio import AbstractEventLoop
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -13,13 +12,11 @@ from flashcore.gateway.routes import JobsRouting, Routes, jobs_routing
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.targets import parse_address
 from flashcore.hookspecs.resources import Ingress
-from flashcore.hookspecs.routing import BodyNeed, RoutingPolicy
+from flashcore.hookspecs.routing import RoutingPolicy
 from flashcore.model.errors import FlashcoreError
 from flashcore.model.names import EndpointName
 from flashcore.model.parts import PartRef
 from flashcore.model.table import EndpointRoute, RoutingTable
-
-_log = logging.getLogger(__name__)
 
 
 class RoutingPolicies(Protocol):
@@ -98,11 +95,7 @@ class LiveTable:
         """The one that serves already, with all that it remembers, unless another is asked for."""
         if service.routing is not None and service.routing.route.routing == route.routing:
             return service.routing.policy
-        policy = self._policies.make(route.routing)
-        if policy.body_need is BodyNeed.START:
-            # The engine chooses before it has the body; the policy is asked all the same, with none of it.
-            _log.warning("%s: policy %s gets no bytes of the body", route.name, route.routing.name)
-        return policy
+        return self._policies.make(route.routing)
 
     def _swap(
         self, table: RoutingTable, prepared: list[tuple[HttpService, HttpRouting]], jobs: Mapping[str, JobsRouting]

@@ -2,6 +2,9 @@
 
 `choose` is on the hot path: it is called once per request, synchronously, with an immutable tuple of candidates that
 is rebuilt only when the set changes. In-flight numbers are live: the same objects, counted by the gateway's one guard.
+
+What a policy needs of the body delays the choice until it has come, up to limits of the gateway's own: some 64 KiB, and
+about a second for a client that sends slowly. Then the policy is asked with what there is, and has to choose.
 """
 
 from __future__ import annotations
@@ -24,9 +27,9 @@ class BodyNeed(Enum):
 
     NONE = "none"
     LENGTH = "length"
-    """Only how long it is."""
+    """Only how long it is. One whose head does not say is waited for, within the gateway's limits."""
     START = "start"
-    """The first `body_limit` bytes."""
+    """The first `body_limit` bytes, and its length where that is known by then."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +56,9 @@ class RoutedRequest:
     path: str
     headers: Mapping[str, str]
     body_length: int | None = None
+    """In bytes, 0 where there is no body; None while nobody knows."""
     body_start: bytes = b""
+    """At most the `body_limit` of a policy of BodyNeed.START, less where the body is shorter or has not all come."""
     now: float = 0.0
     """Seconds by a monotonic clock."""
 

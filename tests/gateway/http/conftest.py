@@ -17,7 +17,7 @@ from flashcore.gateway.http.errors import Outcome, OutcomeKind
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.respond import Handler, Request, Response
-from flashcore.gateway.http.route import Address, Choice, Local, Proxy, Unavailable, UnixAddress, Upstream
+from flashcore.gateway.http.route import Address, Choice, Local, Proxy, Unavailable, UnixAddress, Upstream, Verdict
 from flashcore.gateway.http.server import HttpServer
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -268,10 +268,10 @@ class CountingRoute:
 class Desk:
     """A dispatcher of fixed verdicts by path; keeps the heads it was shown."""
 
-    verdicts: dict[bytes, Local | Proxy] = field(default_factory=dict)
+    verdicts: dict[bytes, Verdict] = field(default_factory=dict)
     seen: list[tuple[RequestHead, str]] = field(default_factory=list)
 
-    def dispatch(self, head: RequestHead, peer: str) -> Local | Proxy:
+    def dispatch(self, head: RequestHead, peer: str) -> Verdict:
         """The verdict for the path, else an echo of the request."""
         self.seen.append((head, peer))
         return self.verdicts.get(head.path) or Local(echo)
