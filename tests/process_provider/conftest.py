@@ -180,6 +180,8 @@ async def told(provider: ProcessProvider, true: Callable[[], Awaitable[bool]], w
             while not await true():
                 changed.clear()
                 await changed.wait()
+    except TimeoutError:
+        pytest.fail(f"not within {within:g} s; there are {await provider.observe()}")
     finally:
         listening.cancel()
         await asyncio.wait([listening])
@@ -236,6 +238,12 @@ def processes_of(machine: Machine) -> list[psutil.Process]:
             if process.environ().get("FLASHCORE_RECORD", "").startswith(record):
                 found.append(process)
     return found
+
+
+async def freeze(process: psutil.Process) -> None:
+    """SIGSTOP; returns when all its threads stand still, which takes a moment on a busy machine."""
+    process.suspend()
+    await eventually(lambda: process.status() == psutil.STATUS_STOPPED)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tests.process_provider.conftest import (
     Machine,
     eventually,
     forgotten,
+    freeze,
     gone,
     processes_of,
     ready,
@@ -225,7 +226,7 @@ async def test_a_replica_that_does_not_answer_is_ended(machine: Machine) -> None
     """It is the right process, and frozen: nobody can work with it, so its group is killed."""
     revision = await machine.revision()
     await leave_running(machine, revision)
-    processes_of(machine)[0].suspend()
+    await freeze(processes_of(machine)[0])
 
     provider = await machine.provider(ProcessOptions(hello_within=0.5))
 

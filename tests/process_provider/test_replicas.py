@@ -12,6 +12,7 @@ from tests.process_provider.conftest import (
     Machine,
     eventually,
     forgotten,
+    freeze,
     gone,
     processes_of,
     ready,
@@ -270,7 +271,7 @@ async def test_a_frozen_replica_is_killed_at_the_end_of_its_grace(machine: Machi
     await provider.apply(revision, frozenset({ONE}), HINTS)
     await ready(provider)
     process = processes_of(machine)[0]
-    process.suspend()
+    await freeze(process)
 
     began = asyncio.get_running_loop().time()
     await provider.apply(revision, NONE, Hints(grace=0.2))
