@@ -93,7 +93,7 @@ async def test_a_job_whose_time_is_over_is_removed_once(delay: int, tmp_path: Pa
     async def again() -> None:
         for _ in range(delay):
             await asyncio.sleep(0)
-        await asyncio.gather(jobs.get(JobId("a")), jobs.cancel(JobId("a")), jobs.submit([new_job("a")]))
+        await asyncio.gather(jobs.get(JobId("a")), jobs.read_stream(JobId("a")), jobs.submit([new_job("a")]))
 
     await asyncio.gather(jobs.sweep(), again(), jobs.get(JobId("a")), jobs.sweep())
 
