@@ -47,3 +47,35 @@ def test_an_aborted_rollout_leaves_the_old_version_alone(project: ProjectUnderTe
     assert (status["status"], len(status["replicas"])) == ("ready", 2)
     assert project.must("call", "hello").out == "version 1\n"
     assert project.run("rollout", "abort", "hello").code == 1
+
+
+def test_a_promotion_that_another_gate_holds_says_so_at_once(project: ProjectUnderTest) -> None:
+    """The person learns what is still waited for, instead of waiting with it."""
+    project.write(
+        "flashcore_plugins.py",
+        """
+        from flashcore.hookspecs.gates import Hold
+        from flashcore.plugin import Part, hookimpl
+
+
+        class Never:
+            def verdict(self, view):
+                return Hold("the moon is not full")
+
+
+        @hookimpl
+        def flashcore_gates():
+            return {"never": Part("flashcore_plugins:Never", "Holds for ever")}
+        """,
+    )
+    gated = APP.replace("BlueGreen(auto_promote=False))", "BlueGreen(), gates={{'promotion': ['never']}})")
+    project.write("app.py", gated.format(version=1))
+    project.must("deploy")
+    project.write("app.py", gated.format(version=2))
+    project.must("deploy")
+
+    held = project.run("rollout", "promote", "hello")
+
+    assert held.code == 1
+    assert "the moon is not full" in held.err
+    assert project.must("call", "hello").out == "version 1\n"

@@ -9,6 +9,7 @@ from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 from flashcore.cli.following import cursor_now, until_settled
 from flashcore.cli.status import show_deployments
+from flashcore.model.deployment import DeploymentStatus
 
 
 @click.group()
@@ -18,16 +19,31 @@ def rollout() -> None:
 
 @rollout.command()
 @click.argument("endpoint")
-@click.option("--timeout", type=click.FloatRange(min=0), default=300.0, help="Seconds to wait until all is settled.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait until all is settled.",
+)
 @command
 def promote(invocation: Invocation, endpoint: str, timeout: float) -> None:
-    """Let the rollout of ENDPOINT pass the checkpoint at which it waits, and follow it to its end."""
+    """Let the rollout of ENDPOINT pass the checkpoint at which it waits, and follow it to its end.
+
+    Exits with 1 when another gate still holds it there.
+    """
     _ask_and_follow(invocation, endpoint, "promote", timeout)
 
 
 @rollout.command()
 @click.argument("endpoint")
-@click.option("--timeout", type=click.FloatRange(min=0), default=300.0, help="Seconds to wait until all is settled.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait until all is settled.",
+)
 @command
 def abort(invocation: Invocation, endpoint: str, timeout: float) -> None:
     """Take the rollout of ENDPOINT back: the revision that served before serves alone again."""
@@ -36,7 +52,13 @@ def abort(invocation: Invocation, endpoint: str, timeout: float) -> None:
 
 @rollout.command()
 @click.argument("endpoint")
-@click.option("--timeout", type=click.FloatRange(min=0), default=300.0, help="Seconds to wait until all is settled.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait until all is settled.",
+)
 @command
 def resume(invocation: Invocation, endpoint: str, timeout: float) -> None:
     """Let a paused rollout of ENDPOINT go on, and follow it to its end."""
@@ -64,5 +86,5 @@ def _ask_and_follow(invocation: Invocation, endpoint: str, operation: str, timeo
         output.show_json({"deployments": list(settled.deployments)})
     else:
         show_deployments(settled.deployments, api.get("/api/v1/server")["gateway"] or "")
-    if settled.failed:
+    if settled.failed or any(one["status"] == DeploymentStatus.AWAITING_PROMOTION.value for one in settled.deployments):
         raise SystemExit(output.REFUSED)

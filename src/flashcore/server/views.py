@@ -56,10 +56,9 @@ def settled(view: DeploymentView) -> bool:
 
 
 def _waits_for_a_person(view: DeploymentView) -> bool:
-    """A wait that no clock ends, and that nobody has ended yet."""
-    rollout = view.rollout
-    waiting = rollout is not None and view.status is DeploymentStatus.AWAITING_PROMOTION
-    return waiting and rollout is not None and rollout.wake_at is None and not rollout.promoted
+    """A wait at a checkpoint that no clock ends."""
+    waiting = view.status is DeploymentStatus.AWAITING_PROMOTION
+    return waiting and view.rollout is not None and view.rollout.wake_at is None
 
 
 def path_of(view: DeploymentView) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -13,11 +14,15 @@ from pydantic import BaseModel, ConfigDict
 from flashcore.composition import Platform
 from flashcore.control.controller import Controller
 from flashcore.control.readmodel import DeploymentView
-from flashcore.model.errors import NotFound
+from flashcore.model.deployment import DeploymentStatus
+from flashcore.model.errors import DeadlineExceeded, NotFound
 from flashcore.model.manifest import Manifest, manifest_from_json
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.notes import platform_notes
 from flashcore.server.views import details, summary
+
+_PROMOTION_PATIENCE = 1.0
+"""Seconds that a promoted rollout may take to leave its checkpoint before the answer says that it waits on."""
 
 
 class DeployRequest(BaseModel):
@@ -116,8 +121,10 @@ def _add_rollout_routes(routes: APIRouter, controller: Controller) -> None:
 
     @routes.post("/{endpoint}/promote", status_code=202)
     async def promote(endpoint: str) -> dict[str, Any]:
-        """Let the rollout pass the checkpoint at which it waits."""
+        """Let the rollout pass the checkpoint at which it waits; it stays there while another gate holds."""
         await controller.promote(endpoint)
+        with contextlib.suppress(DeadlineExceeded):
+            await controller.wait_until(endpoint, _moves_on, _PROMOTION_PATIENCE)
         return summary(controller.view(endpoint))
 
     @routes.post("/{endpoint}/abort", status_code=202)
@@ -137,6 +144,10 @@ def _add_rollout_routes(routes: APIRouter, controller: Controller) -> None:
         """Let a paused rollout go on."""
         await controller.resume(endpoint)
         return summary(controller.view(endpoint))
+
+
+def _moves_on(view: DeploymentView) -> bool:
+    return view.status is not DeploymentStatus.AWAITING_PROMOTION
 
 
 def _change(before: DeploymentView | None, after: DeploymentView) -> str:
