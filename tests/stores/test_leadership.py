@@ -33,9 +33,9 @@ def ledger(backend: StateBackend) -> Ledger:
     return Ledger(backend, Scope("shop", "production"), (EVENTS,))
 
 
-async def lead(ledger: Ledger, holder: str) -> Leadership:
+async def lead(ledger: Ledger, holder: str, duration: float = 10.0) -> Leadership:
     """Acquire, which must succeed."""
-    won = await ledger.acquire(holder, duration=10.0)
+    won = await ledger.acquire(holder, duration)
     assert isinstance(won, Leadership)
     return won
 
@@ -57,11 +57,11 @@ async def test_a_lease_that_ran_out_can_be_taken(ledger: Ledger, clock: VirtualC
 
     two = await lead(ledger, "two")
 
-    assert (one.epoch.number, two.epoch.number) == (1, 2)
+    assert two.epoch.number == one.epoch.number + 1
     assert two.epoch.since == clock()
     with pytest.raises(LostLeadership) as lost:
         await one.confirm()
-    assert (lost.value.data["epoch"], lost.value.data["leader"]) == (1, "two")
+    assert (lost.value.data["epoch"], lost.value.data["leader"]) == (one.epoch.number, "two")
     await two.confirm()
 
 
@@ -102,11 +102,13 @@ async def test_a_late_leader_whom_nobody_replaced_goes_on(ledger: Ledger, clock:
 
 async def test_of_many_candidates_exactly_one_wins(ledger: Ledger, clock: VirtualClock) -> None:
     """Also at the end of a lease."""
-    for number in (1, 2, 3):
+    numbers = []
+    for _ in range(3):
         answers = await asyncio.gather(*(ledger.acquire(f"c{n}", duration=10.0) for n in range(12)))
-        won = [answer for answer in answers if isinstance(answer, Leadership)]
-        assert [leader.epoch.number for leader in won] == [number]
+        numbers.append([answer.epoch.number for answer in answers if isinstance(answer, Leadership)])
         clock.advance(11.0)
+    [first], *later = numbers
+    assert later == [[first + 1], [first + 2]]
 
 
 async def test_a_standby_leads_as_soon_as_the_lease_is_released(ledger: Ledger) -> None:
@@ -125,19 +127,19 @@ async def test_a_standby_leads_as_soon_as_the_lease_is_released(ledger: Ledger) 
 async def test_a_standby_leads_when_the_lease_has_run_out(backend: StateBackend) -> None:
     """Without a release: the leader has died."""
     real = Ledger(await MemoryStores().open_state("memory:"), Scope("shop", "production"), ())
-    await real.acquire("one", duration=0.2)
+    one = await lead(real, "one", duration=0.2)
 
     async with asyncio.timeout(5):
-        assert (await real.campaign("two", duration=10.0)).epoch.number == 2
+        assert (await real.campaign("two", duration=10.0)).epoch.number == one.epoch.number + 1
 
 
 async def test_the_owner_of_the_store_need_not_wait_for_a_lease(ledger: Ledger) -> None:
     """Where only one process can have the store open, that is the lock."""
-    await lead(ledger, "died")
+    died = await lead(ledger, "died")
 
     leader = await ledger.take_over("next", duration=10.0)
 
-    assert leader.epoch.number == 2
+    assert leader.epoch.number == died.epoch.number + 1
     await leader.confirm()
 
 
@@ -211,3 +213,16 @@ class Flaky:
         if self.away:
             raise StateError("the store is away")
         return await self._backend.commit(transaction)  # type: ignore[arg-type]  # whatever was asked
+
+
+async def test_a_new_state_begins_after_all_epochs_of_a_lost_one() -> None:
+    """What remembers the old state, such as a gateway with its table, takes the new one's leader for newer."""
+    clock = VirtualClock(1_000_000.0)
+    old = Ledger(await MemoryStores(clock).open_state("memory:"), Scope("shop", "production"), ())
+    await old.take_over("one", duration=10.0)
+    last = await old.take_over("two", duration=10.0)
+    clock.advance(60.0)
+
+    new = Ledger(await MemoryStores(clock).open_state("memory:"), Scope("shop", "production"), ())
+
+    assert (await new.take_over("three", duration=10.0)).epoch.number > last.epoch.number

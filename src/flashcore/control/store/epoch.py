@@ -39,7 +39,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The number of a leadership; it only grows, so it serves as a fencing token outside the store too."""
+    """The number of a leadership; it only grows, so it serves as a fencing token outside the store too.
+
+    It grows by one, and begins with the second at which the state was first led: greater than any of a state before it.
+    """
 
     number: int
     holder: str
@@ -182,7 +185,8 @@ async def _begin_epoch(
     backend: StateBackend, keys: Keys, standing: _Standing, holder: str, duration: float
 ) -> tuple[Epoch, int]:
     now = backend.now()
-    number = standing.epoch.number + 1 if standing.epoch else 1
+    # A state that is new because the old one was lost still meets gateways that remember the old one's numbers.
+    number = standing.epoch.number + 1 if standing.epoch else max(1, int(now))
     epoch = Epoch(number, holder, now)
     version = await backend.commit(
         Transaction(
