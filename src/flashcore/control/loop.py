@@ -15,8 +15,9 @@ from typing import Any
 from flashcore.control import drain, reconcile
 from flashcore.control.acting import Acting
 from flashcore.control.company import Company
-from flashcore.control.consult import PartFailed
+from flashcore.control.consult import PartFailed, Question
 from flashcore.control.draft import Draft
+from flashcore.control.evidence import Evidence
 from flashcore.control.pace import Pace
 from flashcore.control.probing import can_be_asked
 from flashcore.control.readmodel import DeploymentView
@@ -83,6 +84,7 @@ class DeploymentLoop:
         self._company = Company(self.endpoint, services.parts, services.isolation)
         self._acting = Acting(self.endpoint, services)
         self._sampling = Sampling(self.endpoint, services, self._company)
+        self._evidence = Evidence()
         self._began_at = services.clock.now()
         self._probe_trouble: str | None = None
         self._errands: list[Errand] = []
@@ -167,7 +169,7 @@ class DeploymentLoop:
             self._deliver(outcomes)
             self._go()
             return False
-        question = reconcile.ask(draft)
+        question = self._with_evidence(reconcile.ask(draft), draft)
         advice = None if question is None else await self._company.advise(draft.deployment, question)
         made = reconcile.conclude(draft, advice)
         try:
@@ -178,6 +180,11 @@ class DeploymentLoop:
         self._deliver(outcomes)
         await self._act(made, draft)
         return committed is not None and not made.destroyed
+
+    def _with_evidence(self, question: Question | None, draft: Draft) -> Question | None:
+        if question is None:
+            return None
+        return self._evidence.add_to(question, draft.deployment, self._services.dataplane.signals(self.endpoint))
 
     def _deliver(self, outcomes: list[Outcome]) -> None:
         """Tell those who asked. Their errands are the first ones; others may have come meanwhile."""

@@ -66,7 +66,7 @@ class GateView:
     stable: SideView | None
     target: SideView
     stable_signals: SideSignals | None
-    """What gateways counted of each side since the checkpoint was reached, cold replicas left out."""
+    """What gateways counted of each side since the checkpoint was reached; None while none has said anything."""
     target_signals: SideSignals | None
 
 
