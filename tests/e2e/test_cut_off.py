@@ -76,3 +76,21 @@ def test_what_was_stopped_stays_stopped(deployed: ProjectUnderTest) -> None:
     assert ran.code == 1
     assert "is not running" in ran.err
     assert deployed.processes() == []
+
+
+def test_a_call_brings_back_what_was_killed_altogether(deployed: ProjectUnderTest) -> None:
+    """As after a power cut: nothing runs, and nobody has said that it should not."""
+    for process in deployed.processes():
+        process.kill()
+        process.wait(10)
+
+    assert deployed.must("call", "hello").out == "hello\n"
+
+
+def test_a_call_waits_for_a_gateway_that_is_started_again(deployed: ProjectUnderTest) -> None:
+    """Between its end and its return somebody calls."""
+    gateway = next(one for one in deployed.processes() if "flashcore.gateway" in one.cmdline())
+    gateway.kill()
+    gateway.wait(10)
+
+    assert deployed.must("call", "hello").out == "hello\n"

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flashcore.cli.connecting import connect
 from flashcore.client.carry import Carrier
 from flashcore.client.exchange import Conversation, Request, ask
 from flashcore.client.failures import error_of
 from flashcore.client.job_calls import JobCall, credentials, run_within
-from flashcore.model.errors import Unavailable, UsageError
+from flashcore.model.errors import NotFound, Unavailable, UsageError
 from flashcore.model.names import EndpointName
-from flashcore.presence import read_presence
+from flashcore.presence import Presence
+from flashcore.server.daemon import running_gateway, running_server, was_cut_off
 from flashcore.settings import Project
 from flashcore.wire.envelope import Arguments, Call
+
+GATEWAY_IS_BACK_WITHIN = 15.0
+"""Seconds that a call waits for a gateway that is being started again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +38,36 @@ class Reachable:
 
 
 def described_endpoint(project: Project, endpoint: str) -> Reachable:
-    """What the gateway says of the endpoint; one that it does not know is called as a queue, and answers for itself.
+    """What the gateway says of the endpoint, or of the one whose preview it names.
 
-    Raises Unavailable when no gateway runs.
+    Raises Unavailable when no gateway runs, NotFound for an endpoint that it does not know.
     """
-    presence = read_presence(project.layout.gateway_file)
-    if presence is None or not presence.alive:
-        raise Unavailable(
-            f"no gateway runs for {project.settings.app}/{project.settings.environment}",
-            next_step="start it: flashcore deploy, or flashcore server start",
-        )
+    presence = _gateway(project)
     carrier = Carrier(lambda: presence.url)
     manifest = carrier.carry(_get_json("/manifest"))
-    ingress = next((one["ingress"] for one in manifest["endpoints"] if one["name"] == endpoint), "jobs")
+    ingresses = {one["name"]: one["ingress"] for one in manifest["endpoints"]}
+    ingress = ingresses.get(endpoint.removesuffix("--preview"))
+    if ingress is None:
+        raise NotFound(
+            f"there is no endpoint {endpoint!r}; deployed: {', '.join(ingresses) or 'none'}",
+            next_step="check the name, or deploy it first",
+        )
     return Reachable(EndpointName(endpoint), ingress, presence.url)
+
+
+def _gateway(project: Project) -> Presence:
+    """The gateway that runs. One that ended is back in a moment where there is a control plane that starts it again."""
+    if running_gateway(project) is None and was_cut_off(project):
+        connect(project)
+    deadline = time.monotonic() + GATEWAY_IS_BACK_WITHIN
+    while (presence := running_gateway(project)) is None:
+        if running_server(project) is None or time.monotonic() > deadline:
+            raise Unavailable(
+                f"no gateway runs for {project.settings.app}/{project.settings.environment}",
+                next_step="start it: flashcore deploy, or flashcore server start",
+            )
+        time.sleep(0.05)  # it gives no signal to strangers
+    return presence
 
 
 def call_queue(found: Reachable, function: str | None, arguments: Any, timeout: float) -> Any:
