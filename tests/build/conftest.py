@@ -33,6 +33,15 @@ def flashcore_strategies():
     }
 
 @hookimpl
+def flashcore_scalers():
+    return {
+        "tide": Part(
+            "flashcore_acme.forms:Tide", "By the moon", options="flashcore_acme.forms:Tide",
+            declares=("flashcore_acme:Tide",),
+        )
+    }
+
+@hookimpl
 def flashcore_resource_types():
     return {
         "cron": Part("flashcore_acme.forms:Cron", "By the clock", declares=("flashcore_acme:CronEndpoint",)),
@@ -47,12 +56,16 @@ from flashcore.builtin.queue_resource import QueueResource as Cron
 class Canary:
     steps: int
     pause: float = 60.0
+
+@dataclass(frozen=True)
+class Tide:
+    high: int = 2
 """
 
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """The built-in parts, and a plugin called acme with a strategy and a resource type."""
+    """The built-in parts, and a plugin called acme with a strategy, a scaler and a resource type."""
     site = tmp_path_factory.mktemp("site")
     package = site / "flashcore_acme"
     package.mkdir()

@@ -183,6 +183,13 @@ BAD_PARTS = {
 }
 
 
+def test_anybodys_scaler_may_be_declared(project: ProjectWriter) -> None:
+    """A type refuses the scalers that it knows to see nothing of it, and no others."""
+    found = project(app=declared("scaler=Tide(high=3)", "from flashcore_acme import Tide")).declaration("q")
+
+    assert found.policy.scaler == PartRef("tide", options={"high": 3})
+
+
 @pytest.mark.parametrize("setting", BAD_PARTS)
 def test_b04a_a_part_that_does_not_fit_is_refused_at_its_place(project: ProjectWriter, setting: str) -> None:
     """The message names the package to install, the near name, or the option."""

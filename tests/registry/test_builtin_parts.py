@@ -56,7 +56,7 @@ def test_every_default_of_a_resource_type_is_offered(registry: Registry) -> None
         registry.probes.options(resource.defaults.probe)
         registry.scalers.options(resource.defaults.scaler)
         registry.routing_policies.options(resource.defaults.routing)
-        assert resource.scalers <= set(registry.scalers.names())
+        assert resource.unfit_scalers <= set(registry.scalers.names())
 
 
 def strings(file: Path) -> Iterator[tuple[int, str]]:

@@ -116,9 +116,9 @@ class Drafting:
         provider = declaration.template.provider
         if provider is not None and provider.name not in self._registry.providers.names():
             yield from self._unusable("provider", "providers", provider)
-        if policy.scaler is not None and policy.scaler.name not in kind.scalers:
-            known = ", ".join(sorted(kind.scalers))
-            yield "scaler", f"the scaler {policy.scaler.name!r} does not fit its type", f"use one of: {known}"
+        if policy.scaler is not None and policy.scaler.name in kind.unfit_scalers:
+            fit = ", ".join(sorted(set(self._registry.scalers.names()) - kind.unfit_scalers))
+            yield "scaler", f"the scaler {policy.scaler.name!r} does not fit its type", f"use one of: {fit}"
 
     def _unusable(self, setting: str, point: str, ref: PartRef) -> Iterator[tuple[str, str, str]]:
         try:

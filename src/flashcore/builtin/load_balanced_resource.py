@@ -24,9 +24,9 @@ class LoadBalancedResource:
         return Defaults("load_balanced", PartRef("http"), PartRef("request_count"), PartRef("p2c"))
 
     @property
-    def scalers(self) -> frozenset[str]:
-        """Those that look at requests, or at nothing."""
-        return frozenset({"fixed", "request_count"})
+    def unfit_scalers(self) -> frozenset[str]:
+        """There is no queue to look at."""
+        return frozenset({"queue_delay"})
 
     def problems(
         self,

@@ -24,9 +24,9 @@ class QueueResource:
         return Defaults("queue", PartRef("heartbeat"), PartRef("queue_delay"), PartRef("p2c"))
 
     @property
-    def scalers(self) -> frozenset[str]:
-        """Those that look at the queue, or at nothing."""
-        return frozenset({"fixed", "queue_delay"})
+    def unfit_scalers(self) -> frozenset[str]:
+        """Requests are not jobs."""
+        return frozenset({"request_count"})
 
     def problems(self, declaration: Declaration, functions: tuple[FunctionEntry, ...]) -> Iterator[str]:
         """No function at all, and settings that mean nothing for jobs."""

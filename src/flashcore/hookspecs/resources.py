@@ -63,8 +63,8 @@ class ResourceType(Protocol):
         ...
 
     @property
-    def scalers(self) -> frozenset[str]:
-        """Names of the scalers that make sense for it; others are refused at build."""
+    def unfit_scalers(self) -> frozenset[str]:
+        """Names of scalers that see nothing of it, and are refused at build; anybody else's may be declared."""
         ...
 
     def problems(self, declaration: Declaration, functions: tuple[FunctionEntry, ...]) -> Iterator[str]:
