@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +34,28 @@ class Presence:
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+    def ended_within(self, seconds: float) -> bool:
+        """Wait for its end; whether it came in time. A zombie has ended: where nobody reaps, it stays one for ever."""
+        if sys.platform != "linux":
+            return self._seen_to_end(seconds)
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return not self.alive or bool(select.select([descriptor], [], [], seconds)[0])
+        finally:
+            os.close(descriptor)
+
+    def _seen_to_end(self, seconds: float) -> bool:
+        """For systems on which the end of a stranger is no event."""
+        deadline = time.monotonic() + seconds
+        while self.alive:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
 
 
 def own_presence(url: str, version: str) -> Presence:

@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from flashcore.model import errors
 from flashcore.presence import Presence, read_presence
 from flashcore.registry.policy import policy_arguments
@@ -77,15 +75,11 @@ def start_server(project: Project) -> Presence:
 
 def stop_process(presence: Presence, timeout: float = STOP_TIMEOUT) -> None:
     """Wait for a process that was told to stop. Raises DeadlineExceeded."""
-    try:
-        psutil.Process(presence.pid).wait(timeout)
-    except psutil.NoSuchProcess:
-        return
-    except psutil.TimeoutExpired:
+    if not presence.ended_within(timeout):
         raise errors.DeadlineExceeded(
             f"the control plane (pid {presence.pid}) did not end within {timeout:.0f} s",
             next_step=f"look at its log, or end it: kill -9 {presence.pid}",
-        ) from None
+        )
 
 
 def make_private(folder: Path) -> None:

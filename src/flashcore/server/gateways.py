@@ -63,7 +63,7 @@ class GatewayKeeper:
         """End the gateway: SIGTERM, and SIGKILL when it does not finish within `grace` and a little."""
         await self.let_go()
         if self._present is not None and self._present.alive:
-            await asyncio.to_thread(_end, self._present.pid, grace)
+            await asyncio.to_thread(_end, self._present, grace)
         self._present = None
 
     async def _keep(self, present: Presence) -> None:
@@ -164,13 +164,10 @@ async def _polled_to_end(pid: int) -> None:
         await asyncio.sleep(0.2)
 
 
-def _end(pid: int, grace: float) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(grace + 5.0)
-        except psutil.TimeoutExpired:
-            log.warning("the gateway (pid %d) did not end within %.0f s and is killed", pid, grace + 5.0)
-            process.kill()
-            process.wait(5.0)
+def _end(gateway: Presence, grace: float) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(gateway.pid, signal.SIGTERM)
+        if not gateway.ended_within(grace + 5.0):
+            log.warning("the gateway (pid %d) did not end within %.0f s and is killed", gateway.pid, grace + 5.0)
+            os.kill(gateway.pid, signal.SIGKILL)
+            gateway.ended_within(5.0)
