@@ -106,7 +106,7 @@ def test_help_lists_commands_of_plugins_and_names_the_broken(warm: Site) -> None
     assert "Do number 49" in done.stdout
     assert "do-07" not in done.stdout
     for name in ("plugin07", "plugin17", "plugin27"):
-        assert f"{name} (flashcore-{name} 1.0)  (broken: " in done.stdout
+        assert f"{name} (flashcore-{name} 1.0) is broken: " in done.stdout
     assert "RuntimeError: 13" in done.stdout
 
 

@@ -17,6 +17,9 @@ from flashcore.registry.index import Setting, setting_of_process, survey
 from flashcore.registry.near import did_you_mean
 from flashcore.registry.reports import PluginReport, State, singular
 
+_SHOWN = 4
+"""Kinds of parts that have room on a line of the table."""
+
 _as_json = click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")
 
 
@@ -142,13 +145,19 @@ def _show_table(reports: Iterable[PluginReport]) -> None:
             report.state.value,
             " ".join(filter(None, (report.origin.distribution, report.origin.version))) or "-",
             f"{report.import_ms:.0f} ms",
-            ", ".join(_counts(report)) or "-",
+            _offered(report),
         ]
         for report in listed
     ]
     output.show_table(["PLUGIN", "STATE", "DISTRIBUTION", "IMPORT", "OFFERS"], rows)
     for report in listed:
         _show_remarks(report)
+
+
+def _offered(report: PluginReport) -> str:
+    """What it offers, on one line; `plugins show` has it all."""
+    counts = tuple(_counts(report))
+    return ", ".join(counts) or "-" if len(counts) <= _SHOWN else f"{len(report.offers)} parts of {len(counts)} kinds"
 
 
 def _counts(report: PluginReport) -> Iterable[str]:

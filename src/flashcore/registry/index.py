@@ -157,7 +157,7 @@ def commands_of(reports: Iterable[PluginReport]) -> dict[str, tuple[PluginReport
 
 def problems_of(reports: Iterable[PluginReport]) -> list[str]:
     """One line for each plugin that does not work, for the end of a help page."""
-    return [f"{one.origin}  ({one.state.value}: {one.reason})" for one in reports if not one.healthy]
+    return [f"{one.origin} is {one.state.words}: {one.reason}" for one in reports if not one.healthy]
 
 
 def _search_path(path: Iterable[str]) -> tuple[str, ...]:

@@ -146,7 +146,8 @@ class _Loading:
 def _slowness(imported: Imported) -> Iterator[str]:
     if imported.milliseconds > SLOW_MS:
         mostly = f", most of it {', '.join(imported.heavy)}" if imported.heavy else ""
-        yield f"slow import: {imported.milliseconds:.0f} ms{mostly}"
+        advice = "a hooks module imports flashcore.plugin and nothing else"
+        yield f"slow import: {imported.milliseconds:.0f} ms{mostly}; {advice}"
 
 
 def _metadata_files(candidate: Candidate) -> Iterator[str]:
