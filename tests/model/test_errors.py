@@ -48,3 +48,12 @@ def test_a_remote_error_shows_the_remote_traceback() -> None:
     error = errors.RemoteError("no", type_name="ValueError", remote_traceback="Traceback ...\n  line 3\n")
 
     assert str(error) == "ValueError: no\n--- remote traceback ---\nTraceback ...\n  line 3"
+
+
+def test_a_remote_error_without_frames_says_it_once() -> None:
+    """What the worker refuses by itself has no place in the user's code."""
+    error = errors.RemoteError(
+        "no f\n  next: g", type_name="TypeError", remote_traceback="TypeError: no f\n  next: g\n"
+    )
+
+    assert str(error) == "TypeError: no f\n  next: g"

@@ -199,9 +199,9 @@ class RemoteError(FlashcoreError):
         self.remote_traceback = remote_traceback
 
     def __str__(self) -> str:
-        """The remote type and message, then the remote traceback."""
-        head = f"{self.type_name}: {self.message}"
-        return f"{head}\n--- remote traceback ---\n{self.remote_traceback.rstrip()}" if self.remote_traceback else head
+        """The remote type and message, then the remote traceback where it says more."""
+        head, trace = f"{self.type_name}: {self.message}", self.remote_traceback.rstrip()
+        return f"{head}\n--- remote traceback ---\n{trace}" if trace not in ("", head.rstrip()) else head
 
 
 def error_from_json(said: Mapping[str, Any]) -> FlashcoreError:

@@ -161,7 +161,8 @@ class LoadedClass:
                 return next(iter(self._kinds))
             raise UsageError(
                 f"class {self.entry.name} has the methods {_listed(self._kinds)}; the call names none of them",
-                next_step="""name one: {"$flashcore": {"version": 1, "method": "...", "arguments": {...}}}""",
+                next_step="name one: flashcore call ENDPOINT CLASS.METHOD, or in a body "
+                """{"$flashcore": {"version": 1, "method": "...", "arguments": {...}}}""",
             )
         if name not in self._kinds:
             raise NotFound(
@@ -225,7 +226,8 @@ class FunctionTable:
             return next(iter(self))
         raise UsageError(
             f"this endpoint serves {_listed(self.names)}; the call names none of them",
-            next_step="""name one: {"$flashcore": {"version": 1, "function": "...", "arguments": {...}}}""",
+            next_step="name one: flashcore call ENDPOINT FUNCTION, or in a body "
+            """{"$flashcore": {"version": 1, "function": "...", "arguments": {...}}}""",
         )
 
 
