@@ -15,17 +15,26 @@ from flashcore.cli.narrating import narrate
     [
         ({"kind": "replica.warming_up", "message": ""}, "warming up"),
         ({"kind": "replica.draining", "message": "replaced by abc"}, "draining (replaced by abc)"),
-        ({"kind": "rollout.started", "message": "to abc"}, "rollout started: to abc"),
+        ({"kind": "rollout.started", "message": "to abc"}, "rolling out abc"),
+        ({"kind": "rollout.done", "message": "abc is stable"}, "rolled out: abc is stable"),
+        ({"kind": "rollout.traffic", "message": "by capacity", "data": {"percent": None}}, None),
+        ({"kind": "rollout.traffic", "message": "20 % to abc", "data": {"percent": 20}}, "traffic: 20 % to abc"),
+        ({"kind": "rollout.step", "message": "preview"}, "step: preview"),
+        ({"kind": "rollout.waiting", "message": "for a person"}, "rollout waiting: for a person"),
+        (
+            {"kind": "deployment.status", "message": "for a person", "data": {"status": "awaiting_promotion"}},
+            None,
+        ),
         ({"kind": "rollout.paused", "message": None}, "rollout paused"),
         (
             {"kind": "deployment.status", "message": "1 of 2 ready", "data": {"status": "rolling_back"}},
             "rolling back: 1 of 2 ready",
         ),
         ({"kind": "deployment.status", "message": "", "data": {"status": "ready"}}, "ready"),
-        ({"kind": "deployment.goal", "message": "4 replicas"}, "deployment goal: 4 replicas"),
+        ({"kind": "deployment.goal", "message": "4 replicas"}, "goal: 4 replicas"),
         ({"kind": "replica.created", "message": ""}, None),
     ],
 )
 def test_an_event_reads_as_a_short_sentence(event: Mapping[str, Any], line: str | None) -> None:
-    """Kind and message together say what happened; beginnings whose ends are told are left out."""
+    """Kind and message together say what happened; what other lines tell is left out."""
     assert narrate(event) == line

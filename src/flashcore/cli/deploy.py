@@ -19,7 +19,13 @@ from flashcore.model.manifest import manifest_to_json
 
 
 @click.command()
-@click.option("--timeout", type=click.FloatRange(min=0), default=300.0, help="Seconds to wait until all is settled.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait until all is settled.",
+)
 @click.option("--detach", is_flag=True, help="Do not wait: the rollout goes on in the background.")
 @command
 def deploy(invocation: Invocation, timeout: float, detach: bool) -> None:  # noqa: FBT001 - click names it
@@ -51,7 +57,8 @@ def deploy(invocation: Invocation, timeout: float, detach: bool) -> None:  # noq
 def _upload(api: ControlApi, built: BuildResult) -> None:
     for digest, path in built.artifacts.items():
         if not api.has(f"/api/v1/artifacts/{digest}"):
-            output.say(f"uploading {path.stat().st_size / 1e6:.1f} MB")
+            named = ", ".join(entry.name for entry in built.manifest.endpoints if entry.artifact == digest)
+            output.say(f"uploading {named} ({path.stat().st_size / 1e6:.1f} MB)")
             api.upload(f"/api/v1/artifacts/{digest}", path)
 
 

@@ -8,6 +8,9 @@ from typing import Any
 _UNTOLD = frozenset({"revision.created", "replica.created", "replica.starting"})
 """Beginnings whose ends are told."""
 
+_TOLD_ELSEWHERE = frozenset({"deploying", "awaiting_promotion"})
+"""Statuses that say what the lines of the rollout and of its replicas say."""
+
 
 def narrate(event: Mapping[str, Any]) -> str | None:
     """What happened, in a few words; None for what is not worth a line."""
@@ -20,7 +23,30 @@ def narrate(event: Mapping[str, Any]) -> str | None:
         case "replica":
             return f"{words} ({message})" if message else words
         case "deployment" if move == "status":
-            status = str(event["data"]["status"]).replace("_", " ")
-            return f"{status}: {message}" if message else status
+            return _status(str(event["data"]["status"]), message)
+        case "rollout":
+            return _rollout(move, event, message)
         case _:
-            return f"{subject} {words}: {message}" if message else f"{subject} {words}"
+            return f"{words}: {message}" if message else words
+
+
+def _status(status: str, message: str) -> str | None:
+    if status in _TOLD_ELSEWHERE:
+        return None
+    words = status.replace("_", " ")
+    return f"{words}: {message}" if message else words
+
+
+def _rollout(move: str, event: Mapping[str, Any], message: str) -> str | None:
+    match move:
+        case "started":
+            return f"rolling out {message.removeprefix('to ')}"
+        case "done":
+            return f"rolled out: {message}" if message else "rolled out"
+        case "traffic" if event["data"].get("percent") is None:
+            return None  # by capacity, as always when nobody asks for shares
+        case "step" | "traffic":
+            return f"{move}: {message}"
+        case _:
+            words = move.replace("_", " ")
+            return f"rollout {words}: {message}" if message else f"rollout {words}"

@@ -13,7 +13,9 @@ from flashcore.cli.following import cursor_now, until_settled
 @click.command()
 @click.argument("endpoint")
 @click.argument("replicas", type=click.IntRange(min=0))
-@click.option("--timeout", type=click.FloatRange(min=0), default=120.0, help="Seconds to wait until it is so.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), default=120.0, show_default=True, help="Seconds to wait until it is so."
+)
 @command
 def scale(invocation: Invocation, endpoint: str, replicas: int, timeout: float) -> None:
     """Set how many REPLICAS an ENDPOINT has, within the bounds of its declaration."""
@@ -24,6 +26,9 @@ def scale(invocation: Invocation, endpoint: str, replicas: int, timeout: float) 
     if invocation.as_json:
         output.show_json({"deployments": list(settled.deployments)})
     else:
-        output.say(f"{endpoint}: {replicas} replicas")
+        for one in settled.deployments:
+            output.say(
+                f"{endpoint}: {one['ready']} of {one['goal']} ready" + (f": {one['reason']}" if one["reason"] else "")
+            )
     if settled.failed:
         raise SystemExit(output.REFUSED)

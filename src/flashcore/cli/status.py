@@ -42,8 +42,8 @@ def show_deployments(deployments: Sequence[Mapping[str, Any]], gateway: str) -> 
     rows = [
         [
             one["endpoint"],
-            click.style(one["status"], fg=_COLOURS.get(one["status"], "cyan")),
-            f"{one['ready']}/{one['goal']}",
+            click.style(_words(one["status"]), fg=_COLOURS.get(one["status"], "cyan")),
+            _ready(one),
             (one["revision"] or "-")[:12],
             gateway + one["path"],
         ]
@@ -54,27 +54,37 @@ def show_deployments(deployments: Sequence[Mapping[str, Any]], gateway: str) -> 
         if one["reason"]:
             output.say(f"  {one['endpoint']}: {one['reason']}")
         if one["status"] == DeploymentStatus.AWAITING_PROMOTION.value:
+            output.say(f"    try the new version: {gateway}{one['path']}--preview")
             output.say(f"    next: flashcore rollout promote {one['endpoint']}, or abort")
 
 
 def show_one(one: Mapping[str, Any]) -> None:
     """One endpoint in full."""
-    click.echo(f"{one['endpoint']} ({one['resource']}): {one['status']}, {one['ready']} of {one['goal']} ready")
+    click.echo(f"{one['endpoint']} ({_words(one['resource'])}): {_words(one['status'])}, {_ready(one)} ready")
     if one["reason"]:
         click.echo(f"  {one['reason']}")
     if one["rollout"]:
         rollout = one["rollout"]
-        click.echo(
-            f"  rollout {rollout['generation']} to {rollout['target'][:12]}: {rollout['state']} {rollout['reason']}"
-        )
+        why = f" ({rollout['reason']})" if rollout["reason"] and rollout["reason"] != one["reason"] else ""
+        click.echo(f"  rollout {rollout['generation']} to {rollout['target'][:12]}: {_words(rollout['state'])}{why}")
     output.show_table(
         ["  REPLICA", "REVISION", "PHASE", "HEALTH", "REASON"],
         [
-            [f"  {r['id']}", r["revision"][:12], r["phase"], r["health"], _first_line(r["reason"])]
+            [f"  {r['id']}", r["revision"][:12], _words(r["phase"]), _words(r["health"]), _last_line(r["reason"])]
             for r in one["replicas"]
         ],
     )
 
 
-def _first_line(text: str) -> str:
+def _ready(one: Mapping[str, Any]) -> str:
+    """As in `2/2`; `2/2 +1` while one more is there, as during a rollout."""
+    more = one["ready"] - one["goal"]
+    return f"{one['goal']}/{one['goal']} +{more}" if more > 0 else f"{one['ready']}/{one['goal']}"
+
+
+def _words(value: str) -> str:
+    return value.replace("_", " ")
+
+
+def _last_line(text: str) -> str:
     return text.strip().splitlines()[-1] if text.strip() else ""

@@ -1,0 +1,54 @@
+"""What `flashcore status` shows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from flashcore.cli.status import show_deployments, show_one
+
+WAITING: Mapping[str, Any] = {
+    "endpoint": "web",
+    "resource": "load_balanced",
+    "status": "awaiting_promotion",
+    "reason": "promotion waits for a person",
+    "goal": 2,
+    "ready": 4,
+    "revision": "0123456789abcdef",
+    "path": "/web",
+    "rollout": {
+        "generation": 2,
+        "target": "fedcba9876543210",
+        "state": "waiting",
+        "reason": "promotion waits for a person",
+    },
+    "replicas": [
+        {
+            "id": "web-1",
+            "revision": "fedcba98",
+            "phase": "warming_up",
+            "health": "not_checked",
+            "reason": "a\nbecause\n",
+        }
+    ],
+}
+
+
+def test_a_rollout_that_waits_says_how_to_try_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Words instead of identifiers, what is ready beyond the goal, the preview's address."""
+    show_deployments([WAITING], "http://127.0.0.1:8700")
+
+    shown = capsys.readouterr()
+    assert "web       awaiting promotion  2/2 +2  0123456789ab  http://127.0.0.1:8700/web\n" in shown.out
+    assert "http://127.0.0.1:8700/web--preview\n" in shown.err
+    assert "flashcore rollout promote web" in shown.err
+
+
+def test_a_replica_is_told_of_in_words_with_the_last_line_of_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reason is told once, and a traceback by its last line."""
+    show_one(WAITING)
+
+    shown = capsys.readouterr().out
+    assert shown.startswith("web (load balanced): awaiting promotion, 2/2 +2 ready\n  promotion waits for a person\n")
+    assert shown.count("promotion waits for a person") == 1
+    assert shown.endswith("web-1    fedcba98  warming up  not checked  because\n")
