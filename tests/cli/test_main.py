@@ -94,6 +94,11 @@ def test_a_line_that_cannot_be_meant_is_a_usage_error(tmp_path: Path, arguments:
     assert run(tmp_path, *arguments).returncode == 2
 
 
+def test_a_command_that_there_is_not_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    """A slip of the finger costs one look."""
+    assert "did you mean 'deploy'" in run(tmp_path, "dploy").stderr
+
+
 def test_a_platform_that_does_not_run_is_named(tmp_path: Path) -> None:
     """Refused, not a traceback."""
     (tmp_path / "flashcore.toml").write_text('app = "shop"\n')

@@ -93,6 +93,8 @@ def test_a_function_is_served_and_removed_without_a_trace(project: ProjectUnderT
     assert failed.code == 1
     assert "ValueError: no such thing" in failed.err
     assert "app.py" in failed.err
+    unknown = project.run("call", "helo")
+    assert (unknown.code, "deployed: hello, tools, web" in unknown.err) == (1, True)
     assert "greeting curl" in project.must("logs", "hello").out
 
     project.must("scale", "tools", "1")
@@ -103,7 +105,8 @@ def test_a_function_is_served_and_removed_without_a_trace(project: ProjectUnderT
     assert project.must("status", "--json").json["deployments"] == []
     with pytest.raises(urllib.error.HTTPError) as refused:
         get(f"{project.url()}/web/items/7")
-    assert refused.value.code == 404
+    with refused.value as answered:
+        assert answered.code == 404
     assert not [one for one in project.processes() if "flashcore.worker" in " ".join(one.cmdline())]
     assert list((project.root / ".flashcore/environments/production/replicas").iterdir()) == []
 

@@ -20,7 +20,9 @@ from flashcore.model.errors import UsageError
 @click.argument("what", required=False)
 @click.argument("data", required=False)
 @click.option("--data", "data_option", help="Arguments as JSON, @FILE, or - for standard input.")
-@click.option("--timeout", type=click.FloatRange(min=0), default=90.0, help="Seconds to wait for the answer.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), default=90.0, show_default=True, help="Seconds to wait for the answer."
+)
 @command
 def call(
     invocation: Invocation, endpoint: str, what: str | None, data: str | None, data_option: str | None, timeout: float

@@ -52,7 +52,7 @@ def _disk(project: Project) -> Iterator[Finding]:
 def _socket_paths(project: Project) -> Iterator[Finding]:
     run = project.layout.run
     if project.layout.home not in run.parents:
-        yield Finding(Severity.NOTE, f"the project's path is too long for sockets: they are in {run}")
+        yield Finding(Severity.FINE, f"sockets are in {run}: paths in the project would be too long for them")
 
 
 def _server(project: Project) -> Iterator[Finding]:

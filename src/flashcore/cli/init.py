@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -36,7 +37,14 @@ def init(name: str | None, template: str, answers: tuple[str, ...], no_input: bo
         return
     output.say(f"made {made.name}/")
     output.say(f"  cd {made.name}")
-    output.say("  flashcore deploy" if template == "project" else "  pip install -e . && flashcore plugins list")
+    for line in _NEXT[template]:
+        output.say(f"  {line}")
+
+
+_NEXT: Mapping[str, Sequence[str]] = {
+    "project": ("flashcore deploy",),
+    "plugin": ('pip install -e . "flashcore-framework[testing]"', "python -m pytest", "flashcore plugins list"),
+}
 
 
 def _answer(text: str) -> tuple[str, str]:

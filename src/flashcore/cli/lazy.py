@@ -38,6 +38,18 @@ class LazyGroup(click.Group):
         entry = self.offered().get(cmd_name)
         return None if entry is None else load(entry.ref)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the line names; one that there is not is answered with the nearest that there is."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from flashcore.registry.near import did_you_mean
+
+            near = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"{error.message.rstrip('.')}{near}", ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the list from the summaries alone."""
         rows = [(name, entry.summary) for name, entry in self.offered().items()]

@@ -7,16 +7,21 @@ import click
 from flashcore.cli import output
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
+from flashcore.model.errors import UsageError
 
 
 @click.command()
 @click.argument("endpoint")
 @click.option("--replica", help="Only this replica.")
-@click.option("--tail", type=click.IntRange(min=0), default=100, help="How many lines of each replica.")
+@click.option(
+    "--tail", type=click.IntRange(min=0), default=100, show_default=True, help="How many lines of each replica."
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
 @command
 def logs(invocation: Invocation, endpoint: str, replica: str | None, tail: int, follow: bool) -> None:  # noqa: FBT001 - click names it
     """Show what the replicas of an ENDPOINT print, each line with the replica in front."""
+    if follow and invocation.as_json:
+        raise UsageError("--follow has no end, and --json is one document", next_step="leave one of them out")
     api = connect(invocation.project())
     query = f"tail={tail}&follow={str(follow).lower()}" + (f"&replica={replica}" if replica else "")
     lines = api.lines(f"/api/v1/deployments/{endpoint}/logs?{query}", timeout=None)

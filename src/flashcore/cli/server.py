@@ -63,6 +63,7 @@ def _show(invocation: Invocation, answer: dict[str, object]) -> None:
     if invocation.as_json:
         output.show_json(answer)
         return
-    output.show_table(
-        ["", ""], [[name, str(value)] for name, value in answer.items() if not isinstance(value, list | dict)]
-    )
+    shown = {name: value for name, value in answer.items() if not isinstance(value, list | dict)}
+    width = max(map(len, shown))
+    for name, value in shown.items():
+        click.echo(f"{name:{width}}  {value}")

@@ -18,7 +18,13 @@ from flashcore.model import errors
 @click.argument("endpoint", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every endpoint of the environment.")
 @click.option("--force", is_flag=True, help="Do not ask, and do not wait for jobs and requests to finish.")
-@click.option("--timeout", type=click.FloatRange(min=0), default=120.0, help="Seconds to wait until all is gone.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=120.0,
+    show_default=True,
+    help="Seconds to wait until all is gone.",
+)
 @command
 def undeploy(invocation: Invocation, endpoint: str | None, everything: bool, force: bool, timeout: float) -> None:  # noqa: FBT001 - click names them
     """Drain and remove one ENDPOINT, or all of them, with every job and file that belongs to them."""
