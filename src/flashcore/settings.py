@@ -1,16 +1,16 @@
 """The settings of one platform: flashcore.toml or [tool.flashcore], then FLASHCORE_* variables, then flags.
 
-    app = "shop"                      # default: the project's name, or its folder's
-    environment = "production"
-    provider = "process"
-    state = "sqlite:///elsewhere.db"  # default: in .flashcore/
-    [ports]
-    gateway = 8700
-    api = 8701
-    [plugins]
-    disable = ["acme"]
-    [plugins.acme]                    # options of a plugin, by its own schema
-    [environments.staging]            # the same keys again, for one environment
+app = "shop"                      # default: the project's name, or its folder's
+environment = "production"
+provider = "process"
+state = "sqlite:///elsewhere.db"  # default: in .flashcore/
+[ports]
+gateway = 8700
+api = 8701
+[plugins]
+disable = ["acme"]
+[plugins.acme]                    # options of a plugin, by its own schema
+[environments.staging]            # the same keys again, for one environment
 """
 
 from __future__ import annotations
