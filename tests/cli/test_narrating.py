@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flashcore.cli.narrating import narrate
+from flashcore.cli.narrating import Narrator, narrate
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,23 @@ from flashcore.cli.narrating import narrate
 def test_an_event_reads_as_a_short_sentence(event: Mapping[str, Any], line: str | None) -> None:
     """Kind and message together say what happened; what other lines tell is left out."""
     assert narrate(event) == line
+
+
+def test_a_reason_is_told_once_for_whom_it_concerns() -> None:
+    """What is taken back because of it needs no second look at it."""
+    narrator = Narrator()
+    events: list[Mapping[str, Any]] = [
+        {"kind": "replica.draining", "endpoint": "web", "replica": "web-1", "message": "replaced"},
+        {"kind": "replica.terminated", "endpoint": "web", "replica": "web-1", "message": "replaced"},
+        {"kind": "replica.draining", "endpoint": "web", "replica": "web-2", "message": "replaced"},
+        {"kind": "rollout.restoring", "endpoint": "web", "message": "3 failed", "data": {}},
+        {"kind": "deployment.status", "endpoint": "web", "message": "3 failed", "data": {"status": "rolling_back"}},
+    ]
+
+    assert list(map(narrator.line, events)) == [
+        "draining (replaced)",
+        "terminated",
+        "draining (replaced)",
+        "rollout restoring: 3 failed",
+        "rolling back",
+    ]

@@ -28,7 +28,7 @@ WAITING: Mapping[str, Any] = {
             "revision": "fedcba98",
             "phase": "warming_up",
             "health": "not_checked",
-            "reason": "a\nbecause\n",
+            "reason": "because\n  | of that\n",
         }
     ],
 }
@@ -44,8 +44,8 @@ def test_a_rollout_that_waits_says_how_to_try_and_how_to_go_on(capsys: pytest.Ca
     assert "flashcore rollout promote web" in shown.err
 
 
-def test_a_replica_is_told_of_in_words_with_the_last_line_of_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    """A reason is told once, and a traceback by its last line."""
+def test_a_replica_is_told_of_in_words_with_its_reason_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reason is told once, and fully for the endpoint."""
     show_one(WAITING)
 
     shown = capsys.readouterr().out

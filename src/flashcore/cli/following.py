@@ -11,7 +11,8 @@ import click
 
 from flashcore.cli import output
 from flashcore.cli.api import ControlApi
-from flashcore.cli.narrating import narrate
+from flashcore.cli.narrating import Narrator
+from flashcore.cli.reasons import brief
 from flashcore.model import errors
 from flashcore.model.deployment import DeploymentStatus
 
@@ -49,7 +50,7 @@ def until_settled(api: ControlApi, names: Iterable[str], after: str, timeout: fl
             return Settled(tuple(found))
     waiting = [one for one in api.get("/api/v1/deployments")["deployments"] if one["endpoint"] in wanted]
     still = "; ".join(
-        f"{one['endpoint']} is {one['status']} ({one['reason'] or 'no reason given'})"
+        f"{one['endpoint']} is {one['status']} ({brief(one['reason']) or 'no reason given'})"
         for one in waiting
         if not one["settled"]
     )
@@ -72,16 +73,17 @@ def _looks(api: ControlApi, after: str, deadline: float) -> Iterator[None]:
     """Give a turn at the start and after each batch of events, until the deadline."""
     yield
     cursor = after
+    narrator = Narrator()
     while (left := deadline - time.monotonic()) > 0:
         answer = api.get(f"/api/v1/events?cursor={cursor}&wait={min(left, 10.0):.3f}", timeout=left + 15.0)
         cursor = answer["cursor"]
         for event in answer["events"]:
-            _show(event)
+            _show(event, narrator)
         yield
 
 
-def _show(event: Mapping[str, Any]) -> None:
-    line = narrate(event)
+def _show(event: Mapping[str, Any], narrator: Narrator) -> None:
+    line = narrator.line(event)
     if line is not None:
         where = event.get("replica") or event.get("endpoint") or "-"
         output.say(f"  {click.style(str(where), fg='cyan')}  {line}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flashcore.cli.reasons import brief
+
 _UNTOLD = frozenset({"revision.created", "replica.created", "replica.starting"})
 """Beginnings whose ends are told."""
 
@@ -12,9 +14,30 @@ _TOLD_ELSEWHERE = frozenset({"deploying", "awaiting_promotion"})
 """Statuses that say what the lines of the rollout and of its replicas say."""
 
 
+_WITH_REASON = frozenset({"deployment.status", "rollout.restoring", "rollout.failed"})
+"""Kinds, beside those of replicas, whose message is a reason."""
+
+
+class Narrator:
+    """Tells the events of one command, each reason once for whom it concerns."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[Any, str]] = set()
+
+    def line(self, event: Mapping[str, Any]) -> str | None:
+        """What to say of the next event; None for what is not worth a line."""
+        kind, message = str(event["kind"]), str(event.get("message") or "")
+        if not kind.startswith("replica.") and kind not in _WITH_REASON:
+            return narrate(event)
+        reason = (event.get("replica") or event.get("endpoint"), message)
+        known = reason in self._told
+        self._told.add(reason)
+        return narrate({**event, "message": ""} if known else event)
+
+
 def narrate(event: Mapping[str, Any]) -> str | None:
     """What happened, in a few words; None for what is not worth a line."""
-    kind, message = str(event["kind"]), str(event.get("message") or "").strip()
+    kind, message = str(event["kind"]), brief(str(event.get("message") or ""))
     if kind in _UNTOLD:
         return None
     subject, _, move = kind.partition(".")

@@ -8,6 +8,7 @@ from flashcore.cli import output
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 from flashcore.cli.following import cursor_now, until_settled
+from flashcore.cli.reasons import brief
 
 
 @click.command()
@@ -27,8 +28,7 @@ def scale(invocation: Invocation, endpoint: str, replicas: int, timeout: float) 
         output.show_json({"deployments": list(settled.deployments)})
     else:
         for one in settled.deployments:
-            output.say(
-                f"{endpoint}: {one['ready']} of {one['goal']} ready" + (f": {one['reason']}" if one["reason"] else "")
-            )
+            why = f": {brief(one['reason'])}" if one["reason"] else ""
+            output.say(f"{endpoint}: {one['ready']} of {one['goal']} ready{why}")
     if settled.failed:
         raise SystemExit(output.REFUSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from flashcore.cli import output
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
+from flashcore.cli.reasons import brief, whole
 from flashcore.model.deployment import DeploymentStatus
 
 _COLOURS = {"ready": "green", "idle": "green", "failed": "red", "degraded": "yellow"}
@@ -52,7 +54,9 @@ def show_deployments(deployments: Sequence[Mapping[str, Any]], gateway: str) -> 
     output.show_table(["ENDPOINT", "STATUS", "READY", "REVISION", "URL"], rows)
     for one in deployments:
         if one["reason"]:
-            output.say(f"  {one['endpoint']}: {one['reason']}")
+            output.say(f"  {one['endpoint']}: {brief(one['reason'])}")
+            if brief(one["reason"]) != one["reason"]:
+                output.say(f"    all of it: flashcore status {one['endpoint']}")
         if one["status"] == DeploymentStatus.AWAITING_PROMOTION.value:
             output.say(f"    try the new version: {gateway}{one['path']}--preview")
             output.say(f"    next: flashcore rollout promote {one['endpoint']}, or abort")
@@ -62,15 +66,15 @@ def show_one(one: Mapping[str, Any]) -> None:
     """One endpoint in full."""
     click.echo(f"{one['endpoint']} ({_words(one['resource'])}): {_words(one['status'])}, {_ready(one)} ready")
     if one["reason"]:
-        click.echo(f"  {one['reason']}")
+        click.echo(textwrap.indent(whole(one["reason"]), "  "))
     if one["rollout"]:
         rollout = one["rollout"]
-        why = f" ({rollout['reason']})" if rollout["reason"] and rollout["reason"] != one["reason"] else ""
+        why = f" ({brief(rollout['reason'])})" if rollout["reason"] and rollout["reason"] not in one["reason"] else ""
         click.echo(f"  rollout {rollout['generation']} to {rollout['target'][:12]}: {_words(rollout['state'])}{why}")
     output.show_table(
         ["  REPLICA", "REVISION", "PHASE", "HEALTH", "REASON"],
         [
-            [f"  {r['id']}", r["revision"][:12], _words(r["phase"]), _words(r["health"]), _last_line(r["reason"])]
+            [f"  {r['id']}", r["revision"][:12], _words(r["phase"]), _words(r["health"]), brief(r["reason"])]
             for r in one["replicas"]
         ],
     )
@@ -84,7 +88,3 @@ def _ready(one: Mapping[str, Any]) -> str:
 
 def _words(value: str) -> str:
     return value.replace("_", " ")
-
-
-def _last_line(text: str) -> str:
-    return text.strip().splitlines()[-1] if text.strip() else ""
