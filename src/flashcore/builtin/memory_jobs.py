@@ -151,10 +151,13 @@ class MemoryJobs:
     async def purge(self, endpoint: EndpointName) -> int:
         """See JobStore."""
         self._require_open()
-        queued = [job for job in map(self._at, self._ages.pop(endpoint, ())) if job is not None]
-        for job in queued:
-            self._remove(job)
-        return len(queued)
+        count = 0
+        for place in self._ages.pop(endpoint, ()):
+            job = self._at(place)  # a job that was queued twice stands here twice
+            if job is not None:
+                self._remove(job)
+                count += 1
+        return count
 
     async def forget(self, endpoint: EndpointName) -> int:
         """See JobStore."""

@@ -237,6 +237,8 @@ async def check_purge(subject: Subject) -> None:
         taken = names(await claim(jobs, 400, OTHER_WORKER))
         require(taken == ["running", "later", "7"], "later ones and those that came back are not purged", taken)
         require(await jobs.purge(ENDPOINT) == 0, "now nothing is queued")
+        await give_back(jobs, "later", OTHER_WORKER)
+        require(await jobs.purge(ENDPOINT) == 1, "a job that was queued twice is one")
 
 
 async def check_forget(subject: Subject) -> None:
