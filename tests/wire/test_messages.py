@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flashcore.model.codec import CodecError, from_json
 from flashcore.model.errors import IncompatiblePeer, ProtocolError
 from flashcore.model.job import Payload
 from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId
@@ -81,6 +82,82 @@ def test_results_without_their_buffers_are_refused() -> None:
 
     with pytest.raises(ProtocolError, match="Results"):
         from_frame(Frame(frame.kind, frame.head, ()))
+
+
+ODD: typing.Sequence[typing.Any] = (
+    None, True, 0, 1, 1.5, -1, 10**400, "", "x", [], ["x"], {}, {"a": 1}, {"a": None},
+    {"data": None}, {"media": "m"}, {"data": None, "media": "m"}, {"data": "d", "media": "m"},
+    {"data": None, "media": 1}, {"data": None, "media": "m", "other": 1}, {"a": {"data": None, "media": "m"}},
+)  # fmt: skip
+"""What a peer might write in any place."""
+
+PAYLOAD: typing.Any = {"data": None, "media": "m"}
+RIGHT: typing.Mapping[type, tuple[str, typing.Sequence[dict[str, typing.Any]]]] = {
+    messages.Work: ("jobs", [{"id": "j", "attempt": 1, "timeout": 1.5, "input": PAYLOAD, "context": {"a": "b"}}]),
+    messages.Results: (
+        "results",
+        [
+            {"id": "j", "attempt": 1, "error": None},
+            {"output": PAYLOAD, "id": "j", "attempt": 1, "error": "why", "released": True},
+        ],
+    ),
+}
+
+
+def heads_like(name: str, item: dict[str, typing.Any]) -> typing.Iterator[typing.Mapping[str, typing.Any]]:
+    """A head with this item, as it should be and with one thing changed: left out, of nobody, or of any value."""
+    yield from ({}, {name: [item]}, {name: [item, item]}, {name: [item], "other": 1})
+    for odd in ODD:
+        yield from ({name: odd}, {name: [odd]}, {name: [item, odd]}, {name: [{**item, "other": odd}]})
+        for field in item:
+            yield {name: [{**item, field: odd}, item]}
+    for field in item:
+        yield {name: [{key: value for key, value in item.items() if key != field}]}
+
+
+def by_the_codec(cls: type, frame: Frame) -> object:
+    """What the general way of reading makes of a frame: buffers put back in the order of the head, then the codec."""
+    buffers = iter(frame.buffers)
+
+    def refill(value: typing.Any) -> typing.Any:
+        if isinstance(value, dict):
+            if set(value) == {"data", "media"} and value["data"] is None:
+                if (data := next(buffers, None)) is None:
+                    raise CodecError("", "a buffer is missing")
+                return {"data": data, "media": value["media"]}
+            return {key: refill(item) for key, item in value.items()}
+        return [refill(item) for item in value] if isinstance(value, list) else value
+
+    return from_json(cls, refill(frame.head))
+
+
+@pytest.mark.parametrize("cls", RIGHT, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("buffers", range(4))
+def test_what_is_read_quickly_is_what_the_codec_reads(cls: type, buffers: int) -> None:
+    """Equal values where the codec takes a head, an error of the protocol where it does not."""
+    name, right = RIGHT[cls]
+    kind = messages.Kind[cls.__name__.upper()]
+    for head in (head for item in right for head in heads_like(name, item)):
+        frame = Frame(kind, head, tuple(b"%d" % number for number in range(buffers)))
+        try:
+            expected = by_the_codec(cls, frame)
+        except CodecError:
+            with pytest.raises(ProtocolError, match=f"a {cls.__name__} message does not fit"):
+                from_frame(frame)
+        else:
+            read = from_frame(frame)
+            assert (read, repr(read)) == (expected, repr(expected))
+
+
+def test_a_context_is_not_shared_with_its_frame() -> None:
+    """Whoever changes one does not change the other."""
+    head = {"id": "a", "attempt": 1, "timeout": 1.0, "input": {"data": None, "media": "m"}, "context": {"k": "v"}}
+
+    read = from_frame(Frame(messages.Kind.WORK, {"jobs": [head]}, (b"1",)))
+
+    assert isinstance(read, messages.Work)
+    assert read.jobs[0].context == head["context"]
+    assert read.jobs[0].context is not head["context"]
 
 
 @pytest.mark.parametrize(("ours", "theirs", "agreed"), [((1, 1), (1, 1), 1), ((1, 3), (2, 5), 3), ((2, 3), (1, 2), 2)])

@@ -133,7 +133,15 @@ def _read_plain(hint: Any, value: Any, path: str) -> Any:
         fits = isinstance(value, hint)
     if not fits:
         raise CodecError(path, f"{getattr(hint, '__name__', hint)} is needed, not {value!r}")
-    return float(value) if hint is float else value
+    return _as_float(value, path) if hint is float else value
+
+
+def _as_float(value: float, path: str) -> float:
+    """JSON knows integers that no float can hold."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise CodecError(path, "the number is too large") from None
 
 
 def _read_dataclass(cls: type, value: Any, path: str) -> Any:
