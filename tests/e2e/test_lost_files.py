@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import time
+from collections.abc import Callable
+
 import pytest
 
 from flashcore.testing.project import ProjectUnderTest
@@ -33,3 +37,47 @@ def test_a_new_state_is_served_where_the_old_one_was_lost(project: ProjectUnderT
     project.must("deploy")
 
     assert project.must("call", "hello", "--timeout", "20").out == "hello\n"
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Fail unless it comes true soon."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", ["server.json", "gateway.json", "token"])
+def test_a_file_by_which_commands_find_the_platform_is_put_back(project: ProjectUnderTest, name: str) -> None:
+    """Somebody deleted it while the platform runs; nothing has to be killed for it."""
+    project.write("app.py", ONE)
+    project.must("deploy")
+    file = project.root / ".flashcore/environments/production" / name
+    before = file.read_text()
+
+    file.unlink()
+    wait_until(file.exists)
+
+    assert file.read_text() == before
+    assert file.stat().st_mode & 0o077 == 0 or name != "token"
+    assert project.must("status", "--json").json["deployments"][0]["status"] == "ready"
+    assert project.must("call", "hello").out == "hello\n"
+
+
+def test_an_address_that_was_spoilt_is_written_anew(project: ProjectUnderTest) -> None:
+    """Also when a command looks for it just then."""
+    project.write("app.py", ONE)
+    project.must("deploy")
+    (project.root / ".flashcore/environments/production/server.json").write_text("{ garbage")
+
+    assert project.must("status", "--json").json["deployments"][0]["status"] == "ready"
+
+
+def test_a_platform_whose_folder_is_gone_ends(project: ProjectUnderTest) -> None:
+    """Nobody could reach it any more, and nothing may run unseen."""
+    project.write("app.py", ONE)
+    project.must("deploy")
+
+    shutil.rmtree(project.root / ".flashcore", ignore_errors=True)
+
+    wait_until(lambda: not project.processes())

@@ -21,13 +21,14 @@ import uvicorn
 import flashcore
 from flashcore.composition import Platform, open_platform
 from flashcore.model.errors import ConfigurationError, FlashcoreError
-from flashcore.presence import own_presence, remove_presence, write_presence
+from flashcore.presence import Presence, own_presence, remove_presence, write_presence
 from flashcore.server.app import create_app
 from flashcore.server.bell import Bell
 from flashcore.server.daemon import make_private
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.shutdown import Shutdown
 from flashcore.server.token import create_token
+from flashcore.server.upkeep import Upkeep
 from flashcore.settings import Project, open_project
 
 log = logging.getLogger(__name__)
@@ -77,12 +78,26 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
             started.push_async_callback(keeper.abandon)
             started.push_async_callback(platform.controller.close)
             await platform.controller.start()
-            async with _api(platform, keeper, bell, token, stop):
+            async with (
+                _api(platform, keeper, bell, token, stop) as own,
+                _kept_up(Upkeep(project.layout, own, keeper, token, stop)),
+            ):
                 _report(ready_fd, {"ready": True})
                 started.pop_all()
                 way = await _until_ended(ending, platform)
                 log.info("ending: %s", way.value)
         await _take_down(platform, keeper, way)
+
+
+@asynccontextmanager
+async def _kept_up(upkeep: Upkeep) -> AsyncIterator[None]:
+    task = asyncio.create_task(upkeep.run(), name="upkeep of files")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def _until_ended(ending: asyncio.Future[Shutdown], platform: Platform) -> Shutdown:
@@ -119,8 +134,8 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def _api(
     platform: Platform, keeper: GatewayKeeper, bell: Bell, token: str, stop: Callable[[Shutdown], None]
-) -> AsyncIterator[None]:
-    """The control API, listening, with its address written where commands look for it."""
+) -> AsyncIterator[Presence]:
+    """The control API, listening, with its address written where commands look for it; gives that address."""
     project = platform.project
     listener = listen(project.settings.host, project.settings.ports.api)
     host, port = listener.getsockname()[:2]
@@ -138,10 +153,11 @@ async def _api(
             serving.result()
         await asyncio.sleep(0.01)
     url = f"http://{host}:{port}"
-    write_presence(project.layout.server_file, own_presence(url, flashcore.__version__))
+    own = own_presence(url, flashcore.__version__)
+    write_presence(project.layout.server_file, own)
     log.info("control API at %s", url)
     try:
-        yield
+        yield own
     finally:
         remove_presence(project.layout.server_file)
         server.should_exit = True

@@ -15,8 +15,14 @@ _MODE = 0o600
 def create_token(path: Path) -> str:
     """The token in the file, made if there is none. Raises ConfigurationError if others may read the file."""
     if not path.exists():
-        _write_new(path)
+        _write_new(path, secrets.token_urlsafe(32))
     return read_token(path)
+
+
+def restore_token(path: Path, token: str) -> None:
+    """Write the file anew when it is gone, so that deleting one that was spoilt is a way out."""
+    if not path.exists():
+        _write_new(path, token)
 
 
 def read_token(path: Path) -> str:
@@ -29,13 +35,17 @@ def read_token(path: Path) -> str:
             f"there is no token at {path}", next_step="start the server, which makes one: flashcore server start"
         ) from None
     except UnicodeDecodeError as error:
-        raise Unauthorized(f"{path} holds no token", next_step="delete the file and restart the server") from error
+        raise Unauthorized(
+            f"{path} holds no token", next_step="delete the file; a server that runs writes it anew"
+        ) from error
     if mode & 0o077:
         raise ConfigurationError(
             f"the token {path} can be read by others (mode {mode:03o})", next_step=f"chmod 600 {path}"
         )
     if not token:
-        raise Unauthorized(f"the token file {path} is empty", next_step="delete the file and restart the server")
+        raise Unauthorized(
+            f"the token file {path} is empty", next_step="delete the file; a server that runs writes it anew"
+        )
     return token
 
 
@@ -47,12 +57,12 @@ def check_token(expected: str, authorization: str | None) -> None:
         raise Unauthorized(reason, next_step="read it anew from the environment's token file")
 
 
-def _write_new(path: Path) -> None:
+def _write_new(path: Path, token: str) -> None:
     """Make the file whole or not at all: of two processes that start at once, one wins and both read its token."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_urlsafe(32) + "\n")
+        file.write(token + "\n")
     try:
         os.link(draft, path)
     except FileExistsError:
