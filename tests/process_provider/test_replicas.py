@@ -21,6 +21,7 @@ from tests.process_provider.conftest import (
     until,
 )
 
+from flashcore.builtin.process.link import SILENCE
 from flashcore.builtin.process.options import ProcessOptions
 from flashcore.builtin.process.supervised import KILL_MARGIN
 from flashcore.hookspecs.providers import Gone, Hints, Running, Stopping
@@ -404,6 +405,22 @@ async def test_a_lost_connection_is_told_and_made_again(machine: Machine) -> Non
     await until(provider, Running, lambda state: not state.connected)
     again = await until(provider, Running, lambda state: state.connected)
     assert again.stage is Stage.READY
+
+
+@pytest.mark.slow
+async def test_q22_a_frozen_replica_is_told_by_its_silence_and_heard_again_when_it_goes_on(machine: Machine) -> None:
+    """Q22: its connection stands, but nothing comes over it: whoever asks must not be told that it is well."""
+    provider = await machine.provider()
+    await provider.apply(await machine.revision(), frozenset({ONE}), HINTS)
+    await ready(provider)
+    (process,) = processes_of(machine)
+
+    await freeze(process)
+    silent = await until(provider, Running, lambda running: not running.connected, within=SILENCE + 20)
+    process.resume()
+    again = await until(provider, Running, lambda running: running.connected, within=20)
+
+    assert silent.instance == again.instance
 
 
 def test_it_works_on_uvloop_as_well(machine: Machine) -> None:

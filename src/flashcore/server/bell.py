@@ -25,4 +25,5 @@ class Bell:
 async def rung_within(ring: asyncio.Event, seconds: float) -> None:
     """Return at the ring, or when the time is over."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(ring.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await ring.wait()

@@ -49,6 +49,10 @@ def require_own_directory(path: Path) -> None:
     )
 
 
+BEAT = 2.0
+"""Seconds between two words to whoever listens: a process that stands still is known by its silence."""
+
+
 class ControlServer:
     """Serves the control socket. All its methods run on its loop."""
 
@@ -60,7 +64,9 @@ class ControlServer:
 
     async def serve(self, listener: socket.socket) -> None:
         """Answer from now on; returns when the socket accepts."""
-        await asyncio.get_running_loop().create_unix_server(self._accept, sock=listener)
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_server(self._accept, sock=listener)
+        loop.call_later(BEAT, self._beat, loop)
 
     def publish(self, status: Status) -> None:
         """Tell everybody who is connected."""
@@ -74,6 +80,11 @@ class ControlServer:
         if self._channels:
             self._alone.clear()
             await self._alone.wait()
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Say the same again."""
+        self.publish(self._hello().status)
+        loop.call_later(BEAT, self._beat, loop)
 
     def _accept(self) -> MessageChannel:
         channel = MessageChannel(self._received, lambda _problem: self._gone(channel), self._greet)

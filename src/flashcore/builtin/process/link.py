@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,13 @@ from flashcore.wire.hello import Hello, Identity, Status
 from flashcore.wire.messages import Drain, Message
 from flashcore.wire.versions import PROTOCOL, agree
 from flashcore.worker.channel import MessageChannel
+from flashcore.worker.control import BEAT
 
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between attempts to connect again."""
+
+SILENCE = 5 * BEAT
+"""Seconds without a word after which a replica that is connected does not count as heard."""
 
 
 class ReplicaLink:
@@ -32,6 +37,7 @@ class ReplicaLink:
         self._told = told
         self._channel: MessageChannel | None = None
         self._lost = asyncio.Event()
+        self._heard_at = 0.0
         self.identity: Identity | None = None
         """Who answered."""
         self.refusal: FlashcoreError | None = None
@@ -68,15 +74,27 @@ class ReplicaLink:
         except OSError:
             return False
         try:
-            await self._lost.wait()
+            await self._until_lost()
         finally:
             channel.close()
         return True
+
+    async def _until_lost(self) -> None:
+        """Listen, and tell of a replica that says nothing though it is there: it is stopped, or hangs as a whole."""
+        clock = asyncio.get_running_loop().time
+        self._heard_at = clock()
+        while not self._lost.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT):
+                    await self._lost.wait()
+            if clock() - self._heard_at > SILENCE and self.identity is not None:
+                self._told(None, False)
 
     def _begun(self, channel: MessageChannel) -> None:
         self._channel = channel
 
     def _received(self, message: Message) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
         match message:
             case Hello():
                 self._greeted(message)

@@ -250,8 +250,9 @@ class SupervisedReplica:
         return min(self._workshop.clock.now(), started_at)
 
     def _set(self, state: InstanceState) -> None:
-        self._state = state
-        self._workshop.changed()
+        if state != self._state:
+            self._state = state
+            self._workshop.changed()
 
 
 async def _at_once() -> bool:
