@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from flashcore.model.names import EndpointName, ReplicaId, RevisionId
 FIRST_RETRY = 1.0
 LAST_RETRY = 30.0
 """Seconds between attempts to reach a provider that cannot be reached."""
+POLL = 60.0
+"""Seconds after which a provider is looked at though it told of no change."""
 
 Seen = Mapping[ReplicaId, InstanceState]
 
@@ -98,7 +101,9 @@ class Watcher:
         while True:
             if self.trouble is None:
                 retry = FIRST_RETRY
-                await self._due.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL):
+                        await self._due.wait()
             else:
                 await self._clock.sleep_until(self._clock.now() + retry)
                 retry = min(LAST_RETRY, 2 * retry)
@@ -107,14 +112,13 @@ class Watcher:
 
     async def _listen(self) -> None:
         while True:
+            # What changed before it was listened to is seen by the look that this asks for.
+            self._due.set()
             try:
                 async for _ in self.provider.changes():
                     self._due.set()
-            except asyncio.CancelledError:
-                raise
             except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is asked at intervals instead
                 self.trouble = f"provider {self.name!r} tells of no changes: {error}"
-            self._due.set()
             await self._clock.sleep_until(self._clock.now() + FIRST_RETRY)
 
     def _take(self, instances: tuple[Instance, ...]) -> None:

@@ -147,13 +147,19 @@ class SimulatedProvider:
     # What a test does to it
 
     def kill(self, replica: ReplicaId, reason: str = "killed by signal 9") -> None:
-        """Its process ends now."""
-        self._set(replica, Gone(reason, exit_code=-9, log_tail=self._replicas[replica].life.log_tail))
-        self._stop_tasks(replica)
+        """Its process ends now; nothing happens to one that has none."""
+        one = self._replicas[replica]
+        if isinstance(one.instance.state, Stopping):
+            self.vanish(replica)
+        elif isinstance(one.instance.state, Running):
+            self._stop_tasks(replica)
+            self._set(replica, Gone(reason, exit_code=-9, log_tail=one.life.log_tail))
 
     def restart_in_place(self, replica: ReplicaId) -> None:
-        """Its process ends, and another one begins in its place."""
+        """Its process ends, and another one, with a life by the present script, begins in its place."""
+        one = self._replicas[replica]
         self._stop_tasks(replica)
+        one.life = self.script(replica, one.instance.revision)
         self._spawn(replica, self._live(replica))
 
     def vanish(self, replica: ReplicaId) -> None:

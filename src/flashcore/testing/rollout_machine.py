@@ -1,0 +1,213 @@
+"""Any strategy, any order of events: the invariants hold at every commit, and it comes to rest.
+
+    from flashcore.testing.rollout_machine import check_any_order
+
+    def test_it_survives_anything():
+        check_any_order(PartRef("acme"), {"acme": lambda: AcmeStrategy(Acme())})
+
+Needs hypothesis, which makes up the events: versions that start, start slowly, crash or cannot start; people who
+deploy, scale, pause, promote and abort; replicas that die, vanish or look unwell; gateways that are slow; a provider
+that is away; a controller that is killed. Then everything is well again, and within a bounded time nothing moves any
+more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flashcore.hookspecs.providers import Stopping
+from flashcore.hookspecs.strategies import Strategy
+from flashcore.model.deployment import DeploymentStatus
+from flashcore.model.errors import NotFound, Refused
+from flashcore.model.names import ReplicaId
+from flashcore.model.parts import PartRef
+from flashcore.testing.conformance import require
+from flashcore.testing.invariants import Invariants
+from flashcore.testing.simulated_provider import NEVER, Life
+from flashcore.testing.simulation import World, simulate
+
+NAME = "hello"
+REST = 4_000.0
+"""Seconds within which it must come to rest: longer than any deadline and back-off."""
+QUIET = 3_600.0
+"""Seconds of rest in which nothing may be written."""
+
+LIVES: Mapping[str, Life] = {
+    "well": Life(),
+    "slow": Life(ready_after=20.0, stops_after=10.0),
+    "crashing": Life(ends_after=8.0, reason="segmentation fault"),
+    "broken": Life(fails_after=0.3, ready_after=NEVER, reason="ImportError"),
+    "loading": Life(ready_after=NEVER),
+    "pending": Life(runs_after=NEVER),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happens, with a number that says to which or how much."""
+
+    what: str
+    number: int
+
+
+HAPPENINGS = (
+    *("deploy", "deploy", "scale", "wait", "wait", "wait", "live"),
+    *("kill", "vanish", "unwell", "well", "restart", "slow_gateway"),
+    *("pause", "resume", "promote", "abort", "away", "back"),
+)
+WAITS = (0.0, 0.05, 0.3, 0.7, 2.0, 15.0, 90.0)
+
+
+def check_any_order(
+    strategy: PartRef,
+    made: Mapping[str, Callable[..., Strategy]] | None = None,
+    *,
+    examples: int = 100,
+    policy: Mapping[str, Any] | None = None,
+) -> None:
+    """Raise Nonconformance with the shortest order of events that hypothesis can find in which an invariant breaks."""
+    from hypothesis import HealthCheck, given, settings
+    from hypothesis import strategies as st
+
+    happening = st.builds(Happening, st.sampled_from(HAPPENINGS), st.integers(0, 5))
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(st.lists(happening, max_size=25), st.integers(0, 4))
+    def run(happenings: list[Happening], goal: int) -> None:
+        live_through(happenings, goal, strategy, made or {}, policy or {})
+
+    run()
+
+
+def live_through(
+    happenings: list[Happening],
+    goal: int,
+    strategy: PartRef,
+    made: Mapping[str, Callable[..., Strategy]],
+    policy: Mapping[str, Any],
+) -> None:
+    """One order of events, to its end."""
+
+    async def scenario(world: World) -> None:
+        world.parts.strategies.made.update(made)
+        play = _Play(world, strategy, {"progress_deadline": 120.0, "initial_delay": 60.0, **policy})
+        await play.deploy(1, goal)
+        for happening in happenings:
+            await play.happen(happening)
+        await play.come_to_rest()
+        play.invariants.require_kept()
+
+    simulate(scenario)
+
+
+class _Play:
+    """One world and what happens in it."""
+
+    def __init__(self, world: World, strategy: PartRef, policy: Mapping[str, Any]) -> None:
+        self.world = world
+        self.invariants = Invariants(world)
+        self._strategy = strategy
+        self._policy = dict(policy)
+        self._goal = 0
+
+    async def deploy(self, version: int, goal: int) -> None:
+        """Deploy a version; the number of replicas is part of its policy."""
+        self._goal = goal
+        await self.world.deploy(NAME, version, replicas=goal, strategy=self._strategy, **self._policy)
+
+    async def happen(self, happening: Happening) -> None:
+        """Let it happen, as far as it can."""
+        with contextlib.suppress(Refused, NotFound):
+            await getattr(self, f"_{happening.what}")(happening.number)
+
+    async def come_to_rest(self) -> None:
+        """Everything is well again: it must come to rest, whole, and stay there."""
+        world = self.world
+        world.provider.reach(away=False)
+        world.provider.script = lambda _replica, _revision: LIVES["well"]
+        world.probe.answers.clear()
+        for replica, state in world.provider.states().items():
+            if not isinstance(state, Stopping):
+                world.provider.restart_in_place(replica)
+        for _ in range(8):
+            for operation in (world.controller.resume, world.controller.promote):
+                with contextlib.suppress(Refused, NotFound):
+                    await operation(NAME)
+            await asyncio.sleep(REST / 8)
+        view = world.view(NAME)
+        require(view.settled, "it comes to rest when all is well", (view.status, view.reason))
+        written = len(world.events)
+        await asyncio.sleep(QUIET)
+        require(len(world.events) == written, "I6: at rest nothing is written", world.events[written : written + 5])
+        self._require_whole()
+
+    def _require_whole(self) -> None:
+        view = self.world.view(NAME)
+        failed = view.status is DeploymentStatus.FAILED and view.stable is None
+        wanted = 0 if failed else view.goal
+        live = {side.role: side.live for side in view.sides if side.live}
+        require(sum(live.values()) == wanted, f"{wanted} replicas are left", (live, view.status, view.reason))
+        require(len(self.world.provider.states()) == wanted, "nothing else runs", self.world.provider.states())
+        require(view.ready == wanted, "all of them are ready", view.reason)
+
+    async def _deploy(self, number: int) -> None:
+        await self.deploy(1 + number % 4, self._goal)
+
+    async def _scale(self, number: int) -> None:
+        await self.world.controller.scale(NAME, number)
+
+    async def _wait(self, number: int) -> None:
+        await asyncio.sleep(WAITS[number % len(WAITS)])
+
+    async def _live(self, number: int) -> None:
+        life = LIVES[sorted(LIVES)[number % len(LIVES)]]
+        self.world.provider.script = lambda _replica, _revision: life
+
+    async def _kill(self, number: int) -> None:
+        if (replica := self._pick(number)) is not None:
+            self.world.provider.kill(replica)
+
+    async def _vanish(self, number: int) -> None:
+        if (replica := self._pick(number)) is not None:
+            self.world.provider.vanish(replica)
+
+    async def _unwell(self, number: int) -> None:
+        if (replica := self._pick(number)) is not None:
+            self.world.probe.fail(replica)
+
+    async def _well(self, _number: int) -> None:
+        self.world.probe.answers.clear()
+
+    async def _restart(self, _number: int) -> None:
+        await self.world.restart()
+        self.invariants.forget()
+
+    async def _slow_gateway(self, number: int) -> None:
+        for gateway in self.world.dataplane.twins.values():
+            gateway.delay = 0.01 + number
+
+    async def _pause(self, _number: int) -> None:
+        await self.world.controller.pause(NAME)
+
+    async def _resume(self, _number: int) -> None:
+        await self.world.controller.resume(NAME)
+
+    async def _promote(self, _number: int) -> None:
+        await self.world.controller.promote(NAME)
+
+    async def _abort(self, _number: int) -> None:
+        await self.world.controller.abort(NAME)
+
+    async def _away(self, _number: int) -> None:
+        self.world.provider.reach(away=True)
+
+    async def _back(self, _number: int) -> None:
+        self.world.provider.reach(away=False)
+
+    def _pick(self, number: int) -> ReplicaId | None:
+        replicas = sorted(self.world.provider.states())
+        return replicas[number % len(replicas)] if replicas else None
