@@ -44,6 +44,23 @@ def test_m66_the_same_again_makes_no_revision_and_no_rollout() -> None:
     watched(scenario)
 
 
+def test_the_same_again_ends_the_wait_of_what_keeps_failing() -> None:
+    """What was missing may be there now: an artifact, a package, a GPU."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 2)
+        world.provider.script = lambda _replica, _revision: Life(ends_after=0.1, permanent=True)
+        world.provider.kill(min(world.provider.states()))
+        await world.until("hello", lambda view: view.status is DeploymentStatus.DEGRADED)
+        await asyncio.sleep(30)
+        assert len(world.provider.started) == 3
+        world.provider.script = lambda _replica, _revision: Life()
+        await world.deploy("hello", 1, replicas=2)
+        await world.until("hello", lambda view: view.status is DeploymentStatus.READY, 5)
+
+    watched(scenario)
+
+
 def test_the_same_again_in_mid_rollout_changes_nothing() -> None:
     """The rollout goes on with its generation."""
 

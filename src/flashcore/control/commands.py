@@ -50,6 +50,7 @@ def deploy(draft: Draft, wish: Wish) -> Deployment:
     require_staying(draft.deployment)
     _take_policy(draft, wish)
     _require_revision(draft, wish)
+    _try_at_once(draft, wish.revision)
     deployment, rollout = draft.deployment, draft.deployment.rollout
     if rollout is not None and not rollout.state.finished and rollout.target == wish.revision:
         if rollout.state is not RolloutState.RESTORING:
@@ -71,13 +72,12 @@ def begin_rollout(draft: Draft, target: RevisionId) -> None:
     deployment = draft.deployment
     generation, goal, initial = deployment.generation + 1, goals.to_prove(deployment), deployment.stable is None
     again = before is not None and before.target == target
+    _try_at_once(draft, target)
     draft.amend(
         generation=generation,
         goal=goal,
         retiring=tuple(entry for entry in deployment.retiring if entry.revision != target),
         superseded=tuple(revision for revision in deployment.superseded if revision != target),
-        # Whoever asks for it again has reason to think that it will start now.
-        backoff={revision: backoff for revision, backoff in deployment.backoff.items() if revision != target},
         rollout=Rollout(
             generation=generation,
             target=target,
@@ -91,6 +91,13 @@ def begin_rollout(draft: Draft, target: RevisionId) -> None:
     )
     draft.tell("rollout.started", f"to {short(target)}", revision=target, data={"generation": generation})
     _drop_unstarted(draft, target)
+
+
+def _try_at_once(draft: Draft, revision: RevisionId) -> None:
+    """Whoever asks for a revision again has reason to think that its replicas will start now."""
+    waits = draft.deployment.backoff
+    if revision in waits:
+        draft.amend(backoff={other: backoff for other, backoff in waits.items() if other != revision})
 
 
 def _drop_unstarted(draft: Draft, target: RevisionId) -> None:
