@@ -42,6 +42,10 @@ class Draft:
         self.events: list[Event] = []
         self.made: list[Revision] = []
         self.wake_at: float | None = None
+        self.changes = 0
+        """Grows with every change of a record, so that what was counted once need not be counted again."""
+        self.counted: tuple[int, object] | None = None
+        """What `sides` counted last, and at which number of changes."""
         self._name_replica = name_replica
 
     def wake(self, at: float) -> None:
@@ -71,6 +75,7 @@ class Draft:
     def amend(self, **changes: Any) -> None:
         """Change fields of the deployment."""
         self.deployment = dataclasses.replace(self.deployment, **changes)
+        self.changes += 1
 
     def amend_rollout(self, **changes: Any) -> Rollout:
         """Change fields of the rollout, which there must be."""
@@ -86,6 +91,7 @@ class Draft:
         if replica == before:
             return
         self.replicas[replica.id] = replica
+        self.changes += 1
         kind = _kind_of(before, replica)
         if kind is not None:
             data = {"log_tail": list(replica.log_tail)} if replica.log_tail else None
@@ -103,7 +109,13 @@ class Draft:
             health_since=self.now,
         )
         self.replicas[replica.id] = replica
+        self.changes += 1
         self.tell("replica.created", "", revision=revision, replica=replica.id)
+
+    def remove_finished(self) -> None:
+        """Let go of the replicas of which nothing is left."""
+        self.replicas = {replica_id: replica for replica_id, replica in self.replicas.items() if replica.exists}
+        self.changes += 1
 
     def drain(self, victims: Iterable[Replica], reason: str) -> None:
         """Take replicas out of service."""

@@ -43,9 +43,7 @@ def conclude(draft: Draft, advice: Advice | None) -> Pass:
     else:
         _move(draft, advice)
         keeping.expire(draft)
-    finished = [replica.id for replica in draft.replicas.values() if not replica.exists]
-    for replica_id in finished:
-        del draft.replicas[replica_id]
+    draft.remove_finished()
     status.settle(draft)
     destroyed = draft.deployment.status is DeploymentStatus.DESTROYED
     needed = frozenset[RevisionId]() if destroyed else _needed(draft)

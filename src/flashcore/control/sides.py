@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from flashcore.control.draft import Draft
 from flashcore.hookspecs.strategies import SideView
@@ -71,7 +72,13 @@ class Sides:
 
 
 def sides_of(draft: Draft) -> Sides:
-    """The sides as the draft has them now."""
+    """The sides as the draft has them now; counted again only when something has changed."""
+    if draft.counted is None or draft.counted[0] != draft.changes:
+        draft.counted = (draft.changes, _counted(draft))
+    return cast("Sides", draft.counted[1])
+
+
+def _counted(draft: Draft) -> Sides:
     deployment = draft.deployment
     grouped: dict[RevisionId, list[Replica]] = {}
     for replica in draft.replicas.values():
