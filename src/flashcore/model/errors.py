@@ -207,7 +207,15 @@ class RemoteError(FlashcoreError):
 def error_from_json(said: Mapping[str, Any]) -> FlashcoreError:
     """The error that another process described with `as_json`, as an object of the same class where it is known."""
     cls = _class_of(str(said.get("code", "")))
-    return cls(str(said.get("message", "unknown error")), next_step=said.get("next_step"), **said.get("data", {}))
+    message, data = (
+        str(said.get("message", "unknown error")),
+        {"next_step": said.get("next_step"), **said.get("data", {})},
+    )
+    try:
+        return cls(message, **data)
+    except TypeError:
+        # A class with a constructor of its own cannot be made from what was said of it.
+        return FlashcoreError(message, **data)
 
 
 def _class_of(code: str) -> type[FlashcoreError]:

@@ -44,7 +44,7 @@ _AS_ISO = ("datetime.date", "datetime.time")
 class Unserializable(FlashcoreError):
     """A value has no JSON form. `path` says which part of it, as in `result.items[3].handle`."""
 
-    code = "encode"
+    code = "unserializable"
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(
