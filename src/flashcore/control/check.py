@@ -198,23 +198,36 @@ def _held(side: str, wanted: int, needed: int, clamps: list[Clamp]) -> int:
 
 
 def _room(old: int, target: int, ground: Ground, clamps: list[Clamp]) -> tuple[int, int, int]:
-    """The counts within what may exist, and how many retiring replicas must go to make room."""
+    """The counts within what may exist, and how many retiring replicas must go to make room; old ones grow first."""
     if not ground.stable:
         old = min(old, ground.old_live)
     if ground.budget.exclusive:
         old, target = _apart(old, target, ground)
-    free = ground.budget.max_existing - (ground.leaving if ground.hard_quota else 0)
-    staying_target = ground.target_live if ground.hard_quota else min(target, ground.target_live)
-    old_room = max(ground.old_live, free - staying_target - ground.retiring_live)
-    evict = min(ground.retiring_live, max(0, min(old, old_room + ground.retiring_live) - old_room))
-    old = _fitting("old", old, old_room, clamps)
-    staying_old = max(old, ground.old_live) if ground.hard_quota else old
-    room = free - staying_old - ground.retiring_live
-    short = target - max(room, ground.target_live)
-    evict = max(evict, min(ground.retiring_live, short)) if short > 0 else evict
-    if not ground.hard_quota:
-        room += evict
-    return old, _fitting("target", target, max(ground.target_live, room), clamps), evict
+    hard = ground.hard_quota
+    free = ground.budget.max_existing - (ground.leaving if hard else 0)
+    beside = ground.target_live if hard else min(target, ground.target_live)
+    old, evicted = _grown("old", (old, ground.old_live), free - beside, ground.retiring_live, ground, clamps)
+    beside = max(old, ground.old_live) if hard else old
+    kept = ground.retiring_live if hard else ground.retiring_live - evicted
+    target, more = _grown("target", (target, ground.target_live), free - beside, kept, ground, clamps)
+    return old, target, min(ground.retiring_live, evicted + more)
+
+
+def _grown(
+    side: str, counts: tuple[int, int], free: int, retiring: int, ground: Ground, clamps: list[Clamp]
+) -> tuple[int, int]:
+    """How far a side of (wanted, live) replicas may grow beside `retiring` ones, and how many of these go for it.
+
+    Under a hard quota they make room only when they are gone.
+    """
+    wanted, live = counts
+    if wanted <= live:
+        return wanted, 0
+    evicted = min(retiring, max(0, wanted - (free - retiring)))
+    room = max(live, free - retiring + (0 if ground.hard_quota else evicted))
+    if wanted > room:
+        clamps.append(Clamp("max_existing", f"{wanted} {side} replicas were asked for; there is room for {room}"))
+    return min(wanted, room), evicted
 
 
 def _apart(old: int, target: int, ground: Ground) -> tuple[int, int]:
@@ -223,13 +236,6 @@ def _apart(old: int, target: int, ground: Ground) -> tuple[int, int]:
     if ground.target_exists or ground.retiring_exists:
         old = min(old, ground.old_live)
     return old, target
-
-
-def _fitting(side: str, wanted: int, room: int, clamps: list[Clamp]) -> int:
-    if wanted <= room:
-        return wanted
-    clamps.append(Clamp("max_existing", f"{wanted} {side} replicas were asked for; there is room for {max(0, room)}"))
-    return room
 
 
 def _is_count(value: object) -> bool:
