@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from flashcore.model.layout import Layout
 from flashcore.presence import read_presence
 from flashcore.testing.project import ProjectUnderTest
 
@@ -39,3 +40,14 @@ def test_a_killed_gateway_is_started_again_on_its_port(project: ProjectUnderTest
         time.sleep(0.05)
     assert after.url == before.url
     assert project.must("call", "hello").out == "hello\n"
+
+
+def test_a_stop_leaves_no_folder_of_sockets_behind(project: ProjectUnderTest) -> None:
+    """It may lie outside of the project, where nobody would look for it."""
+    project.must("server", "start")
+    run = Layout(project.root, "production").run
+    assert run.is_dir()
+
+    project.must("server", "stop")
+
+    assert not run.exists()

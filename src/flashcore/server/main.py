@@ -118,6 +118,9 @@ async def _take_down(platform: Platform, keeper: GatewayKeeper, way: Shutdown) -
     await platform.controller.close()
     if way is Shutdown.EVERYTHING:
         await keeper.stop(platform.project.settings.gateway_grace)
+        # Sockets may lie outside of the project; with nobody left to use their folder it is not left behind.
+        with contextlib.suppress(OSError):
+            platform.project.layout.run.rmdir()
     else:
         await keeper.let_go()
 
