@@ -161,3 +161,22 @@ def test_the_packages_of_a_module_are_run_before_it(shop: Project) -> None:
     shop.write("own/deep/work.py", endpoint("c"))
 
     assert shop.archived("c") >= {"own/__init__.py", "own/deep/__init__.py", "own/sibling.py"}
+
+
+@pytest.mark.parametrize("path", ["queue.py", "types/__init__.py"])
+def test_a_module_that_hides_one_of_pythons_own_is_refused(project: ProjectWriter, path: str) -> None:
+    """In the replica every library would get it: the worker itself could not start."""
+    shop = project({"a.py": endpoint("a", f"import {path.split('/', maxsplit=1)[0].removesuffix('.py')}"), path: ""})
+
+    refusal = shop.refusal()
+    assert path in refusal
+    assert "Python's own module" in refusal
+
+
+def test_a_module_with_such_a_name_may_be_in_a_package_or_unused(project: ProjectWriter) -> None:
+    """There it hides nothing."""
+    shop = project(
+        {"a.py": endpoint("a", "import own.queue"), "own/queue.py": "", "own/__init__.py": "", "json.py": ""}
+    )
+
+    assert "own/queue.py" in shop.archived("a")

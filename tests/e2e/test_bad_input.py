@@ -207,3 +207,18 @@ def test_ctrl_c_during_a_deploy_detaches_and_says_so(project: ProjectUnderTest) 
     while project.must("status", "--json").json["deployments"][0]["status"] != "ready":
         assert time.monotonic() < deadline
     assert project.must("call", "hello").out == "hello world\n"
+
+
+def test_a_file_that_is_called_like_a_module_of_python_does_not_reach_the_platform(project: ProjectUnderTest) -> None:
+    """A `types.py` that no endpoint needs is nobody's business; one that a replica would import is refused."""
+    project.write("app.py", ONE)
+    project.write("types.py", "raise RuntimeError('not to be imported')\n")
+    project.write("queue.py", ONE.replace('"hello"', '"other"'))
+
+    refused = project.run("deploy")
+    (project.root / "queue.py").unlink()
+
+    assert refused.code == 1
+    assert "queue.py: it has the name of Python's own module" in refused.err
+    project.must("deploy")
+    assert project.must("call", "hello").out == "hello world\n"

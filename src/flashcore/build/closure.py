@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -28,6 +29,7 @@ class Closures:
         self._graph = graph
         self._problems = problems
         self._data = DataFiles(tree)
+        self._shadowing: set[str] = set()
 
     def of(self, modules: Iterable[str], include: Iterable[str], declared_at: Place) -> Closure:
         """What an endpoint with functions in these modules needs. What is left out but imported is a problem."""
@@ -41,6 +43,7 @@ class Closures:
             files = {path: self._tree.files[path] for path in (*reached, *data)}
         for file in self._included(include, declared_at):
             files.setdefault(file.path, file)
+        self._check_shadows(files)
         return Closure(tuple(files[path] for path in sorted(files)), computed)
 
     def _reached(self, modules: Iterable[str]) -> set[str]:
@@ -67,6 +70,18 @@ class Closures:
                 f"write !{PurePosixPath(absent.path).as_posix()} into .flashcoreignore",
             )
 
+    def _check_shadows(self, paths: Iterable[str]) -> None:
+        """A replica finds the project's modules first, and every library in it would get them for Python's own."""
+        for path in sorted(set(paths) - self._shadowing):
+            name = _module_at_the_top(path)
+            if name in sys.stdlib_module_names:
+                self._shadowing.add(path)
+                self._problems.add(
+                    Place(path),
+                    f"it has the name of Python's own module {name!r}, and a replica would import it in place of that",
+                    "rename it, or move it into a package",
+                )
+
     def _included(self, patterns: Iterable[str], place: Place) -> Iterator[SourceFile]:
         for pattern in patterns:
             problem = _problem_with(pattern)
@@ -88,6 +103,17 @@ class Closures:
                 continue
             if path.is_file():
                 yield _source_file(path.relative_to(root).as_posix(), path)
+
+
+def _module_at_the_top(path: str) -> str | None:
+    """The name under which a file is imported, if there is no dot in it."""
+    match PurePosixPath(path).parts:
+        case (file,) if file.endswith(".py"):
+            return file.removesuffix(".py")
+        case (folder, "__init__.py"):
+            return folder
+        case _:
+            return None
 
 
 def _in_environment(root: Path, path: Path) -> bool:

@@ -54,7 +54,7 @@ def start_server(project: Project) -> Presence:
         with (layout.logs / "server.log").open("ab") as log:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "flashcore.server"),
+                    *(sys.executable, "-P", "-m", "flashcore.server"),
                     *("--project", str(project.root), "--env", project.settings.environment),
                     *("--ready-fd", str(write_end)),
                     *policy_arguments(sys.argv[1:]),

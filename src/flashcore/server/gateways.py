@@ -105,7 +105,7 @@ class GatewayKeeper:
         with self._log.open("ab") as logfile:
             return subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "flashcore.gateway"),
+                    *(sys.executable, "-P", "-m", "flashcore.gateway"),
                     *("--layout", str(project.root), "--env", settings.environment),
                     *("--host", settings.host, "--port", str(settings.ports.gateway)),
                     *("--jobs", project.jobs_url),

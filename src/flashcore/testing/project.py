@@ -49,7 +49,13 @@ class ProjectUnderTest:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `flashcore ...` in the project."""
         return subprocess.Popen(
-            [self.python, "-m", "flashcore", *arguments],
+            [
+                self.python,
+                "-P",
+                "-m",
+                "flashcore",
+                *arguments,
+            ],  # as the installed command does: not with the folder it is in
             cwd=self.root,
             env={**os.environ, "FLASHCORE_GATEWAY_PORT": "0", "FLASHCORE_API_PORT": "0", **self.environment},
             stdin=subprocess.DEVNULL,
