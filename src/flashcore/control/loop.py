@@ -8,66 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from flashcore.control import drain, reconcile
 from flashcore.control.acting import Acting
 from flashcore.control.company import Company
-from flashcore.control.consult import PartFailed, Question
+from flashcore.control.consult import Question
 from flashcore.control.draft import Draft
+from flashcore.control.errands import Command, Errands
 from flashcore.control.evidence import Evidence
+from flashcore.control.observing import Observing
 from flashcore.control.pace import Pace
-from flashcore.control.probing import can_be_asked
 from flashcore.control.readmodel import DeploymentView
 from flashcore.control.records import Records, records_in
 from flashcore.control.sampling import Sampling
 from flashcore.control.services import Services
-from flashcore.control.sightings import Watcher
 from flashcore.control.snapshot import Pass, Snapshot
 from flashcore.control.store import Committed, LostLeadership, StaleWrite
 from flashcore.control.traffic import route_of
 from flashcore.control.views import view_of
-from flashcore.hookspecs.providers import InstanceState, Provider, Running
+from flashcore.hookspecs.providers import Provider
 from flashcore.model.errors import FlashcoreError, NotFound
 from flashcore.model.names import ReplicaId, RevisionId
-from flashcore.model.parts import PartRef
-from flashcore.model.replica import Phase, Replica
+from flashcore.model.replica import Phase
 
 FIRST_RETRY = 1.0
 LAST_RETRY = 30.0
 """Seconds between attempts at a pass that fails, because the store is away for instance."""
 
-Command = Callable[[Draft], Any]
-
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Errand:
-    """A command and who waits for it."""
-
-    command: Command
-    done: asyncio.Future[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a command."""
-
-    errand: Errand
-    result: Any
-    error: Exception | None
-
-    def deliver(self) -> None:
-        """Tell who asked, unless they have gone away."""
-        if self.errand.done.done():
-            return
-        if self.error is None:
-            self.errand.done.set_result(self.result)
-        else:
-            self.errand.done.set_exception(self.error)
 
 
 class DeploymentLoop:
@@ -85,9 +54,8 @@ class DeploymentLoop:
         self._acting = Acting(self.endpoint, services)
         self._sampling = Sampling(self.endpoint, services, self._company)
         self._evidence = Evidence()
-        self._began_at = services.clock.now()
-        self._probe_trouble: str | None = None
-        self._errands: list[Errand] = []
+        self._observing = Observing(self.endpoint, services, self._company)
+        self._errands = Errands()
         self._next_wake: float | None = None
         self._woken = asyncio.Event()
         self._stumbles = 0
@@ -99,10 +67,9 @@ class DeploymentLoop:
 
     async def command(self, command: Command) -> Any:
         """Run a command in the next pass, and return its result once it is committed. Raises what it raises."""
-        errand = Errand(command, asyncio.get_running_loop().create_future())
-        self._errands.append(errand)
+        done = self._errands.add(command)
         self.wake()
-        return await errand.done
+        return await done
 
     def repeat_for(self, revision: RevisionId) -> bool:
         """Something of a revision runs that no record knows. Says whether the revision is known, and ended it then."""
@@ -124,13 +91,14 @@ class DeploymentLoop:
 
     def publish(self) -> None:
         """Have gateways go on by what the store holds, before anything was looked at: what was well is trusted."""
-        draft = Draft(self._snapshot(self._began_at), self._began_at, self._services.name_replica)
+        now = self._services.clock.now()
+        draft = Draft(self._snapshot(now), now, self._services.name_replica)
         self._services.publisher.put(self.endpoint, route_of(draft))
 
     def provider_of(self, replica: ReplicaId) -> Provider | None:
         """The provider that runs the replica, None for a replica that is not this deployment's."""
         known = self._records.replicas.get(replica)
-        return self._services.watcher_of(self._provider_named_for(known)).provider if known else None
+        return self._observing.provider_of(known, self._records) if known else None
 
     @property
     def drains(self) -> bool:
@@ -146,7 +114,7 @@ class DeploymentLoop:
                 await self._settle()
                 self._stumbles = 0
             except LostLeadership as lost:
-                self._fail_errands(lost)
+                self._errands.fail(lost)
                 self._services.lost(lost)
                 return
             except Exception as error:  # noqa: BLE001  # what is wrong with one deployment must not take the others along
@@ -164,9 +132,9 @@ class DeploymentLoop:
         await self._sampling.sample(self._records)
         now = self._services.clock.now()
         draft = reconcile.begin(self._snapshot(now), now, self._services.name_replica)
-        outcomes = [_run(errand, draft) for errand in self._errands]
+        outcomes = self._errands.run(draft)
         if not self._records.is_stored and not any(outcome.error is None for outcome in outcomes):
-            self._deliver(outcomes)
+            self._errands.deliver(outcomes)
             self._go()
             return False
         question = self._with_evidence(reconcile.ask(draft), draft)
@@ -177,7 +145,7 @@ class DeploymentLoop:
         except StaleWrite:
             await self._reload()
             return True
-        self._deliver(outcomes)
+        self._errands.deliver(outcomes)
         await self._act(made, draft)
         return committed is not None and not made.destroyed
 
@@ -185,12 +153,6 @@ class DeploymentLoop:
         if question is None:
             return None
         return self._evidence.add_to(question, draft.deployment, self._services.dataplane.signals(self.endpoint))
-
-    def _deliver(self, outcomes: list[Outcome]) -> None:
-        """Tell those who asked. Their errands are the first ones; others may have come meanwhile."""
-        self._errands = self._errands[len(outcomes) :]
-        for outcome in outcomes:
-            outcome.deliver()
 
     async def _commit(self, made: Pass) -> Committed | None:
         work = self._services.ledger.workspace(self._services.leadership)
@@ -218,99 +180,16 @@ class DeploymentLoop:
             self._set_alarm(None)
             self._go()
             return
-        await self._follow()
+        await self._observing.follow(self._records)
         self._set_alarm(self._earliest(made))
 
     def _snapshot(self, now: float) -> Snapshot:
-        services, records = self._services, self._records
-        sightings = self._sightings()
-        free = frozenset(
-            replica.id
-            for replica in records.replicas.values()
-            if drain.is_released(replica, now, free=services.publisher.is_free(self.endpoint, replica.id))
-        )
-        return Snapshot(
-            deployment=records.deployment,
-            revisions=records.revisions,
-            replicas=records.replicas,
-            sightings=sightings,
-            absent=self._acting.absent(free),
-            judgements=services.prober.judgements(self.endpoint),
-            stale=self._stale(sightings, now),
-            released=free,
-            hard_quota=any("quota" in watcher.provider.capabilities for watcher in self._watchers()),
-            desired=self._sampling.desired,
-            complaints=self._complaints(),
-        )
-
-    def _sightings(self) -> dict[ReplicaId, InstanceState]:
-        seen: dict[ReplicaId, InstanceState] = {}
-        for watcher in self._services.watchers.values():
-            seen.update(watcher.seen(self.endpoint))
-        return seen
-
-    def _watchers(self) -> list[Watcher]:
-        """Of the providers that run something of this deployment."""
-        found: dict[str, Watcher] = {}
-        for revision in {replica.revision for replica in self._records.replicas.values()}:
-            known = self._records.revisions.get(revision)
-            ref = known.content.template.provider if known else None
-            name = ref.name if ref is not None else self._services.default_provider
-            if name in self._services.watchers:
-                found[name] = self._services.watchers[name]
-        return [found[name] for name in sorted(found)]
-
-    def _complaints(self) -> tuple[str, ...]:
-        publisher = self._services.publisher
-        found = [
-            *(watcher.trouble for watcher in self._watchers()),
-            *self._acting.troubles.values(),
-            self._sampling.trouble,
-            self._probe_trouble,
-            publisher.trouble,
-            *publisher.refusals(self.endpoint),
-        ]
-        return tuple(trouble for trouble in found if trouble)
-
-    def _stale(self, sightings: dict[ReplicaId, InstanceState], now: float) -> frozenset[ReplicaId]:
-        """Replicas that a leader before this one found well, and that this one has not seen for an interval."""
-        if now < self._trust_ends():
-            return frozenset()
-        return frozenset(
-            replica.id for replica in self._records.replicas.values() if replica.ready and replica.id not in sightings
-        )
-
-    def _trust_ends(self) -> float:
-        return self._began_at + self._records.deployment.policy.health.interval
-
-    async def _follow(self) -> None:
-        """Have those replicas probed that can be asked."""
-        deployment, sightings = self._records.deployment, self._sightings()
-        targets: list[tuple[Replica, Running, Provider]] = []
-        for replica in self._records.replicas.values():
-            state = sightings.get(replica.id)
-            if isinstance(state, Running) and can_be_asked(replica, state, deployment.policy):
-                provider = self._services.watcher_of(self._provider_named_for(replica)).provider
-                targets.append((replica, state, provider))
-        self._probe_trouble = None
-        if not targets:
-            self._services.prober.forget(self.endpoint)
-            return
-        try:
-            probe = await self._company.probe(deployment)
-        except PartFailed as failed:
-            self._probe_trouble = str(failed.problem)
-        else:
-            self._services.prober.follow(self.endpoint, deployment.policy, probe, targets)
-
-    def _provider_named_for(self, replica: Replica) -> PartRef | None:
-        known = self._records.revisions.get(replica.revision)
-        return known.content.template.provider if known else None
+        return self._observing.snapshot(self._records, self._acting, self._sampling, now)
 
     def _earliest(self, made: Pass) -> float | None:
         times = [made.wake_at, self._acting.retry_at, self._sampling.look_again]
         times += [drain.waits_until(replica) for replica in made.replicas.values() if replica.phase is Phase.DRAINING]
-        times.append(self._trust_ends())
+        times.append(self._observing.trust_ends(self._records))
         now = self._services.clock.now()
         return min((time for time in times if time is not None and time > now), default=None)
 
@@ -321,7 +200,7 @@ class DeploymentLoop:
     def _go(self) -> None:
         self.gone.set()
         self._ring()
-        self._fail_errands(NotFound(f"{self.endpoint} is gone", endpoint=self.endpoint))
+        self._errands.fail(NotFound(f"{self.endpoint} is gone", endpoint=self.endpoint))
 
     def _set_alarm(self, when: float | None) -> None:
         self._next_wake = when
@@ -339,16 +218,5 @@ class DeploymentLoop:
             _LOG.warning("%s: %s; trying again in %g s", self.endpoint, error.message, wait)
         else:
             _LOG.error("a pass over %s failed; trying again in %g s", self.endpoint, wait, exc_info=error)
-        self._fail_errands(error)
+        self._errands.fail(error)
         self._set_alarm(self._services.clock.now() + wait)
-
-    def _fail_errands(self, error: Exception) -> None:
-        self._deliver([Outcome(errand, None, error) for errand in self._errands])
-
-
-def _run(errand: Errand, draft: Draft) -> Outcome:
-    """What a command made of the draft, or why it was refused; a refused one has changed nothing."""
-    try:
-        return Outcome(errand, errand.command(draft), None)
-    except FlashcoreError as error:
-        return Outcome(errand, None, error)

@@ -1,0 +1,113 @@
+"""What one deployment's loop sees: its records, and of the world what others have found out."""
+
+from __future__ import annotations
+
+from flashcore.control import drain
+from flashcore.control.acting import Acting
+from flashcore.control.company import Company
+from flashcore.control.consult import PartFailed
+from flashcore.control.probing import can_be_asked
+from flashcore.control.records import Records
+from flashcore.control.sampling import Sampling
+from flashcore.control.services import Services
+from flashcore.control.sightings import Watcher
+from flashcore.control.snapshot import Snapshot
+from flashcore.hookspecs.providers import InstanceState, Provider, Running
+from flashcore.model.names import EndpointName, ReplicaId
+from flashcore.model.parts import PartRef
+from flashcore.model.replica import Replica
+
+
+class Observing:
+    """Puts snapshots together, and has replicas probed."""
+
+    def __init__(self, endpoint: EndpointName, services: Services, company: Company) -> None:
+        self._endpoint = endpoint
+        self._services = services
+        self._company = company
+        self._began_at = services.clock.now()
+        self._probe_trouble: str | None = None
+
+    def snapshot(self, records: Records, acting: Acting, sampling: Sampling, now: float) -> Snapshot:
+        """Everything that a pass may know."""
+        services, sightings = self._services, self._sightings()
+        watchers = self._watchers(records)
+        free = frozenset(
+            replica.id
+            for replica in records.replicas.values()
+            if drain.is_released(replica, now, free=services.publisher.is_free(self._endpoint, replica.id))
+        )
+        return Snapshot(
+            deployment=records.deployment,
+            revisions=records.revisions,
+            replicas=records.replicas,
+            sightings=sightings,
+            absent=acting.absent(free),
+            judgements=services.prober.judgements(self._endpoint),
+            stale=self._stale(records, sightings, now),
+            released=free,
+            hard_quota=any("quota" in watcher.provider.capabilities for watcher in watchers),
+            desired=sampling.desired,
+            complaints=self._complaints(watchers, acting, sampling),
+        )
+
+    async def follow(self, records: Records) -> None:
+        """Have those replicas probed that can be asked."""
+        policy, sightings = records.deployment.policy, self._sightings()
+        targets: list[tuple[Replica, Running, Provider]] = []
+        for replica in records.replicas.values():
+            state = sightings.get(replica.id)
+            if isinstance(state, Running) and can_be_asked(replica, state, policy):
+                targets.append((replica, state, self.provider_of(replica, records)))
+        self._probe_trouble = None
+        if not targets:
+            self._services.prober.forget(self._endpoint)
+            return
+        try:
+            probe = await self._company.probe(records.deployment)
+        except PartFailed as failed:
+            self._probe_trouble = str(failed.problem)
+        else:
+            self._services.prober.follow(self._endpoint, policy, probe, targets)
+
+    def provider_of(self, replica: Replica, records: Records) -> Provider:
+        """The provider that runs it. Raises ConfigurationError when that is not set up here any more."""
+        return self._services.watcher_of(_named_by(replica, records)).provider
+
+    def trust_ends(self, records: Records) -> float:
+        """Until when a replica is taken for well because a leader before this one found it so."""
+        return self._began_at + records.deployment.policy.health.interval
+
+    def _stale(self, records: Records, sightings: dict[ReplicaId, InstanceState], now: float) -> frozenset[ReplicaId]:
+        if now < self.trust_ends(records):
+            return frozenset()
+        return frozenset(one.id for one in records.replicas.values() if one.ready and one.id not in sightings)
+
+    def _sightings(self) -> dict[ReplicaId, InstanceState]:
+        seen: dict[ReplicaId, InstanceState] = {}
+        for watcher in self._services.watchers.values():
+            seen.update(watcher.seen(self._endpoint))
+        return seen
+
+    def _watchers(self, records: Records) -> list[Watcher]:
+        """Of the providers that run something of this deployment."""
+        refs = [_named_by(replica, records) for replica in records.replicas.values()]
+        names = sorted({ref.name if ref is not None else self._services.default_provider for ref in refs})
+        return [self._services.watchers[name] for name in names if name in self._services.watchers]
+
+    def _complaints(self, watchers: list[Watcher], acting: Acting, sampling: Sampling) -> tuple[str, ...]:
+        publisher = self._services.publisher
+        found = [
+            *(watcher.trouble for watcher in watchers),
+            *acting.troubles.values(),
+            sampling.trouble,
+            self._probe_trouble,
+            publisher.trouble,
+            *publisher.refusals(self._endpoint),
+        ]
+        return tuple(trouble for trouble in found if trouble)
+
+
+def _named_by(replica: Replica, records: Records) -> PartRef | None:
+    known = records.revisions.get(replica.revision)
+    return known.content.template.provider if known else None
