@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import resource
+import shutil
 import subprocess
 from collections.abc import Awaitable, Generator, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import Claim, Finish, JobStore
 from flashcore.hookspecs.state import Check, Put, StaleWrite, StateBackend, Transaction
 from flashcore.model.errors import StorageFull
-from flashcore.model.job import JobStatus, NewJob, Payload
+from flashcore.model.job import Job, JobStatus, NewJob, Payload
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
 ENDPOINT, WORKER, REVISION = EndpointName("e"), WorkerId("w/1"), RevisionId("1" * 64)
@@ -161,6 +162,24 @@ async def test_a_full_disk_refuses_jobs_and_keeps_all_others(tmp_path: Path) -> 
     await jobs.close()
 
 
+async def test_a_job_and_its_claim_that_do_not_fit_leave_nothing(tmp_path: Path) -> None:
+    """They are one transaction: there is no job, nobody has it, and the same worker may have it another time."""
+    jobs = await open_jobs(tmp_path)
+    claim = Claim(ENDPOINT, WORKER, REVISION, count=1, lease=60.0)
+    await jobs.submit([new_job("before")])
+    await jobs.claim(claim)
+    with no_file_grows_beyond((tmp_path / "jobs.db-wal").stat().st_size):
+        refusals = await asyncio.gather(refusal_of(jobs.submit([new_job("a")])), refusal_of(jobs.claim(claim)))
+
+        assert None not in refusals
+        assert await jobs.get(JobId("a")) is None
+        assert [job.id for job in await jobs.held()] == ["before"]
+
+    await jobs.submit([new_job("a")])
+    assert [(claimed.id, claimed.attempt) for claimed in await jobs.claim(claim)] == [("a", 1)]
+    await jobs.close()
+
+
 async def test_a_result_that_does_not_fit_can_be_reported_again(tmp_path: Path) -> None:
     """The job goes on being the worker's, so that it can hold its result and repeat it."""
     jobs = await open_jobs(tmp_path)
@@ -178,6 +197,30 @@ async def test_a_result_that_does_not_fit_can_be_reported_again(tmp_path: Path) 
         assert (await jobs.counts(ENDPOINT)).by_status[JobStatus.IN_PROGRESS] == 2
 
     assert await jobs.finish([result]) == (True,)
+    await jobs.close()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_nobody_sees_what_could_not_be_written(turns: int, tmp_path: Path) -> None:
+    """While a result is being written that will not fit: not in the job, and not as a reason to ignore a repetition."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("a")])
+    await jobs.claim(Claim(ENDPOINT, WORKER, REVISION, count=1, lease=60.0))
+    result = Finish(JobId("a"), WORKER, Payload(b"r" * 900_000))
+    with no_file_grows_beyond(1 << 19):
+        first = asyncio.ensure_future(jobs.finish([result]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        job, second, known = await asyncio.gather(
+            jobs.get(JobId("a")), jobs.finish([result]), jobs.submit([new_job("a")]), return_exceptions=True
+        )
+        with pytest.raises(StorageFull):
+            await first
+
+    assert isinstance(job, Job)
+    assert job.status is JobStatus.IN_PROGRESS
+    assert isinstance(second, StorageFull)
+    assert isinstance(known, StorageFull) or known[0].status is JobStatus.IN_PROGRESS  # type: ignore[index]  # a tuple
     await jobs.close()
 
 
@@ -236,3 +279,25 @@ async def test_a_real_file_system_that_is_full(small_disk: Path) -> None:
     assert (claimed[0].id, claimed[-1].id) == ("a", "after")
     await state.close()
     await jobs.close()
+
+
+async def test_a_store_that_was_killed_is_not_called_damaged_because_the_disk_is_full(small_disk: Path) -> None:
+    """To look into what it left takes a little room; nobody is told to put the state away for want of it."""
+    whole, killed = small_disk / "whole", small_disk / "killed"
+    whole.mkdir()
+    state = await open_state(whole)
+    await state.commit(Transaction(puts=(Put("k", b"v"),)))
+    # What a process that is killed leaves: the log, and no file of shared memory.
+    shutil.copytree(whole, killed, ignore=shutil.ignore_patterns("*-shm"))
+    await state.close()
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 4096)
+
+    with pytest.raises(StorageFull):
+        await open_state(killed)
+
+    (small_disk / "filler").unlink()
+    state = await open_state(killed)
+    assert [entry.key for entry in (await state.read("k")).entries] == ["k"]
+    await state.close()

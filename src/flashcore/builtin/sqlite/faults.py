@@ -8,8 +8,14 @@ from pathlib import Path
 
 from flashcore.model.errors import FlashcoreError, StateCorrupt, StateError, StorageFull
 
-_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE})
-"""A write that did not fit. A quota and a limit on the size of files show themselves as failed writes."""
+_FULL = frozenset(
+    {
+        *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE),
+        *(sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP),
+    }
+)
+"""A write that did not fit. A quota and a limit on the size of files show themselves as failed writes; where there is
+no room at all, the file of shared memory that even a reader needs cannot be made."""
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -26,6 +32,13 @@ def fault(problem: sqlite3.Error, path: Path) -> FlashcoreError:
         next_step="see that the disk is well, that the file is writable and that nothing else has it open",
         path=str(path),
     )
+
+
+def refused(problem: sqlite3.Error, path: Path) -> FlashcoreError:
+    """The error to raise when the database at `path` cannot be looked through: it is to blame unless the disk is."""
+    if getattr(problem, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
+        return fault(problem, path)
+    return damaged(path, str(problem))
 
 
 def disk_fault(problem: OSError, path: Path) -> FlashcoreError:

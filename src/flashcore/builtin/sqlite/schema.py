@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from flashcore.builtin.sqlite.faults import damaged
+from flashcore.builtin.sqlite.faults import damaged, refused
 from flashcore.model.errors import StateTooNew
 
 _MAGIC = b"SQLite format 3\x00"
@@ -90,7 +90,7 @@ def _check(path: Path) -> None:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as problem:
-        raise damaged(path, str(problem)) from problem
+        raise refused(problem, path) from problem
     if found != "ok":
         raise damaged(path, str(found).strip())
 
