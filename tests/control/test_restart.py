@@ -2,12 +2,14 @@
 
 import asyncio
 
+import pytest
+
 from flashcore.control.sweep import GRACE
 from flashcore.hookspecs.providers import Hints, Running
 from flashcore.model.names import ReplicaId
 from flashcore.model.revision import Revision
 from flashcore.testing.scenes import first, live, update, watched
-from flashcore.testing.simulated_provider import Life
+from flashcore.testing.simulated_provider import NEVER, Life
 from flashcore.testing.simulation import World
 
 
@@ -71,6 +73,22 @@ def test_what_died_while_nobody_looked_is_replaced() -> None:
         await world.start()
         await world.until("hello", lambda view: view.ready == 2, 1)
         await world.ready("hello", 5)
+
+    watched(scenario)
+
+
+def test_e44_the_deadline_of_warming_up_survives_a_restart() -> None:
+    """What is only in memory is lost; since when the process runs is not."""
+
+    async def scenario(world: World) -> None:
+        world.provider.script = lambda _replica, _revision: Life(ready_after=NEVER)
+        await world.deploy("hello", 1, initial_delay=60.0)
+        await asyncio.sleep(40)
+        await world.restart()
+        await world.until("hello", lambda _view: "replica.draining" in world.kinds(), 60)
+        begun = next(event.at for event in world.events if event.kind == "replica.warming_up")
+        ended = next(event.at for event in world.events if event.kind == "replica.draining")
+        assert ended - begun == pytest.approx(60, abs=0.1)
 
     watched(scenario)
 

@@ -32,9 +32,10 @@ How it is laid out; the upper half is pure, the lower half is the shell around i
                 goals     rollouts, initial, restoring, keeping, endings, progress (what is to be)
                 check (invariants)   placing, victims   sides, traffic (who serves)   status
     consult     asks strategy and gates;  commands: what people ask, as changes of a draft
-    loop        one per deployment: observe, decide, check, commit, act
-    controller  all loops; sightings (providers), probing, sampling + scaling, publishing (gateways), acting, sweep,
-                alarms, isolation (plugins in threads), operations (deploy's checks), store/ (records, epoch, log)
+    loop        one per deployment: observe (observing), decide, check, commit (records), act (acting); errands, pace
+    controller  all loops; sightings (providers), probing, sampling + scaling, publishing (gateways), evidence (gates),
+                sweep, alarms, company + isolation (plugins, in threads), operations (deploy's checks),
+                store/ (records, epoch, log)
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ class DeploymentLoop:
         self._acting.forget(finished, made.forgotten)
         services.publisher.forget(finished)
         if made.destroyed:
-            services.publisher.put(self.endpoint, None)
+            services.publisher.forget_endpoint(self.endpoint)
             services.prober.forget(self.endpoint)
             self._set_alarm(None)
             self._go()

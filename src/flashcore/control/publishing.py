@@ -53,6 +53,12 @@ class Publisher:
         self._changed_at[endpoint] = version
         self._due.set()
 
+    def forget_endpoint(self, endpoint: EndpointName) -> None:
+        """Nothing is left of the endpoint."""
+        self.put(endpoint, None)
+        self._listed.pop(endpoint, None)
+        self._changed_at.pop(endpoint, None)
+
     async def run(self) -> None:
         """Give each new table to the gateways, for ever. What changes within one moment goes out as one table.
 
