@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from tests.gateway.conftest import Running, eventually, gateway_at, jobs_route, side
 
+from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import Claim
 from flashcore.model.job import Job, JobStatus, NewJob, Payload
@@ -55,6 +56,24 @@ async def test_what_was_queued_is_worked_on_after_a_restart(layout: Layout) -> N
         done = await ended(running)
 
     assert (done.status, done.output) == (JobStatus.COMPLETED, Payload(b'"work"'))
+
+
+async def test_a_job_that_is_alone_waits_for_the_disk_twice(layout: Layout) -> None:
+    """Once when it is taken in and handed out, once for its result."""
+    hello = worker_hello("hello")
+    async with gateway(layout, hello) as running, FakeWorker(layout.worker_socket, hello, lambda _: b"1") as worker:
+        await worker.until(lambda: worker.welcomes == 1)
+        store = running.store
+        assert isinstance(store, SqliteJobs)
+        before = store._desk.handed_over  # noqa: SLF001 - how often the disk is waited for is seen nowhere else
+
+        for number in range(10):
+            new = NewJob(JobId(f"job-{number}"), HELLO, Payload(b"1"), 3)
+            done = await running.gateway.broker.submit_and_wait(new, 10.0)
+            assert done is not None
+            assert done.status is JobStatus.COMPLETED
+
+        assert store._desk.handed_over - before == 20  # noqa: SLF001 - as above
 
 
 @pytest.mark.parametrize("finished", ["before", "while", "after"])

@@ -41,7 +41,7 @@ class SqliteJobs:
         self._clock = clock
         self._blobs = blobs
         self._doorbell = Doorbell()
-        self._desk = Desk(writer, standing, clock, self._written)
+        self._desk = Desk(writer, standing, clock, self._doorbell.ring, self._written)
         self._filler = Filler(self._desk)
         self._payloads = Payloads(writer, blobs)
         self._sweeper = Sweeper(self._desk, writer, clock, standing, blobs.remove)
@@ -286,7 +286,6 @@ class SqliteJobs:
         return None
 
     def _written(self, batch: Batch, freed: tuple[str, ...]) -> None:
-        self._doorbell.ring(batch.enqueued)
         self._blobs.remove(freed)
         self._sweeper.leave(batch)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
 
-from flashcore.hookspecs.jobs import BLOB_THRESHOLD
+from flashcore.hookspecs.jobs import BLOB_THRESHOLD, JobStore
 from flashcore.model.errors import Refused, StateError
-from flashcore.model.job import JobStatus, Payload
-from flashcore.model.names import EndpointName, RevisionId
+from flashcore.model.job import Job, JobStatus, Payload
+from flashcore.model.names import EndpointName, JobId
 from flashcore.testing.conformance import require
 from flashcore.testing.store_checks.job_samples import (
     ENDPOINT,
@@ -24,6 +25,7 @@ from flashcore.testing.store_checks.job_samples import (
     status,
     submit,
 )
+from flashcore.testing.store_checks.load import AT_ONCE, KILLED_REVISION, LATER
 from flashcore.testing.store_checks.processes import Load
 from flashcore.testing.store_checks.subject import Subject
 
@@ -137,23 +139,39 @@ async def check_kill(subject: Subject) -> None:
     subject.ask("durable", given=subject.durable)
     async with Load(subject, "jobs") as load:
         acknowledged = await load.kill_after(ACKNOWLEDGED_BEFORE_THE_KILL)
-    latest: defaultdict[str, str] = defaultdict(str)
+    heard: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for line in acknowledged:
-        step, identity = line.split()
-        latest[identity] = step
-    possible = {
-        "submitted": {JobStatus.IN_QUEUE, JobStatus.IN_PROGRESS, JobStatus.COMPLETED},
-        "claimed": {JobStatus.IN_PROGRESS, JobStatus.COMPLETED},
-        "finished": {JobStatus.COMPLETED},
-    }
+        step, identity, *worker = line.split()
+        heard[identity][step] = "".join(worker)
     async with subject.jobs() as jobs:
-        for identity, step in latest.items():
-            seen = await status(jobs, identity.removeprefix("job-"))
-            require(seen in possible[step], f"{identity} was acknowledged as {step}", seen)
-        endpoint, revision = EndpointName("killed"), RevisionId("0" * 64)
-        counts = (await jobs.counts(endpoint)).by_status
-        held = await jobs.held()
-        require(len(held) == counts[JobStatus.IN_PROGRESS], "counts and jobs agree", (len(held), counts))
-        queued = await claim(jobs, 100_000, WORKER, endpoint=endpoint, revision=revision)
-        require(len(queued) == counts[JobStatus.IN_QUEUE], "queued jobs can be had", (len(queued), counts))
-        await jobs.forget(endpoint)
+        for identity, steps in heard.items():
+            job = await jobs.get(JobId(identity))
+            require(job is not None, f"{identity} was acknowledged", steps)
+            assert job is not None  # noqa: S101  # for the type checker; required above
+            _require_as_heard(job, steps)
+        for endpoint in (LATER, AT_ONCE):
+            await _require_consistent(jobs, endpoint)
+
+
+def _require_as_heard(job: Job, steps: Mapping[str, str]) -> None:
+    """A job is as far as was heard of it, or a step further, and with whom it was heard to be."""
+    begun = {JobStatus.IN_PROGRESS, JobStatus.COMPLETED}
+    if "finished" in steps:
+        begun = {JobStatus.COMPLETED}
+    elif "claimed" not in steps:
+        begun |= {JobStatus.IN_QUEUE}
+    require(job.status in begun, f"{job.id} was acknowledged as {', '.join(steps)}", job.status)
+    if "claimed" in steps:
+        found = (job.worker, job.attempt)
+        require(found == (steps["claimed"], 1), f"{job.id} was handed to {steps['claimed']}, once", found)
+
+
+async def _require_consistent(jobs: JobStore, endpoint: EndpointName) -> None:
+    """The counts are those of the jobs, and what is queued can be had."""
+    counts = (await jobs.counts(endpoint)).by_status
+    held = [job for job in await jobs.held() if job.new.endpoint == endpoint]
+    require(len(held) == counts[JobStatus.IN_PROGRESS], "counts and jobs agree", (len(held), counts))
+    queued = await claim(jobs, 100_000, WORKER, endpoint=endpoint, revision=KILLED_REVISION)
+    require(len(queued) == counts[JobStatus.IN_QUEUE], "queued jobs can be had", (len(queued), counts))
+    require({job.attempt for job in queued} <= {1}, "and nobody had them before", {job.attempt for job in queued})
+    await jobs.forget(endpoint)

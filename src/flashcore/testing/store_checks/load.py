@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from flashcore.hookspecs.jobs import Claim, Finish
+from flashcore.hookspecs.jobs import Claim, Finish, JobStore
 from flashcore.hookspecs.state import Put, Transaction
 from flashcore.model.errors import Refused
 from flashcore.model.job import NewJob, Payload
@@ -44,28 +44,54 @@ async def count(subject: Subject) -> None:
         await asyncio.gather(*(count_up(state, 25) for _ in range(TASKS)))
 
 
+LATER, AT_ONCE = EndpointName("killed-later"), EndpointName("killed-at-once")
+"""Jobs of the one are claimed when their submission was answered, those of the other as soon as a store rings."""
+
+KILLED_REVISION = RevisionId("0" * 64)
+
+
 async def work_for_ever(subject: Subject) -> None:
-    """Submit, claim and finish jobs from several tasks; a line is `submitted|claimed|finished ID`."""
-    endpoint, revision = EndpointName("killed"), RevisionId("0" * 64)
-    numbers = itertools.count()
+    """Submit, claim and finish jobs from several tasks; a line is `submitted|claimed|finished ID`, then the worker."""
+    workers = [WorkerId(f"worker/{n}") for n in range(TASKS + 2)]
     async with subject.jobs() as jobs:
+        crowd = _Crowd(jobs)
+        await asyncio.gather(
+            *map(crowd.submit_and_claim, workers[:TASKS]), *map(crowd.claim_when_rung, workers[TASKS:])
+        )
 
-        async def run(worker: WorkerId) -> None:
-            for number in numbers:
-                identity = JobId(f"job-{number}")
-                new = NewJob(identity, endpoint, Payload(b'{"n": %d}' % number), lane=number % 100)
-                await jobs.submit([new])
-                say(f"submitted {identity}")
-                if number % 2:
-                    continue
-                claimed = await jobs.claim(Claim(endpoint, worker, revision, count=1, lease=600.0))
-                for job in claimed:
-                    say(f"claimed {job.id}")
-                    if number % 4:
-                        await jobs.finish([Finish(job.id, worker, job.input)])
-                        say(f"finished {job.id}")
 
-        await asyncio.gather(*(run(WorkerId(f"worker/{n}")) for n in range(TASKS)))
+class _Crowd:
+    """Those who use a job store, and say what they have heard of it."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        self._jobs = jobs
+        self._numbers = itertools.count()
+
+    async def submit_and_claim(self, worker: WorkerId) -> None:
+        """Submit for ever; claim every now and then, when the answer to a submission was heard."""
+        for number in self._numbers:
+            await self._submit(number, LATER if number % 3 else AT_ONCE)
+            if number % 2:
+                await self._take(LATER, worker, every=4)
+
+    async def claim_when_rung(self, worker: WorkerId) -> None:
+        """Claim for ever, as soon as there is something to claim."""
+        async for rung in self._jobs.enqueued():
+            if AT_ONCE in rung:
+                await self._take(AT_ONCE, worker, every=2)
+
+    async def _submit(self, number: int, endpoint: EndpointName) -> None:
+        identity = JobId(f"job-{number}")
+        await self._jobs.submit([NewJob(identity, endpoint, Payload(b'{"n": %d}' % number), lane=number % 100)])
+        say(f"submitted {identity}")
+
+    async def _take(self, endpoint: EndpointName, worker: WorkerId, *, every: int) -> None:
+        """Claim a job; one in so many is finished."""
+        for job in await self._jobs.claim(Claim(endpoint, worker, KILLED_REVISION, count=1, lease=600.0)):
+            say(f"claimed {job.id} {worker}")
+            if int(job.id.removeprefix("job-")) % every == 0:
+                await self._jobs.finish([Finish(job.id, worker, job.input)])
+                say(f"finished {job.id} {worker}")
 
 
 WORK: Mapping[str, Callable[[Subject], Coroutine[Any, Any, None]]] = {

@@ -3,7 +3,7 @@
 Jobs that matter now are in memory, on the event loop: those being worked on, the heads of each queue, those with
 changes that are not on disk yet, and the ones that finished last. All others are on disk alone, so a million queued
 jobs cost no memory. Decisions are made in memory; what they changed is written by the database's thread, one
-transaction for all calls of a turn of the loop, and nobody gets an answer before that. When a transaction fails,
+transaction for all calls of a moment, and nobody gets an answer before that. When a transaction fails,
 what was decided since is refused and the memory is filled from the disk again.
 
 entry.py    a job in memory

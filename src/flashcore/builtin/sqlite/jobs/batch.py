@@ -42,7 +42,7 @@ AccountRow = tuple[Any, ...]
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """What the calls of one turn of the event loop changed, and who waits for it."""
+    """What the calls of a moment changed, and who waits for it."""
 
     number: int
     moves: dict[int, Move] = field(default_factory=dict)
@@ -53,6 +53,7 @@ class Batch:
     purged: list[int] = field(default_factory=list)
     """Endpoints whose queues were purged."""
     enqueued: set[EndpointName] = field(default_factory=set)
+    """Endpoints that got a job that can be claimed, until somebody was told."""
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property

@@ -1,7 +1,15 @@
-"""Group commit: calls of one turn of the event loop share a transaction, and nobody is answered before it is on disk.
+"""Group commit: calls of a moment share a transaction, and nobody is answered before it is on disk.
 
-    idle -> a call changes something -> at the end of this turn of the loop the batch goes to the database's thread
+    idle -> a call changes something -> two turns of the loop later the batch goes to the database's thread
          -> meanwhile calls gather in the next batch -> the answer comes: callers wake up -> the next batch goes
+
+Two turns, so that a job and its claim are written together: the doorbell rings when a job is taken in, not when it is
+on disk; who waits for work hears it in the next turn and claims by the end of the one after. That spares a job that is
+alone one of three syncs, and any other a row that is written twice. Nobody is promised anything earlier for it: the
+caller hears that its job is accepted, and the worker gets it, after the one transaction that has both. When that fails,
+or the process or the machine dies before its end, neither has happened, and as the worker never heard of the job, the
+same one may have it later without using an attempt's token twice. Writing claims without a sync would not spare more: a
+worker that is never idle has its claims in the transactions of its results.
 
 When a batch fails, everything that was decided since may rest on what was not written: the callers of that batch and
 of the next one get the error, and memory is filled from the disk again.
@@ -24,6 +32,7 @@ from flashcore.builtin.sqlite.jobs.flush import Clash, flush
 from flashcore.builtin.sqlite.jobs.loading import read_standing
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.model.errors import FlashcoreError, StateError
+from flashcore.model.names import EndpointName
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,11 +43,17 @@ _MOST_CLASHES = 3
 class Desk:
     """Where every change of a job is asked for.
 
-    `on_disk` hears of each batch that was written, and the files that no job needs any more.
+    `enqueued` hears of the endpoints that got a job that can be claimed, before that is on disk; `on_disk` of each
+    batch that was written, and of the files that no job needs any more.
     """
 
     def __init__(
-        self, writer: Writer, standing: Standing, clock: Clock, on_disk: Callable[[Batch, tuple[str, ...]], None]
+        self,
+        writer: Writer,
+        standing: Standing,
+        clock: Clock,
+        enqueued: Callable[[frozenset[EndpointName]], None],
+        on_disk: Callable[[Batch, tuple[str, ...]], None],
     ) -> None:
         self.book = Book(standing, Batch(1))
         """Valid from one `await` to the next, no longer."""
@@ -46,6 +61,7 @@ class Desk:
         """The number of the last batch that was given to the database's thread."""
         self._writer = writer
         self._clock = clock
+        self._enqueued = enqueued
         self._on_disk = on_disk
         self._loop = asyncio.get_running_loop()
         self._flying = False
@@ -64,6 +80,7 @@ class Desk:
             try:
                 await self.ready()
                 result = change(self.book)
+                self._ring()
                 await self.settled()
             except Clash:
                 if prepare is not None:
@@ -117,10 +134,17 @@ class Desk:
         with contextlib.suppress(FlashcoreError, Clash):  # those who asked have been told
             await self.settled()
 
+    def _ring(self) -> None:
+        enqueued = self.book.batch.enqueued
+        if enqueued:
+            self._enqueued(frozenset(enqueued))
+            enqueued.clear()
+
     def _schedule(self) -> None:
         if not self._scheduled and not self._flying:
             self._scheduled = True
-            self._loop.call_soon(self._hand_over)
+            # Not in the next turn: see above.
+            self._loop.call_soon(self._loop.call_soon, self._hand_over)
 
     def _hand_over(self) -> None:
         self._scheduled = False
