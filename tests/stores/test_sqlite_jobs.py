@@ -1,6 +1,7 @@
 """The SQLite job store against the contract, and what only files have."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,61 @@ async def test_a_payload_whose_file_was_lost_is_an_error_by_name(content: bytes 
     with pytest.raises(StateCorrupt, match=file.name):
         await jobs.get(JobId("a"))
     await jobs.close()
+
+
+async def test_content_that_goes_and_comes_in_one_instant_is_kept(tmp_path: Path) -> None:
+    """One job's file is removed while another job with the same content is submitted."""
+    jobs = await open_jobs(tmp_path)
+    content = b"l" * (BLOB_THRESHOLD + 1)
+    for round_ in range(20):
+        one, other = EndpointName(f"e{round_}"), EndpointName(f"e{round_ + 1}")
+        new = NewJob(JobId(f"j{round_}"), other, Payload(content), lane=0)
+        await asyncio.gather(_forget_soon(jobs, one, round_ % 5), jobs.submit([new]))
+
+        job = await jobs.get(new.id)
+        assert job is not None
+        assert job.new.input.data == content
+    await jobs.close()
+
+
+async def _forget_soon(jobs: SqliteJobs, endpoint: EndpointName, turns: int) -> None:
+    for _ in range(turns):
+        await asyncio.sleep(0.0005)
+    await jobs.forget(endpoint)
+    await jobs.sweep()
+
+
+@pytest.mark.parametrize("way", ["purge", "forget", "retention"])
+async def test_jobs_that_are_gone_leave_no_rows(way: str, tmp_path: Path) -> None:
+    """Whichever way they went; the file does not grow for ever."""
+    clock = VirtualClock()
+    jobs = await open_jobs(tmp_path, clock)
+    for first in range(0, 3_000, 500):
+        await jobs.submit([new_job(first + n, n % 100, retention=5.0, ttl=50.0) for n in range(500)])
+    if way != "purge":
+        claimed = await jobs.claim(claim_of(300))
+        await jobs.append_stream(WORKER, claimed[0].id, Payload(b"chunk"))
+        await jobs.progress(WORKER, claimed[1].id, Payload(b"p" * 20_000))
+        await jobs.finish([Finish(one.id, WORKER, Payload(b"o" * (BLOB_THRESHOLD + 1))) for one in claimed[:3]])
+
+    if way == "purge":
+        await jobs.purge(ENDPOINT)
+    elif way == "forget":
+        await jobs.forget(ENDPOINT)
+    for _ in range(3):
+        clock.advance(60.0)
+        await jobs.sweep()
+    await jobs.close()
+
+    rows = rows_of(tmp_path / "jobs.db")
+    assert rows == ({"standing": 1} if way == "forget" else {"standing": 1, "endpoint": 1})
+    assert [*(tmp_path / "jobs.db.blobs").glob("*")] == []
+
+
+def rows_of(path: Path) -> dict[str, int]:
+    """How many rows each table has, those that have none left out."""
+    with sqlite3.connect(path) as connection:
+        tables = [name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")]
+        counts = {name: connection.execute(f"select count(*) from {name}").fetchone()[0] for name in tables}  # noqa: S608  # the file's own names
+    connection.close()
+    return {name: count for name, count in counts.items() if count}

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -85,6 +86,25 @@ async def test_a_call_that_fails_harms_no_other(tmp_path: Path) -> None:
 
     assert [type(answer) for answer in answers] == [str, KeyError, str, StateError, StateError, str]
     assert await writer.read(listed) == ["a", "b", "c"]
+    await writer.close()
+
+
+async def test_what_a_failed_call_wrote_is_undone_within_its_group(tmp_path: Path) -> None:
+    """The others' transaction goes on."""
+
+    def break_off(connection: sqlite3.Connection) -> None:
+        add("half", connection)
+        raise KeyError("broken off")
+
+    writer = await open_items(tmp_path)
+    commits: list[int] = []
+    writer.stamp_with(lambda connection: commits.append(connection.total_changes))
+
+    calls: list[Callable[[sqlite3.Connection], object]] = [partial(add, "a"), break_off, partial(add, "b")]
+    await asyncio.gather(*(writer.write(call) for call in calls * 5), return_exceptions=True)
+
+    assert await writer.read(listed) == ["a", "b"] * 5
+    assert len(commits) < 10
     await writer.close()
 
 

@@ -275,9 +275,12 @@ async def check_medium_payloads(subject: Subject) -> None:
             await submit(jobs, n, lane=n, input=Payload(content))
         claimed = await claim(jobs, 100)
         require([c.input.data for c in claimed] == contents, "inputs reach the workers")
-        await jobs.finish([Finish(c.id, WORKER, Payload(c.input.data + b"!")) for c in claimed])
-        outputs = [(await _get(jobs, n)).output for n in range(60)]
-        require([o and o.data for o in outputs] == [content + b"!" for content in contents], "outputs come back")
+        for one in claimed:
+            await jobs.progress(WORKER, one.id, Payload(one.input.data + b"?"))
+        await jobs.finish([Finish(one.id, WORKER, Payload(one.input.data + b"!")) for one in claimed])
+        done = [await _get(jobs, n) for n in range(60)]
+        require([j.output and j.output.data for j in done] == [c + b"!" for c in contents], "outputs come back")
+        require([j.progress and j.progress.data for j in done] == [c + b"?" for c in contents], "so does progress")
 
 
 async def check_versions(subject: Subject) -> None:

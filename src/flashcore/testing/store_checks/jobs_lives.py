@@ -14,6 +14,7 @@ from flashcore.testing.conformance import require
 from flashcore.testing.store_checks.job_samples import (
     ENDPOINT,
     OTHER_ENDPOINT,
+    OTHER_REVISION,
     OTHER_WORKER,
     WORKER,
     claim,
@@ -63,6 +64,7 @@ async def check_close_finishes(subject: Subject) -> None:
 async def check_reopen(subject: Subject) -> None:
     """Opened again, a store has all jobs as they were: queued in order, running, finished, with streams and keys."""
     subject.ask("durable", given=subject.durable)
+    sampled = ("failed", "running", "back", "done", "retried", 0, 7)
     large = Payload(b"l" * (BLOB_THRESHOLD + 1))
     async with subject.jobs() as jobs:
         await submit(jobs, "failed", "running", "back", "done", idempotency_key=None, input=large)
@@ -70,14 +72,18 @@ async def check_reopen(subject: Subject) -> None:
         await claim(jobs, 150)
         await claim(jobs, 4, OTHER_WORKER)
         await finish(jobs, "failed", OTHER_WORKER, error="no")
+        await submit(jobs, "retried", pin=OTHER_REVISION)
+        await claim(jobs, 1, OTHER_WORKER, revision=OTHER_REVISION, pinned_only=True)
+        await finish(jobs, "retried", OTHER_WORKER, error="no")
+        await jobs.retry(job_id("retried"))
         await finish(jobs, "done", OTHER_WORKER)
         await give_back(jobs, "back", OTHER_WORKER)
         await jobs.progress(OTHER_WORKER, job_id("running"), large)
         await jobs.append_stream(OTHER_WORKER, job_id("running"), Payload(b"chunk"))
-        kept = [await jobs.get(job_id(name)) for name in ("failed", "running", "back", "done", 0, 7)]
+        kept = [await jobs.get(job_id(name)) for name in sampled]
         counts, time = await jobs.counts(ENDPOINT), jobs.now()
     async with subject.jobs() as jobs:
-        again = [await jobs.get(job_id(name)) for name in ("failed", "running", "back", "done", 0, 7)]
+        again = [await jobs.get(job_id(name)) for name in sampled]
         require(again == kept, "jobs are as they were")
         require(jobs.now() >= time, "the clock did not go back", jobs.now() - time)
         after = await jobs.counts(ENDPOINT)
@@ -99,9 +105,9 @@ async def check_reopen_after_a_purge(subject: Subject) -> None:
     """What a purge left stays, also what was running then and came back; what it removed stays away."""
     subject.ask("durable", given=subject.durable)
     async with subject.jobs() as jobs:
-        await submit(jobs, "running", *range(200))
+        await submit(jobs, "running", "still running", *range(200))
         await submit(jobs, "theirs", endpoint=OTHER_ENDPOINT)
-        await claim(jobs)
+        await claim(jobs, 2)
         await jobs.purge(ENDPOINT)
         await give_back(jobs, "running")
         await submit(jobs, "later")
@@ -114,6 +120,7 @@ async def check_reopen_after_a_purge(subject: Subject) -> None:
             kept = [await status(jobs, name) for name in ("running", "later")]
             require(kept == [JobStatus.IN_QUEUE] * 2, "what was left is queued", kept)
             require((await jobs.counts(ENDPOINT)).by_status[JobStatus.IN_QUEUE] == 2, "and counted")
+            require(await status(jobs, "still running") is JobStatus.IN_PROGRESS, "what ran is running")
     async with subject.jobs() as jobs:
         require(names(await claim(jobs, 9, OTHER_WORKER)) == ["running", "later"], "and handed out")
 

@@ -231,11 +231,14 @@ async def check_purge(subject: Subject) -> None:
         require(left == (0, 1, 1), "running and finished jobs stay", left)
         require([await status(jobs, n) for n in (0, 299)] == [None, None], "purged jobs are gone")
         await submit(jobs, "later", 7)
+        await submit(jobs, 250, idempotency_key="k")
         await give_back(jobs, "running")
         for _ in range(5):
             await jobs.sweep()
         taken = names(await claim(jobs, 400, OTHER_WORKER))
-        require(taken == ["running", "later", "7"], "later ones and those that came back are not purged", taken)
+        require(
+            taken == ["running", "later", "7", "250"], "later ones, and those that came back, are not purged", taken
+        )
         require(await jobs.purge(ENDPOINT) == 0, "now nothing is queued")
         await give_back(jobs, "later", OTHER_WORKER)
         require(await jobs.purge(ENDPOINT) == 1, "a job that was queued twice is one")
