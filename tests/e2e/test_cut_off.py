@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from flashcore.testing.project import ProjectUnderTest
@@ -94,3 +96,18 @@ def test_a_call_waits_for_a_gateway_that_is_started_again(deployed: ProjectUnder
     gateway.wait(10)
 
     assert deployed.must("call", "hello").out == "hello\n"
+
+
+def test_ctrl_c_while_the_platform_starts_says_that_it_goes_on(project: ProjectUnderTest) -> None:
+    """What was begun is not left unsaid, and a stop a moment later ends it."""
+    with project.start("server", "start") as starting:
+        assert starting.stderr is not None
+        starting.stderr.readline()
+        starting.send_signal(signal.SIGINT)
+        _, rest = starting.communicate(timeout=30)
+
+    assert starting.returncode == 130
+    assert "goes on starting in the background" in rest
+    project.must("server", "start")
+    project.must("server", "stop")
+    assert project.processes() == []

@@ -21,7 +21,7 @@ def connect(project: Project) -> ControlApi:
     presence = running_server(project)
     if presence is None and was_cut_off(project):
         output.say("the control plane was cut off; starting it again")
-        presence = start_server(project)
+        presence = _start(project)
     return _api(project, presence) if presence is not None else _refuse(project)
 
 
@@ -36,8 +36,17 @@ def connect_or_start(project: Project) -> ControlApi:
     presence = running_server(project)
     if presence is None:
         output.say("starting the platform")
-        presence = start_server(project)
+        presence = _start(project)
     return _api(project, presence)
+
+
+def _start(project: Project) -> Presence:
+    """Start it; whoever does not wait for that is told that it goes on."""
+    try:
+        return start_server(project)
+    except KeyboardInterrupt:
+        output.say("the platform goes on starting in the background (flashcore server stop ends it)")
+        raise
 
 
 def _refuse(project: Project) -> NoReturn:
