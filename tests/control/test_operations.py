@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flashcore.control.refusals import BeingDestroyed, NoRollout, NothingToPromote
+from flashcore.control.refusals import BeingDestroyed, NoRollout, NothingToPromote, NothingToUndo
 from flashcore.hookspecs.state import StateBackend, Transaction
 from flashcore.model.declaration import Policy
 from flashcore.model.deployment import DeploymentStatus, RolloutState
@@ -312,6 +312,67 @@ def test_m24_a_paused_rollout_follows_another_goal() -> None:
             assert view.ready <= count + max(1, count // 4) + 1
         await world.controller.resume("hello")
         await world.ready("hello")
+
+    watched(scenario)
+
+
+def test_undo_goes_back_to_the_revision_before() -> None:
+    """And forward again; or to any that is kept, by the start of its name."""
+
+    async def scenario(world: World) -> None:
+        one = await first(world, 2)
+        two = await update(world, 2, 2)
+        await world.ready("hello")
+        await world.controller.undo("hello")
+        assert (await world.ready("hello")).stable == one
+        await world.controller.undo("hello")
+        assert (await world.ready("hello")).stable == two
+        await world.controller.undo("hello", one[:8])
+        assert (await world.ready("hello")).stable == one
+        await world.controller.undo("hello", one)
+        assert world.view("hello").settled
+        for unknown in ("ffffff", ""):
+            with pytest.raises(NotFound, match="kept: "):
+                await world.controller.undo("hello", unknown)
+
+    watched(scenario)
+
+
+def test_undo_of_a_rollout_under_way_takes_it_back() -> None:
+    """It is an abort."""
+
+    async def scenario(world: World) -> None:
+        one = await first(world, 3)
+        with pytest.raises(NothingToUndo):
+            await world.controller.undo("hello")
+        await update(world, 2, 3)
+        await asyncio.sleep(0.8)
+        await world.controller.undo("hello")
+        view = await world.settled("hello")
+        assert view.stable == one
+        assert view.rollout is not None
+        assert view.rollout.state is RolloutState.ABORTED
+
+    watched(scenario)
+
+
+def test_held_traffic_waits_at_the_gateways() -> None:
+    """Until it is released; asking twice is asking once."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 1)
+
+        async def held() -> bool:
+            await asyncio.sleep(0.1)
+            route = world.dataplane.route("hello")
+            return route is not None and route.held
+
+        await world.controller.hold_traffic("hello")
+        await world.controller.hold_traffic("hello")
+        assert await held()
+        await world.controller.release_traffic("hello")
+        assert not await held()
+        assert world.kinds("deployment.held") == ["deployment.held"]
 
     watched(scenario)
 

@@ -20,7 +20,8 @@ Building one (all parts are passed in; nothing is global):
 Operations, all idempotent, with typed refusals (model.errors, control.refusals):
 
     deploy(manifest, names=None)  scale(name, count)  scale_by_policy(name)  undeploy(name, grace=None)  undeploy_all()
-    promote(name)  abort(name)  pause(name)  resume(name)
+    promote(name)  abort(name)  undo(name, revision=None)  pause(name)  resume(name)
+    hold_traffic(name)  release_traffic(name)
 
 What is: endpoints(), view(name), views(), table, events(), last_events(), logs(replica). What happens: follow(name),
 watch_events(), wait_until(name, wanted, timeout), wait_gone(name, timeout). Views are `readmodel.DeploymentView`.

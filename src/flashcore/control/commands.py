@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from flashcore.control import goals
 from flashcore.control.draft import Draft
 from flashcore.control.endings import ABORTED, retire, take_back
-from flashcore.control.refusals import BeingDestroyed, NoRollout, NothingToPromote
+from flashcore.control.refusals import BeingDestroyed, NoRollout, NothingToPromote, NothingToUndo
 from flashcore.control.sides import Side, live_count, open_rollout, ready_count, sides_of
 from flashcore.model.declaration import MAX_REPLICAS, Policy
 from flashcore.model.deployment import (
@@ -25,7 +25,7 @@ from flashcore.model.deployment import (
     move_status,
     percent,
 )
-from flashcore.model.errors import Refused, UsageError
+from flashcore.model.errors import NotFound, Refused, UsageError
 from flashcore.model.names import Digest, RevisionId
 from flashcore.model.replica import Phase
 from flashcore.model.revision import Revision, RevisionContent, short
@@ -193,6 +193,32 @@ def resume(draft: Draft) -> Deployment:
     return draft.deployment
 
 
+def undo(draft: Draft, revision: RevisionId | None = None) -> Deployment:
+    """Go back: from a rollout that is under way to the stable revision, else to the one before it, or to `revision`.
+
+    Raises NothingToUndo, or NotFound for a revision that is not kept.
+    """
+    require_staying(draft.deployment)
+    rollout = draft.deployment.rollout
+    if revision is None and rollout is not None and not rollout.state.finished:
+        _abort(draft, rollout, "undone by a person")
+        return draft.deployment
+    target = _former(draft) if revision is None else _kept(draft, revision)
+    if target != draft.deployment.stable:
+        begin_rollout(draft, target)
+    return draft.deployment
+
+
+def hold_traffic(draft: Draft) -> Deployment:
+    """Let gateways keep new calls waiting."""
+    return _set_held(draft, "deployment.held", held=True)
+
+
+def release_traffic(draft: Draft) -> Deployment:
+    """Let calls through again."""
+    return _set_held(draft, "deployment.released", held=False)
+
+
 def require_staying(deployment: Deployment) -> None:
     """Raise BeingDestroyed for a deployment that is being taken down."""
     if deployment.status in _ENDING:
@@ -253,6 +279,37 @@ def _supersede(draft: Draft, target: RevisionId) -> None:
         draft.amend(superseded=(*deployment.superseded, side.revision))
     else:
         retire(draft, _existing(side))
+
+
+def _set_held(draft: Draft, kind: str, *, held: bool) -> Deployment:
+    require_staying(draft.deployment)
+    if draft.deployment.held is not held:
+        draft.amend(held=held)
+        draft.tell(kind, "by a person")
+    return draft.deployment
+
+
+def _former(draft: Draft) -> RevisionId:
+    for revision in draft.deployment.history:
+        if revision in draft.snapshot.revisions:
+            return revision
+    raise NothingToUndo(
+        f"{draft.deployment.endpoint} has no earlier revision to go back to",
+        next_step="deploy the version that you want",
+        endpoint=draft.deployment.endpoint,
+    )
+
+
+def _kept(draft: Draft, revision: RevisionId) -> RevisionId:
+    found = [known for known in draft.snapshot.revisions if known.startswith(revision)] if revision else []
+    if len(found) == 1:
+        return found[0]
+    kept = ", ".join(short(known) for known in sorted(draft.snapshot.revisions))
+    raise NotFound(
+        f"{draft.deployment.endpoint} has {'no' if not found else 'more than one'} revision {revision!r}; kept: {kept}",
+        next_step=f"choose one of: flashcore status {draft.deployment.endpoint}",
+        endpoint=draft.deployment.endpoint,
+    )
 
 
 def _existing(side: Side) -> tuple[Side, ...]:

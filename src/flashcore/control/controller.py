@@ -206,6 +206,19 @@ class Controller:
         """Let a paused rollout go on. Raises NoRollout."""
         return await self._command(endpoint, commands.resume)
 
+    async def undo(self, endpoint: str, revision: str | None = None) -> Deployment:
+        """Go back to the revision before, or to one that begins so. Raises NothingToUndo or NotFound."""
+        wanted = RevisionId(revision) if revision is not None else None
+        return await self._command(endpoint, lambda draft: commands.undo(draft, wanted))
+
+    async def hold_traffic(self, endpoint: str) -> Deployment:
+        """Let gateways keep new calls waiting."""
+        return await self._command(endpoint, commands.hold_traffic)
+
+    async def release_traffic(self, endpoint: str) -> Deployment:
+        """Let calls through again."""
+        return await self._command(endpoint, commands.release_traffic)
+
     # What is
 
     def endpoints(self) -> tuple[EndpointName, ...]:

@@ -3,7 +3,8 @@
 Refused
 ├── BeingDestroyed    the endpoint is being taken down: wait until it is gone
 ├── NothingToPromote  no rollout waits at a checkpoint
-└── NoRollout         no rollout is under way
+├── NoRollout         no rollout is under way
+└── NothingToUndo     there is no earlier revision
 """
 
 from __future__ import annotations
@@ -27,3 +28,9 @@ class NoRollout(Refused):
     """No rollout of the endpoint is under way."""
 
     code = "no_rollout"
+
+
+class NothingToUndo(Refused):
+    """No earlier revision of the endpoint is kept."""
+
+    code = "nothing_to_undo"
