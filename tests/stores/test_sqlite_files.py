@@ -97,6 +97,21 @@ async def test_a_newer_schema_is_refused_and_left_alone(opener: Opener, tmp_path
     assert refusal.value.next_step
 
 
+async def test_a_newer_schema_is_refused_before_the_log_of_a_killed_process_is_read(tmp_path: Path) -> None:
+    """SQLite would bring the log into the file: that is left to whoever knows the schema."""
+    path = tmp_path / "state.db"
+    async with Load(Subject("flashcore.builtin.sqlite_state:SqliteStores", f"sqlite:///{path}"), "state") as load:
+        await load.kill_after(50)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60] + (99).to_bytes(4, "big") + whole[64:])
+    before = contents(tmp_path)
+
+    with pytest.raises(StateTooNew, match="99"):
+        await open_state(path)
+
+    assert contents(tmp_path) == before
+
+
 @BOTH
 @pytest.mark.parametrize(
     "damage", ["no database", "too short", "of another program", "of no program", "page", "cut off"]

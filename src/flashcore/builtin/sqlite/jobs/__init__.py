@@ -6,11 +6,19 @@ jobs cost no memory. Decisions are made in memory; what they changed is written 
 transaction for all calls of a moment, and nobody gets an answer before that. When a transaction fails,
 what was decided since is refused and the memory is filled from the disk again.
 
-entry.py    a job in memory
-lanes.py    queues: the heads of each lane, and the choice among them
-book.py     everything in memory
-batch.py    the changes of one transaction
-desk.py     group commit, and what happens when it fails
-rows.py     jobs as rows
-tables.py   reading and writing them; runs in the database's thread
+entry.py       a job in memory
+lanes.py       one queue: the heads of its lanes, and the choice among them
+queues.py      all queues
+resting.py     which finished jobs stay in memory for a while
+book.py        everything in memory
+batch.py       the changes of one transaction
+desk.py        group commit, and what happens when it fails
+submission.py  which jobs of a call are new
+filling.py     bringing the next jobs of a lane from disk to hand
+payloads.py    large payloads: to files and back
+sweeping.py    what time does
+rows.py        jobs as rows
+flush.py       writing a batch                     }
+loading.py     reading jobs                        } in the database's thread
+clearing.py    removing what nobody can see        }
 """
