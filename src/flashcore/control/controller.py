@@ -25,20 +25,23 @@ from flashcore.control.records import Records, records_in
 from flashcore.control.services import NoSurroundings, Observe, Services, Surroundings
 from flashcore.control.shutdown import end_all
 from flashcore.control.sightings import Watcher
-from flashcore.control.store import Leadership, Ledger, Recorded
+from flashcore.control.store import Leadership, Ledger, LostLeadership, Recorded
 from flashcore.control.sweep import Sweeper
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.hookspecs.providers import Clock, Instance, Provider
 from flashcore.model.deployment import Deployment, DeploymentStatus
-from flashcore.model.errors import DeadlineExceeded, NotFound
+from flashcore.model.errors import DeadlineExceeded, FlashcoreError, NotFound
 from flashcore.model.events import Event
 from flashcore.model.manifest import Manifest
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_replica_id
 from flashcore.model.table import EndpointSignals, RoutingTable
 from flashcore.wire.dataplane import DataPlane
 
-_SWEEP = "sweep"
-_PRUNE = "prune"
+_SWEEP = "*sweep"
+_PRUNE = "*prune"
+"""Keys of alarms; no endpoint has such a name."""
+HOUSEKEEPING_RETRY = 60.0
+"""Seconds after which housekeeping is tried again when the store was full or away."""
 PRUNE_EVERY = 3600.0
 KEEP_EVENTS = 10_000
 KEEP_SECONDS = 7 * 86_400.0
@@ -346,9 +349,9 @@ class Controller:
 
     def _ring(self, key: object) -> None:
         if key == _SWEEP:
-            self._spawn(self._sweep(), "sweep")
+            self._spawn(self._tidy(_SWEEP, self._sweep), "sweep")
         elif key == _PRUNE:
-            self._spawn(self._prune(), "retention")
+            self._spawn(self._tidy(_PRUNE, self._prune), "retention")
         else:
             self._wake(EndpointName(str(key)))
 
@@ -365,6 +368,16 @@ class Controller:
     def _is_ended_by_its_loop(self, instance: Instance) -> bool:
         loop = self._loops.get(instance.endpoint)
         return loop is not None and loop.repeat_for(instance.revision)
+
+    async def _tidy(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Housekeeping waits for a store that is full or away; only what it says of leadership ends this controller."""
+        try:
+            await work()
+        except LostLeadership:
+            raise
+        except FlashcoreError as error:
+            _LOG.warning("housekeeping has to wait: %s", error.message)
+            self._services.alarms.set(key, self.clock.now() + HOUSEKEEPING_RETRY)
 
     async def _sweep(self) -> None:
         for watcher in self._services.watchers.values():
