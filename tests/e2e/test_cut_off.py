@@ -101,8 +101,8 @@ def test_a_call_waits_for_a_gateway_that_is_started_again(deployed: ProjectUnder
 def test_ctrl_c_while_the_platform_starts_says_that_it_goes_on(project: ProjectUnderTest) -> None:
     """What was begun is not left unsaid, and a stop a moment later ends it."""
     with project.start("server", "start") as starting:
-        assert starting.stderr is not None
-        starting.stderr.readline()
+        while not any("flashcore.server" in one.cmdline() for one in project.processes()):
+            assert starting.poll() is None
         starting.send_signal(signal.SIGINT)
         _, rest = starting.communicate(timeout=30)
 
