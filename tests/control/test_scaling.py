@@ -261,7 +261,7 @@ def test_update_keeps_the_scalers_number() -> None:
         dial.wanted = 5
         busy(world)
         await world.until("hello", lambda view: view.ready == 5, 5)
-        await update(world, 2, (1, 10), scaler=DIALLED, idle_timeout=60.0)  # type: ignore[arg-type]  # bounds
+        await update(world, 2, (1, 10), scaler=DIALLED, idle_timeout=60.0)  # type: ignore[arg-type]  # the bounds are sent on as they are
         view = await world.ready("hello")
         assert (view.goal, view.ready) == (5, 5)
 
