@@ -131,7 +131,7 @@ def flashcore_providers() -> Mapping[str, Part]:
             f"{_HERE}.process_provider:ProcessProvider",
             "Processes on this machine",
             options=f"{_HERE}.process.options:ProcessOptions",
-            capabilities=("individual", "exec_probe"),
+            capabilities=("individual", "percent_traffic", "exec_probe"),
         )
     }
 

@@ -29,7 +29,7 @@ ADOPT_WITHIN = 10.0
 class ProcessProvider:
     """Belongs to one event loop."""
 
-    capabilities = frozenset({"individual", "exec_probe"})
+    capabilities = frozenset({"individual", "percent_traffic", "exec_probe"})
 
     def __init__(self, context: ProviderContext, options: ProcessOptions) -> None:
         self._layout = context.layout

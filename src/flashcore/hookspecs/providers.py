@@ -33,9 +33,10 @@ from flashcore.wire.hello import Stage
 
 API = range(1, 2)
 CAPABILITIES = frozenset({"individual", "percent_traffic", "exec_probe", "quota", "queue_push"})
-"""`individual`: replicas can be added and removed one by one, by id. `percent_traffic`: the provider can split traffic
-by percent. `exec_probe`: a command can be run beside a replica. `quota`: there is a hard limit on replicas that
-terminating ones count against. `queue_push`: the provider has a queue of its own that jobs are pushed to."""
+"""`individual`: replicas can be added and removed one by one, by id. `percent_traffic`: calls can be split by percent,
+because they come through our gateway or because the provider does it. `exec_probe`: a command can be run beside a
+replica. `quota`: there is a hard limit on replicas that terminating ones count against. `queue_push`: the provider has
+a queue of its own that jobs are pushed to."""
 
 
 @dataclass(frozen=True, slots=True)
