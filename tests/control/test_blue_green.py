@@ -32,7 +32,7 @@ async def waiting(world: World) -> None:
 
 
 def test_e22_a_first_deployment_serves_at_once() -> None:
-    """There is nobody to be careful about: strategies and gates are skipped (M13)."""
+    """E22, M13: there is nobody to be careful about: strategies and gates are skipped."""
 
     async def scenario(world: World) -> None:
         gates = {"promotion": (PartRef("manual"),)}
@@ -67,7 +67,7 @@ def test_with_automatic_promotion_all_traffic_moves_at_once() -> None:
 
 
 def test_e20_before_the_promotion_the_target_is_a_preview() -> None:
-    """Reached by who asks for it, and by nobody else."""
+    """E20: reached by who asks for it, and by nobody else."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 2, strategy=BY_HAND)
@@ -83,7 +83,7 @@ def test_e20_before_the_promotion_the_target_is_a_preview() -> None:
 
 
 def test_e21_it_waits_for_a_person_as_long_as_it_takes() -> None:
-    """M52: no deadline passes meanwhile."""
+    """E21, M52: no deadline passes meanwhile."""
 
     async def scenario(world: World) -> None:
         await first(world, 2, strategy=BY_HAND, progress_deadline=60.0)
@@ -100,7 +100,7 @@ def test_e21_it_waits_for_a_person_as_long_as_it_takes() -> None:
 
 
 def test_e26_promoted_twice_at_once_is_promoted_once() -> None:
-    """And too early or too late it is refused by type."""
+    """E26: and too early or too late it is refused by type."""
 
     async def scenario(world: World) -> None:
         await first(world, 2, strategy=BY_HAND)
@@ -122,7 +122,7 @@ def test_e26_promoted_twice_at_once_is_promoted_once() -> None:
 
 @pytest.mark.parametrize("delay", [300.0, 600.0])
 def test_e19_e23_a_delay_is_waited_for_from_when_the_target_was_full(delay: float) -> None:
-    """Not from the beginning, and not at all a failure."""
+    """E19, E23: not from the beginning, and not at all a failure."""
 
     async def scenario(world: World) -> None:
         strategy = PartRef("blue_green", options={"promote_delay": delay})
@@ -174,7 +174,7 @@ def test_the_old_side_is_kept_warm_for_as_long_as_was_asked() -> None:
 
 
 def test_m34_going_back_to_a_warm_side_is_immediate() -> None:
-    """No replica is started."""
+    """M34: no replica is started."""
 
     async def scenario(world: World) -> None:
         strategy = PartRef("blue_green", options={"keep_old": 120.0})
@@ -212,7 +212,7 @@ def test_i3_when_the_new_side_dies_the_warm_old_one_answers() -> None:
 
 
 def test_e33_m17_another_version_replaces_the_preview() -> None:
-    """The first stays active; the superseded one, which served nobody, goes at once."""
+    """E33, M17: the first stays active; the superseded one, which served nobody, goes at once."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 2, strategy=BY_HAND)
@@ -232,7 +232,7 @@ def test_e33_m17_another_version_replaces_the_preview() -> None:
 
 
 def test_m27_a_goal_that_changes_before_the_promotion_is_followed_on_both_sides() -> None:
-    """Active first."""
+    """M27: active first."""
 
     async def scenario(world: World) -> None:
         await first(world, 2, strategy=BY_HAND)
@@ -265,7 +265,7 @@ def test_aborting_a_preview_leaves_the_active_side_alone() -> None:
 
 
 def test_e16_one_green_replica_that_fails_is_replaced() -> None:
-    """Up to a budget, and never in silence."""
+    """E16: up to a budget, and never in silence."""
 
     async def scenario(world: World) -> None:
         await first(world, 3, strategy=BLUE_GREEN)
@@ -282,7 +282,7 @@ def test_e16_one_green_replica_that_fails_is_replaced() -> None:
 
 
 def test_e17_when_all_green_replicas_fail_it_is_taken_back() -> None:
-    """Not one new set after the other."""
+    """E17: not one new set after the other."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 3, strategy=BLUE_GREEN)
@@ -298,7 +298,7 @@ def test_e17_when_all_green_replicas_fail_it_is_taken_back() -> None:
 
 
 def test_e30_the_policy_at_hand_applies_not_the_one_of_the_first_deployment() -> None:
-    """First blue-green, then rolling, then recreate."""
+    """E30: first blue-green, then rolling, then recreate."""
 
     async def scenario(world: World) -> None:
         await first(world, 3, strategy=BLUE_GREEN)

@@ -25,19 +25,19 @@ def after(health: Health, answers: str, policy: ProbePolicy = POLICY, *, deadlin
 
 
 def test_s3_two_successes_in_a_row_are_needed() -> None:
-    """Pending after the first, healthy after the second, counters cleared."""
+    """S3: pending after the first, healthy after the second, counters cleared."""
     assert after(Health.NOT_CHECKED, "S").health is Health.NOT_CHECKED
     assert after(Health.NOT_CHECKED, "SS") == Judgement(INSTANCE, Health.HEALTHY)
 
 
 def test_s4_thirty_attempts_without_two_successes_in_a_row_are_a_failure() -> None:
-    """Even when the thirtieth is a success."""
+    """S4: even when the thirtieth is a success."""
     assert after(Health.NOT_CHECKED, "FS" * 14 + "F").health is Health.NOT_CHECKED
     assert after(Health.NOT_CHECKED, "FS" * 15).health is Health.FAILED
 
 
 def test_s5_twenty_nine_failures_are_pending_and_never_unhealthy() -> None:
-    """Then one more is the end."""
+    """S5: then one more is the end."""
     assert after(Health.NOT_CHECKED, "F" * 29).health is Health.NOT_CHECKED
     assert after(Health.NOT_CHECKED, "F" * 30).health is Health.FAILED
 
@@ -48,41 +48,41 @@ def test_a_success_promotes_before_the_cap_is_looked_at() -> None:
 
 
 def test_s8_the_cause_of_a_failure_is_kept() -> None:
-    """And shown with the state that it led to."""
+    """S8: and shown with the state that it led to."""
     assert after(Health.HEALTHY, "FFF").detail == "refused"
 
 
 def test_s9_a_transition_clears_the_counters() -> None:
-    """Into failed as into any other state."""
+    """S9: into failed as into any other state."""
     assert after(Health.NOT_CHECKED, "F" * 30).failures == 0
 
 
 def test_s10_only_the_third_failure_in_a_row_makes_unhealthy() -> None:
-    """A success between them begins the count again. E57 says the same."""
+    """S10, E57: a success between them begins the count again."""
     assert after(Health.HEALTHY, "FFSFF").health is Health.HEALTHY
     assert after(Health.HEALTHY, "FFSFFF") == Judgement(INSTANCE, Health.UNHEALTHY, detail="refused")
 
 
 def test_s11_nine_more_failures_make_failed() -> None:
-    """The twelfth in a row, seen from healthy."""
+    """S11: the twelfth in a row, seen from healthy."""
     assert after(Health.UNHEALTHY, "F" * 8).health is Health.UNHEALTHY
     assert after(Health.UNHEALTHY, "F" * 9).health is Health.FAILED
     assert after(Health.HEALTHY, "F" * 12).health is Health.FAILED
 
 
 def test_s12_unhealthy_recovers_after_two_successes_in_a_row() -> None:
-    """Not after one, and not after two with a failure between them."""
+    """S12: not after one, and not after two with a failure between them."""
     assert after(Health.UNHEALTHY, "SFS").health is Health.UNHEALTHY
     assert after(Health.UNHEALTHY, "SFSS").health is Health.HEALTHY
 
 
 def test_s13_terminal_failure_stays() -> None:
-    """No number of successes helps, and nothing is counted (S14)."""
+    """S13, S14: no number of successes helps, and nothing is counted."""
     assert after(Health.FAILED, "S" * 50, TERMINAL) == Judgement(INSTANCE, Health.FAILED)
 
 
 def test_s15_ordinary_failure_recovers() -> None:
-    """After as many successes as anybody needs."""
+    """S15: after as many successes as anybody needs."""
     assert after(Health.FAILED, "S").health is Health.FAILED
     assert after(Health.FAILED, "SS").health is Health.HEALTHY
 

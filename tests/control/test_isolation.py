@@ -16,7 +16,7 @@ from flashcore.testing.simulation import World, simulate
 
 
 def test_e12_a_deployment_that_fails_moves_no_other_ones_counters() -> None:
-    """A's replicas crash for ever, B is idle: nothing of B is ever written."""
+    """E12: A's replicas crash for ever, B is idle: nothing of B is ever written."""
 
     async def scenario(world: World) -> None:
         await world.deploy("idle", 1, replicas=2)
@@ -36,7 +36,7 @@ def test_e12_a_deployment_that_fails_moves_no_other_ones_counters() -> None:
 def test_e64_a_poisonous_deployment_fails_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its passes raise; the others go on, it is said, and it is tried again."""
+    """E64: its passes raise; the others go on, it is said, and it is tried again."""
     healthy = reconcile.conclude
 
     def conclude(draft: Draft, advice: object) -> Pass:

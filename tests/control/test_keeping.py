@@ -18,7 +18,7 @@ from flashcore.testing.simulation import World
 
 
 def test_e52_a_replica_that_is_killed_by_hand_is_replaced() -> None:
-    """At once."""
+    """E52: at once."""
 
     async def scenario(world: World) -> None:
         await first(world, 3)
@@ -48,7 +48,7 @@ def test_a_replica_that_vanishes_without_a_word_is_made_again() -> None:
 
 
 def test_e54_a_crash_looping_revision_is_replaced_ever_more_seldom() -> None:
-    """It gets ready, serves for five seconds and dies; for an hour."""
+    """E54: it gets ready, serves for five seconds and dies; for an hour."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 1)
@@ -64,7 +64,7 @@ def test_e54_a_crash_looping_revision_is_replaced_ever_more_seldom() -> None:
 
 
 def test_e53_pending_replicas_go_first_when_the_goal_drops() -> None:
-    """Not enough resources: what waits is what is missed least."""
+    """E53: not enough resources: what waits is what is missed least."""
 
     async def scenario(world: World) -> None:
         world.provider.places = 2
@@ -112,7 +112,7 @@ def test_a_goal_of_zero_is_idle_and_not_ready() -> None:
 
 
 def test_e15_a_revision_activated_at_goal_zero_is_not_called_verified() -> None:
-    """A person's zero stands; the status says that it was never probed."""
+    """E15: a person's zero stands; the status says that it was never probed."""
 
     async def scenario(world: World) -> None:
         await first(world, 2)
@@ -166,7 +166,7 @@ def test_a_replica_that_recovers_is_kept() -> None:
 
 
 def test_e60_when_all_replicas_look_failed_they_are_given_up_one_at_a_time() -> None:
-    """It may as well be the prober that is cut off: the next goes when it is known how the first one's heir does."""
+    """E60: it may as well be the prober that is cut off: the next goes when it is known how its heir does."""
 
     async def scenario(world: World) -> None:
         await first(world, 4, health=ProbePolicy(interval=1.0))

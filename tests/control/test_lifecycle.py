@@ -42,17 +42,17 @@ def test_a_replica_goes_through_its_phases() -> None:
 
 
 def test_the_workers_own_word_is_a_proof_of_health() -> None:
-    """No probe is waited for on top of it (S24)."""
+    """S24: no probe is waited for on top of it."""
     assert READY.ready
 
 
 def test_e45_the_initial_delay_counts_from_when_the_process_runs() -> None:
-    """Not from when the replica was wanted."""
+    """E45: not from when the replica was wanted."""
     assert after(Pending("queued"), running(Stage.LOADING)).running_since == 5.0
 
 
 def test_e43_a_process_that_dies_while_it_warms_up_has_failed_at_once() -> None:
-    """With its exit and its last words."""
+    """E43: with its exit and its last words."""
     dead = after(running(Stage.LOADING), Gone("exited with status 1", exit_code=1, log_tail=("Traceback",)))
 
     assert dead.phase is Phase.FAILED_TO_START
@@ -61,7 +61,7 @@ def test_e43_a_process_that_dies_while_it_warms_up_has_failed_at_once() -> None:
 
 
 def test_e43_a_replica_that_no_provider_has_heard_of_is_left_alone() -> None:
-    """There is nothing to conclude from a place in the queue."""
+    """E43: there is nothing to conclude from a place in the queue."""
     assert after(Pending("queued"), Pending("queued")).live
 
 
@@ -82,12 +82,12 @@ def test_a_crash_after_it_was_ready_is_no_failure_to_start() -> None:
 
 
 def test_e48_the_reason_of_waiting_goes_with_the_waiting() -> None:
-    """A replica that runs does not say that it lacks a machine."""
+    """E48: a replica that runs does not say that it lacks a machine."""
     assert after(Pending("no machine"), running(Stage.LOADING)).reason == ""
 
 
 def test_e80_a_process_started_again_in_place_is_the_same_replica_and_not_ready() -> None:
-    """Its health is that of its new life; S60."""
+    """E80, S60: its health is that of its new life."""
     again = after(running(Stage.LOADING, OTHER), replica=READY)
 
     assert again.id == READY.id
@@ -107,7 +107,7 @@ def test_a_replica_that_stops_by_itself_drains() -> None:
 
 
 def test_s40_nothing_but_its_end_changes_a_draining_replica() -> None:
-    """Neither what its worker says nor what a probe found."""
+    """S40: neither what its worker says nor what a probe found."""
     draining = move_phase(READY, Phase.DRAINING, 20.0, "replaced")
     failed = Judgement(ONE, Health.UNHEALTHY)
 
@@ -116,7 +116,7 @@ def test_s40_nothing_but_its_end_changes_a_draining_replica() -> None:
 
 
 def test_s32_a_judgement_of_another_life_is_thrown_away() -> None:
-    """The answer came after the process had been started again."""
+    """S32: the answer came after the process had been started again."""
     assert judged(READY, running(Stage.READY), Judgement(OTHER, Health.UNHEALTHY), 30.0) == READY
 
 

@@ -31,7 +31,7 @@ from flashcore.testing.simulation import SCOPE, World, entry, simulate
 
 
 def test_m66_the_same_again_makes_no_revision_and_no_rollout() -> None:
-    """Nothing is written at all."""
+    """M66: nothing is written at all."""
 
     async def scenario(world: World) -> None:
         await first(world, 2)
@@ -75,7 +75,7 @@ def test_the_same_again_in_mid_rollout_changes_nothing() -> None:
 
 
 def test_another_policy_is_applied_in_place() -> None:
-    """No replica is touched, no revision made; M62."""
+    """M62: no replica is touched, no revision made."""
 
     async def scenario(world: World) -> None:
         await first(world, 2)
@@ -102,7 +102,7 @@ def test_other_bounds_are_another_goal() -> None:
 
 
 def test_e72_a_persons_number_holds() -> None:
-    """Over a deploy of another version, too."""
+    """E72: over a deploy of another version, too."""
 
     async def scenario(world: World) -> None:
         await first(world, 2)
@@ -164,7 +164,7 @@ def test_while_it_is_taken_down_an_endpoint_accepts_nothing() -> None:
 
 
 def test_e55_an_endpoint_that_is_taken_down_in_mid_rollout_gets_no_replica_more() -> None:
-    """Neither of the old side nor of the new one."""
+    """E55: neither of the old side nor of the new one."""
 
     async def scenario(world: World) -> None:
         await first(world, 4)
@@ -294,7 +294,7 @@ def test_a_paused_rollout_stays_where_it_is_and_goes_on() -> None:
 
 
 def test_m24_a_paused_rollout_follows_another_goal() -> None:
-    """At the same step."""
+    """M24: at the same step."""
 
     async def scenario(world: World) -> None:
         await first(world, 4)

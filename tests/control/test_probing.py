@@ -78,7 +78,7 @@ def test_a_steady_replica_is_asked_once_in_an_interval() -> None:
 
 
 def test_s51_replicas_that_are_made_together_are_not_asked_together() -> None:
-    """A hundred of them, over their interval."""
+    """S51: a hundred of them, over their interval."""
 
     async def scenario(world: World) -> None:
         probe = asked(world)
@@ -106,7 +106,7 @@ def test_a_replica_whose_answers_change_is_asked_more_often() -> None:
 
 
 def test_e61_there_is_never_more_than_one_question_to_a_replica() -> None:
-    """Though answers take longer than the interval."""
+    """E61: though answers take longer than the interval."""
 
     async def scenario(world: World) -> None:
         probe = asked(world, takes=4.0)
@@ -118,7 +118,7 @@ def test_e61_there_is_never_more_than_one_question_to_a_replica() -> None:
 
 
 def test_s7_an_answer_that_takes_too_long_is_a_failure() -> None:
-    """With its cause."""
+    """S7: with its cause."""
 
     async def scenario(world: World) -> None:
         asked(world, takes=3600.0)
@@ -146,7 +146,7 @@ def test_a_probe_that_raises_is_a_failure_with_its_words() -> None:
 
 
 def test_s32_an_answer_about_an_earlier_instance_is_thrown_away() -> None:
-    """The process was started again while the question was under way."""
+    """S32: the process was started again while the question was under way."""
 
     async def scenario(world: World) -> None:
         probe = asked(world, takes=1.0)

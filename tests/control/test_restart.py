@@ -78,7 +78,7 @@ def test_what_died_while_nobody_looked_is_replaced() -> None:
 
 
 def test_e44_the_deadline_of_warming_up_survives_a_restart() -> None:
-    """What is only in memory is lost; since when the process runs is not."""
+    """E44: what is only in memory is lost; since when the process runs is not."""
 
     async def scenario(world: World) -> None:
         world.provider.script = lambda _replica, _revision: Life(ready_after=NEVER)

@@ -20,7 +20,7 @@ BROKEN = Life(
 
 
 def test_e09_a_target_that_cannot_start_is_taken_back_after_few_attempts() -> None:
-    """The stable revision stays whole; attempts are bounded and spaced."""
+    """E09: the stable revision stays whole; attempts are bounded and spaced."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 3, strategy=BY_ONE)
@@ -69,7 +69,7 @@ def test_what_cannot_help_is_not_tried_again() -> None:
 
 
 def test_e34_what_is_taken_back_serves_until_the_stable_side_has_grown() -> None:
-    """Half way, with the new side ready in part and the old one shrunk."""
+    """E34: half way, with the new side ready in part and the old one shrunk."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 4, strategy=BY_ONE)
@@ -111,7 +111,7 @@ def test_i8_aborting_twice_is_aborting_once() -> None:
 
 
 def test_e36_deploying_the_stable_version_in_mid_rollout_means_abort() -> None:
-    """Not an error, and no rollout of its own."""
+    """E36: not an error, and no rollout of its own."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 4, strategy=BY_ONE)
@@ -159,7 +159,7 @@ def test_deploying_the_stable_version_after_a_failure_ends_the_complaint() -> No
 
 
 def test_m40_without_automatic_rollback_everything_is_left_as_it_is() -> None:
-    """For whoever wants to look at it; the failed side gets no replica more (I4)."""
+    """M40: for whoever wants to look at it; the failed side gets no replica more (I4)."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 4, strategy=BY_ONE, auto_rollback=False)
@@ -179,7 +179,7 @@ def test_m40_without_automatic_rollback_everything_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("goal", [1, 3])
 def test_e35_a_first_deployment_that_cannot_start_has_failed(goal: int) -> None:
-    """It is never called ready, nothing is left of it, and it does not try for ever."""
+    """E35: it is never called ready, nothing is left of it, and it does not try for ever."""
 
     async def scenario(world: World) -> None:
         world.provider.script = lambda _replica, _revision: BROKEN

@@ -33,7 +33,7 @@ def test_an_update_ends_with_the_goal_of_the_new_revision(goal: int, strategy: P
 
 
 def test_m6_m7_a_target_that_never_gets_ready_stops_at_eight_and_five() -> None:
-    """The old side keeps what must be ready, the target has the room that is left."""
+    """M6, M7: the old side keeps what must be ready, the target has the room that is left."""
 
     async def scenario(world: World) -> None:
         await first(world, 10)
@@ -46,7 +46,7 @@ def test_m6_m7_a_target_that_never_gets_ready_stops_at_eight_and_five() -> None:
 
 
 def test_e03_a_replica_that_is_not_ready_counts_as_existing_and_not_as_available() -> None:
-    """So no duplicate of it is made, and nothing old goes for it."""
+    """E03: so no duplicate of it is made, and nothing old goes for it."""
 
     async def scenario(world: World) -> None:
         await first(world, 4, strategy=BY_ONE)
@@ -59,7 +59,7 @@ def test_e03_a_replica_that_is_not_ready_counts_as_existing_and_not_as_available
 
 
 def test_e08_progress_goes_on_beside_a_replica_that_is_never_placed() -> None:
-    """One new replica stays pending; the others take their places as far as the budget goes."""
+    """E08: one new replica stays pending; the others take their places as far as the budget goes."""
 
     async def scenario(world: World) -> None:
         strategy = PartRef("rolling", options={"max_surge": 2, "max_unavailable": 0})
@@ -82,7 +82,7 @@ def test_e08_progress_goes_on_beside_a_replica_that_is_never_placed() -> None:
 
 
 def test_e04_an_old_replica_that_is_unwell_goes_first() -> None:
-    """And is not counted among those that serve."""
+    """E04: and is not counted among those that serve."""
 
     async def scenario(world: World) -> None:
         await first(world, 4, strategy=BY_ONE)
@@ -99,7 +99,7 @@ def test_e04_an_old_replica_that_is_unwell_goes_first() -> None:
 
 
 def test_e06_an_old_replica_that_is_stuck_is_never_refilled() -> None:
-    """The new side is whole: the old one is dropped and the rollout ends."""
+    """E06: the new side is whole: the old one is dropped and the rollout ends."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 3, strategy=BY_ONE)
@@ -115,7 +115,7 @@ def test_e06_an_old_replica_that_is_stuck_is_never_refilled() -> None:
 
 
 def test_e07_the_places_of_old_replicas_that_die_go_to_the_new_revision() -> None:
-    """Nothing refills the old side, where the target has shown that it works."""
+    """E07: nothing refills the old side, where the target has shown that it works."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 3, strategy=BY_ONE)
@@ -133,7 +133,7 @@ def test_e07_the_places_of_old_replicas_that_die_go_to_the_new_revision() -> Non
 
 
 def test_e11_with_nothing_of_the_old_left_the_new_revision_is_made_at_once() -> None:
-    """Nobody is served: there is nothing to wait for."""
+    """E11: nobody is served: there is nothing to wait for."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 4, strategy=BY_ONE)
@@ -150,7 +150,7 @@ def test_e11_with_nothing_of_the_old_left_the_new_revision_is_made_at_once() -> 
 
 
 def test_e13_steps_that_make_progress_are_no_retries() -> None:
-    """Thirty steps of a minute each, with a deadline of two minutes."""
+    """E13: thirty steps of a minute each, with a deadline of two minutes."""
 
     async def scenario(world: World) -> None:
         await first(world, 30, strategy=BY_ONE)
@@ -164,7 +164,7 @@ def test_e13_steps_that_make_progress_are_no_retries() -> None:
 
 @pytest.mark.parametrize(("before", "after"), [(4, 8), (8, 3), (4, 1), (2, 10)])
 def test_e14_a_goal_that_changes_in_mid_rollout_is_reached(before: int, after: int) -> None:
-    """The bounds are computed again, and it still comes to its end."""
+    """E14: the bounds are computed again, and it still comes to its end."""
 
     async def scenario(world: World) -> None:
         await first(world, before)
@@ -180,7 +180,7 @@ def test_e14_a_goal_that_changes_in_mid_rollout_is_reached(before: int, after: i
 
 
 def test_m26_a_goal_that_rises_beside_a_broken_target_grows_the_stable_side() -> None:
-    """Elsewhere all growth goes to the broken side; here users get it."""
+    """M26: elsewhere all growth goes to the broken side; here users get it."""
 
     async def scenario(world: World) -> None:
         strategy = PartRef("rolling", options={"max_surge": 2, "max_unavailable": 0})
@@ -202,7 +202,7 @@ def test_m26_a_goal_that_rises_beside_a_broken_target_grows_the_stable_side() ->
 
 
 def test_m15_a_third_revision_in_mid_rollout_takes_the_place_of_the_second() -> None:
-    """Both new ones crash: the first stays whole throughout."""
+    """M15: both new ones crash: the first stays whole throughout."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 4, strategy=BY_ONE)
@@ -218,7 +218,7 @@ def test_m15_a_third_revision_in_mid_rollout_takes_the_place_of_the_second() -> 
 
 
 def test_m18_a_side_that_was_superseded_counts_as_old_and_goes_at_once() -> None:
-    """It does not finish first, and its ready replicas serve until others do."""
+    """M18: it does not finish first, and its ready replicas serve until others do."""
 
     async def scenario(world: World) -> None:
         await first(world, 10)
@@ -255,7 +255,7 @@ def test_the_deadline_of_progress_takes_a_rollout_back_and_says_what_it_waited_f
 
 
 def test_e59_without_probes_a_rollout_completes() -> None:
-    """Not probing is a choice, not a failure."""
+    """E59: not probing is a choice, not a failure."""
 
     async def scenario(world: World) -> None:
         await first(world, 3, health=ProbePolicy(disabled=True))

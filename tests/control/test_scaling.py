@@ -81,7 +81,7 @@ def test_fewer_are_wanted_only_when_nothing_asked_for_more_for_a_while() -> None
 
 
 def test_the_bounds_hold_whatever_the_scaler_wants() -> None:
-    """E70."""
+    """E70: neither below the least nor above the most."""
 
     async def scenario(world: World) -> None:
         dial = await dialled(world, (2, 5))
@@ -117,7 +117,7 @@ def test_nonsense_is_skipped_with_a_reason_and_the_last_good_number_stays(nonsen
 
 
 def test_e72_a_persons_number_is_not_the_scalers_business() -> None:
-    """Until it is given back."""
+    """E72: until it is given back."""
 
     async def scenario(world: World) -> None:
         dial = await dialled(world)

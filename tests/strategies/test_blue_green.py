@@ -51,7 +51,7 @@ def test_promoted_everything_moves_at_once() -> None:
 
 
 def test_m48_promoted_but_not_full_it_waits_for_capacity() -> None:
-    """A promotion skips gates, not capacity."""
+    """M48: a promotion skips gates, not capacity."""
     decision = BlueGreenStrategy(BlueGreen()).decide(view(4, 4, (4, 3), passed=True))
 
     assert decision.traffic == percent(0)

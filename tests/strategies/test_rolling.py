@@ -39,14 +39,14 @@ def counts(decision: Decision) -> tuple[int, int]:
 
 
 def test_e02_shares_are_exact() -> None:
-    """28 % of 25 rounded up is 7 and 29 % of 100 rounded down is 29, whatever floats make of it."""
+    """E02: 28 % of 25 rounded up is 7 and 29 % of 100 rounded down is 29, whatever floats make of it."""
     assert rolling("28%", 0).budget(25) == Budget(25, 32)
     assert rolling(0, "29%").budget(100) == Budget(71, 100)
 
 
 @given(goal=st.integers(1, 5000), percent=st.integers(1, 99))
 def test_e02_shares_are_exact_for_every_goal(goal: int, percent: int) -> None:
-    """Surge is the least whole number that is not below the exact share, unavailable the greatest not above it."""
+    """E02: surge is the least whole number that is not below the exact share, unavailable the greatest not above it."""
     share = Fraction(percent * goal, 100)
 
     budget = rolling(f"{percent}%", f"{percent}%").budget(goal)
@@ -57,35 +57,35 @@ def test_e02_shares_are_exact_for_every_goal(goal: int, percent: int) -> None:
 
 
 def test_m1_ten_replicas_by_quarters() -> None:
-    """Surge 3, unavailable 2."""
+    """M1: surge 3, unavailable 2."""
     assert rolling().budget(10) == Budget(8, 13)
 
 
 def test_m2_four_and_five_replicas_by_quarters() -> None:
-    """4 gives 1 and 1; 5 gives 2 and 1."""
+    """M2: 4 gives 1 and 1; 5 gives 2 and 1."""
     assert rolling().budget(4) == Budget(3, 5)
     assert rolling().budget(5) == Budget(4, 7)
 
 
 @pytest.mark.parametrize("goal", [1, 2, 3])
 def test_m3_few_replicas_are_never_missing(goal: int) -> None:
-    """Surge 1, unavailable 0: no gap at one replica."""
+    """M3: surge 1, unavailable 0: no gap at one replica."""
     assert rolling().budget(goal) == Budget(goal, goal + 1)
 
 
 def test_m4_shares_that_come_to_nothing_are_no_deadlock() -> None:
-    """Surge 0 %, unavailable 1 % of 10: one may be missing."""
+    """M4: surge 0 %, unavailable 1 % of 10: one may be missing."""
     assert rolling("0%", "1%").budget(10) == Budget(9, 10)
 
 
 def test_e01_a_small_share_of_few_replicas_still_makes_progress() -> None:
-    """10 % of 3 is nothing; one is forced to be replaceable."""
+    """E01: 10 % of 3 is nothing; one is forced to be replaceable."""
     assert rolling(0, "10%").budget(3) == Budget(2, 3)
 
 
 @pytest.mark.parametrize(("surge", "unavailable"), [(0, 0), ("0%", 0), (0, "0%"), ("0%", "0%")])
 def test_m5_nothing_and_nothing_is_refused(surge: int | str, unavailable: int | str) -> None:
-    """With both at 0 no replica could ever be replaced."""
+    """M5: with both at 0 no replica could ever be replaced."""
     with pytest.raises(InvalidOptions, match="no replica could ever be replaced"):
         rolling(surge, unavailable)
 
@@ -98,7 +98,7 @@ def test_an_amount_that_is_none_is_refused_by_name(bad: int | str) -> None:
 
 
 def test_m6_ten_replicas_pass_through_the_same_points_as_elsewhere() -> None:
-    """(8,5) at once, within which (10,3) and (8,3) lie; (3,10) when 5 are ready; (0,10) when one more pair is."""
+    """M6: (8,5) at once, within which (10,3) and (8,3) lie; (3,10) when 5 are ready; (0,10) when one more pair is."""
     strategy = rolling()
 
     assert counts(strategy.decide(view(10, (10, 10), (0, 0)))) == (8, 5)
@@ -109,17 +109,17 @@ def test_m6_ten_replicas_pass_through_the_same_points_as_elsewhere() -> None:
 
 
 def test_e11_with_nothing_left_of_the_old_all_of_the_target_is_made_at_once() -> None:
-    """Nobody is served: there is nothing to be careful about."""
+    """E11: nobody is served: there is nothing to be careful about."""
     assert counts(rolling(1, 0).decide(view(4, (0, 0), (0, 0)))) == (0, 4)
 
 
 def test_e07_the_places_of_old_replicas_that_died_go_to_the_target() -> None:
-    """Two of three died: they are not asked for again."""
+    """E07: two of three died: they are not asked for again."""
     assert counts(rolling(1, 0).decide(view(3, (1, 1), (1, 0)))) == (1, 3)
 
 
 def test_e06_an_old_replica_that_is_stuck_is_dropped_when_the_target_is_whole() -> None:
-    """It serves nobody and is nobody's business any more."""
+    """E06: it serves nobody and is nobody's business any more."""
     decision = rolling(1, 0).decide(view(3, (1, 0), (3, 3)))
 
     assert counts(decision) == (0, 3)
@@ -127,7 +127,7 @@ def test_e06_an_old_replica_that_is_stuck_is_dropped_when_the_target_is_whole() 
 
 
 def test_e14_the_bounds_follow_the_goal() -> None:
-    """In mid-rollout from 4 to 2 replicas the old ones go as far as 2 remain ready."""
+    """E14: in mid-rollout from 4 to 2 replicas the old ones go as far as 2 remain ready."""
     assert counts(rolling(1, 0).decide(view(2, (3, 3), (2, 1)))) == (1, 2)
 
 
