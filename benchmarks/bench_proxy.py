@@ -117,6 +117,10 @@ class _OneReplica:
         self._in_flight += 1
         return Upstream("one", self._address, self._release, self._request_headers, self._answer_headers)
 
+    def has_another(self, tried: frozenset[str]) -> bool:  # noqa: ARG002 - the Route's signature
+        """There is one replica."""
+        return False
+
     def on_outcome(self, upstream: Upstream, outcome: Outcome, latency: float) -> None:
         """Nobody asks here."""
 

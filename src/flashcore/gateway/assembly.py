@@ -15,6 +15,7 @@ from flashcore.gateway.broker import Broker
 from flashcore.gateway.dispatch import Front
 from flashcore.gateway.files import make_private_directory
 from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.route import Dispatcher
 from flashcore.gateway.http.server import HttpServer
 from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.link import ControlLink
@@ -35,10 +36,17 @@ _log = logging.getLogger(__name__)
 class Gateway:
     """A gateway of one environment. Made within a running loop; `start`, then `serve_http`, in the end `close`.
 
-    It takes the job store over: `close` closes it.
+    It takes the job store over: `close` closes it. `in_front` may put a dispatcher before the gateway's own.
     """
 
-    def __init__(self, layout: Layout, store: JobStore, policies: RoutingPolicies, settings: Settings) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        store: JobStore,
+        policies: RoutingPolicies,
+        settings: Settings,
+        in_front: Callable[[Dispatcher], Dispatcher] = lambda front: front,
+    ) -> None:
         self.layout = layout
         self.settings = settings
         self.url = ""
@@ -52,7 +60,7 @@ class Gateway:
         self._link.signaller = self._signaller
         local = LocalRoutes(self._routes, lambda: self.url)
         front = Front(self._routes, JobsApi(self.broker, self._routes, settings), local, settings)
-        self.http = HttpServer(front, Limits(local_body_bytes=max(settings.run_bytes, settings.runsync_bytes)))
+        self.http = HttpServer(in_front(front), Limits(local_body_bytes=max(settings.run_bytes, settings.runsync_bytes)))
         self._servers: dict[Path, AbstractServer] = {}
         self._signalling: asyncio.Task[None] | None = None
 

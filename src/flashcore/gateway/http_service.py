@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flashcore.gateway.bodyneed import NO_WISH, BodyWish, body_wish
-from flashcore.gateway.counting import SideCount
+from flashcore.gateway.circuit import Circuit, CircuitState
+from flashcore.gateway.counting import SideCount, Tally
+from flashcore.gateway.ejection import Ejected, ejected
+from flashcore.gateway.retrying import RetryBudget
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.targets import Pool, Target, pool_of
 from flashcore.gateway.waiting import WaitingRoom
@@ -79,6 +82,12 @@ class HttpService:
         """Whether the policy has to see anything of a body."""
         self.counts: dict[RevisionId, SideCount] = {}
         self.room = WaitingRoom(loop, settings.hold_seconds, settings.waiting_limit, self.changed)
+        self.budget = RetryBudget(settings.retry_share)
+        self.tally = Tally()
+        self.troubled: frozenset[Target] = frozenset()
+        """Whose circuits are not closed."""
+        self._circuit_rules = settings.circuit_rules
+        self._ejected_share = settings.ejected_share
         self._loop = loop
         self._changed = changed
         self._targets: dict[tuple[ReplicaId, InstanceId, str], Target] = {}
@@ -100,6 +109,7 @@ class HttpService:
         self.routing = routing
         self.peeks = routing.wish != NO_WISH
         self._targets = {target.identity: target for target in routing.targets}
+        self.troubled = self.troubled.intersection(self._targets.values())
         for replica in (replica for side in routing.route.sides for replica in side.replicas):
             self._set_limit(replica)
         still_busy = {revision: count for revision, count in old_counts.items() if count.in_flight}
@@ -117,11 +127,38 @@ class HttpService:
         """Something of what the control plane is told is different now."""
         self._changed(self.name)
 
+    def ejected(self, draw: int | None) -> Ejected:
+        """Who is left out of the choice for a request that drew this number."""
+        pools = () if self.routing is None else self.routing.pools(draw)
+        return ejected(pools, self.troubled, self._ejected_share, self._loop.time())
+
+    def replica_succeeded(self, target: Target, seconds: float) -> None:
+        """A request that took so long was answered well."""
+        circuit = target.circuit
+        circuit.succeeded(self._loop.time() - seconds)
+        if self.troubled and circuit.state is CircuitState.CLOSED:
+            self.troubled -= {target}
+
+    def replica_failed(self, target: Target, seconds: float) -> None:
+        """A request failed after so long, and the replica is to blame."""
+        now, circuit = self._loop.time(), target.circuit
+        was = circuit.state
+        circuit.failed(now - seconds, now)
+        if circuit.state is CircuitState.OPEN and was is not CircuitState.OPEN:
+            self.tally.openings += 1
+            if target in self._targets.values():
+                self.troubled |= {target}
+
+    def trial_said_nothing(self, target: Target, seconds: float) -> None:
+        """A request ended after so long in a way that says nothing of the replica."""
+        target.circuit.ended_neutrally(self._loop.time() - seconds)
+
     def _target(self, side: SideRoute, replica: ReplicaRoute, counts: Mapping[RevisionId, SideCount]) -> Target:
         known = self._targets.get((replica.replica, replica.instance, replica.address or ""))
         if known is not None and known.candidate.revision == side.revision:
             return known
-        return Target(replica, side.revision, counts[side.revision], self._freed, self._loop.time())
+        circuit = Circuit(self._circuit_rules)
+        return Target(replica, side.revision, counts[side.revision], self._freed, circuit, self._loop.time())
 
     def _set_limit(self, replica: ReplicaRoute) -> None:
         target = self._targets.get((replica.replica, replica.instance, replica.address or ""))

@@ -6,8 +6,10 @@ import random
 from asyncio import Future
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from time import monotonic
 
+from flashcore.gateway.ejection import NOBODY
 from flashcore.gateway.http.errors import Outcome, OutcomeKind
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.route import Choice, Unavailable, Upstream
@@ -18,6 +20,7 @@ from flashcore.model.errors import PluginError
 
 _RETRY_SOON = ((b"retry-after", b"1"),)
 _NO_FAULT = frozenset({OutcomeKind.CLIENT_GONE, OutcomeKind.MISMATCH, OutcomeKind.DRAINING})
+_NOT_IMPLEMENTED = frozenset({501, 505})
 
 
 class PolicyHeaders(Mapping[str, str]):
@@ -44,12 +47,13 @@ class PolicyHeaders(Mapping[str, str]):
 class RequestRoute:
     """One request's choices: it keeps its draw, so that it stays with its side when it is asked again."""
 
-    __slots__ = ("_draw", "_request", "_service", "_tried")
+    __slots__ = ("_draw", "_failure", "_request", "_service", "_tried")
 
     def __init__(self, service: HttpService, head: RequestHead, path: bytes, *, preview: bool) -> None:
         self._service = service
         self._draw = None if preview else int(random.random() * DRAWS)  # noqa: S311 - shares traffic, guards nothing
         self._tried: frozenset[str] = frozenset()
+        self._failure: OutcomeKind | None = None
         self._request = RoutedRequest(
             head.method.decode("latin-1"),
             path.decode("latin-1"),
@@ -66,30 +70,50 @@ class RequestRoute:
 
     def choose(self, tried: frozenset[str]) -> Choice | Future[Choice]:
         """A replica at once where there is one; otherwise a place in the line."""
+        service = self._service
+        if not tried:
+            service.budget.deposit()
+        elif not self._is_retry_paid():
+            return Unavailable(
+                "retries_spent", f"Too many requests to {service.name} fail for this one to be repeated."
+            )
         self._tried = tried
         choice = self.attempt()
         if choice is not None:
             return choice
-        room = self._service.room
-        return self._crowded() if room.is_full else room.enter(self)
+        return self._crowded() if service.room.is_full else service.room.enter(self)
 
     def attempt(self) -> Choice | None:
         """A replica with room; None while the request is to wait."""
-        routing = self._service.routing
+        service = self._service
+        routing = service.routing
         if routing is None:
-            return Unavailable("endpoint_gone", f"Endpoint {self._service.name} was undeployed.", 404)
+            return Unavailable("endpoint_gone", f"Endpoint {service.name} was undeployed.", 404)
         if routing.route.held:
             return None
+        out = service.ejected(self._draw) if service.troubled else NOBODY
         try:
-            target = routing.choose(self._request, self._tried, self._draw)
+            target = routing.choose(self._request, self._tried | out.replicas, self._draw)
         except LookupError:
             return self._nobody()
         except PluginError as error:
             return Unavailable("routing_failed", error.message, 500, data={"next_step": error.next_step})
         if target is None:
             return None
-        self._service.changed()
-        return target.lease()
+        service.changed()
+        if out is NOBODY:
+            return target.lease()
+        target.circuit.begin()
+        return target.lease_in_panic() if target.candidate.replica in out.panicking else target.lease()
+
+    def has_another(self, tried: frozenset[str]) -> bool:
+        """Whether a replica with room is there that was not tried, and the budget allows to ask it."""
+        service, routing = self._service, self._service.routing
+        if routing is None or routing.route.held or not service.budget.has_any:
+            return False
+        excluded = tried | service.ejected(self._draw).replicas
+        left = (pool for pool in routing.pools(self._draw) if pool.has_any_but(excluded))
+        return any(pool.has_room_but(excluded) for pool in islice(left, 1))
 
     def may_use(self, target: Target) -> bool:
         """Whether the replica is one of those that this request may go to."""
@@ -103,16 +127,40 @@ class RequestRoute:
 
     def overdue(self) -> Unavailable:
         """It waited as long as requests may."""
+        self._service.tally.refuse("held_too_long")
         return Unavailable("held_too_long", f"No replica of {self._service.name} had room in time.", 504)
 
     def on_outcome(self, upstream: Upstream, outcome: Outcome, latency: float) -> None:
-        """Count how it ended, where that says anything of the revision."""
-        if outcome.kind not in _NO_FAULT and isinstance(upstream, CountedUpstream):
-            failed = outcome.kind is not OutcomeKind.ANSWERED or outcome.status >= 500
-            upstream.count.record(latency, failed=failed)
+        """Count how it ended, where that says anything of the revision or of the replica."""
+        if not isinstance(upstream, CountedUpstream):
+            return
+        kind, status, count = outcome.kind, outcome.status, upstream.count
+        if kind is OutcomeKind.ANSWERED and status < 400:
+            count.classes[status // 100] += 1
+            count.record(latency, failed=False)
+            self._service.replica_succeeded(upstream.target, latency)
+            return
+        self._failure = kind
+        if kind in _NO_FAULT or (status < 500 and kind is OutcomeKind.ANSWERED) or status in _NOT_IMPLEMENTED:
+            self._service.trial_said_nothing(upstream.target, latency)
+        else:
+            self._service.replica_failed(upstream.target, latency)
+        if kind not in _NO_FAULT:
+            count.classes[min(status // 100, 5)] += 1
+            count.record(latency, failed=kind is not OutcomeKind.ANSWERED or status >= 500)
+
+    def _is_retry_paid(self) -> bool:
+        """Whether another replica may be asked; that one is going away, or is another one by now, costs nothing."""
+        service, failure = self._service, self._failure
+        if failure is None or failure in _NO_FAULT or service.budget.withdraw():
+            service.tally.retry("unknown" if failure is None else failure.value)
+            return True
+        service.tally.unpaid_retries += 1
+        return False
 
     def _nobody(self) -> Unavailable:
         name = self._service.name
+        self._service.tally.refuse("no_preview" if self._draw is None else "no_ready_replica")
         if self._draw is None:
             return Unavailable("no_preview", f"Endpoint {name} has no revision that waits for its promotion.", 404)
         return Unavailable("no_ready_replica", f"No replica of {name} is ready.", 503, _RETRY_SOON)
@@ -121,5 +169,7 @@ class RequestRoute:
         name = self._service.name
         routing = self._service.routing
         if routing is not None and routing.route.held:
+            self._service.tally.refuse("too_many_held")
             return Unavailable("too_many_held", f"Too many requests wait for {name}.", 503, _RETRY_SOON)
+        self._service.tally.refuse("too_many_requests")
         return Unavailable("too_many_requests", f"All replicas of {name} are busy.", 429, _RETRY_SOON)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
+from flashcore.gateway.circuit import CircuitRules
 from flashcore.model.errors import ConfigurationError
 
 
@@ -38,6 +39,18 @@ class Settings:
     """Body of `runsync`."""
     unrecorded_bytes: int = 64_000_000
     """Reported by workers and not stored yet: beyond it no worker is read from."""
+    retry_share: float = 0.2
+    """Replicas asked in place of one that failed, as a share of the requests."""
+    circuit_failures: int = 5
+    """Failures in a row after which a replica is left alone for a while."""
+    circuit_rate: float = 0.5
+    """Share of failures among at least 20 requests within 10 s, after which it is left alone, too."""
+    circuit_seconds: float = 5.0
+    """For how long, the first time; twice as long each time that follows, up to 60 s."""
+    circuit_trials: int = 3
+    """Requests that it is then sent, all of which have to be answered well."""
+    ejected_share: float = 0.5
+    """The most of a revision's replicas that are left alone at a time; where more fail, none is."""
     signal_interval: float = 0.25
     """Between two reports to the control plane on one endpoint."""
     stop_grace: float = 10.0
@@ -49,6 +62,16 @@ class Settings:
             value = getattr(self, field.name)
             if value <= 0:
                 raise ConfigurationError(f"the gateway's setting {field.name} is {value}; it must be more than zero")
+
+    @property
+    def circuit_rules(self) -> CircuitRules:
+        """When replicas are left alone."""
+        return CircuitRules(
+            failures=self.circuit_failures,
+            rate=self.circuit_rate,
+            seconds=self.circuit_seconds,
+            trials=self.circuit_trials,
+        )
 
     @property
     def silence(self) -> float:

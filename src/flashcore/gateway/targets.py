@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from flashcore.gateway.circuit import Circuit
 from flashcore.gateway.counting import SideCount
 from flashcore.gateway.http.forward import add_headers
 from flashcore.gateway.http.route import Address, TcpAddress, UnixAddress, Upstream
@@ -15,6 +16,7 @@ from flashcore.model.table import ReplicaRoute
 
 INSTANCE_HEADER = b"x-flashcore-instance"
 REPLICA_HEADER = b"x-flashcore-replica"
+PANIC_HEADER = b"x-flashcore-panic"
 
 
 def parse_address(text: str) -> Address:
@@ -30,24 +32,32 @@ def parse_address(text: str) -> Address:
 
 @dataclass(slots=True, eq=False)
 class CountedUpstream(Upstream):
-    """A replica whose answers are counted for its revision."""
+    """A replica whose answers are counted for its revision, and say something of its health."""
 
     count: SideCount = field(kw_only=True)
+    target: Target = field(kw_only=True)
 
 
 class Target:
     """One life of a replica that answers HTTP. Its in-flight count lives as long as anybody waits for an answer."""
 
-    __slots__ = ("_freed", "address_text", "candidate", "count", "upstream")
+    __slots__ = ("_freed", "address_text", "candidate", "circuit", "count", "panicking_upstream", "upstream")
 
     def __init__(
-        self, route: ReplicaRoute, revision: RevisionId, count: SideCount, freed: Callable[[Target], None], now: float
+        self,
+        route: ReplicaRoute,
+        revision: RevisionId,
+        count: SideCount,
+        freed: Callable[[Target], None],
+        circuit: Circuit,
+        now: float,
     ) -> None:
         self.address_text = route.address or ""
         self.candidate = Candidate(
             route.replica, route.instance, revision, max_concurrency=route.max_concurrency, warm_since=now
         )
         self.count = count
+        self.circuit = circuit
         self._freed = freed
         # One lease object for all: whoever holds it gives it back once, and nothing in it differs between two.
         self.upstream = CountedUpstream(
@@ -57,7 +67,10 @@ class Target:
             add_headers((INSTANCE_HEADER, route.instance.encode())),
             add_headers((REPLICA_HEADER, route.replica.encode())),
             count=count,
+            target=self,
         )
+        panicking = add_headers((REPLICA_HEADER, route.replica.encode()), (PANIC_HEADER, b"1"))
+        self.panicking_upstream = replace(self.upstream, answer_headers=panicking)
 
     @property
     def identity(self) -> tuple[ReplicaId, InstanceId, str]:
@@ -69,6 +82,11 @@ class Target:
         self.candidate.in_flight += 1
         self.count.in_flight += 1
         return self.upstream
+
+    def lease_in_panic(self) -> Upstream:
+        """As `lease`; the answer tells that too many replicas fail for any of them to be left out."""
+        self.lease()
+        return self.panicking_upstream
 
     def _release(self) -> None:
         self.candidate.in_flight -= 1
@@ -88,6 +106,10 @@ class Pool:
     def has_any_but(self, tried: frozenset[str]) -> bool:
         """Whether there is a target that is not in `tried`."""
         return not self.targets.keys() <= tried if tried else bool(self.targets)
+
+    def has_room_but(self, tried: frozenset[str]) -> bool:
+        """Whether a target that is not in `tried` could take one more."""
+        return any(one.in_flight < one.max_concurrency for one in self.candidates if one.replica not in tried)
 
     def choose(self, policy: RoutingPolicy, request: RoutedRequest, tried: frozenset[str]) -> Target | None:
         """A target with room that is not in `tried`, of which there is one; None while all of them are full.

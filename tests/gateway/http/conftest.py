@@ -233,6 +233,7 @@ class CountingRoute:
         self.chosen: list[str] = []
         self.outcomes: list[tuple[str, Outcome, float]] = []
         self.held: Future[Choice] | None = None
+        self.replaces_503 = False
 
     def choose(self, tried: frozenset[str]) -> Choice | Future[Choice]:
         """The first one that was not tried; a future where the test holds requests."""
@@ -249,6 +250,10 @@ class CountingRoute:
                 self.chosen.append(upstream.id)
                 return upstream
         return Unavailable("nobody_there", "No replica is left.", headers=((b"retry-after", b"1"),))
+
+    def has_another(self, tried: frozenset[str]) -> bool:
+        """Whether one is left, where the test wants a 503 to be answered by another."""
+        return self.replaces_503 and any(upstream.id not in tried for upstream in self.upstreams)
 
     def on_outcome(self, upstream: Upstream, outcome: Outcome, latency: float) -> None:
         """Remember."""

@@ -106,6 +106,25 @@ async def test_an_ordinary_503_is_passed_on(gateway: Gateway) -> None:
     assert route.kinds == [OutcomeKind.ANSWERED]
 
 
+@pytest.mark.parametrize("request_bytes", [GET, POST, CHUNKED], ids=["GET", "POST", "chunked"])
+async def test_an_ordinary_503_is_replaced_where_the_route_has_another(gateway: Gateway, request_bytes: bytes) -> None:
+    """Nothing of the answer was passed on yet, and nobody is asked twice."""
+    busy, replica = (
+        await gateway.replica(b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy"),
+        await gateway.replica(),
+    )
+    route = gateway.route(busy, replica)
+    route.replaces_503 = True
+
+    answer = await gateway.ask(request_bytes)
+    alone = gateway.route(busy)
+    alone.replaces_503 = True
+
+    assert (answer.status, answer.body, route.kinds[0]) == (200, b"ok", OutcomeKind.UNAVAILABLE)
+    assert (await gateway.ask(request_bytes)).body == b"busy"
+    assert (route.chosen, route.in_flight, alone.kinds) == (["a", "b"], 0, [OutcomeKind.ANSWERED])
+
+
 async def test_a_request_that_was_streamed_on_is_not_sent_twice(gateway: Gateway) -> None:
     """More was sent than is kept: 502, and nobody else is asked."""
 
@@ -420,6 +439,9 @@ async def test_a_route_that_fails_is_told_as_500(gateway: Gateway) -> None:
             if tried:
                 raise KeyError(tried)
             return route.lease()
+
+        def has_another(self, tried: frozenset[str]) -> bool:
+            return False
 
         def on_outcome(self, upstream: Upstream, outcome: object, latency: float) -> None:
             raise LookupError(upstream.id)

@@ -56,6 +56,9 @@ class OutcomeKind(Enum):
     DRAINING = "draining"
     """The replica said that it is going away."""
 
+    UNAVAILABLE = "unavailable"
+    """The replica answered 503, and another one was asked."""
+
     MISMATCH = "mismatch"
     """The replica is not the instance that was asked for (421)."""
 

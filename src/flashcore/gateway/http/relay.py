@@ -32,6 +32,7 @@ _FAILURES = {
     OutcomeKind.CONNECT_FAILED: (502, "upstream_connect_failed", "No connection to the replica could be made."),
     OutcomeKind.LOST: (502, "upstream_lost", "The replica closed the connection before it answered."),
     OutcomeKind.INVALID: (502, "upstream_invalid", "The replica's answer is not HTTP/1.1."),
+    OutcomeKind.UNAVAILABLE: (503, "upstream_unavailable", "The replica answered 503, and no other one was found."),
     OutcomeKind.DRAINING: (502, "upstream_draining", "The replica is going away; too much was sent to ask another."),
     OutcomeKind.MISMATCH: (502, "upstream_mismatch", "Another instance answered; too much was sent to ask again."),
     OutcomeKind.TIMED_OUT: (504, "upstream_timed_out", "The replica did not answer in time."),
@@ -319,11 +320,17 @@ class Relay:
             kind = OutcomeKind.MISMATCH
         elif head.get(b"x-flashcore-draining") == b"1":
             kind = OutcomeKind.DRAINING
+        elif self._replay is not None and self._proxy.route.has_another(self._tried()):
+            kind = OutcomeKind.UNAVAILABLE
         else:
             return False
         self._drop_connection()
         self._failed(kind)
         return True
+
+    def _tried(self) -> frozenset[str]:
+        tried = [tried for tried, _, _ in self._failures]
+        return frozenset(tried if self._upstream is None else [*tried, self._upstream.id])
 
     def lost(self, error: Exception | None) -> None:
         """The connection to the replica ended too early."""

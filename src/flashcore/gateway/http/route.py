@@ -78,6 +78,13 @@ class Route(Protocol):
         """A replica whose id is not in `tried`. A future is cancelled when the client leaves."""
         ...
 
+    def has_another(self, tried: frozenset[str]) -> bool:
+        """Whether there is one now, not in `tried`, to be asked in place of a replica that answered 503.
+
+        Where it says so, `choose` has one at once.
+        """
+        ...
+
     def on_outcome(self, upstream: Upstream, outcome: Outcome, latency: float) -> None:
         """Told once for each Upstream, right after its release; `latency` is seconds from choice to end."""
         ...
