@@ -239,22 +239,31 @@ def server_loop() -> asyncio.AbstractEventLoop:
     return factory() if factory is not None else asyncio.new_event_loop()
 
 
+def load_server(app: Application) -> None:
+    """Import everything that `HttpServer` takes to serve this app: it would do so itself, after the fork."""
+    config = _config(app)
+    config.load()
+    config.get_loop_factory()
+
+
+def _config(app: Application) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=1,
+    )
+
+
 class HttpServer(uvicorn.Server):
     """Serves one app on one Unix socket, in the main thread."""
 
     def __init__(self, app: Application, accepting: Callable[[], None]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=1,
-            )
-        )
+        super().__init__(_config(app))
         self._accepting = accepting
         self._ending = asyncio.Event()
 

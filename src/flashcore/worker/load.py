@@ -47,6 +47,12 @@ def load_module(root: Path, relative: str) -> ModuleType:
     return import_file(_own_name(relative, path), path)
 
 
+def load_handler(path: Path) -> ModuleType:
+    """The generated handler at `path`, imported once, and with it the user's code."""
+    _put_in_front(path.resolve().parent)
+    return import_file(f"flashcore_handler_{path.stem}", path)
+
+
 def import_file(name: str, path: Path) -> ModuleType:
     """Import a file under `name`, once. Raises BuildError if there is no such file."""
     if name in sys.modules:

@@ -61,8 +61,8 @@ class JobLines:
     """Stands in for stdout or stderr: what a job writes is held back until its line is complete."""
 
     def __init__(self, stream: TextIO, file: LogFile) -> None:
+        self.file = file
         self._stream = stream
-        self._file = file
         self._partial: dict[str, str] = {}
         self._since_rotation = 0
         self._lock = threading.RLock()
@@ -75,7 +75,7 @@ class JobLines:
             self._pass_on(shown)
             self._since_rotation += len(shown)
             if shown.endswith("\n"):  # a file does not end in the middle of a line
-                self._file.wrote(self._since_rotation)
+                self.file.wrote(self._since_rotation)
                 self._since_rotation = 0
         return len(text)
 
@@ -123,6 +123,12 @@ class Output:
     def __init__(self, file: LogFile) -> None:
         self.file = file
         self._streams = (JobLines(sys.stdout, file), JobLines(sys.stderr, file))
+
+    def continue_in(self, file: LogFile) -> None:
+        """Count and rotate another file from now on: this is a fork, and stdout and stderr lead there."""
+        self.file = file
+        for stream in self._streams:
+            stream.file = file
 
     def install(self) -> None:
         """Put them in the place of sys.stdout and sys.stderr."""

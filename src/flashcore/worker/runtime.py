@@ -18,7 +18,7 @@ from types import ModuleType
 from flashcore.model.errors import BuildError
 from flashcore.wire.hello import Stage
 from flashcore.worker.failure import failure_of
-from flashcore.worker.load import import_file
+from flashcore.worker.load import load_handler
 from flashcore.worker.logs import LogFile, Output
 from flashcore.worker.loop_thread import LoopThread
 from flashcore.worker.replica import Replica
@@ -37,12 +37,15 @@ END_WITHIN = 3.0
 
 
 class Runtime:
-    """One replica's process. `run` is called once, in the main thread."""
+    """One replica's process. `run` is called once, in the main thread.
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    `output` is that of a process that has imported the code before it was forked, and is installed already.
+    """
+
+    def __init__(self, settings: WorkerSettings, output: Output | None = None) -> None:
         self._began = time.perf_counter()
         self._settings = settings
-        self._output = Output(LogFile(settings.log, settings.log_limit))
+        self._output = output or _output_of(settings)
         self._threads = LoopThread("flashcore-control")
         self._replica = Replica(settings, self._threads, self._drain)
         self._service: Service | None = None
@@ -53,7 +56,6 @@ class Runtime:
     def run(self, handler: Path) -> int:
         """Serve the handler until told to stop; returns the exit status. Raises OSError, ConfigurationError."""
         faulthandler.enable()
-        self._output.install()
         StopSignals(self._threads, self._hear).install()
         self._replica.appear()
         self._threads.call(self._look_at_log)
@@ -67,10 +69,9 @@ class Runtime:
         return self._status
 
     def _load(self, path: Path) -> Service:
-        """Import the generated handler, and with it the user's code."""
+        """Import the generated handler, and with it the user's code, where that has not been done before a fork."""
         self._replica.tell(Stage.LOADING)
-        sys.path.insert(0, str(path.resolve().parent))
-        service = self._service_of(import_file(f"flashcore_handler_{path.stem}", path), path)
+        service = self._service_of(load_handler(path), path)
         self._service = service
         return service
 
@@ -131,3 +132,9 @@ class Runtime:
     def _look_at_log(self) -> None:
         self._output.file.rotate_if_full()
         asyncio.get_running_loop().call_later(LOG_LOOK, self._look_at_log)
+
+
+def _output_of(settings: WorkerSettings) -> Output:
+    output = Output(LogFile(settings.log, settings.log_limit))
+    output.install()
+    return output

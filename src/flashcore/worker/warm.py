@@ -1,0 +1,98 @@
+"""`python -m flashcore.worker.warm --handler PATH`: import an endpoint's code once, and fork its replicas.
+
+    FLASHCORE_WARM_FD    descriptor of the socket to the provider (see `warm_words`)
+    FLASHCORE_WARM_LOG   file for what is written after the import; until then it goes where the first replica's goes
+
+The process has one thread and no event loop; a replica makes its own after the fork. When the provider is gone it ends,
+and its replicas go on. Linux only.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from flashcore.model.errors import ConfigurationError
+from flashcore.worker.load import load_handler
+from flashcore.worker.logs import LogFile, Output
+from flashcore.worker.warm_child import become_replica, write_to
+from flashcore.worker.warm_environ import ROOM, EnvironmentBlock, replace_environment
+from flashcore.worker.warm_fitness import open_descriptors, why_unfit
+from flashcore.worker.warm_parent import WarmLoop
+from flashcore.worker.warm_words import Unfit, Warm
+
+USAGE = "usage: python -m flashcore.worker.warm --handler PATH\n"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Be a warm parent, or in a child a replica; returns the exit status as `flashcore.worker` does."""
+    match arguments:
+        case ["--handler", path]:
+            return _live(Path(path))
+        case _:
+            sys.stderr.write(USAGE)
+            return 2
+
+
+def _live(handler: Path) -> int:
+    environ = dict(os.environ)
+    environ.pop(ROOM, None)
+    channel = socket.socket(fileno=int(environ.pop("FLASHCORE_WARM_FD")))
+    log = Path(environ.pop("FLASHCORE_WARM_LOG"))
+    output = Output(LogFile(None, 0))
+    output.install()
+    loop = WarmLoop(channel)
+    try:
+        block = EnvironmentBlock.of_this_process()
+        replace_environment(block, environ)
+    except (OSError, ValueError) as error:
+        loop.tell(Unfit(f"this system does not let a process change what it shows of itself: {error}"))
+        return 1
+    began = time.perf_counter()
+    reason = _warm_up(handler)
+    if reason is not None:
+        loop.tell(Unfit(reason))
+        # No more of the user's code is run here, not even what was to run at the exit.
+        os._exit(1)
+    write_to(log)
+    loop.tell(Warm(time.perf_counter() - began))
+    birth = loop.serve()
+    if birth is None:
+        os._exit(0)
+    try:
+        return become_replica(birth, block, output, handler)
+    except (ConfigurationError, OSError) as error:
+        sys.stderr.write(f"flashcore: the worker cannot be started: {error}\n")
+        return 2
+
+
+def _warm_up(handler: Path) -> str | None:
+    """Import the code; why it cannot be forked, if it cannot."""
+    before = open_descriptors()
+    try:
+        _prepare(load_handler(handler))
+    except BaseException as error:  # noqa: BLE001 - user code may raise anything; a spawned replica will tell of it
+        return f"its code cannot be imported ahead: {type(error).__name__}: {error}"
+    gc.collect()
+    reason = why_unfit(before)
+    if reason is None:
+        gc.freeze()  # the collector would write to each page that it looks at, and take it from what is shared
+    return reason
+
+
+def _prepare(module: object) -> None:
+    """Import what serving takes, which is otherwise imported when it is needed."""
+    app = getattr(module, "app", None)
+    if callable(app):
+        from flashcore.worker.lb import load_server
+
+        load_server(app)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

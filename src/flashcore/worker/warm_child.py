@@ -1,0 +1,46 @@
+"""From a fork of the warm parent to a replica: whatever was the parent's becomes its own."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+from flashcore.worker.logs import LogFile, Output
+from flashcore.worker.runtime import Runtime
+from flashcore.worker.settings import read_settings
+from flashcore.worker.warm_environ import EnvironmentBlock, replace_environment
+from flashcore.worker.warm_parent import Birth
+
+
+def become_replica(birth: Birth, block: EnvironmentBlock, output: Output, handler: Path) -> int:
+    """Be the replica, to its end; returns its exit status. Raises ConfigurationError, OSError."""
+    os.setsid()
+    replace_environment(block, {**birth.fork.environment, "FLASHCORE_READY_FD": str(birth.ready)})
+    settings = read_settings(os.environ)
+    if settings.log is not None:
+        write_to(settings.log)
+    output.continue_in(LogFile(settings.log, settings.log_limit))
+    os.chdir(birth.fork.work)
+    seed()
+    return Runtime(settings, output).run(handler)
+
+
+def write_to(log: Path) -> None:
+    """Have stdout and stderr, of C libraries too, go to this file from now on. Raises OSError."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
+
+
+def seed() -> None:
+    """Give the generators of random numbers that all replicas would share a state of their own."""
+    random.seed()
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None and hasattr(numpy, "seed"):
+        numpy.seed()
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "seed"):
+        torch.seed()

@@ -1,0 +1,52 @@
+"""The environment that others see of this process, which a fork alone does not change.
+
+The system shows whoever asks (`/proc/PID/environ`, `ps e`) the memory that a process was started with. A forked replica
+writes its own variables there: it is found, and what it leaves behind is found, by the same variables as a spawned one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOM = "FLASHCORE_ROOM"
+"""A variable that is only there to make the memory large enough for what is written later."""
+
+_MEMORY = Path("/proc/self/mem")
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentBlock:
+    """Where this process's first environment lies in its memory; the same in a forked child."""
+
+    start: int
+    end: int
+
+    @classmethod
+    def of_this_process(cls) -> EnvironmentBlock:
+        """Raises OSError, ValueError where the system does not tell."""
+        # The second field is the program's name in parentheses, and may hold blanks and parentheses.
+        fields = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return cls(start=int(fields[47]), end=int(fields[48]))
+
+    def write(self, environ: Mapping[str, str]) -> None:
+        """Show these variables from now on. Raises OSError, also when there is no room for them."""
+        shown = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in environ.items())
+        room = self.end - self.start
+        if len(shown) >= room:
+            raise OSError(f"an environment of {len(shown)} bytes does not fit into {room}")
+        with _MEMORY.open("r+b", buffering=0) as memory:
+            memory.seek(self.start)
+            memory.write(shown.ljust(room, b"\0"))
+
+
+def replace_environment(block: EnvironmentBlock, environ: Mapping[str, str]) -> None:
+    """Have exactly these variables, for this process's code and for whoever looks at it. Raises OSError.
+
+    Afterwards no variable lies in the block any more as far as the C library knows, so that it may be written over.
+    """
+    os.environ.clear()
+    os.environ.update(environ)
+    block.write(environ)

@@ -1,0 +1,84 @@
+"""What a warm parent and its provider say to each other: one JSON object in each packet of a socket pair.
+
+The provider says Fork, with the descriptor that the replica answers on when it listens. The parent says Warm or Unfit
+once, then Forked (with a descriptor of the new process) or Refused to each Fork, and Ended whenever a replica of its
+own has ended. When either side closes, the other one ends or carries on alone: nothing needs to be said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flashcore.model.codec import CodecError, from_json, to_json
+
+LONGEST = 128 * 1024
+"""Bytes of one word: a replica's environment fits, and a socket's buffer holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Start a replica."""
+
+    environment: Mapping[str, str]
+    """All of it, whatever the parent's own is."""
+    work: str
+    """Its working directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """The code is imported; replicas can be forked."""
+
+    seconds: float
+    """That the import took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Replicas of this code cannot be forked from here."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A replica's process runs."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The machine gave no process."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A replica's process has ended, and what was left of its group was killed."""
+
+    pid: int
+    status: int
+    """Its exit status; a signal is its negative number."""
+
+
+Word = Fork | Warm | Unfit | Forked | Refused | Ended
+
+_KINDS: Mapping[str, type[Word]] = {kind.__name__: kind for kind in (Fork, Warm, Unfit, Forked, Refused, Ended)}
+
+
+def encode(word: Word) -> bytes:
+    """A packet."""
+    return json.dumps([type(word).__name__, to_json(word)]).encode("ascii")
+
+
+def decode(packet: bytes) -> Word:
+    """The word in a packet. Raises ValueError."""
+    name, content = json.loads(packet)
+    try:
+        return from_json(_KINDS[name], content)
+    except (KeyError, CodecError) as error:
+        raise ValueError(f"{name} is no word between a warm parent and its provider: {error}") from error
