@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from flashcore.control import controller
+from flashcore.control import housekeeping
 from flashcore.hookspecs.state import StateBackend, Transaction
 from flashcore.model.errors import StateError
 from flashcore.testing.scenes import first
@@ -20,8 +20,8 @@ async def restless(world: World, seconds: int) -> None:
 
 def test_old_events_are_forgotten_beyond_the_newest_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once an hour; the newest stay whatever their age."""
-    monkeypatch.setattr(controller, "KEEP_EVENTS", 50)
-    monkeypatch.setattr(controller, "KEEP_SECONDS", 1800.0)
+    monkeypatch.setattr(housekeeping, "KEEP_EVENTS", 50)
+    monkeypatch.setattr(housekeeping, "KEEP_SECONDS", 1800.0)
 
     async def scenario(world: World) -> None:
         await first(world, 1)
@@ -57,8 +57,8 @@ class Away:
 
 def test_a_store_that_is_away_ends_nothing_but_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is tried again, and the controller goes on leading."""
-    monkeypatch.setattr(controller, "KEEP_EVENTS", 5)
-    monkeypatch.setattr(controller, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(housekeeping, "KEEP_EVENTS", 5)
+    monkeypatch.setattr(housekeeping, "KEEP_SECONDS", 0.0)
     stores: list[Away] = []
 
     def store(backend: StateBackend) -> StateBackend:

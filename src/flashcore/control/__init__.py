@@ -30,13 +30,13 @@ How it is laid out; the upper half is pure, the lower half is the shell around i
 
     reconcile   one pass: snapshot -> draft -> pass. Steps of it, one file each:
                 lifecycle, health (what was seen -> phase, health)   failures, backoff (what failed counts)
-                goals     rollouts, initial, restoring, keeping, endings, progress (what is to be)
+                goals     beginnings, rollouts, initial, restoring, endings, keeping, progress (what is to be)
                 check (invariants)   placing, victims   sides, traffic (who serves)   status
-    consult     asks strategy and gates;  commands: what people ask, as changes of a draft
+    consult     asks strategy and gates;  commands, steering: what people ask, as changes of a draft
     loop        one per deployment: observe (observing), decide, check, commit (records), act (acting); errands, pace
-    controller  all loops; sightings (providers), probing, sampling + scaling, publishing (gateways), evidence (gates),
-                sweep, alarms, company + isolation (plugins, in threads), operations (deploy's checks),
-                store/ (records, epoch, log)
+    controller  all loops (readings, housekeeping); sightings (providers), probing, sampling + scaling, publishing
+                (gateways), evidence (gates), sweep, alarms, company + isolation (plugins, in threads),
+                operations (deploy's checks), store/ (records, epoch, log)
 """
 
 from __future__ import annotations

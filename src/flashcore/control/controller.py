@@ -3,49 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from random import Random
 from typing import Any
 
-from flashcore.control import commands
+from flashcore.control import commands, steering
 from flashcore.control.alarms import Alarms
 from flashcore.control.clock import StoreClock
 from flashcore.control.draft import Draft
+from flashcore.control.housekeeping import Housekeeping
 from flashcore.control.isolation import Isolation, Threaded
 from flashcore.control.loop import DeploymentLoop
 from flashcore.control.operations import AmendEnv, Deployer
 from flashcore.control.parts import Parts
 from flashcore.control.probing import Prober
 from flashcore.control.publishing import Publisher
-from flashcore.control.readmodel import DeploymentView
+from flashcore.control.readings import Readings
 from flashcore.control.records import Records, records_in
+from flashcore.control.refusals import require_staying
 from flashcore.control.services import NoSurroundings, Observe, Services, Surroundings
 from flashcore.control.shutdown import end_all
 from flashcore.control.sightings import Watcher
-from flashcore.control.store import Leadership, Ledger, LostLeadership, Recorded
-from flashcore.control.sweep import Sweeper
+from flashcore.control.store import Leadership, Ledger
 from flashcore.hookspecs.artifacts import ArtifactStore
-from flashcore.hookspecs.providers import Clock, Instance, Provider
+from flashcore.hookspecs.providers import Clock, Provider
 from flashcore.model.deployment import Deployment, DeploymentStatus
-from flashcore.model.errors import DeadlineExceeded, FlashcoreError, NotFound
-from flashcore.model.events import Event
 from flashcore.model.manifest import Manifest
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_replica_id
-from flashcore.model.table import EndpointSignals, RoutingTable
+from flashcore.model.table import EndpointSignals
 from flashcore.wire.dataplane import DataPlane
-
-_SWEEP = "*sweep"
-_PRUNE = "*prune"
-"""Keys of alarms; no endpoint has such a name."""
-HOUSEKEEPING_RETRY = 60.0
-"""Seconds after which housekeeping is tried again when the store was full or away."""
-PRUNE_EVERY = 3600.0
-KEEP_EVENTS = 10_000
-KEEP_SECONDS = 7 * 86_400.0
-"""Events beyond the newest KEEP_EVENTS that are older than this are forgotten."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +42,7 @@ def _unchanged(_content: object, env: Mapping[str, str]) -> Mapping[str, str]:
     return env
 
 
-class Controller:
+class Controller(Readings):
     """Leads one environment. Everything that it needs of the world is passed in; it owns tasks and memory alone.
 
     `ledger` and `leadership` are the store's; `providers` are all that replicas may run on, not started yet;
@@ -82,19 +70,16 @@ class Controller:
         self.clock = clock or StoreClock(ledger.now)
         self.lost: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         """Done when this controller leads no more, with the reason."""
-        self._loops: dict[EndpointName, DeploymentLoop] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard: dict[EndpointName, tuple[tuple[EndpointSignals, ...], tuple[str, ...]]] = {}
         """What gateways last said of each endpoint: signals, refusals."""
-        self._bell = asyncio.Event()
-        self._sweeper = Sweeper(self.clock)
-        self._services = Services(
+        services = Services(
             ledger=ledger,
             leadership=leadership,
             parts=parts,
             isolation=isolation or Threaded(),
             watchers={
-                name: Watcher(name, provider, self.clock, self._wake, self._note_look)
+                name: Watcher(name, provider, self.clock, self._wake, self._look_after)
                 for name, provider in providers.items()
             },
             default_provider=default_provider,
@@ -104,11 +89,13 @@ class Controller:
             alarms=Alarms(self.clock, self._ring),
             clock=self.clock,
             surroundings=surroundings or NoSurroundings(),
-            observers=(*observers, self._note_event),
+            observers=(*observers, self.note_event),
             name_replica=name_replica,
             lost=self._lose,
         )
-        self._deployer = Deployer(self._services, artifacts, amend_env)
+        super().__init__(services, {})
+        self._deployer = Deployer(services, artifacts, amend_env)
+        self._housekeeping = Housekeeping(services, self._loops)
 
     async def start(self) -> None:
         """Take over what the store holds and what runs, then begin to reconcile.
@@ -118,7 +105,7 @@ class Controller:
         services = self._services
         stored = records_in(await services.ledger.load())
         # Known before anything is looked at: what runs and is in no record would be ended.
-        self._loops = {endpoint: DeploymentLoop(records, services) for endpoint, records in stored.items()}
+        self._loops.update({endpoint: DeploymentLoop(records, services) for endpoint, records in stored.items()})
         for watcher in services.watchers.values():
             await watcher.provider.start()
             await watcher.look()
@@ -132,7 +119,7 @@ class Controller:
         self._spawn(self._listen(), "gateways")
         for watcher in services.watchers.values():
             self._spawn(watcher.run(), f"provider {watcher.name}")
-        services.alarms.set(_PRUNE, self.clock.now() + PRUNE_EVERY)
+        self._housekeeping.begin()
 
     async def stop_replicas(self) -> None:
         """Stop deciding, and end every replica. What is deployed is remembered: the next start brings it back.
@@ -170,7 +157,7 @@ class Controller:
         for wish in wishes:
             loop = self._loops.get(wish.content.endpoint)
             if loop is not None:
-                commands.require_staying(loop.view.deployment)
+                require_staying(loop.view.deployment)
         deployed: list[Deployment] = []
         for wish in wishes:
             loop = self._loops.get(wish.content.endpoint) or self._add(Records(_new_deployment(wish, self.clock.now())))
@@ -195,24 +182,24 @@ class Controller:
 
     async def promote(self, endpoint: str) -> Deployment:
         """Let the rollout pass the checkpoint at which it waits. Raises NothingToPromote."""
-        return await self._command(endpoint, commands.promote)
+        return await self._command(endpoint, steering.promote)
 
     async def abort(self, endpoint: str) -> Deployment:
         """Take the rollout back that is under way. Raises NoRollout."""
-        return await self._command(endpoint, commands.abort)
+        return await self._command(endpoint, steering.abort)
 
     async def pause(self, endpoint: str) -> Deployment:
         """Stop the rollout where it is. Raises NoRollout or Refused."""
-        return await self._command(endpoint, commands.pause)
+        return await self._command(endpoint, steering.pause)
 
     async def resume(self, endpoint: str) -> Deployment:
         """Let a paused rollout go on. Raises NoRollout."""
-        return await self._command(endpoint, commands.resume)
+        return await self._command(endpoint, steering.resume)
 
     async def undo(self, endpoint: str, revision: str | None = None) -> Deployment:
         """Go back to the revision before, or to one that begins so. Raises NothingToUndo or NotFound."""
         wanted = RevisionId(revision) if revision is not None else None
-        return await self._command(endpoint, lambda draft: commands.undo(draft, wanted))
+        return await self._command(endpoint, lambda draft: steering.undo(draft, wanted))
 
     async def hold_traffic(self, endpoint: str) -> Deployment:
         """Let gateways keep new calls waiting."""
@@ -222,105 +209,11 @@ class Controller:
         """Let calls through again."""
         return await self._command(endpoint, commands.release_traffic)
 
-    # What is
-
-    def endpoints(self) -> tuple[EndpointName, ...]:
-        """The names of all deployments, sorted."""
-        return tuple(sorted(self._loops))
-
-    def view(self, endpoint: str) -> DeploymentView:
-        """A deployment as it is now. Raises NotFound."""
-        return self._loop(endpoint).view
-
-    def views(self) -> tuple[DeploymentView, ...]:
-        """All deployments as they are now, by name."""
-        return tuple(self._loops[endpoint].view for endpoint in sorted(self._loops))
-
-    @property
-    def table(self) -> RoutingTable:
-        """The routing table that gateways are given."""
-        return self._services.publisher.table
-
-    async def follow(self, endpoint: str) -> AsyncGenerator[DeploymentView, None]:
-        """The deployment now and after every change; ends when nothing is left of it. Raises NotFound."""
-        loop = self._loop(endpoint)
-        while not loop.gone.is_set():
-            bell = loop.bell
-            yield loop.view
-            await bell.wait()
-
-    async def wait_until(
-        self, endpoint: str, wanted: Callable[[DeploymentView], bool], timeout: float
-    ) -> DeploymentView:
-        """The first view that is as wanted. Raises NotFound when the deployment goes away, DeadlineExceeded."""
-        try:
-            async with asyncio.timeout(timeout), contextlib.aclosing(self.follow(endpoint)) as views:
-                async for view in views:
-                    if wanted(view):
-                        return view
-        except TimeoutError:
-            view = self.view(endpoint)
-            raise DeadlineExceeded(
-                f"{endpoint} is {view.status.value} after {timeout:g} s: {view.reason or 'no reason'}",
-                next_step=f"look at it: flashcore status {endpoint}",
-                endpoint=endpoint,
-            ) from None
-        raise self._unknown(endpoint)
-
-    async def wait_gone(self, endpoint: str, timeout: float) -> None:
-        """Return when nothing is left of an endpoint, at once if there is none. Raises DeadlineExceeded."""
-        with contextlib.suppress(NotFound):
-            await self.wait_until(endpoint, lambda view: False, timeout)  # noqa: ARG005  # only the end is waited for
-
-    async def events(self, *, after: str = "", endpoint: str | None = None, limit: int = 500) -> tuple[Recorded, ...]:
-        """Events of the log after a cursor, oldest first."""
-        name = EndpointName(endpoint) if endpoint else None
-        return await self._services.ledger.journal.read(after=after, endpoint=name, limit=limit)
-
-    async def last_events(self, count: int, *, endpoint: str | None = None) -> tuple[Recorded, ...]:
-        """The newest events, oldest first."""
-        name = EndpointName(endpoint) if endpoint else None
-        return await self._services.ledger.journal.tail(count, endpoint=name)
-
-    async def watch_events(self, *, after: str = "", endpoint: str | None = None) -> AsyncGenerator[Recorded, None]:
-        """Events after a cursor, and then those to come, for ever."""
-        name, cursor = EndpointName(endpoint) if endpoint else None, after
-        while True:
-            bell = self._bell
-            page = await self._services.ledger.journal.read(after=cursor, endpoint=name)
-            for recorded in page:
-                cursor = recorded.cursor
-                yield recorded
-            if not page:
-                await bell.wait()
-
-    async def logs(self, replica: str, *, tail: int, follow: bool) -> AsyncGenerator[str, None]:
-        """The output of a replica. Raises NotFound."""
-        for loop in self._loops.values():
-            provider = loop.provider_of(ReplicaId(replica))
-            if provider is not None:
-                async for line in provider.logs(ReplicaId(replica), tail=tail, follow=follow):
-                    yield line
-                return
-        raise NotFound(f"there is no replica {replica!r}", next_step="flashcore status shows the replicas there are")
-
     # Inside
 
     async def _command(self, endpoint: str, command: Callable[[Draft], Deployment]) -> Deployment:
-        deployment: Deployment = await self._loop(endpoint).command(command)
+        deployment: Deployment = await self.loop_of(endpoint).command(command)
         return deployment
-
-    def _loop(self, endpoint: str) -> DeploymentLoop:
-        loop = self._loops.get(EndpointName(endpoint))
-        if loop is None:
-            raise self._unknown(endpoint)
-        return loop
-
-    def _unknown(self, endpoint: str) -> NotFound:
-        known = ", ".join(sorted(self._loops)) or "none"
-        return NotFound(
-            f"there is no endpoint {endpoint!r}; deployed: {known}", next_step="check the name, or deploy it first"
-        )
 
     def _add(self, records: Records) -> DeploymentLoop:
         loop = DeploymentLoop(records, self._services)
@@ -338,67 +231,19 @@ class Controller:
             del self._loops[loop.endpoint]
             self._heard.pop(loop.endpoint, None)
 
-    def _note_event(self, _event: Event) -> None:
-        bell, self._bell = self._bell, asyncio.Event()
-        bell.set()
-
     def _wake(self, endpoint: EndpointName) -> None:
         loop = self._loops.get(endpoint)
         if loop is not None:
             loop.wake()
 
+    def _look_after(self, watcher: Watcher) -> None:
+        self._housekeeping.note_look(watcher)
+
     def _ring(self, key: object) -> None:
-        if key == _SWEEP:
-            self._spawn(self._tidy(_SWEEP, self._sweep), "sweep")
-        elif key == _PRUNE:
-            self._spawn(self._tidy(_PRUNE, self._prune), "retention")
+        if isinstance(key, str):
+            self._wake(EndpointName(key))
         else:
-            self._wake(EndpointName(str(key)))
-
-    def _note_look(self, watcher: Watcher) -> None:
-        """Anything that runs and is in no record is to end: by its deployment's loop, or by the sweeper."""
-        strangers = watcher.orphans(self._knows)
-        homeless = [orphan for orphan in strangers if not self._is_ended_by_its_loop(orphan.instance)]
-        self._services.alarms.set(_SWEEP, self._sweeper.note(watcher.name, homeless))
-
-    def _knows(self, instance: Instance) -> bool:
-        loop = self._loops.get(instance.endpoint)
-        return loop is not None and loop.knows(instance.replica)
-
-    def _is_ended_by_its_loop(self, instance: Instance) -> bool:
-        loop = self._loops.get(instance.endpoint)
-        return loop is not None and loop.repeat_for(instance.revision)
-
-    async def _tidy(self, key: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Housekeeping waits for a store that is full or away; only what it says of leadership ends this controller."""
-        try:
-            await work()
-        except LostLeadership:
-            raise
-        except FlashcoreError as error:
-            _LOG.warning("housekeeping has to wait: %s", error.message)
-            self._services.alarms.set(key, self.clock.now() + HOUSEKEEPING_RETRY)
-
-    async def _sweep(self) -> None:
-        for watcher in self._services.watchers.values():
-            self._note_look(watcher)
-        events = await self._sweeper.sweep(self._services.watchers)
-        work = self._services.ledger.workspace(self._services.leadership)
-        for event in events:
-            work.emit(event)
-        committed = await work.commit()
-        if committed is not None:
-            self._services.announce(committed)
-        for watcher in self._services.watchers.values():
-            watcher.refresh()
-
-    async def _prune(self) -> None:
-        services = self._services
-        before = self.clock.now() - KEEP_SECONDS
-        more = 1
-        while more:
-            more = await services.ledger.journal.prune(services.leadership, keep=KEEP_EVENTS, before=before)
-        services.alarms.set(_PRUNE, self.clock.now() + PRUNE_EVERY)
+            self._spawn(self._housekeeping.do(key), f"housekeeping {key}")
 
     async def _listen(self) -> None:
         """Wake whoever is concerned by what gateways say."""

@@ -8,6 +8,7 @@ from flashcore.control.draft import Draft
 from flashcore.control.failures import why
 from flashcore.control.sides import Side, Sides
 from flashcore.model.deployment import Retiring, Rollout, RolloutState, percent
+from flashcore.model.errors import Refused
 from flashcore.model.names import RevisionId
 from flashcore.model.revision import short
 
@@ -67,6 +68,18 @@ def take_back(draft: Draft, code: str, reason: str) -> None:
         state=RolloutState.RESTORING, reason=reason, reason_code=code, checkpoint=None, promoted=False, wake_at=None
     )
     draft.tell("rollout.restoring", why(rollout), revision=rollout.target, data={"code": code})
+
+
+def go_back(draft: Draft, rollout: Rollout, reason: str) -> None:
+    """Take a rollout back because a person wants it. Raises Refused where there is nothing to go back to."""
+    if draft.deployment.stable is None:
+        raise Refused(
+            f"{draft.deployment.endpoint} has nothing to go back to: this is its first deployment",
+            next_step=f"flashcore undeploy {draft.deployment.endpoint}, or deploy another version",
+            endpoint=draft.deployment.endpoint,
+        )
+    if rollout.reason_code != ABORTED:
+        take_back(draft, ABORTED, reason)
 
 
 def restored(draft: Draft, rollout: Rollout) -> None:

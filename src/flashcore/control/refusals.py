@@ -9,6 +9,7 @@ Refused
 
 from __future__ import annotations
 
+from flashcore.model.deployment import Deployment, DeploymentStatus
 from flashcore.model.errors import Refused
 
 
@@ -34,3 +35,13 @@ class NothingToUndo(Refused):
     """No earlier revision of the endpoint is kept."""
 
     code = "nothing_to_undo"
+
+
+def require_staying(deployment: Deployment) -> None:
+    """Raise BeingDestroyed for a deployment that is being taken down."""
+    if deployment.status in (DeploymentStatus.DESTROYING, DeploymentStatus.DESTROYED):
+        raise BeingDestroyed(
+            f"{deployment.endpoint} is being taken down",
+            next_step="try again when it is gone: flashcore status",
+            endpoint=deployment.endpoint,
+        )
