@@ -26,6 +26,7 @@ from flashcore.cli.main import cli
 from flashcore.hookspecs import EXTENSION_POINTS, HookKind
 from flashcore.model.declaration import Policy, ProbePolicy, Template
 from flashcore.settings import Ports, Settings
+from flashcore.testing.scenario.values import Action, Expect, Version
 
 GENERATED = re.compile(r"<!-- generated: (?P<what>[^>]+) -->\n(?P<text>.*?)<!-- end -->", re.DOTALL)
 
@@ -134,7 +135,7 @@ def first_line(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> s
 
 def fields_of(name: str) -> str:
     """A table of a dataclass's fields, with what is written below each."""
-    cls = {one.__name__: one for one in (Settings, Ports, Template, Policy, ProbePolicy, ProcessOptions)}[name]
+    cls = {one.__name__: one for one in SHOWN}[name]
     documented = field_notes(cls)
     rows = [
         "| "
@@ -194,6 +195,11 @@ USES = {
     HookKind.OBSERVE: "is told, and can change nothing",
     HookKind.AMEND: "changes what passes; what it raises stops the operation",
 }
+SHOWN: tuple[type, ...] = (
+    *(Settings, Ports, Template, Policy, ProbePolicy, ProcessOptions),
+    *(Version, Action, Expect),
+)
+"""Classes whose fields pages show."""
 GENERATORS: Mapping[str, Callable[[str], str]] = {
     "help": help_of,
     "point": contract_of,

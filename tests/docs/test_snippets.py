@@ -20,6 +20,7 @@ import pytest
 from flashcore.cli.main import cli
 from flashcore.cli.scaffold import generate
 from flashcore.settings import read_settings
+from flashcore.testing.scenario import read_scenario, run
 
 Snippets = Callable[[str], list[Any]]
 
@@ -88,10 +89,24 @@ def test_every_python_snippet_says_what_it_is(snippets: Snippets) -> None:
 def test_settings_are_settings(snippets: Snippets, tmp_path: Path) -> None:
     """A settings file that is shown can be used."""
     for snippet in snippets("toml"):
+        if snippet.note.startswith("scenario: "):
+            continue
         (tmp_path / "flashcore.toml").write_text(snippet.text)
         read_settings(tmp_path, {}, {})
         for name in tomllib.loads(snippet.text).get("environments", {}):
             read_settings(tmp_path, {}, {"environment": name})
+
+
+def test_scenarios_run(snippets: Snippets, tmp_path: Path) -> None:
+    """And come out as they say."""
+    for snippet in snippets("toml"):
+        if snippet.note.startswith("scenario: "):
+            file = tmp_path / snippet.note.removeprefix("scenario: ")
+            file.write_text(snippet.text)
+
+            result = run(read_scenario(file))
+
+            assert result.good, (str(snippet), result.breaches, result.unmet, result.stuck)
 
 
 def typed(snippet: Any) -> list[list[str]]:

@@ -27,6 +27,7 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "scale": LazyCommand("flashcore.cli.scale:scale", "Set the number of replicas of an endpoint."),
     "undeploy": LazyCommand("flashcore.cli.undeploy:undeploy", "Drain and remove endpoints."),
     "server": LazyCommand("flashcore.cli.server:server", "Start, stop and inspect the local platform."),
+    "simulate": LazyCommand("flashcore.cli.simulate:simulate", "Run a scenario on a virtual clock and check it."),
     "plugins": LazyCommand("flashcore.cli.plugins:plugins", "List, show and check plugins."),
     "doctor": LazyCommand("flashcore.cli.doctor:doctor", "Look for what is wrong with this installation and project."),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId
@@ -34,6 +34,10 @@ def _nobody_cares(_table: RoutingTable) -> None:
     """For gateways that nobody watches."""
 
 
+def _nobody_looks(_gateway: TwinGateway) -> None:
+    """For gateways that nobody looks at."""
+
+
 class TwinDataPlane:
     """A DataPlane. `gateways` and what they say are set by whoever tests."""
 
@@ -43,6 +47,8 @@ class TwinDataPlane:
         """Every table that was published, oldest first."""
         self.told: Callable[[RoutingTable], None] = _nobody_cares
         """Told of each table as it is published."""
+        self.taking_over: Callable[[TwinGateway], None] = _nobody_looks
+        """Told of each gateway that is about to take a table over."""
         self._signals: dict[EndpointName, tuple[EndpointSignals, ...]] = {}
         self._bells: set[asyncio.Event] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,9 +58,7 @@ class TwinDataPlane:
         self.tables.append(table)
         self.told(table)
         for gateway in self.twins.values():
-            task = asyncio.get_running_loop().create_task(self._take_over(gateway, table))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin_to_take_over(gateway, table)
 
     def gateways(self) -> tuple[GatewayState, ...]:
         """See DataPlane."""
@@ -95,8 +99,23 @@ class TwinDataPlane:
         sides = (SideSignals(revision=RevisionId(""), in_flight=in_flight),) if in_flight else ()
         gateway = next(iter(self.twins), "")
         said = EndpointSignals(sides, queued=queued, oldest_queued=oldest_queued, gateway=gateway)
-        self._signals[EndpointName(endpoint)] = (said,)
+        self.report({EndpointName(endpoint): (said,)})
+
+    def report(self, signals: Mapping[EndpointName, tuple[EndpointSignals, ...]]) -> None:
+        """Let gateways say that of these endpoints."""
+        self._signals.update(signals)
         self._ring()
+
+    def hang(self, name: str) -> None:
+        """A gateway goes on by the table that it has, and hears of no other."""
+        self.twins[name].delay = float("inf")
+
+    def heal(self, name: str, delay: float = 0.01) -> None:
+        """A gateway that hung takes the newest table over."""
+        gateway = self.twins[name]
+        gateway.delay = delay
+        if self.tables:
+            self._begin_to_take_over(gateway, self.tables[-1])
 
     @property
     def table(self) -> RoutingTable:
@@ -119,12 +138,18 @@ class TwinDataPlane:
             for replica in side.replicas
         )
 
+    def _begin_to_take_over(self, gateway: TwinGateway, table: RoutingTable) -> None:
+        task = asyncio.get_running_loop().create_task(self._take_over(gateway, table))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _take_over(self, gateway: TwinGateway, table: RoutingTable) -> None:
         if gateway.delay == float("inf"):
             return
         await asyncio.sleep(gateway.delay)
-        if table.version <= gateway.table.version:
+        if table.version <= gateway.table.version or gateway.delay == float("inf"):
             return
+        self.taking_over(gateway)
         if gateway.refuses:
             gateway.refused, gateway.reason = table.version, gateway.refuses
         else:

@@ -10,6 +10,7 @@ and no replica is stopped while a gateway may still send it calls, unless that g
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flashcore.control.drain import CAP
@@ -37,6 +38,10 @@ class Moment:
     live: frozenset[tuple[ReplicaId, RevisionId]]
 
 
+def _nobody_cares(_one: object) -> None:
+    """For invariants that nobody watches."""
+
+
 class Invariants:
     """Attached to a world it writes down every breach. Call `require_kept` in the end."""
 
@@ -45,6 +50,10 @@ class Invariants:
         self.commits = 0
         """Commits that changed something of a deployment."""
         self._world = world
+        self.seen: Callable[[Moment], None] = _nobody_cares
+        """Told of each deployment as it is after a commit."""
+        self.breached: Callable[[str], None] = _nobody_cares
+        """Told of each breach."""
         self._last: dict[EndpointName, Moment] = {}
         world.told = self._note
         world.provider.told_to_stop = self._stop
@@ -54,6 +63,11 @@ class Invariants:
         """Raise Nonconformance with all breaches, if there were any."""
         if self.breaches:
             raise Nonconformance("\n".join(self.breaches))
+
+    def breach(self, text: str) -> None:
+        """Write a breach down."""
+        self.breaches.append(text)
+        self.breached(text)
 
     def forget(self) -> None:
         """The controller was started again: its first commit is compared with nothing."""
@@ -68,9 +82,13 @@ class Invariants:
             return
         before = self._last.get(event.endpoint)
         self._last[event.endpoint] = now
-        if before is None or before == now:
+        if before == now:
+            return
+        if before is None:
+            self.seen(now)
             return
         self.commits += 1
+        self.seen(now)
         self._check_created(before, now)
         if now.view.status not in _ENDING:
             self._check_capacity(before, now)
@@ -101,9 +119,9 @@ class Invariants:
 
     def _is_well(self, replica: ReplicaId) -> bool:
         """Whether the world had nothing against it: if it stopped serving, that was our doing."""
-        state = self._world.provider.states().get(replica)
+        state = self._world.provider.state(replica)
         well = isinstance(state, Running) and state.stage is Stage.READY
-        return well and replica not in self._world.probe.answers
+        return well and not self._world.probe.suspects(replica)
 
     def _stop(self, replica: ReplicaId) -> None:
         endpoint = EndpointName(replica.rsplit("-", 2)[0])
@@ -115,7 +133,7 @@ class Invariants:
         if record is not None and self._world.clock.now() >= record.phase_since + CAP:
             return
         if replica in self._world.dataplane.serving(endpoint):
-            self.breaches.append(f"{replica} is stopped while a gateway may send it calls")
+            self.breach(f"{replica} is stopped while a gateway may send it calls")
 
     def _publish(self, table: RoutingTable) -> None:
         for route in table.endpoints:
@@ -127,7 +145,7 @@ class Invariants:
 
     def _require(self, condition: bool, text: str, moment: Moment | None) -> None:  # noqa: FBT001  # as an assertion
         if not condition:
-            self.breaches.append(f"{text}{_shape(moment) if moment else ''}")
+            self.breach(f"{text}{_shape(moment) if moment else ''}")
 
 
 def _moment(view: DeploymentView) -> Moment:

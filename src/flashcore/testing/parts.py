@@ -1,4 +1,4 @@
-"""Parts by name without a registry: the built-in ones, and those that a test puts beside them."""
+"""Parts by name: those of a registry, or without one the built-in ones, and those that a test puts beside them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from flashcore.builtin import hooks
+from flashcore.control.parts import Offer, Parts, Point
 from flashcore.hookspecs.gates import Gate
 from flashcore.hookspecs.probes import Probe
 from flashcore.hookspecs.records import Part
@@ -27,26 +28,20 @@ class Offered:
     part: Part
 
 
-@dataclass(slots=True)
-class PartTable(Generic[T]):
-    """The parts of one extension point: records as plugins give them, and parts that a test has made."""
+@dataclass(frozen=True, slots=True)
+class BuiltIn(Generic[T]):
+    """The built-in parts of one extension point, without a registry."""
 
     records: Mapping[str, Part]
-    made: dict[str, Callable[..., T]] = field(default_factory=dict)
-    """By name, what makes a part from the arguments of its declaration."""
 
     def get(self, name: str) -> Offered:
         """The record of a part."""
-        if name in self.made:
-            return Offered(Part("test:part", "made by a test"))
         if name not in self.records:
             raise UnknownPart(f"there is no part {name!r}")
         return Offered(self.records[name])
 
     def make(self, ref: PartRef) -> T:
         """The part, made from its options."""
-        if ref.name in self.made:
-            return self.made[ref.name](*ref.args, **ref.options)
         record = self.get(ref.name).part
         factory = _resolve(record.ref)
         made: T = factory() if record.options is None else factory(_resolve(record.options)(*ref.args, **ref.options))
@@ -54,14 +49,44 @@ class PartTable(Generic[T]):
 
 
 @dataclass(slots=True)
-class PartTables:
-    """The extension points that a controller uses."""
+class PartTable(Generic[T]):
+    """The parts of one extension point: those of somebody else, and parts that a test has made."""
 
-    strategies: PartTable[Strategy] = field(default_factory=lambda: PartTable(hooks.flashcore_strategies()))
-    gates: PartTable[Gate] = field(default_factory=lambda: PartTable(hooks.flashcore_gates()))
-    scalers: PartTable[Scaler] = field(default_factory=lambda: PartTable(hooks.flashcore_scalers()))
-    probes: PartTable[Probe] = field(default_factory=lambda: PartTable(hooks.flashcore_probes()))
-    resource_types: PartTable[ResourceType] = field(default_factory=lambda: PartTable(hooks.flashcore_resource_types()))
+    others: Point[T]
+    made: dict[str, Callable[..., T]] = field(default_factory=dict)
+    """By name, what makes a part from the arguments of its declaration."""
+    around: Callable[[PartRef, T], T] | None = None
+    """What stands between every part and who asks for it."""
+
+    def get(self, name: str) -> Offer:
+        """The record of a part."""
+        return Offered(Part("test:part", "made by a test")) if name in self.made else self.others.get(name)
+
+    def make(self, ref: PartRef) -> T:
+        """The part, made from its options."""
+        made = self.made[ref.name](*ref.args, **ref.options) if ref.name in self.made else self.others.make(ref)
+        return made if self.around is None else self.around(ref, made)
+
+
+class PartTables:
+    """The extension points that a controller uses, with the parts of a registry; the built-in ones without one."""
+
+    def __init__(self, others: Parts | None = None) -> None:
+        parts = others or _BuiltInParts()
+        self.strategies: PartTable[Strategy] = PartTable(parts.strategies)
+        self.gates: PartTable[Gate] = PartTable(parts.gates)
+        self.scalers: PartTable[Scaler] = PartTable(parts.scalers)
+        self.probes: PartTable[Probe] = PartTable(parts.probes)
+        self.resource_types: PartTable[ResourceType] = PartTable(parts.resource_types)
+
+
+@dataclass(frozen=True, slots=True)
+class _BuiltInParts:
+    strategies: BuiltIn[Strategy] = field(default_factory=lambda: BuiltIn(hooks.flashcore_strategies()))
+    gates: BuiltIn[Gate] = field(default_factory=lambda: BuiltIn(hooks.flashcore_gates()))
+    scalers: BuiltIn[Scaler] = field(default_factory=lambda: BuiltIn(hooks.flashcore_scalers()))
+    probes: BuiltIn[Probe] = field(default_factory=lambda: BuiltIn(hooks.flashcore_probes()))
+    resource_types: BuiltIn[ResourceType] = field(default_factory=lambda: BuiltIn(hooks.flashcore_resource_types()))
 
 
 def _resolve(ref: str) -> Any:

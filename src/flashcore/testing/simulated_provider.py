@@ -42,6 +42,8 @@ class Life:
     permanent: bool = False
     stops_after: float = 0.05
     """From being told to stop to its end, if that is sooner than its grace."""
+    unwell_after: float = NEVER
+    """From running to the moment when probes begin to find it unwell, though it goes on; for probes that look."""
 
 
 Script = Callable[[ReplicaId, RevisionId], Life]
@@ -55,6 +57,11 @@ def by_revision(lives: Mapping[RevisionId, Life], otherwise: Life | None = None)
 
 def _nobody_cares(_replica: ReplicaId) -> None:
     """For a provider that nobody watches."""
+
+
+def _nothing_to_finish(_replica: ReplicaId, _grace: float) -> float:
+    """For replicas that do nothing."""
+    return 0.0
 
 
 @dataclass(slots=True)
@@ -74,7 +81,7 @@ class SimulatedProvider:
         self,
         clock: Clock,
         script: Script | None = None,
-        capabilities: frozenset[str] = frozenset({"individual"}),
+        capabilities: frozenset[str] = frozenset({"individual", "percent_traffic"}),
         places: int | None = None,
     ) -> None:
         self.script: Script = script or (lambda _replica, _revision: Life())
@@ -86,18 +93,22 @@ class SimulatedProvider:
         """Every replica that was ever wanted, in order."""
         self.told_to_stop: Callable[[ReplicaId], None] = _nobody_cares
         """Told of each running replica that is being stopped, before it is."""
+        self.changing: Callable[[ReplicaId], None] = _nobody_cares
+        """Told of each replica that is about to change, before it does."""
+        self.ended: Callable[[ReplicaId], None] = _nobody_cares
+        """Told of each running replica that ends though nobody told it to, before it does."""
+        self.finishing: Callable[[ReplicaId, float], float] = _nothing_to_finish
+        """Says how many seconds a replica needs for what it works on, when it is told to stop with that grace."""
         self.hints: dict[RevisionId, Hints] = {}
         """What came with the last wish for each revision."""
+        self.revisions: dict[RevisionId, Revision] = {}
+        """Every revision that was ever wanted; a script may look here what it is."""
         self._clock = clock
-        self._capabilities = capabilities
+        self.capabilities = capabilities
+        """See Provider."""
         self._replicas: dict[ReplicaId, Simulated] = {}
         self._numbers = count(1)
         self._bells: set[asyncio.Event] = set()
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """See Provider."""
-        return self._capabilities
 
     async def start(self) -> None:
         """See Provider. What runs goes on running between two lives of a controller."""
@@ -106,6 +117,7 @@ class SimulatedProvider:
         """See Provider."""
         self._require_reachable()
         self.hints[revision.id] = hints
+        self.revisions[revision.id] = revision
         mine = {replica for replica, one in self._replicas.items() if one.instance.revision == revision.id}
         for replica in sorted(want - mine):
             self._begin(replica, revision)
@@ -158,12 +170,18 @@ class SimulatedProvider:
     def restart_in_place(self, replica: ReplicaId) -> None:
         """Its process ends, and another one, with a life by the present script, begins in its place."""
         one = self._replicas[replica]
+        self.changing(replica)
+        if isinstance(one.instance.state, Running):
+            self.ended(replica)
         self._stop_tasks(replica)
         one.life = self.script(replica, one.instance.revision)
         self._spawn(replica, self._live(replica))
 
     def vanish(self, replica: ReplicaId) -> None:
         """It is gone without a word: a machine that was lost."""
+        self.changing(replica)
+        if isinstance(self._replicas[replica].instance.state, Running | Stopping):
+            self.ended(replica)
         self._stop_tasks(replica)
         del self._replicas[replica]
         self._ring()
@@ -172,6 +190,21 @@ class SimulatedProvider:
         """Whether it can be reached from now on."""
         self.away = away
         self._ring()
+
+    def life(self, replica: ReplicaId) -> Life | None:
+        """How a replica lives; None for one that is not there."""
+        one = self._replicas.get(replica)
+        return one.life if one else None
+
+    def state(self, replica: ReplicaId) -> InstanceState | None:
+        """How a replica is; None for one that is not there."""
+        one = self._replicas.get(replica)
+        return one.instance.state if one else None
+
+    def revision_of(self, replica: ReplicaId) -> RevisionId | None:
+        """The revision of a replica; None for one that is not there."""
+        one = self._replicas.get(replica)
+        return one.instance.revision if one else None
 
     def states(self) -> dict[ReplicaId, InstanceState]:
         """Everything there is."""
@@ -195,8 +228,9 @@ class SimulatedProvider:
         self._stop_tasks(replica)
         if isinstance(state, Running):
             self.told_to_stop(replica)
+            needed = max(self.finishing(replica, grace), self._replicas[replica].life.stops_after)
             self._set(replica, Stopping(self._clock.now()))
-            self._spawn(replica, self._finish(replica, min(grace, self._replicas[replica].life.stops_after)))
+            self._spawn(replica, self._finish(replica, min(grace, needed)))
         else:
             del self._replicas[replica]
 
@@ -247,7 +281,10 @@ class SimulatedProvider:
             self._set(replica, Gone(one.life.reason, one.life.permanent, 1, one.life.log_tail))
 
     def _set(self, replica: ReplicaId, state: InstanceState) -> None:
+        self.changing(replica)
         one = self._replicas[replica]
+        if isinstance(state, Gone) and isinstance(one.instance.state, Running):
+            self.ended(replica)
         one.instance = replace(one.instance, state=state)
         self._ring()
 

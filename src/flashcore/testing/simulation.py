@@ -24,9 +24,10 @@ from flashcore.canonical import digest
 from flashcore.control.controller import Controller
 from flashcore.control.isolation import Direct, Isolation
 from flashcore.control.kinds import KINDS
+from flashcore.control.parts import Parts
 from flashcore.control.readmodel import DeploymentView
 from flashcore.control.store import Ledger
-from flashcore.hookspecs.probes import Answer, Finding, ProbeTarget
+from flashcore.hookspecs.probes import Answer, Finding, Probe, ProbeTarget
 from flashcore.hookspecs.state import StateBackend
 from flashcore.model.declaration import Bounds, Policy, Template
 from flashcore.model.deployment import Deployment, DeploymentStatus
@@ -76,6 +77,10 @@ class ScriptedProbe:
     answers: dict[ReplicaId, Finding] = dataclasses.field(default_factory=dict)
     asked: list[ReplicaId] = dataclasses.field(default_factory=list)
 
+    def suspects(self, replica: ReplicaId) -> bool:
+        """Whether it says anything but ok of a replica."""
+        return replica in self.answers
+
     def fail(self, replica: ReplicaId, detail: str = "status 500") -> None:
         """Let every probe of a replica fail from now on."""
         self.answers[replica] = Finding(Answer.FAILING, detail)
@@ -89,11 +94,17 @@ class ScriptedProbe:
 class World:
     """One environment with its controller. Everything that it is made of may be reached and changed."""
 
-    def __init__(self, seed: int = 0, store: Callable[[StateBackend], StateBackend] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        store: Callable[[StateBackend], StateBackend] | None = None,
+        parts: Parts | None = None,
+    ) -> None:
         self.clock = VirtualTime()
-        self.parts = PartTables()
+        self._began = asyncio.get_running_loop().time()
+        self.parts = PartTables(parts)
         self.probe = ScriptedProbe()
-        self.parts.probes.made["scripted"] = lambda: self.probe
+        self.parts.probes.made["scripted"] = self._the_probe
         self.provider = SimulatedProvider(self.clock)
         self.dataplane = TwinDataPlane([TwinGateway("gateway-1")])
         memory = MemoryState(self.clock)
@@ -105,6 +116,10 @@ class World:
         self.controller: Controller
         self._random = Random(seed)  # noqa: S311  # a simulation is to be repeatable
         self._numbers = count(1)
+
+    def elapsed(self) -> float:
+        """Seconds since the world began, by a clock that never jumps."""
+        return asyncio.get_running_loop().time() - self._began
 
     async def start(self) -> None:
         """Begin a leadership, and the controller with it."""
@@ -132,8 +147,11 @@ class World:
 
     async def deploy(self, name: str, version: int = 1, **settings: Any) -> Deployment:
         """Deploy a version of an endpoint; `settings` as in `entry`."""
-        manifest = Manifest("simulated", (entry(name, version, **settings),), "0", "3.11")
-        (deployed,) = await self.controller.deploy(manifest)
+        return await self.deploy_entry(entry(name, version, **settings))
+
+    async def deploy_entry(self, wanted: EndpointEntry) -> Deployment:
+        """Deploy one endpoint as an entry of a manifest has it."""
+        (deployed,) = await self.controller.deploy(Manifest("simulated", (wanted,), "0", "3.11"))
         return deployed
 
     def view(self, name: str) -> DeploymentView:
@@ -156,6 +174,9 @@ class World:
         """The kinds of the events so far that begin with a prefix."""
         return [event.kind for event in self.events if event.kind.startswith(prefix)]
 
+    def _the_probe(self) -> Probe:
+        return self.probe
+
     def _tell(self, event: Event) -> None:
         self.told(event)
 
@@ -174,17 +195,24 @@ def entry(name: str, version: int = 1, *, replicas: int | tuple[int, int] = 1, *
     """
     bounds = Bounds(*replicas) if isinstance(replicas, tuple) else Bounds(replicas, replicas)
     whole = Policy(replicas=bounds, **{"probe": PartRef("scripted"), "scaler": PartRef("fixed"), **policy})
-    template = Template(env={"VERSION": str(version)})
+    return entry_of(name, version, whole)
+
+
+def entry_of(
+    name: str, version: int, policy: Policy, *, resource: str = "queue", max_concurrency: int = 1
+) -> EndpointEntry:
+    """A manifest's entry for a version under a policy."""
+    template = Template(env={"VERSION": str(version)}, max_concurrency=max_concurrency)
     return EndpointEntry(
         name=EndpointName(name),
-        resource="queue",
+        resource=resource,
         template=template,
-        policy=whole,
+        policy=policy,
         functions=(),
         handler="handler.py",
         artifact=Digest("a" * 64),
         template_digest=digest(template),
-        policy_digest=digest(whole),
+        policy_digest=digest(policy),
     )
 
 

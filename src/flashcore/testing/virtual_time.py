@@ -60,19 +60,24 @@ class VirtualTime:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._ahead = 0.0
 
     def __call__(self) -> float:
         """Seconds since 1970."""
-        return self._loop.time()
+        return self._loop.time() + self._ahead
 
     def now(self) -> float:
         """Seconds since 1970."""
-        return self._loop.time()
+        return self._loop.time() + self._ahead
 
     async def sleep_until(self, when: float) -> None:
         """Return at that time; at once when it has come."""
-        if (remaining := when - self._loop.time()) > 0:
+        if (remaining := when - self.now()) > 0:
             await asyncio.sleep(remaining)
+
+    def jump(self, seconds: float) -> None:
+        """Set the clock forward, or back where it is negative. Who sleeps already sleeps as long as it meant to."""
+        self._ahead += seconds
 
 
 def run_virtual(work: Coroutine[Any, Any, T]) -> T:
