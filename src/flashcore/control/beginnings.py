@@ -6,11 +6,12 @@ from flashcore.control import goals
 from flashcore.control.draft import Draft
 from flashcore.control.endings import retire
 from flashcore.control.sides import live_count, open_rollout, ready_count, sides_of
-from flashcore.model.deployment import Budget, Rollout, Traffic, percent
+from flashcore.model.deployment import Budget, Rollout, RolloutState, Traffic, percent
 from flashcore.model.names import RevisionId
 from flashcore.model.replica import Phase
 from flashcore.model.revision import short
 
+_STEPPING = frozenset({RolloutState.RUNNING, RolloutState.WAITING, RolloutState.PAUSED})
 _UNSTARTED = frozenset({Phase.PENDING, Phase.STARTING})
 
 
@@ -40,6 +41,26 @@ def begin_rollout(draft: Draft, target: RevisionId) -> None:
     )
     draft.tell("rollout.started", f"to {short(target)}", revision=target, data={"generation": generation})
     _drop_unstarted(draft, target)
+
+
+def begin_steps_again(draft: Draft) -> None:
+    """Another strategy is asked from now on: the steps and checkpoints of the one before it mean nothing to it."""
+    rollout = draft.deployment.rollout
+    if rollout is None or rollout.initial or rollout.state not in _STEPPING:
+        return
+    draft.amend_rollout(
+        state=RolloutState.PAUSED if rollout.state is RolloutState.PAUSED else RolloutState.RUNNING,
+        step="",
+        step_since=draft.now,
+        goal=None,
+        checkpoint=None,
+        promoted=False,
+        passed=(),
+        wake_at=None,
+        furthest=None,
+        progress_at=draft.now,
+    )
+    draft.tell("rollout.step", "its strategy was changed: it begins with the first step again", revision=rollout.target)
 
 
 def try_at_once(draft: Draft, revision: RevisionId) -> None:

@@ -9,13 +9,13 @@ import dataclasses
 from dataclasses import dataclass
 
 from flashcore.control import goals
-from flashcore.control.beginnings import begin_rollout, try_at_once
+from flashcore.control.beginnings import begin_rollout, begin_steps_again, try_at_once
 from flashcore.control.draft import Draft
 from flashcore.control.endings import go_back, retire
 from flashcore.control.refusals import require_staying
 from flashcore.control.sides import open_rollout, sides_of
 from flashcore.model.declaration import MAX_REPLICAS, Policy
-from flashcore.model.deployment import Deployment, DeploymentStatus, RolloutState, Surface, move_status
+from flashcore.model.deployment import Deployment, DeploymentStatus, RolloutState, Surface, Watch, move_status
 from flashcore.model.errors import UsageError
 from flashcore.model.names import Digest, RevisionId
 from flashcore.model.revision import Revision, RevisionContent, short
@@ -39,6 +39,7 @@ def deploy(draft: Draft, wish: Wish) -> Deployment:
     require_staying(draft.deployment)
     _take_policy(draft, wish)
     _require_revision(draft, wish)
+    _watch_as_declared(draft, wish)
     try_at_once(draft, wish.revision)
     deployment, rollout = draft.deployment, draft.deployment.rollout
     if rollout is not None and not rollout.state.finished and rollout.target == wish.revision:
@@ -105,11 +106,21 @@ def _take_policy(draft: Draft, wish: Wish) -> None:
     if (before.policy_digest, before.surface) == (wish.policy_digest, wish.surface):
         return
     draft.amend(policy=wish.policy, policy_digest=wish.policy_digest, surface=wish.surface)
+    if before.policy.strategy != wish.policy.strategy:
+        begin_steps_again(draft)
     if before.policy.replicas != wish.policy.replicas:
         goal = goals.within(before.goal, wish.policy.replicas)
         draft.amend(goal=goal, goal_by=goals.POLICY)
     if before.stable is not None or before.rollout is not None:
         draft.tell("deployment.policy", "the policy was changed in place")
+
+
+def _watch_as_declared(draft: Draft, wish: Wish) -> None:
+    """What is declared of probes holds for the revision that was declared with it, not for those before it."""
+    watch = Watch(wish.surface.probe, wish.policy.health, wish.policy.initial_delay)
+    watches = draft.deployment.watches
+    if watches.get(wish.revision) != watch:
+        draft.amend(watches={**watches, wish.revision: watch})
 
 
 def _require_revision(draft: Draft, wish: Wish) -> None:

@@ -14,6 +14,10 @@ from flashcore.hookspecs.scalers import Scaler, ScaleView
 from flashcore.model.deployment import Deployment
 from flashcore.model.errors import FlashcoreError
 from flashcore.model.names import EndpointName
+from flashcore.model.parts import PartRef
+
+MOST_PROBES = 4
+"""Probes that are kept made: as many as there are revisions at a time, but for the rarest of cases."""
 
 T = TypeVar("T")
 
@@ -26,7 +30,7 @@ class Company:
         self._parts = parts
         self._isolation = isolation
         self._advisors: tuple[str, Advisors] | None = None
-        self._probe: tuple[object, Probe] | None = None
+        self._probes: tuple[tuple[PartRef, Probe], ...] = ()
         self._scaler: tuple[object, Scaler] | None = None
 
     async def advise(self, deployment: Deployment, question: Question) -> Advice:
@@ -55,13 +59,13 @@ class Company:
 
         return await self._made(f"scaler {ref.name!r}", work)
 
-    async def probe(self, deployment: Deployment) -> Probe:
-        """The probe. Raises PartFailed."""
-        ref = deployment.surface.probe
-        if self._probe is not None and self._probe[0] == ref:
-            return self._probe[1]
+    async def probe(self, ref: PartRef) -> Probe:
+        """The probe that a revision was declared with. Raises PartFailed."""
+        for known, probe in self._probes:
+            if known == ref:
+                return probe
         made = await self._made(f"probe {ref.name!r}", lambda calling: self._parts.probes.make(ref))  # noqa: ARG005  # the part is named already
-        self._probe = (ref, made)
+        self._probes = (*self._probes[-MOST_PROBES + 1 :], (ref, made))
         return made
 
     async def _made(self, who: str, work: Callable[[Calling], T]) -> T:

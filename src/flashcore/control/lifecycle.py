@@ -13,7 +13,7 @@ import dataclasses
 from flashcore.control.draft import Casualty, Draft
 from flashcore.control.health import Judgement
 from flashcore.hookspecs.providers import Gone, InstanceState, Pending, Running, Stopping
-from flashcore.model.declaration import Policy
+from flashcore.model.deployment import Watch
 from flashcore.model.names import InstanceId
 from flashcore.model.replica import HEALTH_MOVES, Health, Phase, Replica, move_health, move_phase
 from flashcore.wire.hello import Stage
@@ -23,12 +23,15 @@ _NOT_YET_READY = frozenset({Phase.STARTING, Phase.WARMING_UP})
 
 def observe(draft: Draft) -> None:
     """Take over everything that was seen of the deployment's replicas."""
-    policy = draft.deployment.policy
     for before in tuple(draft.replicas.values()):
+        watch = draft.deployment.watch_of(before.revision)
         state = draft.snapshot.sightings.get(before.id)
         after = before if state is None else reported(before, state, draft.now)
-        after = judged(after, state, draft.snapshot.judgements.get(before.id), draft.now)
-        after = _overdue(after, policy, draft)
+        if watch.health.disabled:
+            after = unprobed(after, state, draft.now)
+        else:
+            after = judged(after, state, draft.snapshot.judgements.get(before.id), draft.now)
+        after = _overdue(after, watch, draft)
         if state is None and before.id in draft.snapshot.absent:
             after = _finished(after, draft.now)
         draft.put(after)
@@ -64,6 +67,15 @@ def judged(replica: Replica, state: InstanceState | None, judgement: Judgement |
         return _leaving(replica, now, f"its probes never succeeded: {judgement.detail}")
     loading = isinstance(state, Running) and state.stage is Stage.LOADING
     return move_phase(replica, Phase.RUNNING, now) if replica.health is Health.HEALTHY and not loading else replica
+
+
+def unprobed(replica: Replica, state: InstanceState | None, now: float) -> Replica:
+    """The replica where nobody asks it: well as soon as it says that it is ready, whatever probes found before."""
+    if not replica.live or not isinstance(state, Running) or state.stage is not Stage.READY:
+        return replica
+    if replica.health is not Health.HEALTHY:
+        replica = move_health(replica, Health.HEALTHY, now)
+    return move_phase(replica, Phase.RUNNING, now) if replica.phase in _NOT_YET_READY else replica
 
 
 def _gone(replica: Replica, state: Gone, now: float) -> Replica:
@@ -129,15 +141,15 @@ def _running(replica: Replica, state: Running, now: float) -> Replica:
             return replica
 
 
-def _overdue(replica: Replica, policy: Policy, draft: Draft) -> Replica:
+def _overdue(replica: Replica, watch: Watch, draft: Draft) -> Replica:
     """The replica, failed if it has been warming up for longer than it may. The time counts from when it ran."""
-    if replica.phase not in _NOT_YET_READY or replica.running_since is None or not policy.initial_delay:
+    if replica.phase not in _NOT_YET_READY or replica.running_since is None or not watch.initial_delay:
         return replica
-    deadline = replica.running_since + policy.initial_delay
+    deadline = replica.running_since + watch.initial_delay
     if draft.now < deadline:
         draft.wake(deadline)
         return replica
-    return _leaving(replica, draft.now, f"it was not ready within {policy.initial_delay:g} s of its start")
+    return _leaving(replica, draft.now, f"it was not ready within {watch.initial_delay:g} s of its start")
 
 
 def _casualty(before: Replica, after: Replica, state: InstanceState | None, now: float) -> Casualty:

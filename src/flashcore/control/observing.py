@@ -6,12 +6,13 @@ from flashcore.control import drain
 from flashcore.control.acting import Acting
 from flashcore.control.company import Company
 from flashcore.control.consult import PartFailed
-from flashcore.control.probing import can_be_asked
+from flashcore.control.probing import Asked, can_be_asked
 from flashcore.control.records import Records
 from flashcore.control.sampling import Sampling
 from flashcore.control.services import Services
 from flashcore.control.sightings import Watcher
 from flashcore.control.snapshot import Snapshot
+from flashcore.hookspecs.probes import ProbeTarget
 from flashcore.hookspecs.providers import InstanceState, Provider, Running
 from flashcore.model.names import EndpointName, ReplicaId
 from flashcore.model.parts import PartRef
@@ -53,22 +54,21 @@ class Observing:
 
     async def follow(self, records: Records) -> None:
         """Have those replicas probed that can be asked."""
-        policy, sightings = records.deployment.policy, self._sightings()
-        targets: list[tuple[Replica, Running, Provider]] = []
-        for replica in records.replicas.values():
-            state = sightings.get(replica.id)
-            if isinstance(state, Running) and can_be_asked(replica, state, policy):
-                targets.append((replica, state, self.provider_of(replica, records)))
+        sightings = self._sightings()
+        asked: list[Asked] = []
         self._probe_trouble = None
-        if not targets:
-            self._services.prober.forget(self._endpoint)
-            return
-        try:
-            probe = await self._company.probe(records.deployment)
-        except PartFailed as failed:
-            self._probe_trouble = str(failed.problem)
-        else:
-            self._services.prober.follow(self._endpoint, policy, probe, targets)
+        for replica in records.replicas.values():
+            state, watch = sightings.get(replica.id), records.deployment.watch_of(replica.revision)
+            if not isinstance(state, Running) or not can_be_asked(replica, state, watch):
+                continue
+            try:
+                probe = await self._company.probe(watch.probe)
+            except PartFailed as failed:
+                self._probe_trouble = str(failed.problem)
+                continue
+            target = ProbeTarget(self._endpoint, replica.id, state, self.provider_of(replica, records))
+            asked.append(Asked(replica, target, watch, probe))
+        self._services.prober.follow(self._endpoint, asked)
 
     def provider_of(self, replica: Replica, records: Records) -> Provider:
         """The provider that runs it. Raises ConfigurationError when that is not set up here any more."""

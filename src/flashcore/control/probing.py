@@ -15,8 +15,9 @@ from random import Random
 from flashcore.control.alarms import Alarms
 from flashcore.control.health import Judgement, step
 from flashcore.hookspecs.probes import Answer, Finding, Probe, ProbeTarget
-from flashcore.hookspecs.providers import Clock, Provider, Running
-from flashcore.model.declaration import Policy
+from flashcore.hookspecs.providers import Clock, Running
+from flashcore.model.declaration import ProbePolicy
+from flashcore.model.deployment import Watch
 from flashcore.model.names import EndpointName, ReplicaId
 from flashcore.model.replica import Health, Phase, Replica
 from flashcore.wire.hello import Stage
@@ -31,17 +32,30 @@ JITTER = 0.1
 """Share of an interval by which it varies."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One replica that is to be asked, and how."""
+
+    replica: Replica
+    target: ProbeTarget
+    watch: Watch
+    probe: Probe
+
+
 @dataclass(slots=True)
 class Beat:
     """One replica that is asked. Written by the prober alone."""
 
-    target: ProbeTarget
-    policy: Policy
-    probe: Probe
+    asked: Asked
     judgement: Judgement
     heard_at: float
     failed_rounds: int = 0
     asking: asyncio.Task[None] | None = None
+
+    @property
+    def health(self) -> ProbePolicy:
+        """When its answers amount to what, and how often it is asked."""
+        return self.asked.watch.health
 
 
 class Prober:
@@ -64,37 +78,32 @@ class Prober:
         beat = self._beats.get(replica)
         return beat.heard_at if beat else None
 
-    def follow(
-        self,
-        endpoint: EndpointName,
-        policy: Policy,
-        probe: Probe,
-        replicas: Iterable[tuple[Replica, Running, Provider]],
-    ) -> None:
+    def follow(self, endpoint: EndpointName, replicas: Iterable[Asked]) -> None:
         """From now on ask these replicas of the endpoint and no others."""
-        wanted = {replica.id: (replica, running, provider) for replica, running, provider in replicas}
-        for gone in self._by_endpoint.get(endpoint, set()) - wanted.keys():
+        wanted = {asked.replica.id: asked for asked in replicas}
+        for gone in self._by_endpoint.pop(endpoint, set()) - wanted.keys():
             self._drop(gone)
-        self._by_endpoint[endpoint] = set(wanted)
-        for replica, running, provider in wanted.values():
-            self._follow_one(replica, ProbeTarget(endpoint, replica.id, running, provider), policy, probe)
+        if wanted:
+            self._by_endpoint[endpoint] = set(wanted)
+        for asked in wanted.values():
+            self._follow_one(asked)
 
     def forget(self, endpoint: EndpointName) -> None:
         """Ask none of the endpoint's replicas any more."""
         for replica in self._by_endpoint.pop(endpoint, set()):
             self._drop(replica)
 
-    def _follow_one(self, replica: Replica, target: ProbeTarget, policy: Policy, probe: Probe) -> None:
+    def _follow_one(self, asked: Asked) -> None:
+        replica, instance = asked.replica, asked.target.running.instance
         beat = self._beats.get(replica.id)
-        if beat is not None and beat.judgement.instance == target.running.instance:
-            beat.target, beat.policy, beat.probe = target, policy, probe
+        if beat is not None and beat.judgement.instance == instance:
+            beat.asked = asked
             if replica.health is not beat.judgement.health and beat.judgement.health is Health.NOT_CHECKED:
                 # It proved itself otherwise, by saying that it is ready.
-                beat.judgement = Judgement(target.running.instance, replica.health)
+                beat.judgement = Judgement(instance, replica.health)
             return
         self._drop(replica.id)
-        judgement = Judgement(target.running.instance, replica.health)
-        self._beats[replica.id] = Beat(target, policy, probe, judgement, self._clock.now())
+        self._beats[replica.id] = Beat(asked, Judgement(instance, replica.health), self._clock.now())
         first = self._random.random() * _interval(self._beats[replica.id])
         self.alarms.set(replica.id, self._clock.now() + first)
 
@@ -111,30 +120,31 @@ class Prober:
 
     async def _ask_once(self, beat: Beat) -> None:
         finding = await _finding(beat)
-        if self._beats.get(beat.target.replica) is not beat:
+        target = beat.asked.target
+        if self._beats.get(target.replica) is not beat:
             return
         before = beat.judgement
         beat.asking = None
         beat.heard_at = self._clock.now()
-        deadline = beat.policy.initial_delay > 0
-        beat.judgement = step(before, finding.answer, finding.detail, beat.policy.health, deadline=deadline)
+        deadline = beat.asked.watch.initial_delay > 0
+        beat.judgement = step(before, finding.answer, finding.detail, beat.health, deadline=deadline)
         beat.failed_rounds = beat.failed_rounds + 1 if beat.judgement.health is Health.FAILED else 0
-        if not (beat.judgement.health is Health.FAILED and beat.policy.health.failed_terminal):
+        if not (beat.judgement.health is Health.FAILED and beat.health.failed_terminal):
             spread = 1 + JITTER * (2 * self._random.random() - 1)
-            self.alarms.set(beat.target.replica, beat.heard_at + _interval(beat) * spread)
+            self.alarms.set(target.replica, beat.heard_at + _interval(beat) * spread)
         if beat.judgement.health is not before.health:
-            self._changed(beat.target.endpoint)
+            self._changed(target.endpoint)
 
 
-def can_be_asked(replica: Replica, running: Running, policy: Policy) -> bool:
+def can_be_asked(replica: Replica, running: Running, watch: Watch) -> bool:
     """Whether a probe of it would say anything: it lives, it is not busy loading, and probing was not switched off."""
-    if policy.health.disabled or not replica.live or replica.phase is Phase.PENDING:
+    if watch.health.disabled or not replica.live or replica.phase is Phase.PENDING:
         return False
     return running.instance == replica.instance and running.stage in (Stage.STARTING, Stage.READY)
 
 
 def _interval(beat: Beat) -> float:
-    ordinary = beat.policy.health.interval
+    ordinary = beat.health.interval
     match beat.judgement.health:
         case Health.NOT_CHECKED:
             return min(FAST, ordinary)
@@ -148,10 +158,10 @@ def _interval(beat: Beat) -> float:
 
 async def _finding(beat: Beat) -> Finding:
     """The answer of one probe; taking too long and raising are failures, with their causes kept."""
-    timeout = beat.policy.health.timeout
+    timeout = beat.health.timeout
     try:
         async with asyncio.timeout(timeout):
-            return await beat.probe.probe(beat.target, timeout)
+            return await beat.asked.probe.probe(beat.asked.target, timeout)
     except TimeoutError:
         return Finding(Answer.FAILING, f"no answer within {timeout:g} s")
     except Exception as error:  # noqa: BLE001  # a probe may raise anything; by its contract that is a failure

@@ -47,7 +47,7 @@ def conclude(draft: Draft, advice: Advice | None) -> Pass:
     status.settle(draft)
     destroyed = draft.deployment.status is DeploymentStatus.DESTROYED
     needed = frozenset[RevisionId]() if destroyed else _needed(draft)
-    _forget_failures(draft, needed)
+    _forget(draft, needed)
     return Pass(
         deployment=draft.deployment,
         replicas=draft.replicas,
@@ -82,10 +82,15 @@ def _move(draft: Draft, advice: Advice | None) -> None:
         rollouts.step(draft, advice)
 
 
-def _forget_failures(draft: Draft, needed: frozenset[RevisionId]) -> None:
-    known = {revision: backoff for revision, backoff in draft.deployment.backoff.items() if revision in needed}
-    if len(known) < len(draft.deployment.backoff):
-        draft.amend(backoff=known)
+def _forget(draft: Draft, needed: frozenset[RevisionId]) -> None:
+    """What was noted of revisions that nothing needs any more goes with them."""
+    backoff, watches = draft.deployment.backoff, draft.deployment.watches
+    if needed.issuperset(backoff) and needed.issuperset(watches):
+        return
+    draft.amend(
+        backoff={revision: noted for revision, noted in backoff.items() if revision in needed},
+        watches={revision: noted for revision, noted in watches.items() if revision in needed},
+    )
 
 
 def _wants(draft: Draft) -> dict[RevisionId, frozenset[ReplicaId]]:

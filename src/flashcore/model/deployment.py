@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from flashcore.model.declaration import Policy
+from flashcore.model.declaration import Policy, ProbePolicy
 from flashcore.model.errors import IllegalMove
 from flashcore.model.names import Digest, EndpointName, ReplicaId, RevisionId
 from flashcore.model.parts import PartRef
@@ -195,6 +195,18 @@ class Surface:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """How replicas of one revision are asked whether they are well, and how long they may take to be.
+
+    Kept by revision: the next version's health path is not there in this one, nor does it load in the same time.
+    """
+
+    probe: PartRef
+    health: ProbePolicy
+    initial_delay: float
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One endpoint in one environment."""
 
@@ -226,6 +238,13 @@ class Deployment:
     """The number of the newest revision; grows, also when revisions are forgotten."""
     backoff: Mapping[str, Backoff] = field(default_factory=dict)
     """By revision; one that has not failed has none."""
+    watches: Mapping[str, Watch] = field(default_factory=dict)
+    """By revision, as declared when it was deployed last."""
+
+    def watch_of(self, revision: RevisionId) -> Watch:
+        """How replicas of that revision are watched; one of which nothing was noted, as is declared at present."""
+        policy = self.policy
+        return self.watches.get(revision) or Watch(self.surface.probe, policy.health, policy.initial_delay)
 
 
 def move_status(deployment: Deployment, to: DeploymentStatus, now: float, reason: str = "") -> Deployment:
