@@ -71,6 +71,8 @@ class Worker:
     link: WorkerLink | None = None
     listed: bool = False
     """The table lets it have work."""
+    guest: bool = False
+    """No table lists it: it came by itself, and runs code of its own."""
     leaving: bool = False
     """It said that it takes no more."""
     reserved: int = 0

@@ -31,6 +31,7 @@ from flashcore.wire.messages import (
     Stop,
     Welcome,
 )
+from flashcore.wire.versions import PROTOCOL
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +80,11 @@ class Crew:
             case TurnedAway(reason):
                 self._refuse(link, reason, final=True)
 
+    def invite(self, link: WorkerLink, hello: Hello) -> None:
+        """Let in somebody whom no table lists."""
+        self._books.account_of(hello.identity).guest = True
+        self._welcome(link, hello, PROTOCOL.highest, listed=True)
+
     def _send_away(self, link: WorkerLink, reason: str) -> None:
         self._refuse(link, reason, final=False)
 
@@ -104,6 +110,24 @@ class Crew:
         link.send(Welcome(protocol, self._settings.heartbeat))
         self._events.slots_freed(worker.endpoint)
         self._events.changed(worker.endpoint)
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def worker(self, link: WorkerLink) -> Worker | None:
+        """Whose connection that is."""
+        return self._present.get(link)
+
+    def heard(self, link: WorkerLink) -> None:
+        """It is there, whatever it does."""
+        if (worker := self._present.get(link)) is not None:
+            worker.heard = self._loop.time()
+
+    def offer(self, link: WorkerLink, more: int) -> None:
+        """It has slots for so many jobs beside those that it has."""
+        if (worker := self._present.get(link)) is not None:
+            worker.slots = len(worker.attempts) + more
+            if more:
+                self._events.slots_freed(worker.endpoint)
 
     # -- speaking --------------------------------------------------------------------------------------------------
 
@@ -256,7 +280,8 @@ class Crew:
         routes = self._routes()
         for worker in self._books:
             routing = routes.jobs.get(worker.endpoint)
-            worker.listed = routing is not None and routing.lists(worker.replica, worker.instance, worker.revision)
+            listed = routing is not None and routing.lists(worker.replica, worker.instance, worker.revision)
+            worker.listed = listed or (worker.guest and routing is not None)
         for link, hello in self.door.waiting():
             if not isinstance(admit(hello, routes, self._books), Unknown):
                 self.door.leave(link)

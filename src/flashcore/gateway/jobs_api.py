@@ -1,4 +1,7 @@
-"""The job API: RunPod's client routes under /v2/{endpoint}/. Every answer is JSON; an empty body is as good as `{}`."""
+"""The job API: RunPod's routes under /v2/{endpoint}/, the clients' here, the workers' in `polling`.
+
+Every answer is JSON; an empty body is as good as `{}`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from flashcore.gateway.health import health_document
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response, json_response
 from flashcore.gateway.paths import Addressed, addressed, first_segment, query_value
+from flashcore.gateway.polling.desk import Desk
+from flashcore.gateway.polling.routes import PolledApi
 from flashcore.gateway.routes import JobsRouting, Routes
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.submission import InvalidSubmission, new_job, new_job_id, new_sync_job_id
@@ -50,6 +55,7 @@ class JobsApi:
         self._broker = broker
         self._routes = routes
         self._settings = settings
+        self._polled = PolledApi(Desk(broker.crew), settings)
         self._endpoint_routes: Mapping[str, tuple[tuple[bytes, ...], _Action]] = {
             "run": (_POST, self._run),
             "runsync": (_POST, self._runsync),
@@ -73,6 +79,8 @@ class JobsApi:
         if routing is None:
             return _always(self._not_a_queue(to.name, routes))
         verb, _, job = rest[1:].decode("latin-1").partition("/")
+        if self._polled.serves(verb):
+            return self._polled.handler(verb, job, head.method, routing)
         found = (self._job_routes if job else self._endpoint_routes).get(verb)
         if found is None or "/" in job:
             return _always(_unknown_route(to.name, verb))

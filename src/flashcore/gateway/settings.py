@@ -23,6 +23,8 @@ class Settings:
     """How long the jobs of a worker whose connection ended wait for it to come back."""
     hello_patience: float = 8.0
     """How long a worker that no table lists yet is kept waiting before it is sent away: less than it waits itself."""
+    poll_seconds: float = 25.0
+    """How long a worker that asks for jobs over HTTP is held when there are none."""
     sweep_interval: float = 1.0
     """Between two looks at what time did to the stored jobs."""
     forget_after: float = 30.0

@@ -1,0 +1,153 @@
+"""One worker that asks over HTTP, as the crew sees it: what it is sent waits here for its next question."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+
+from flashcore.gateway.polling.pace import SETTLE, Pace
+from flashcore.model.names import JobId
+from flashcore.wire.messages import Assignment, Message, Received, Refusal, Stop, Work
+
+
+class PolledLink:
+    """A WorkerLink. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self.refused: str | None = None
+        """Why it is not wanted."""
+        self.closed = False
+        self.away = False
+        """It hung up while it was waiting for an answer, and has not asked again."""
+        self.is_paused = False
+        self.out: dict[JobId, float] = {}
+        """Jobs that it took and has not reported, and when it took them, by the loop's clock."""
+        self._loop = asyncio.get_running_loop()
+        self._jobs: deque[Assignment] = deque()
+        self._stops: set[JobId] = set()
+        self._receipts: dict[JobId, asyncio.Future[None]] = {}
+        self._job_news = asyncio.Event()
+        self._stop_news = asyncio.Event()
+        self._readable = asyncio.Event()
+        self._readable.set()
+        self._settled_at = 0.0
+        self._last_end = 0.0
+
+    # -- from the crew ---------------------------------------------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        """Keep it until it is asked for."""
+        match message:
+            case Work(jobs):
+                self._jobs.extend(jobs)
+            case Stop(ids):
+                self._stops.update(ids)
+            case Received(ids):
+                for job in ids:
+                    self._resolve(job)
+            case Refusal(reason):
+                self.refused = reason
+            case _:
+                # A welcome, for instance: nothing that this kind of worker asks for.
+                pass
+        self._tell()
+
+    def close(self) -> None:
+        """It is not spoken to any longer."""
+        self.closed = True
+        for job in list(self._receipts):
+            self._resolve(job)
+        self._tell()
+
+    def abort(self) -> None:
+        """As `close`: nothing is on its way."""
+        self.close()
+
+    def pause(self) -> None:
+        """What it posts waits."""
+        self.is_paused = True
+        self._readable.clear()
+
+    def resume(self) -> None:
+        """What it posts is taken again."""
+        self.is_paused = False
+        self._readable.set()
+
+    # -- from the worker's requests --------------------------------------------------------------------------------
+
+    @property
+    def may_take(self) -> bool:
+        """Whether it is time for more."""
+        waiting = self.pace.in_batches and (self.out or self._loop.time() < self._settled_at + SETTLE)
+        return not waiting
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that it has not asked for yet."""
+        return len(self._jobs)
+
+    async def job_news(self, seconds: float) -> None:
+        """Wait until something may be taken, or so long."""
+        await _wait(self._job_news, seconds)
+
+    async def stop_news(self, seconds: float) -> None:
+        """Wait until something is to be stopped, or so long."""
+        await _wait(self._stop_news, seconds)
+
+    def take(self) -> list[Assignment]:
+        """All jobs that wait; those that were stopped meanwhile are among them."""
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        self.out.update((job.id, self._loop.time()) for job in jobs)
+        return jobs
+
+    def withdraw(self, job: JobId) -> bool:
+        """Take back a job that it has not asked for yet; whether that was so."""
+        kept = [one for one in self._jobs if one.id != job]
+        was_waiting = len(kept) < len(self._jobs)
+        self._jobs = deque(kept)
+        return was_waiting
+
+    def take_stops(self) -> list[JobId]:
+        """Jobs that it is to stop, each said once."""
+        stops = sorted(self._stops)
+        self._stops.clear()
+        return stops
+
+    def reported(self, job: JobId) -> None:
+        """It is through with a job."""
+        begun = self.out.pop(job, None)
+        now = self._loop.time()
+        if begun is not None:
+            # One after the other, where there are fewer slots than jobs: each counts from the end of the last.
+            self.pace.took(now - max(begun, self._last_end if self.pace.slots == 1 else 0.0))
+        self._last_end = now
+        if not self.out:
+            self._settled_at = now
+            self._loop.call_later(SETTLE, self._tell)
+
+    def receipt(self, job: JobId) -> asyncio.Future[None]:
+        """Done when what it posts of the job is stored, or when nobody can say any longer."""
+        return self._receipts.setdefault(job, self._loop.create_future())
+
+    async def readable(self) -> None:
+        """Wait until what it posts may come in."""
+        await self._readable.wait()
+
+    def _resolve(self, job: JobId) -> None:
+        future = self._receipts.pop(job, None)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def _tell(self) -> None:
+        self._job_news.set()
+        self._stop_news.set()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(max(0.0, seconds)):
+            await event.wait()
+    event.clear()

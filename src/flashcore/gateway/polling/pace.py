@@ -1,0 +1,56 @@
+"""How many jobs a worker of RunPod's SDK is given when it asks.
+
+It sleeps for a second after each answer that fills all its slots. Its rate is therefore one batch a second, however
+short the jobs are. Where jobs are known to be short, two ways around that need nothing of the SDK:
+
+* few slots: a longer list than it asked for. It still runs no more at a time than it has slots.
+* many slots: less than half of them, and the next only when all of those have been reported, so that it never is full.
+
+Both cost something where jobs are long: a list is stuck behind its first job, and slots are left empty. So it is done
+only by what was measured, and a list is never longer than what takes about a second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SHORT = 0.2
+"""Seconds of a job below which it counts as short."""
+MANY_SLOTS = 20
+LONGEST_LIST = 50
+SETTLE = 0.03
+"""Seconds that the SDK needs, after its last result was taken, to see that its slots are free."""
+_SPARE = 10
+_WEIGHT = 0.3
+
+
+@dataclass(slots=True)
+class Pace:
+    """One worker's."""
+
+    slots: int = 1
+    """The most that it ever asked for: it does not say how many it has."""
+    seconds: float | None = None
+    """Of a job, as they were lately; None before the first one."""
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether the next jobs wait for the last ones to be reported."""
+        return self._short and self.slots >= MANY_SLOTS
+
+    def allowance(self, asked: int) -> int:
+        """How many it may be given now."""
+        self.slots = max(self.slots, asked)
+        if not self._short or self.seconds is None:
+            return asked
+        if self.slots >= MANY_SLOTS:
+            return min(asked, (self.slots - _SPARE) // 2)
+        return max(asked, min(LONGEST_LIST, round(self.slots / max(self.seconds, 1 / LONGEST_LIST))))
+
+    def took(self, seconds: float) -> None:
+        """A job took so long, by itself."""
+        self.seconds = seconds if self.seconds is None else (1 - _WEIGHT) * self.seconds + _WEIGHT * seconds
+
+    @property
+    def _short(self) -> bool:
+        return self.seconds is not None and self.seconds < SHORT

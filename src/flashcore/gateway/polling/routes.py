@@ -1,0 +1,243 @@
+"""The routes that a worker of RunPod's SDK calls, under /v2/{endpoint}/.
+
+    GET  job-take/{worker}          one job, or a list; held until there is one; 204 when there is none
+    GET  job-take-batch/{worker}    at most `batch_size` of them
+    GET  job-stop/{worker}          {"jobsToStop": [...]}; held likewise
+    POST job-done/{worker}/{job}    its result, or its progress
+    POST job-stream/{worker}/{job}  one item of its stream
+    GET  ping/{worker}              `job_id`: what it works on
+
+The SDK asks again at once, without a pause, whatever it is answered. So every answer that gives it nothing is held. It
+posts a result once and drops it when that is refused. So nothing that it posts of a job is ever refused: what is not
+wanted any longer is taken and forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from flashcore.gateway.answers import JSON_TYPE, method_not_allowed
+from flashcore.gateway.documents import raw_payload
+from flashcore.gateway.http.respond import Handler, Request, Response, error_response, json_response
+from flashcore.gateway.paths import query_value
+from flashcore.gateway.polling.desk import Desk
+from flashcore.gateway.polling.link import PolledLink
+from flashcore.gateway.polling.outcome import Interim, Outcome, read_chunk, read_outcome
+from flashcore.gateway.rawjson import NotJson, write_object
+from flashcore.gateway.routes import JobsRouting
+from flashcore.gateway.settings import Settings
+from flashcore.model.names import JobId
+from flashcore.wire.messages import Assignment, Beat, Chunk, Leaving, Progress, Result, Results
+
+LONGEST_BATCH = 1000
+UNLISTED_HOLD = 1.0
+"""Seconds for which a worker that is to end waits: it does not end before it has its answer."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_LISTS = re.compile(rb"RunPod-Python-SDK/(\d+)\.(\d+)\.(\d+)")
+_FIRST_WITH_LISTS = (1, 7, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PolledCall:
+    """One request of a worker."""
+
+    request: Request
+    routing: JobsRouting
+    worker: str
+    job: JobId
+    """Empty where the route has none."""
+
+
+_Action: TypeAlias = Callable[[PolledCall], Awaitable[Response]]
+
+
+class PolledApi:
+    """Answers workers."""
+
+    def __init__(self, desk: Desk, settings: Settings) -> None:
+        self._desk = desk
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._actions: Mapping[str, tuple[bytes, bool, _Action]] = {
+            "job-take": (b"GET", False, self._take_one),
+            "job-take-batch": (b"GET", False, self._take_many),
+            "job-stop": (b"GET", False, self._stop),
+            "job-done": (b"POST", True, self._done),
+            "job-stream": (b"POST", True, self._stream),
+            "ping": (b"GET", False, self._ping),
+        }
+
+    def serves(self, verb: str) -> bool:
+        """Whether the route is one of these."""
+        return verb in self._actions
+
+    def handler(self, verb: str, rest: str, method: bytes, routing: JobsRouting) -> Handler:
+        """Who answers."""
+        allowed, has_job, action = self._actions[verb]
+        worker, _, job = rest.partition("/")
+        if method != allowed:
+            return _always(method_not_allowed((allowed,)))
+        if not _NAME.fullmatch(worker) or bool(job) is not has_job or "/" in job:
+            shape = f"/v2/{routing.route.name}/{verb}/WORKER{'/JOB' if has_job else ''}"
+            return _always(error_response(404, "unknown_route", f"The route has this form: {shape}."))
+
+        async def answer(request: Request) -> Response:
+            return await action(PolledCall(request, routing, worker, JobId(job)))
+
+        return answer
+
+    # -- jobs out --------------------------------------------------------------------------------------------------
+
+    async def _take_one(self, call: PolledCall) -> Response:
+        jobs = await self._take(call, 1)
+        if len(jobs) == 1:
+            return Response(200, JSON_TYPE, _document(jobs[0]))
+        return _listed(jobs)
+
+    async def _take_many(self, call: PolledCall) -> Response:
+        asked = query_value(call.request.head, b"batch_size") or b"1"
+        return _listed(await self._take(call, min(LONGEST_BATCH, max(1, int(asked))) if asked.isdigit() else 1))
+
+    async def _take(self, call: PolledCall, asked: int) -> list[Assignment]:
+        link = self._desk.present(call.routing, call.worker)
+        crew = self._desk.crew
+        if query_value(call.request.head, b"job_in_progress") == b"0" and not link.waiting:
+            # What it took and has not reported it has lost: the crew gives that up when it is said twice.
+            crew.message(link, Beat(()))
+        allowance = link.pace.allowance(asked)
+        until = self._loop.time() + self._settings.poll_seconds
+        try:
+            while (left := until - self._loop.time()) > 0 and not link.closed:
+                if link.may_take:
+                    if link.waiting:
+                        return link.take()
+                    crew.offer(link, allowance if asked > 1 or _reads_lists(call) else 1)
+                await link.job_news(min(left, self._settings.heartbeat))
+                crew.heard(link)
+                worker = crew.worker(link)
+                if worker is None or not worker.takes_work:
+                    until = min(until, self._loop.time() + UNLISTED_HOLD)
+        except asyncio.CancelledError:
+            self._desk.hung_up(link)
+            raise
+        finally:
+            crew.offer(link, 0)
+        return link.take()
+
+    async def _stop(self, call: PolledCall) -> Response:
+        link = self._desk.present(call.routing, call.worker)
+        until = self._loop.time() + self._settings.poll_seconds
+        try:
+            while (left := until - self._loop.time()) > 0 and not link.closed:
+                if stops := self._stops(link):
+                    return json_response(200, {"jobsToStop": stops})
+                await link.stop_news(min(left, self._settings.heartbeat))
+                self._desk.crew.heard(link)
+                worker = self._desk.crew.worker(link)
+                if worker is None or not worker.takes_work:
+                    until = min(until, self._loop.time() + UNLISTED_HOLD)
+        except asyncio.CancelledError:
+            self._desk.hung_up(link)
+            raise
+        return Response(204)
+
+    def _stops(self, link: PolledLink) -> list[JobId]:
+        """What it is to stop; of jobs that it never took it hears nothing."""
+        stops = link.take_stops()
+        unseen = [job for job in stops if link.withdraw(job)]
+        worker = self._desk.crew.worker(link)
+        if unseen and worker is not None:
+            ends = (Result(job, worker.attempts[job].claimed.attempt, released=True) for job in unseen)
+            self._desk.crew.message(link, Results(tuple(ends)))
+        return [job for job in stops if job not in unseen]
+
+    # -- what becomes of them --------------------------------------------------------------------------------------
+
+    async def _done(self, call: PolledCall) -> Response:
+        posted = read_outcome(call.request.body)
+        link = self._desk.find(call.routing.route.name, call.worker)
+        if link is not None:
+            await link.readable()
+            if isinstance(posted, Interim):
+                self._progress(link, call.job, posted)
+            else:
+                await self._end(link, call.job, posted)
+        return json_response(200, {})
+
+    def _progress(self, link: PolledLink, job: JobId, posted: Interim) -> None:
+        attempt = self._attempt(link, job)
+        if attempt is not None:
+            self._desk.crew.message(link, Progress(job, attempt, posted.progress))
+
+    async def _end(self, link: PolledLink, job: JobId, posted: Outcome) -> None:
+        attempt = self._attempt(link, job)
+        link.reported(job)
+        if posted.replace_worker:
+            self._desk.crew.message(link, Leaving())
+        if attempt is not None:
+            receipt = link.receipt(job)
+            self._desk.crew.message(link, Results((Result(job, attempt, posted.output, posted.error),)))
+            await receipt
+
+    async def _stream(self, call: PolledCall) -> Response:
+        link = self._desk.find(call.routing.route.name, call.worker)
+        attempt = None if link is None else self._attempt(link, call.job)
+        if link is None or attempt is None:
+            return json_response(200, {})
+        await link.readable()
+        try:
+            chunk = read_chunk(call.request.body)
+        except NotJson as error:
+            self._desk.crew.message(
+                link, Results((Result(call.job, attempt, error=f"a streamed item: {error.message}"),))
+            )
+        else:
+            self._desk.crew.message(link, Chunk(call.job, attempt, chunk))
+        return json_response(200, {})
+
+    async def _ping(self, call: PolledCall) -> Response:
+        """A ping proves that there is a process that pings; the SDK's outlives its worker. So it brings nobody back."""
+        link = self._desk.find(call.routing.route.name, call.worker)
+        if link is not None and query_value(call.request.head, b"status") is None:
+            named = query_value(call.request.head, b"job_id") or b""
+            ids = {JobId(job) for job in named.replace(b"%2C", b",").decode("latin-1").split(",") if job}
+            self._desk.crew.message(link, Beat(tuple(sorted(ids | self._unasked(link)))))
+        return json_response(200, {})
+
+    def _unasked(self, link: PolledLink) -> set[JobId]:
+        """Jobs that wait here for the worker to ask: it cannot name them."""
+        worker = self._desk.crew.worker(link)
+        return set() if worker is None else worker.attempts.keys() - link.out.keys()
+
+    def _attempt(self, link: PolledLink, job: JobId) -> int | None:
+        worker = self._desk.crew.worker(link)
+        attempt = None if worker is None else worker.attempts.get(job)
+        return None if attempt is None else attempt.claimed.attempt
+
+
+def _document(job: Assignment) -> bytes:
+    return write_object({"id": job.id}, {"input": raw_payload(job.input)})
+
+
+def _listed(jobs: list[Assignment]) -> Response:
+    if not jobs:
+        return Response(204)
+    return Response(200, JSON_TYPE, b"[%b]" % b",".join(_document(job) for job in jobs))
+
+
+def _reads_lists(call: PolledCall) -> bool:
+    """Whether the SDK takes a list where it asked for one job."""
+    found = _LISTS.match(call.request.head.index.get(b"user-agent", b""))
+    return found is not None and tuple(int(part) for part in found.groups()) >= _FIRST_WITH_LISTS
+
+
+def _always(response: Response) -> Handler:
+    def answer(_: Request) -> Response:
+        return response
+
+    return answer

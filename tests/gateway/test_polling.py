@@ -1,0 +1,279 @@
+"""The routes of RunPod's workers, spoken by hand: what a worker is given, and what becomes of what it posts."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import http.client
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.gateway.conftest import FAST, Answer, Running, eventually, gateway_at, jobs_route, side
+
+from flashcore.model.layout import Layout
+
+POLLED = dataclasses.replace(FAST, poll_seconds=0.6)
+SDK = {"User-Agent": "RunPod-Python-SDK/1.12.0 (Linux)", "Content-Type": "application/json"}
+
+
+@pytest.fixture
+async def running(layout: Layout) -> AsyncIterator[Running]:
+    """A gateway that serves one queue endpoint, of which no replica is there."""
+    async with gateway_at(layout, POLLED) as running:
+        running.serve(jobs_route("hello", side(revision="r" * 64)))
+        yield running
+
+
+async def submit(running: Running, value: Any = None, **policy: Any) -> str:
+    """A job's id."""
+    answer = await running.post("/v2/hello/run", {"input": {"value": value}, **policy})
+    return str(answer.json["id"])
+
+
+async def status(running: Running, job: str) -> Any:
+    """How the job stands."""
+    return (await running.get(f"/v2/hello/status/{job}")).json
+
+
+async def take(running: Running, worker: str = "w1", batch: int = 0, busy: int = 0) -> Answer:
+    """What a worker gets that asks."""
+    if batch:
+        return await running.get(
+            f"/v2/hello/job-take-batch/{worker}?gpu=X&batch_size={batch}&job_in_progress={busy}", SDK
+        )
+    return await running.get(f"/v2/hello/job-take/{worker}?gpu=X&job_in_progress={busy}", SDK)
+
+
+async def done(running: Running, job: str, body: Any, worker: str = "w1") -> Answer:
+    """A worker posts a result."""
+    return await running.post(f"/v2/hello/job-done/{worker}/{job}?gpu=X&isStream=false", body, SDK)
+
+
+async def test_a_worker_takes_a_job_and_reports_it(running: Running) -> None:
+    """Q-C1: one job as an object, its result as the job's output, the worker by its own name."""
+    job = await submit(running, 7)
+
+    taken = await take(running)
+    posted = await done(running, job, {"output": {"doubled": 14}})
+    ended = await status(running, job)
+
+    assert taken.json == {"id": job, "input": {"value": 7}}
+    assert posted.status == 200
+    assert (ended["status"], ended["output"]) == ("COMPLETED", {"doubled": 14})
+    assert ended["workerId"].startswith("w1/")
+
+
+async def test_a_take_waits_for_a_job(running: Running) -> None:
+    """It is answered when one comes, not before."""
+    asking = asyncio.create_task(take(running))
+    await asyncio.sleep(0.1)
+    job = await submit(running)
+
+    assert (await asking).json["id"] == job
+
+
+async def test_a_take_without_a_job_is_held_and_then_empty(running: Running) -> None:
+    """The SDK asks again at once: an answer that came at once would come a thousand times a second."""
+    began = asyncio.get_running_loop().time()
+    answer = await take(running)
+
+    assert (answer.status, answer.body) == (204, b"")
+    assert asyncio.get_running_loop().time() - began > 0.5
+
+
+async def test_a_batch_has_as_many_as_were_asked_for(running: Running) -> None:
+    """A list, also of one."""
+    jobs = [await submit(running, number) for number in range(5)]
+
+    first, second = await take(running, batch=3), await take(running, batch=4, busy=1)
+
+    assert [one["id"] for one in first.json] == jobs[:3]
+    assert [one["id"] for one in second.json] == jobs[3:]
+
+
+@pytest.mark.parametrize(
+    ("posted", "outcome"),
+    [
+        ({"output": None}, ("COMPLETED", None, None)),
+        ({}, ("COMPLETED", {}, None)),
+        ({"output": [], "isStream": True}, ("COMPLETED", [], None)),
+        ({"error": "no"}, ("FAILED", None, "no")),
+        ({"error": {"a": 1}, "output": {"kept": 2}}, ("FAILED", {"kept": 2}, '{"a": 1}')),
+        ({"output": 0, "error": ""}, ("COMPLETED", 0, None)),
+    ],
+)
+async def test_what_is_posted_decides_how_a_job_ends(running: Running, posted: Any, outcome: Any) -> None:
+    """Q-C3, Q-C4: an error fails it, whatever type it has, and what was returned beside it is kept."""
+    job = await submit(running)
+    await take(running)
+
+    await done(running, job, posted)
+    ended = await status(running, job)
+
+    assert (ended["status"], ended.get("output"), ended.get("error")) == outcome
+
+
+async def test_a_result_that_is_not_json_is_a_failure_with_a_reason(running: Running) -> None:
+    """NaN, for instance: the SDK would post it once and forget it."""
+    job = await submit(running)
+    await take(running)
+
+    answer = await asyncio.to_thread(_post_raw, running.gateway.url, f"/v2/hello/job-done/w1/{job}", b'{"output": NaN}')
+
+    assert answer == 200
+    assert "not JSON" in (await status(running, job))["error"]
+
+
+async def test_progress_shows_and_never_ends_a_job(running: Running) -> None:
+    """Q-C7: and what comes after the end changes nothing."""
+    job = await submit(running)
+    await take(running)
+
+    await done(running, job, {"status": "IN_PROGRESS", "output": "half"})
+    half = await eventually(lambda: _with_output(running, job))
+    await done(running, job, {"output": "all"})
+    await done(running, job, {"status": "IN_PROGRESS", "output": "late"})
+
+    assert (half["status"], half["output"]) == ("IN_PROGRESS", "half")
+    assert (await status(running, job))["output"] == "all"
+
+
+async def test_streamed_items_are_read_once_and_in_order(running: Running) -> None:
+    """Q-C5: and the list at the end is the output."""
+    job = await submit(running)
+    await take(running)
+    for item in range(3):
+        await running.post(f"/v2/hello/job-stream/w1/{job}?gpu=X&isStream=false", {"output": item}, SDK)
+    await done(running, job, {"output": [0, 1, 2]})
+
+    read = (await running.get(f"/v2/hello/stream/{job}")).json
+    again = (await running.get(f"/v2/hello/stream/{job}")).json
+
+    assert [item["output"] for item in read["stream"]] == [0, 1, 2]
+    assert (again["status"], again["stream"]) == ("COMPLETED", [])
+
+
+async def test_a_cancelled_job_is_stopped_and_its_result_ignored(running: Running) -> None:
+    """Q-C9: the worker hears of it on its other question; what it posts is taken all the same."""
+    job = await submit(running)
+    await take(running)
+    asking = asyncio.create_task(running.get("/v2/hello/job-stop/w1?gpu=X", SDK))
+    await asyncio.sleep(0.05)
+
+    await running.post(f"/v2/hello/cancel/{job}")
+    stop = await asking
+    late = await done(running, job, {"output": "late"})
+
+    assert stop.json == {"jobsToStop": [job]}
+    assert late.status == 200
+    assert (await status(running, job))["status"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("worker", ["w1", "w2"])
+async def test_a_result_of_an_unknown_job_is_taken_and_forgotten(running: Running, worker: str) -> None:
+    """Q02: a refusal would end nothing, and is answered by an error in the worker's log."""
+    await submit(running)
+    await take(running)
+
+    assert (await done(running, "no-such-job", {"output": 1}, worker)).status == 200
+
+
+async def test_a_job_that_its_worker_lost_goes_elsewhere(running: Running) -> None:
+    """It asks and works on nothing: what it had it has dropped."""
+    job = await submit(running)
+    await take(running)
+
+    for _ in range(3):
+        await take(running, "w1")
+    elsewhere = await eventually(lambda: _taken(running, "w2"))
+
+    assert elsewhere["id"] == job
+
+
+async def test_a_worker_that_hangs_up_loses_its_jobs(running: Running) -> None:
+    """Q-C16: its connection ends while it waits; pings of what it left behind bring nobody back."""
+    job = await submit(running)
+    await take(running)
+    _, writer = await asyncio.open_connection("127.0.0.1", int(running.gateway.url.rpartition(":")[2]))
+    writer.write(b"GET /v2/hello/job-stop/w1?gpu=X HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.sleep(0.1)
+    writer.close()
+    await asyncio.sleep(0.05)
+
+    ping = await running.get(f"/v2/hello/ping/w1?gpu=X&job_id={job}", SDK)
+    elsewhere = await eventually(lambda: _taken(running, "w2"))
+
+    assert ping.status == 200
+    assert elsewhere["id"] == job
+
+
+async def test_a_ping_that_names_its_jobs_keeps_them(running: Running) -> None:
+    """A function that blocks the SDK's loop lets it neither take nor stop, and goes on all the same."""
+    job = await submit(running)
+    await take(running)
+
+    for _ in range(8):
+        await running.get(f"/v2/hello/ping/w1?gpu=X&job_id={job}", SDK)
+        await asyncio.sleep(POLLED.heartbeat / 2)
+
+    assert (await status(running, job))["status"] == "IN_PROGRESS"
+
+
+async def test_a_worker_that_asks_to_be_replaced_gets_no_more(running: Running) -> None:
+    """Q-C18: `stopPod` ends its work with the job that said so."""
+    first, second = await submit(running), await submit(running)
+    await take(running)
+    await done(running, first, {"output": 1, "stopPod": True})
+
+    assert (await take(running)).status == 204
+    assert (await take(running, "w2")).json["id"] == second
+
+
+async def test_workers_are_counted(running: Running) -> None:
+    """Q-C20: a guest is a worker like any, busy or idle."""
+    await submit(running)
+    await take(running)
+
+    health = (await running.get("/v2/hello/health")).json
+
+    assert (health["workers"]["ready"], health["workers"]["running"]) == (1, 1)
+    assert set(health["workers"]) == {"idle", "initializing", "ready", "running", "throttled", "unhealthy"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "job-take", 404),
+        ("GET", "job-take/a/b", 404),
+        ("GET", "job-take/../x", 404),
+        ("POST", "job-take/w1", 405),
+        ("POST", "job-done/w1", 404),
+        ("GET", "job-done/w1/j", 405),
+    ],
+)
+async def test_routes_have_one_form(running: Running, method: str, path: str, expected: int) -> None:
+    """And say which."""
+    answer = await running.call(method, f"/v2/hello/{path}", None, SDK)
+
+    assert answer.status == expected
+    assert "error" in answer.json
+
+
+async def _with_output(running: Running, job: str) -> Any:
+    shown = await status(running, job)
+    return shown if "output" in shown else None
+
+
+async def _taken(running: Running, worker: str) -> Any:
+    answer = await take(running, worker)
+    return answer.json if answer.status == 200 else None
+
+
+def _post_raw(url: str, path: str, body: bytes) -> int:
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
