@@ -21,6 +21,7 @@ from tests.build.conftest import Project
 from flashcore import StorageFull
 from flashcore.build.archive import BytesEntry, digest_of, write_archive
 from flashcore.build.keep import KEPT, Kept
+from flashcore.build.project import BuildResult
 from flashcore.model.manifest import MANIFEST_FILE
 
 ProjectWriter = Callable[..., Project]
@@ -94,6 +95,7 @@ def test_b41_an_archive_that_did_not_change_is_kept(project: ProjectWriter) -> N
     made = project(app=APP)
     ((digest, first),) = made.build().artifacts.items()
 
+    made.write("unused.py", "")
     again = made.build().artifacts[digest]
 
     assert again != first
@@ -103,7 +105,10 @@ def test_b41_an_archive_that_did_not_change_is_kept(project: ProjectWriter) -> N
 def test_b41_the_last_generations_stay(project: ProjectWriter) -> None:
     """Somebody may still be uploading from them; older ones go."""
     made = project(app=APP)
-    results = [made.build() for _ in range(KEPT + 2)]
+    results: list[BuildResult] = []
+    for number in range(KEPT + 2):
+        made.write("unused.py", f"x = {number}\n")
+        results.append(made.build())
     kept = sorted(path.name for path in (made.root / ".flashcore" / "builds").iterdir() if path.is_dir())
 
     assert len(kept) == KEPT

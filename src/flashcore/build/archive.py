@@ -41,6 +41,11 @@ class ArchiveEntry(Protocol):
         """Where it is, with `/`."""
         ...
 
+    @property
+    def size(self) -> int:
+        """Bytes of its content. Raises OSError."""
+        ...
+
     def blocks(self) -> Iterator[bytes]:
         """Its header and content as a tar file has them. Raises OSError."""
         ...
@@ -58,6 +63,11 @@ class BytesEntry:
     def path(self) -> str:
         """Where it is, with `/`."""
         return self._path
+
+    @property
+    def size(self) -> int:
+        """Bytes of its content."""
+        return len(self._data)
 
     def blocks(self) -> Iterator[bytes]:
         """One block."""
@@ -81,6 +91,11 @@ class FileEntry:
     def path(self) -> str:
         """Where it is, with `/`."""
         return self._path
+
+    @property
+    def size(self) -> int:
+        """Bytes of its content. Raises OSError."""
+        return self._source.stat().st_size
 
     def blocks(self) -> Iterator[bytes]:
         """The header, then the content piece by piece. Raises OSError also when the file gets shorter meanwhile."""

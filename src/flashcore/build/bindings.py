@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from flashcore.build.outline import Unread
+
+Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,11 +30,23 @@ class Assigned:
     expression: ast.expr
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Defined:
-    """`def name` or `class name`."""
+    """`def name` or `class name`. One that was left out at first is parsed when its code is asked for."""
 
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    __match_args__ = ("node",)
+
+    def __init__(self, known: Definition | Unread, read: Callable[[Unread], Definition]) -> None:
+        self._known = known
+        self._read = read
+        self.unread = known if isinstance(known, Unread) else None
+        """Its text, if it was left out at first."""
+
+    @property
+    def node(self) -> Definition:
+        """Its code. Raises CannotRead where it cannot be parsed."""
+        if isinstance(self._known, Unread):
+            self._known = self._read(self._known)
+        return self._known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +57,6 @@ class Unclear:
     reason: str
 
 
-Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Binding: TypeAlias = Imported | Assigned | Defined | Unclear
 
 
@@ -51,8 +66,10 @@ class Names:
 
     by_name: dict[str, list[Binding]] = field(default_factory=dict)
     stars: list[Imported] = field(default_factory=list)
-    definitions: list[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef] = field(default_factory=list)
-    """Functions and classes of module level, also those below `if` and `try`."""
+    definitions: list[Definition] = field(default_factory=list)
+    """Functions and classes of module level, also those below `if` and `try`, that were read."""
+    unread: list[Defined] = field(default_factory=list)
+    """Those that were not, in the order in which they stand there."""
     expressions: list[ast.expr] = field(default_factory=list)
     """Values that are assigned or computed at module level."""
 
@@ -61,12 +78,22 @@ class Names:
         self.by_name.setdefault(name, []).append(binding)
 
 
-def names_of(code: ast.Module) -> Names:
-    """Read the bindings of a module."""
+def names_of(
+    code: ast.Module, unread: Iterable[Unread] = (), read: Callable[[Unread], Definition] | None = None
+) -> Names:
+    """Read the bindings of a module. `unread` are the definitions that `code` lacks; `read` parses one of them."""
     names = Names()
     for statement in module_level(code.body):
         _bind(names, statement)
+    for left_out in unread:
+        defined = Defined(left_out, read or _never)
+        names.unread.append(defined)
+        names.add(left_out.name, defined)
     return names
+
+
+def _never(left_out: Unread) -> Definition:
+    raise LookupError(left_out.name)
 
 
 def module_level(body: list[ast.stmt], *, loop: bool = False) -> Iterator[tuple[ast.stmt, bool]]:
@@ -91,7 +118,7 @@ def _bind(names: Names, found: tuple[ast.stmt, bool]) -> None:
             _bind_import_from(names, statement)
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             names.definitions.append(statement)
-            names.add(statement.name, Defined(statement))
+            names.add(statement.name, Defined(statement, _never))
         case ast.Assign(targets=targets, value=value):
             names.expressions.append(value)
             for target in targets:

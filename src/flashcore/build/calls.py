@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -10,9 +11,14 @@ from typing import TypeAlias
 from flashcore.build.bindings import Assigned, Binding, Defined, Imported, Unclear
 from flashcore.build.lookup import Lookup
 from flashcore.build.modules import Found, ModuleIndex
+from flashcore.build.outline import Unread
+from flashcore.build.problems import Problems
 from flashcore.build.sources import Sources
-from flashcore.build.syntax import Unparsable
+from flashcore.build.syntax import Unparsable, nodes_of
+from flashcore.build.values import CannotRead
 from flashcore.model.names import EndpointName
+
+_WORD = re.compile(rb"[\w\x80-\xff]+")
 
 Name: TypeAlias = tuple[str, str]
 """A name at the level of a module: the file, and the name."""
@@ -27,6 +33,7 @@ class CallGraph:
     names: Lookup
     endpoints: Mapping[Name, EndpointName]
     """The endpoint of each function and class that belongs to one."""
+    problems: Problems
     _spoken_of: dict[Name, tuple[Name, ...]] = field(default_factory=dict)
 
     def calls(self, start: Name) -> tuple[EndpointName, ...]:
@@ -53,8 +60,8 @@ class CallGraph:
         file, own = name
         for binding in self._bindings(file, own):
             match binding:
-                case Defined(node=node):
-                    yield from self._in_code(file, node)
+                case Defined() as defined:
+                    yield from self._in_definition(file, defined)
                 case Assigned(expression=expression):
                     yield from self._in_code(file, expression)
                 case Imported():
@@ -64,13 +71,31 @@ class CallGraph:
                 case Unclear():
                     pass
 
+    def _in_definition(self, file: str, defined: Defined) -> Iterator[Name]:
+        if defined.unread is not None and not self._may_speak(file, defined.unread):
+            return
+        try:
+            node = defined.node
+        except CannotRead as error:
+            self.problems.add(error.place, error.why, error.advice)
+            return
+        yield from self._in_code(file, node)
+
+    def _may_speak(self, file: str, unread: Unread) -> bool:
+        """Whether its text holds any name of its module's but its own; if not, it need not be parsed."""
+        code = self.sources.code(file)
+        if isinstance(code, Unparsable) or code.names.stars or b"import" in unread.text:
+            return True
+        words = {word.decode(errors="replace") for word in _WORD.findall(unread.text)}
+        return not words.isdisjoint(code.names.by_name.keys() - {unread.name})
+
     def _bindings(self, file: str, name: str) -> list[Binding]:
         code = self.sources.code(file)
         return [] if isinstance(code, Unparsable) else code.names.by_name.get(name, [])
 
     def _in_code(self, file: str, node: ast.AST) -> Iterator[Name]:
         local = dict(_local_imports(node))
-        for inner in ast.walk(node):
+        for inner in nodes_of(node):
             if isinstance(inner, ast.Name | ast.Attribute):
                 target = self._follow(file, _chain(inner), local)
                 if target is not None:
@@ -116,7 +141,7 @@ class CallGraph:
 
 
 def _local_imports(node: ast.AST) -> Iterator[tuple[str, Imported]]:
-    for inner in ast.walk(node):
+    for inner in nodes_of(node):
         match inner:
             case ast.Import(names=names):
                 for alias in names:

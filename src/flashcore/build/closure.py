@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 
 from flashcore.build.graph import ImportGraph
-from flashcore.build.ignore import is_environment, may_be_packed
+from flashcore.build.include import matching, problem_with
 from flashcore.build.problems import Place, Problems
 from flashcore.build.tree import DataFiles, SourceFile, SourceTree, folder_of
 
@@ -30,10 +29,13 @@ class Closures:
         self._problems = problems
         self._data = DataFiles(tree)
         self._shadowing: set[str] = set()
+        self.reached: set[str] = set()
+        """Every module that some endpoint imports."""
 
     def of(self, modules: Iterable[str], include: Iterable[str], declared_at: Place) -> Closure:
         """What an endpoint with functions in these modules needs. What is left out but imported is a problem."""
         reached = self._reached(modules)
+        self.reached |= reached
         computed = tuple(sorted(place for path in reached for place in self._graph.of(path).computed))
         if computed:
             files = dict(self._tree.files)
@@ -67,7 +69,7 @@ class Closures:
             self._problems.add(
                 absent.place,
                 f"it imports {absent.statement}, but {absent.path} is left out of the archive by a rule",
-                f"write !{PurePosixPath(absent.path).as_posix()} into .flashcoreignore",
+                f"write !{absent.path} into .flashcoreignore",
             )
 
     def _check_shadows(self, paths: Iterable[str]) -> None:
@@ -84,8 +86,8 @@ class Closures:
 
     def _included(self, patterns: Iterable[str], place: Place) -> Iterator[SourceFile]:
         for pattern in patterns:
-            problem = _problem_with(pattern)
-            found = [] if problem else sorted(self._matching(pattern), key=lambda file: file.path)
+            problem = problem_with(pattern)
+            found = matching(self._tree.root, pattern)
             if problem or not found:
                 self._problems.add(
                     place,
@@ -94,39 +96,10 @@ class Closures:
                 )
             yield from found
 
-    def _matching(self, pattern: str) -> Iterator[SourceFile]:
-        # What somebody asks for by name may be left out by git; what never leaves the project stays there all the same.
-        root = self._tree.root
-        for path in root.glob(pattern):
-            real = path.resolve()
-            if _in_environment(root, real) or not (may_be_packed(root, path) and may_be_packed(root, real)):
-                continue
-            if path.is_file():
-                yield _source_file(path.relative_to(root).as_posix(), path)
-
 
 def _module_at_the_top(path: str) -> str | None:
     """The name under which a file is imported, if there is no dot in it."""
-    match PurePosixPath(path).parts:
-        case (file,) if file.endswith(".py"):
-            return file.removesuffix(".py")
-        case (folder, "__init__.py"):
-            return folder
-        case _:
-            return None
-
-
-def _in_environment(root: Path, path: Path) -> bool:
-    return any(is_environment(folder) for folder in path.parents if folder != root and folder.is_relative_to(root))
-
-
-def _source_file(path: str, absolute: Path) -> SourceFile:
-    status = absolute.stat()
-    return SourceFile(path, absolute, status.st_size, bool(status.st_mode & 0o100))
-
-
-def _problem_with(pattern: str) -> str | None:
-    path = PurePosixPath(pattern)
-    if not pattern or path.is_absolute() or ".." in path.parts:
-        return "leads out of the project"
-    return None
+    if "/" not in path and path.endswith(".py"):
+        return path.removesuffix(".py")
+    folder, _, rest = path.partition("/")
+    return folder if rest == "__init__.py" else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from flashcore.build.calls import CallGraph
@@ -14,12 +13,11 @@ from flashcore.build.discover import Discovery
 from flashcore.build.drafts import Draft, Drafting
 from flashcore.build.evaluate import Evaluator
 from flashcore.build.graph import ImportGraph
-from flashcore.build.import_memory import ImportMemory
 from flashcore.build.modules import ModuleIndex
 from flashcore.build.problems import Place, Problems
 from flashcore.build.scan import Scanner
 from flashcore.build.sources import Sources
-from flashcore.build.tree import SourceFile, SourceTree, walk
+from flashcore.build.tree import SourceFile, SourceTree
 from flashcore.build.values import EnvironmentReference
 from flashcore.hookspecs.resources import Ingress, ResourceType
 from flashcore.model.declaration import Declaration
@@ -65,22 +63,17 @@ class Examination:
     warnings: tuple[str, ...]
 
 
-def examine(root: Path, registry: Registry, memory: ImportMemory) -> Examination:
-    """Look at the project at `root`. Raises BuildError with everything that is wrong, and where.
-
-    `memory` spares parsing files again that are as they were, and is added to.
-    """
-    problems = Problems()
-    tree = walk(root, problems)
+def examine(tree: SourceTree, registry: Registry, problems: Problems) -> Examination:
+    """Look at a project. Raises BuildError with everything that is wrong, `problems` included, and where."""
     _check_names_of_ours(tree, problems)
-    sources, index = Sources(tree, memory), ModuleIndex(tree)
+    sources, index = Sources(tree), ModuleIndex(tree)
     graph = ImportGraph(sources, index)
     evaluator = Evaluator(sources, index, registry.declarations)
-    paths = Discovery(tree, graph, problems).files()
+    paths = Discovery(tree, graph, evaluator, problems).files()
     scanned = Scanner(sources, evaluator, lambda name: _ingress(registry, name), problems).scan(paths)
     drafts = sorted(Drafting(evaluator, registry, problems).drafts(scanned), key=lambda draft: draft.declaration.name)
     check(drafts, problems)
-    calls = CallGraph(sources, index, evaluator.names, _owners(drafts))
+    calls = CallGraph(sources, index, evaluator.names, _owners(drafts), problems)
     closures = Closures(tree, graph, problems)
     endpoints, warnings = [], list(tree.warnings)
     for draft in drafts:
@@ -93,6 +86,7 @@ def examine(root: Path, registry: Registry, memory: ImportMemory) -> Examination
             for place in closure.computed
         )
         endpoints.append(Examined(draft.declaration, draft.resource, functions, closure.files, draft.place))
+    sources.check_syntax(closures.reached, problems)
     problems.raise_if_any()
     if not endpoints:
         raise _nothing_found(tree, paths)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from flashcore.build.imports import ImportStatement
 from flashcore.build.modules import SOURCES, Found, ModuleIndex
@@ -41,6 +41,7 @@ class ImportGraph:
     sources: Sources
     index: ModuleIndex
     _known: dict[str, Imports] = field(default_factory=dict)
+    _on_disk: dict[str, bool] = field(default_factory=dict)
 
     def of(self, path: str) -> Imports:
         """What a file imports."""
@@ -94,14 +95,20 @@ class ImportGraph:
         folder = folder_of(importer)
         starts = dict.fromkeys(("", SOURCES, folder))
         if statement.level:
-            starts = dict.fromkeys([str(Path(folder, *[".."] * (statement.level - 1)))])
+            starts = dict.fromkeys(["/".join([folder or ".", *[".."] * (statement.level - 1)])])
         names = statement.module.replace(".", "/")
         for start in starts:
             for path in (f"{names}.py", f"{names}/__init__.py"):
-                if names and (self.sources.tree.root / start / path).is_file():
+                whole = f"{start}/{path}" if start else path
+                if names and self._is_on_disk(whole):
                     shown = "." * statement.level + statement.module
-                    yield LeftOut(_place(importer, statement), shown, str(Path(start, path)))
+                    yield LeftOut(_place(importer, statement), shown, os.path.normpath(whole))
                     return
+
+    def _is_on_disk(self, path: str) -> bool:
+        if path not in self._on_disk:
+            self._on_disk[path] = os.path.isfile(f"{self.sources.tree.root}/{path}")  # noqa: PTH113 - many are asked for
+        return self._on_disk[path]
 
 
 def _place(path: str, statement: ImportStatement) -> Place:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flashcore.build.bindings import Imported, Names, names_of
+from flashcore.build.syntax import nodes_of
 
 _BY_NAME = frozenset(
     {
@@ -31,7 +31,7 @@ _ANYTHING = frozenset(
 )
 """Calls that may import any file."""
 
-_MAY_CALL = re.compile(rb"__import__|importlib|pkgutil|runpy")
+_MAY_CALL = (b"__import__", b"importlib", b"pkgutil", b"runpy")
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
@@ -57,12 +57,22 @@ class ImportStatement:
 
 def statements_of(code: ast.Module, data: bytes) -> tuple[ImportStatement, ...]:
     """Every import of a file, inside of functions too, and calls that import by name; `data` is the file's content."""
-    found = list(_in_block(code, optional=False))
-    if _MAY_CALL.search(data):
+    found = list(statements_in(code))
+    if may_call(data):
         names = names_of(code)
-        calls = (node for node in ast.walk(code) if isinstance(node, ast.Call))
+        calls = (node for node in nodes_of(code) if isinstance(node, ast.Call))
         found.extend(statement for call in calls for statement in _called(names, call))
     return tuple(found)
+
+
+def statements_in(code: ast.Module) -> Iterator[ImportStatement]:
+    """Every import statement, inside of functions too."""
+    return _in_block(code, optional=False)
+
+
+def may_call(data: bytes) -> bool:
+    """Whether the content of a file may hold calls that import by name."""
+    return any(word in data for word in _MAY_CALL)
 
 
 def _in_block(node: ast.AST, *, optional: bool) -> Iterator[ImportStatement]:

@@ -4,7 +4,7 @@
       build -> builds/GENERATION      replaced in one step when a generation is complete
       builds/GENERATION/              manifest, handlers, archives
       builds/draft-.../               one that is being written; whatever is left of it is removed by the next build
-      builds/imports.json             what builds saw of the imports of files
+      builds/last.json                what the last build saw (see `last_build`)
       builds/lock                     held while a generation is written and put in place
 
 Whoever opens `build` sees one generation. A build that was interrupted, or found no room, leaves the last one as it is.
@@ -41,6 +41,18 @@ class Kept:
     def _home(self) -> Path:
         return self.link.with_name("builds")
 
+    def prepare(self) -> None:
+        """Make the directory, so that making it later changes nothing that a scan has seen. Raises as builds do."""
+        try:
+            self._home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _refusal(self.link, error) from error
+
+    @property
+    def memory(self) -> Path:
+        """Where the last build notes what it saw."""
+        return self._home / "last.json"
+
     def present(self) -> Path | None:
         """The present generation's own directory."""
         return self.link.resolve() if self.link.is_dir() else None
@@ -65,6 +77,10 @@ class Kept:
         draft.mkdir()
         try:
             yield draft
+            for path in filter(
+                Path.is_file, draft.iterdir()
+            ):  # all at once, when all is written: each wait has less to wait for
+                _sync(path)
             complete = self._home / f"{time.time_ns():020d}"
             draft.rename(complete)
         except BaseException:  # whatever ends the build early, a signal included, leaves no debris
@@ -94,12 +110,12 @@ class Kept:
                 path.unlink(missing_ok=True)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file and wait until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _refusal(link: Path, error: OSError) -> StorageFull | BuildError:

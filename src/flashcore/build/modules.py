@@ -37,11 +37,16 @@ class ModuleIndex:
         self._tree = tree
         self._files = frozenset(file.path for file in tree.python_files())
         self._folders = frozenset(_ancestors(self._files))
+        # Most imports are of other people's packages: what is neither a file nor a folder here need not be looked for.
+        self._tops = self._folders | {path.removesuffix(".py") for path in self._files}
 
     def find(self, dotted: str, importer: str) -> Found | None:
         """The module that `import dotted` means in the file `importer`; None if it is none of the project's."""
         folder = folder_of(importer)
+        top = dotted.partition(".")[0]
         for start in dict.fromkeys(("", SOURCES, folder)):
+            if (f"{start}/{top}" if start else top) not in self._tops:
+                continue
             found = self._below(start, dotted.split("."))
             if found is not None and found.path != importer:
                 return found
@@ -85,8 +90,8 @@ class ModuleIndex:
 
 
 def _ancestors(files: frozenset[str]) -> Iterator[str]:
-    for file in files:
-        folder = folder_of(file)
-        while folder:
-            yield folder
-            folder = folder_of(folder)
+    for folder in {folder_of(file) for file in files}:
+        above = folder
+        while above:
+            yield above
+            above = folder_of(above)

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import ast
-import os
+import hashlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import flashcore
+from flashcore.build import last_build
 from flashcore.build.archive import SUFFIX, ArchiveEntry, BytesEntry, FileEntry, digest_of, write_archive
+from flashcore.build.bundle import Bundles
 from flashcore.build.examine import Examination, Examined, examine
-from flashcore.build.import_memory import read_memory
-from flashcore.build.keep import Kept, write_durably
-from flashcore.build.problems import Place, Problem, error_of
+from flashcore.build.keep import Kept
+from flashcore.build.key import build_key
+from flashcore.build.last_build import LastBuild
+from flashcore.build.lock import LOCK_FILE, read_lock
+from flashcore.build.needs import requirements_of
+from flashcore.build.options import BuildOptions
+from flashcore.build.pause import collector_paused
+from flashcore.build.problems import Place, Problem, Problems, error_of
 from flashcore.build.runtime import runtime_entries
+from flashcore.build.size import require_fit
 from flashcore.build.syntax import minor_version
-from flashcore.build.tree import KEPT_SIZE, SourceFile, SourceTree
-from flashcore.canonical import canonical_bytes, digest
+from flashcore.build.tree import KEPT_SIZE, SourceFile, SourceTree, walk
+from flashcore.canonical import digest
 from flashcore.hookspecs.handlers import Generated
 from flashcore.model.errors import PluginError
 from flashcore.model.layout import LOCAL_DIRECTORY
-from flashcore.model.manifest import MANIFEST_FILE, EndpointEntry, Manifest, manifest_to_json
+from flashcore.model.manifest import MANIFEST_FILE, EndpointEntry, Manifest
 from flashcore.model.names import Digest
 from flashcore.model.parts import PartRef
 from flashcore.registry.registry import Registry
@@ -38,29 +47,75 @@ class BuildResult:
     directory: Path
 
 
-def build(root: Path, *, app: str, registry: Registry) -> BuildResult:
+def build(root: Path, *, app: str, registry: Registry, options: BuildOptions | None = None) -> BuildResult:
     """Build the project at `root`. No code of the project is run, and the environment is not read.
 
     Raises BuildError with everything that is wrong, and where; StorageFull when there is no room, with the last build
     left as it was; PluginError when a plugin that is needed fails.
     """
-    local = root.resolve() / LOCAL_DIRECTORY
-    memory = read_memory(local / "builds" / "imports.json")
-    examination = examine(root, registry, memory)
+    options = options or BuildOptions()
+    kept = Kept(root.resolve() / LOCAL_DIRECTORY / "build")
+    kept.prepare()
+    began, problems = last_build.now(), Problems()
+    tree, key = walk(root, problems), build_key(app, registry, options, root)
+    last = None if problems else last_build.recall(kept.memory, key, tree)
+    if last is not None and last.generation == kept.present():
+        manifest = registry.amend_manifest(last.manifest)
+        if last_build.is_unchanged(last, manifest):
+            artifacts = last_build.artifacts_in(last.generation, manifest)
+            return BuildResult(manifest, artifacts, last.warnings, kept.link)
+    with collector_paused():
+        plain, result = _build(tree, problems, kept, Order(app, registry, options))
+    generation = next(iter(result.artifacts.values())).parent
+    seen = LastBuild(plain, result.warnings, generation)
+    last_build.remember(kept.memory, key, tree, began, seen)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be built with."""
+
+    app: str
+    registry: Registry
+    options: BuildOptions
+
+
+def _build(tree: SourceTree, problems: Problems, kept: Kept, order: Order) -> tuple[Manifest, BuildResult]:
+    """The manifest as it is before plugins amend it, and all that was made."""
+    registry = order.registry
+    examination = examine(tree, registry, problems)
     handlers = [_generate(endpoint, examination.tree, registry) for endpoint in examination.endpoints]
-    kept = Kept(local / "build")
+    bundles = Bundles(tree.root / LOCAL_DIRECTORY / "bundles", read_lock(tree.root), order.options)
+    dependencies = [
+        list(bundles.entries(requirements_of(one.declaration, one.resource, registry), _python_of(one)))
+        for one in examination.endpoints
+    ]
     before, runtime = kept.present(), runtime_entries()
     entries: list[EndpointEntry] = []
     with kept.next_generation() as folder:
-        for endpoint, handler in zip(examination.endpoints, handlers, strict=True):
-            contents = [*_project_entries(examination.tree, endpoint.files), *runtime, *_handler_entries(handler)]
+        for endpoint, handler, bundled in zip(examination.endpoints, handlers, dependencies, strict=True):
+            project = _project_entries(examination.tree, endpoint.files)
+            contents = [*project, *runtime, *_handler_entries(handler), *bundled]
+            require_fit(endpoint.name, contents, order.options.largest)
             entries.append(_entry(endpoint, handler, _archive(folder, before, contents)))
-        manifest = registry.amend_manifest(_manifest(app, entries, examination))
+        plain = _manifest(order, entries, examination)
+        manifest = registry.amend_manifest(plain)
         _write(folder, manifest, handlers)
-    memory.write(local / "builds" / "imports.json")
-    present = kept.present() or kept.link
-    artifacts = {entry.artifact: present / f"{entry.artifact}{SUFFIX}" for entry in entries}
-    return BuildResult(manifest, artifacts, examination.warnings, kept.link)
+    generation = kept.present() or kept.link
+    artifacts = last_build.artifacts_in(generation, manifest)
+    return plain, BuildResult(manifest, artifacts, _warnings(examination, bundles, order.options), kept.link)
+
+
+def _python_of(endpoint: Examined) -> str | None:
+    return endpoint.declaration.template.python_version
+
+
+def _warnings(examination: Examination, bundles: Bundles, options: BuildOptions) -> tuple[str, ...]:
+    if options.bundle_for is None or bundles.lock is not None:
+        return examination.warnings
+    unlocked = f"there is no {LOCK_FILE}: another day's build may bundle other versions (flashcore lock)"
+    return (*examination.warnings, unlocked)
 
 
 def _generate(endpoint: Examined, tree: SourceTree, registry: Registry) -> Generated:
@@ -87,7 +142,7 @@ def _project_entries(tree: SourceTree, files: Iterable[SourceFile]) -> list[Arch
     return [
         BytesEntry(file.path, tree.read(file.path), executable=file.executable)
         if file.size <= KEPT_SIZE and file.path in tree.files
-        else FileEntry(file.path, file.absolute, executable=file.executable)
+        else FileEntry(file.path, Path(file.location), executable=file.executable)
         for file in files
     ]
 
@@ -105,21 +160,27 @@ def _archive(folder: Path, before: Path | None, contents: Sequence[ArchiveEntry]
     draft = folder / "draft"
     with draft.open("wb") as file:
         written = write_archive(contents, file)
-        file.flush()
-        os.fsync(file.fileno())
     draft.rename(folder / f"{written}{SUFFIX}")
     return written
 
 
 def _taken_over(before: Path, target: Path) -> bool:
     made = before / target.name
-    if target.exists() or not made.is_file():
+    if target.exists() or not _is_whole(made):
         return target.exists()
     try:
         target.hardlink_to(made)
     except OSError:  # no hard links on this file system
         shutil.copyfile(made, target)
     return True
+
+
+def _is_whole(made: Path) -> bool:
+    try:
+        with made.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == made.name.removesuffix(SUFFIX)
+    except FileNotFoundError:
+        return False
 
 
 def _entry(endpoint: Examined, handler: Generated, artifact: Digest) -> EndpointEntry:
@@ -138,16 +199,20 @@ def _entry(endpoint: Examined, handler: Generated, artifact: Digest) -> Endpoint
     )
 
 
-def _manifest(app: str, entries: list[EndpointEntry], examination: Examination) -> Manifest:
+def _manifest(order: Order, entries: list[EndpointEntry], examination: Examination) -> Manifest:
     environment = [
         {"variable": one.variable, "default": one.default, "at": str(one.place)} for one in examination.environment
     ]
+    target = order.options.bundle_for
+    extra: dict[str, Any] = {"environment": environment} if environment else {}
+    if target is not None:
+        extra["bundled"] = {"platform": target.platform, "exclude": list(order.options.exclude)}
     return Manifest(
-        app=app,
+        app=order.app,
         endpoints=tuple(entries),
         flashcore_version=flashcore.__version__,
-        python_version=minor_version(),
-        extra={"environment": environment} if environment else {},
+        python_version=minor_version() if target is None else target.python,
+        extra=extra,
     )
 
 
@@ -155,4 +220,4 @@ def _write(folder: Path, manifest: Manifest, handlers: Iterable[Generated]) -> N
     for handler in handlers:
         for file in handler.files:
             (folder / file.path).write_text(file.text, encoding="utf-8")  # for people; what runs is in the archive
-    write_durably(folder / MANIFEST_FILE, canonical_bytes(manifest_to_json(manifest)) + b"\n")
+    (folder / MANIFEST_FILE).write_bytes(last_build.manifest_bytes(manifest))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from flashcore.build.bindings import Defined
 from flashcore.build.bindings import Definition as DefinitionNode
 from flashcore.build.evaluate import Evaluator
 from flashcore.build.functions import entry_of
 from flashcore.build.problems import Place, Problems, place_of
 from flashcore.build.sources import Code, Sources
-from flashcore.build.syntax import Unparsable
-from flashcore.build.values import CannotRead, Definition, External, Member, Resource, ResourceClass
+from flashcore.build.syntax import Unparsable, nodes_of
+from flashcore.build.values import CannotRead, Definition, External, Member, ProjectModule, Resource, ResourceClass
 from flashcore.hookspecs.resources import Ingress
 from flashcore.model.manifest import FunctionEntry, Route
 
@@ -66,13 +67,41 @@ class Scanner:
 
     def _scan_file(self, code: Code) -> None:
         for expression in code.names.expressions:
-            for node in ast.walk(expression):
+            for node in nodes_of(expression):
                 if isinstance(node, ast.Call) and self._is_resource_class(code.path, node.func):
                     self._declare(code.path, node)
         for definition in code.names.definitions:
             for decorator in definition.decorator_list:
                 self._serve(code.path, decorator, definition)
             self._refuse_nested(code.path, definition)
+        self._look_into_unread(code)
+
+    def _look_into_unread(self, code: Code) -> None:
+        """Definitions without decorators matter here only if they speak of what endpoints are declared by."""
+        telling = {name.encode() for name in code.names.by_name if self._tells(code, name)}
+        for defined in code.names.unread:
+            if defined.unread is None or not _mentions(defined.unread.text, telling):
+                continue
+            try:
+                node = defined.node
+            except CannotRead as error:
+                self._problems.add(error.place, error.why, error.advice)
+                continue
+            self._refuse_nested(code.path, node)
+            if isinstance(node, ast.ClassDef) and self._tells(code, node.name):
+                telling.add(node.name.encode())
+
+    def _tells(self, code: Code, name: str) -> bool:
+        """Whether a name of the file's may lead to a class of endpoints."""
+        bindings = code.names.by_name[name]
+        if all(isinstance(binding, Defined) and binding.unread is not None for binding in bindings):
+            return False
+        try:
+            value = self._evaluator.names.name(code.path, name, bindings[0].node)
+        except CannotRead:
+            return False
+        ours = isinstance(value, External) and value.path.partition(".")[0] == "flashcore"
+        return ours or isinstance(value, ResourceClass | ProjectModule)
 
     def _is_resource_class(self, file: str, node: ast.expr) -> bool:
         try:
@@ -196,6 +225,10 @@ class Scanner:
         return False
 
 
+def _mentions(text: bytes, names: Iterable[bytes]) -> bool:
+    return b"@" in text or any(name in text for name in names)
+
+
 def _inside(outer: DefinitionNode) -> Iterator[ast.AST]:
     for statement in outer.body:
-        yield from ast.walk(statement)
+        yield from nodes_of(statement)

@@ -21,12 +21,10 @@ def stem_of(endpoint: str) -> str:
 
 def functions_file(endpoint: str, functions: Iterable[FunctionEntry], requirements: Iterable[str]) -> GeneratedFile:
     """The list of functions that the handler beside it reads."""
-    content = {
-        "endpoint": endpoint,
-        "requirements": sorted(requirements),
-        "functions": [to_json(entry) for entry in functions],
-    }
-    return GeneratedFile(f"{stem_of(endpoint)}.json", json.dumps(content, indent=2, sort_keys=True) + "\n")
+    lines = ",\n".join(json.dumps(to_json(entry), sort_keys=True) for entry in functions)
+    head = json.dumps({"endpoint": endpoint, "requirements": sorted(requirements)}).removesuffix("}")
+    # One line for each function: people compare such files.
+    return GeneratedFile(f"{stem_of(endpoint)}.json", f'{head}, "functions": [\n{lines}\n]}}\n')
 
 
 def import_folders(functions: Iterable[FunctionEntry]) -> tuple[str, ...]:
