@@ -20,8 +20,8 @@ Building one (all parts are passed in; nothing is global):
 Operations, all idempotent, with typed refusals (model.errors, control.refusals):
 
     deploy(manifest, names=None)  scale(name, count)  scale_by_policy(name)  undeploy(name, grace=None)  undeploy_all()
-    promote(name)  abort(name)  undo(name, revision=None)  pause(name)  resume(name)
-    hold_traffic(name)  release_traffic(name)
+    promote(name)  promote_fully(name)  abort(name)  retry(name)  undo(name, revision=None)  pause(name)  resume(name)
+    restart(name, at=None)  hold_traffic(name)  release_traffic(name)  cordon(name, replica)  uncordon(name, replica)
 
 What is: endpoints(), view(name), views(), table, events(), last_events(), logs(replica). What happens: follow(name),
 watch_events(), wait_until(name, wanted, timeout), wait_gone(name, timeout). Views are `readmodel.DeploymentView`.
@@ -30,9 +30,9 @@ How it is laid out; the upper half is pure, the lower half is the shell around i
 
     reconcile   one pass: snapshot -> draft -> pass. Steps of it, one file each:
                 lifecycle, health (what was seen -> phase, health)   failures, backoff (what failed counts)
-                goals     beginnings, rollouts, initial, restoring, endings, keeping, progress (what is to be)
+                goals     beginnings, rollouts, initial, restoring, endings, keeping, restarting, progress
                 check (invariants)   placing, victims   sides, traffic (who serves)   status
-    consult     asks strategy and gates;  commands, steering: what people ask, as changes of a draft
+    consult     asks strategy and gates;  commands, steering, cordoning: what people ask, as changes of a draft
     loop        one per deployment: observe (observing), decide, check, commit (records), act (acting); errands, pace
     controller  all loops (readings, housekeeping); sightings (providers), probing, sampling + scaling, publishing
                 (gateways), evidence (gates), sweep, alarms, company + isolation (plugins, in threads),

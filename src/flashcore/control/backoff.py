@@ -29,10 +29,10 @@ def after_failure(before: Backoff, casualty: Casualty, now: float) -> Backoff:
     if casualty.replica.created_at < before.counted_at and not casualty.permanent:
         return before
     if casualty.ran_for is None:
-        counted = replace(before, starts=before.starts + 1, counted_at=now)
+        counted = replace(before, starts=before.starts + 1, counted_at=now, reason=casualty.replica.reason)
     else:
         crashes = 1 if casualty.ran_for >= STEADY else before.crashes + 1
-        counted = replace(before, crashes=crashes, counted_at=now)
+        counted = replace(before, crashes=crashes, counted_at=now, reason=casualty.replica.reason)
     wait = CAP if casualty.permanent else delay(max(counted.starts, counted.crashes))
     return replace(counted, until=now + wait)
 

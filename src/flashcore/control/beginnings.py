@@ -5,6 +5,7 @@ from __future__ import annotations
 from flashcore.control import goals
 from flashcore.control.draft import Draft
 from flashcore.control.endings import retire
+from flashcore.control.restarting import cancel_restart
 from flashcore.control.sides import live_count, open_rollout, ready_count, sides_of
 from flashcore.model.deployment import Budget, Rollout, RolloutState, Traffic, percent
 from flashcore.model.names import RevisionId
@@ -15,10 +16,15 @@ _STEPPING = frozenset({RolloutState.RUNNING, RolloutState.WAITING, RolloutState.
 _UNSTARTED = frozenset({Phase.PENDING, Phase.STARTING})
 
 
-def begin_rollout(draft: Draft, target: RevisionId) -> None:
-    """Head for another revision. A rollout that is under way is superseded at once; what serves of it helps on."""
+def begin_rollout(draft: Draft, target: RevisionId, cause: str, *, ungated: bool = False) -> None:
+    """Head for another revision. A rollout that is under way is superseded at once; what serves of it helps on.
+
+    `cause` is the operation that asked for it. With `ungated` no gate is asked on the way; capacity rules hold as ever.
+    A restart ends: all will be new anyway.
+    """
     before = draft.deployment.rollout
     _supersede(draft, target)
+    cancel_restart(draft)
     deployment = draft.deployment
     generation, goal, initial = deployment.generation + 1, goals.to_prove(deployment), deployment.stable is None
     again = before is not None and before.target == target
@@ -37,9 +43,10 @@ def begin_rollout(draft: Draft, target: RevisionId) -> None:
             step_since=draft.now,
             progress_at=draft.now,
             initial=initial,
+            ungated=ungated,
         ),
     )
-    draft.tell("rollout.started", f"to {short(target)}", revision=target, data={"generation": generation})
+    draft.tell("rollout.started", f"to {short(target)}", revision=target, data={"generation": generation, "by": cause})
     _drop_unstarted(draft, target)
 
 

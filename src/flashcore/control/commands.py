@@ -51,7 +51,7 @@ def deploy(draft: Draft, wish: Wish) -> Deployment:
         elif open_rollout(deployment) is not None:
             _settle_on_stable(draft)
         return draft.deployment
-    begin_rollout(draft, wish.revision)
+    begin_rollout(draft, wish.revision, "deploy")
     return draft.deployment
 
 

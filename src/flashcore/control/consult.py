@@ -39,6 +39,8 @@ class Question:
     checkpoint: str | None
     checkpoint_since: float
     promoted: bool
+    ungated: bool = False
+    """Every checkpoint passes."""
     stable_signals: SideSignals | None = None
     target_signals: SideSignals | None = None
 
@@ -68,6 +70,8 @@ class Advice:
     """Where the rollout waits."""
     hold: Hold | None = None
     """What the gates there say."""
+    held_by: str = ""
+    """Which gate holds or fails it, as in `gate 'manual'`."""
     failed: str | None = None
     """Why a gate says that the target must not be promoted."""
     problem: Problem | None = None
@@ -117,11 +121,11 @@ def _consult(question: Question, advisors: Advisors, calling: Calling) -> Advice
         checkpoint = decision.outcome.at if isinstance(decision.outcome, Wait) else None
         if checkpoint is None or checkpoint in view.passed:
             return Advice(budget, decision, tuple(passed))
-        verdict = _verdict(question, checkpoint, advisors, calling)
+        gate, verdict = _verdict(question, checkpoint, advisors, calling)
         if isinstance(verdict, Fail):
-            return Advice(budget, decision, tuple(passed), checkpoint, failed=verdict.reason)
+            return Advice(budget, decision, tuple(passed), checkpoint, failed=verdict.reason, held_by=gate)
         if isinstance(verdict, Hold):
-            return Advice(budget, decision, tuple(passed), checkpoint, hold=verdict)
+            return Advice(budget, decision, tuple(passed), checkpoint, hold=verdict, held_by=gate)
         passed.append(checkpoint)
         view = dataclasses.replace(view, passed=view.passed | {checkpoint})
     rule = f"it named {MOST_CHECKPOINTS} checkpoints one after the other in one pass"
@@ -142,17 +146,21 @@ def _title(advisors: Advisors) -> str:
     return f"strategy {advisors.strategy_name!r}"
 
 
-def _verdict(question: Question, checkpoint: str, advisors: Advisors, calling: Calling) -> Verdict:
-    """What all gates of a checkpoint say together: the first that fails, else the first that holds."""
+def _verdict(question: Question, checkpoint: str, advisors: Advisors, calling: Calling) -> tuple[str, Verdict]:
+    """What all gates of a checkpoint say together, and who: the first that fails, else the first that holds."""
+    if question.ungated:
+        return "", Pass()
     view = _gate_view(question, checkpoint)
     held: Hold | None = None
+    holder = ""
     for name, gate in advisors.gates.get(checkpoint, ()):
-        verdict = _one_verdict(f"gate {name!r}", gate, view, calling)
+        who = f"gate {name!r}"
+        verdict = _one_verdict(who, gate, view, calling)
         if isinstance(verdict, Fail):
-            return verdict
+            return who, verdict
         if isinstance(verdict, Hold):
-            held = _sooner(held, verdict)
-    return held or Pass()
+            held, holder = _sooner(held, verdict), holder or who
+    return holder, held or Pass()
 
 
 def _gate_view(question: Question, checkpoint: str) -> GateView:

@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from flashcore.control import commands, steering
+from flashcore.control import commands, cordoning, steering
 from flashcore.control.alarms import Alarms
 from flashcore.control.clock import StoreClock
 from flashcore.control.draft import Draft
@@ -183,6 +183,26 @@ class Controller(Readings):
     async def promote(self, endpoint: str) -> Deployment:
         """Let the rollout pass the checkpoint at which it waits. Raises NothingToPromote."""
         return await self._command(endpoint, steering.promote)
+
+    async def promote_fully(self, endpoint: str) -> Deployment:
+        """Let the rollout pass all checkpoints, whatever their gates say. Raises NoRollout or Refused."""
+        return await self._command(endpoint, steering.promote_fully)
+
+    async def retry(self, endpoint: str) -> Deployment:
+        """Begin the rollout again that failed or was taken back. Raises NothingToRetry."""
+        return await self._command(endpoint, steering.retry)
+
+    async def restart(self, endpoint: str, at: float | None = None) -> Deployment:
+        """Replace every replica made before `at` (now). Raises NothingToRestart or RolloutUnderWay."""
+        return await self._command(endpoint, lambda draft: steering.restart(draft, at))
+
+    async def cordon(self, endpoint: str, replica: str) -> Deployment:
+        """Take a replica out of the traffic. Raises NotFound."""
+        return await self._command(endpoint, lambda draft: cordoning.cordon(draft, ReplicaId(replica)))
+
+    async def uncordon(self, endpoint: str, replica: str) -> Deployment:
+        """Put a replica back into the traffic. Raises NotFound."""
+        return await self._command(endpoint, lambda draft: cordoning.uncordon(draft, ReplicaId(replica)))
 
     async def abort(self, endpoint: str) -> Deployment:
         """Take the rollout back that is under way. Raises NoRollout."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flashcore.control import restarting
 from flashcore.control.draft import Casualty, Draft
 from flashcore.control.placing import grow, shrink
 from flashcore.control.sides import Side, sides_of
@@ -18,8 +19,13 @@ def keep(draft: Draft) -> None:
             shrink(draft, (sides.target,), 0, "the deployment has failed")
         return
     wanted = max(0, draft.deployment.goal - left)
-    shrink(draft, (sides.stable,), wanted, "there are more than are wanted")
-    grow(draft, sides.stable, wanted)
+    old = restarting.outdated(draft, sides.stable)
+    if old and wanted:
+        restarting.replace_one(draft, sides.stable, old, wanted)
+    else:
+        restarting.finish(draft)
+        shrink(draft, (sides.stable,), wanted, "there are more than are wanted")
+        grow(draft, sides.stable, wanted)
     shrink(draft, sides.superseded, max(0, wanted - len(sides.stable.ready)), "the stable side has grown")
 
 

@@ -4,6 +4,9 @@ Refused
 ├── BeingDestroyed    the endpoint is being taken down: wait until it is gone
 ├── NothingToPromote  no rollout waits at a checkpoint
 ├── NoRollout         no rollout is under way
+├── RolloutUnderWay   a rollout is under way, which makes every replica anew
+├── NothingToRetry    the last rollout did not fail and was not taken back
+├── NothingToRestart  nothing is stable yet
 └── NothingToUndo     there is no earlier revision
 """
 
@@ -29,6 +32,24 @@ class NoRollout(Refused):
     """No rollout of the endpoint is under way."""
 
     code = "no_rollout"
+
+
+class RolloutUnderWay(Refused):
+    """A rollout of the endpoint is under way."""
+
+    code = "rollout_under_way"
+
+
+class NothingToRetry(Refused):
+    """The endpoint's last rollout came to its end."""
+
+    code = "nothing_to_retry"
+
+
+class NothingToRestart(Refused):
+    """The endpoint has no stable revision whose replicas could be replaced."""
+
+    code = "nothing_to_restart"
 
 
 class NothingToUndo(Refused):

@@ -32,6 +32,7 @@ def question_of(draft: Draft) -> Question | None:
         checkpoint=rollout.checkpoint,
         checkpoint_since=rollout.checkpoint_since,
         promoted=rollout.promoted,
+        ungated=rollout.ungated,
     )
 
 
@@ -154,7 +155,7 @@ def _has_failed(draft: Draft, sides: Sides, rollout: Rollout, advice: Advice) ->
     elif rollout.failures >= failures.limit(rollout):
         fail(draft, sides, "start_failed", f"{rollout.failures} replicas of {short(rollout.target)} failed")
     elif advice.failed is not None:
-        fail(draft, sides, "gate_failed", f"{advice.checkpoint} was refused: {advice.failed}")
+        fail(draft, sides, "gate_failed", f"{advice.checkpoint} was refused: {advice.failed} ({advice.held_by})")
     else:
         return False
     return True
@@ -165,7 +166,7 @@ def _note(draft: Draft, rollout: Rollout, checked: Checked, advice: Advice) -> N
     waits = advice.checkpoint is not None and advice.hold is not None
     arrived = waits and rollout.checkpoint != advice.checkpoint
     stepped = checked.step != rollout.step
-    reason, code = _reason(checked, advice)
+    reason, code, blocker = _reason(draft, checked, advice)
     until = advice.hold.until if advice.hold else checked.outcome.until if isinstance(checked.outcome, Wait) else None
     if until is not None:
         draft.wake(until)
@@ -181,6 +182,7 @@ def _note(draft: Draft, rollout: Rollout, checked: Checked, advice: Advice) -> N
         passed=(*rollout.passed, *advice.passed),
         reason=reason,
         reason_code=code,
+        blocked_by=blocker,
         wake_at=until,
         progress_at=draft.now if resumes else rollout.progress_at,
     )
@@ -192,14 +194,19 @@ def _is_waiting(rollout: Rollout) -> bool:
     return rollout.state is RolloutState.WAITING or rollout.wake_at is not None
 
 
-def _reason(checked: Checked, advice: Advice) -> tuple[str, str]:
+def _reason(draft: Draft, checked: Checked, advice: Advice) -> tuple[str, str, str]:
+    """Why it goes no further: in words, as a code, and what stands in the way."""
     if advice.hold is not None:
-        return advice.hold.reason, "gate"
+        return advice.hold.reason, "gate", advice.held_by
     if isinstance(checked.outcome, Wait):
-        return checked.outcome.reason, "strategy"
+        return checked.outcome.reason, "strategy", _strategy(draft)
     if checked.clamps:
-        return checked.clamps[0].text, checked.clamps[0].rule
-    return "", ""
+        return checked.clamps[0].text, checked.clamps[0].rule, f"rule {checked.clamps[0].rule!r}"
+    return "", "", ""
+
+
+def _strategy(draft: Draft) -> str:
+    return f"strategy {draft.deployment.policy.strategy.name!r}"
 
 
 def _tell(draft: Draft, before: Rollout, *, arrived: bool, stepped: bool, passed: tuple[str, ...]) -> None:
@@ -209,10 +216,12 @@ def _tell(draft: Draft, before: Rollout, *, arrived: bool, stepped: bool, passed
     for checkpoint in passed:
         draft.tell("rollout.passed", checkpoint, revision=after.target)
     if stepped:
-        draft.tell("rollout.step", after.step, revision=after.target)
+        draft.tell("rollout.step", after.step, revision=after.target, data={"by": _strategy(draft)})
     if after.traffic != before.traffic:
         share = after.traffic.percent
         text = "by capacity" if share is None else f"{share} % to {short(after.target)}"
-        draft.tell("rollout.traffic", text, revision=after.target, data={"percent": share})
+        data = {"percent": share, "by": _strategy(draft)}
+        draft.tell("rollout.traffic", text, revision=after.target, data=data)
     if arrived:
-        draft.tell("rollout.waiting", after.reason, revision=after.target, data={"checkpoint": after.checkpoint})
+        data = {"checkpoint": after.checkpoint, "by": after.blocked_by}
+        draft.tell("rollout.waiting", after.reason, revision=after.target, data=data)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from flashcore.control import restarting
 from flashcore.control.draft import Draft
 from flashcore.control.endings import UNPROVEN
 from flashcore.control.failures import why
+from flashcore.control.obstacles import obstacle_code
 from flashcore.control.sides import Side, Sides, sides_of
 from flashcore.model.deployment import Deployment, DeploymentStatus, Rollout, RolloutState, move_status
+from flashcore.model.names import RevisionId
 from flashcore.model.replica import Health, Replica
 from flashcore.model.revision import short
 
-Standing = tuple[DeploymentStatus, str]
+Standing = tuple[DeploymentStatus, str, str]
+"""Status, reason, and the reason's code."""
 
 _S = DeploymentStatus
 
@@ -18,15 +24,17 @@ _S = DeploymentStatus
 def settle(draft: Draft) -> None:
     """Bring the deployment's status in line with what is, and tell of a change."""
     before = draft.deployment
-    status, reason = _standing(draft)
+    status, reason, code = _standing(draft)
     if draft.complaints and status in (_S.READY, _S.DEPLOYING, _S.IDLE):
         status, reason = _S.DEGRADED, "; ".join(dict.fromkeys(draft.complaints))
-    after = move_status(before, status, draft.now, reason)
+        code = "unreachable" if draft.snapshot.complaints else "part_failed"
+    after = move_status(before, status, draft.now, reason, code)
     if after == before:
         return
     draft.deployment = after
     if after.status is not before.status:
-        draft.tell("deployment.status", reason, data={"status": status.value, "before": before.status.value})
+        data = {"status": status.value, "before": before.status.value, "code": code}
+        draft.tell("deployment.status", reason, data=data)
 
 
 def _standing(draft: Draft) -> Standing:
@@ -35,38 +43,40 @@ def _standing(draft: Draft) -> Standing:
         return _destroying(draft)
     sides = sides_of(draft)
     if rollout is not None and not rollout.state.finished:
-        return _under_way(sides, rollout, deployment)
+        return _under_way(draft, sides, rollout)
     if rollout is not None and rollout.state is RolloutState.FAILED and deployment.stable is None:
-        return _S.FAILED, why(rollout)
+        return _S.FAILED, why(rollout), rollout.reason_code
     if deployment.goal == 0:
         never = rollout is not None and rollout.reason == UNPROVEN
-        return _S.IDLE, UNPROVEN if never else "the goal is 0 replicas"
+        return (_S.IDLE, UNPROVEN, "unproven") if never else (_S.IDLE, "the goal is 0 replicas", "scaled_to_zero")
     return _serving(draft, sides)
 
 
 def _destroying(draft: Draft) -> Standing:
     left = len(draft.replicas)
     if left == 0:
-        return _S.DESTROYED, "nothing is left of it"
-    return _S.DESTROYING, f"{_counted(left, 'replica')} still there"
+        return _S.DESTROYED, "nothing is left of it", ""
+    return _S.DESTROYING, f"{_counted(left, 'replica')} still there", "draining"
 
 
-def _under_way(sides: Sides, rollout: Rollout, deployment: Deployment) -> Standing:
+def _under_way(draft: Draft, sides: Sides, rollout: Rollout) -> Standing:
     match rollout.state:
         case RolloutState.RESTORING:
-            return _S.ROLLING_BACK, why(rollout)
+            return _S.ROLLING_BACK, why(rollout), rollout.reason_code
         case RolloutState.PAUSED:
-            return _S.PAUSED, rollout.reason or "paused by a person"
+            return _S.PAUSED, rollout.reason or "paused by a person", "paused"
         case RolloutState.WAITING:
-            return _S.AWAITING_PROMOTION, rollout.reason
+            return _S.AWAITING_PROMOTION, rollout.reason, rollout.reason_code
         case _:
-            return _S.DEPLOYING, _arriving(sides.target, rollout, deployment.goal)
+            unready = sides.target.unready if sides.target else ()
+            code = rollout.reason_code or _code_of(draft, rollout.target, unready)
+            return _S.DEPLOYING, _arriving(draft, sides.target, rollout), code
 
 
-def _arriving(target: Side | None, rollout: Rollout, goal: int) -> str:
+def _arriving(draft: Draft, target: Side | None, rollout: Rollout) -> str:
     ready = len(target.ready) if target else 0
-    text = f"{ready} of {_counted(goal, 'replica')} of {short(rollout.target)} ready"
-    details = [rollout.reason, _first_obstacle(target.unready if target else ())]
+    text = f"{ready} of {_counted(draft.deployment.goal, 'replica')} of {short(rollout.target)} ready"
+    details = [rollout.reason, _first_obstacle(target.unready if target else ()), _back_off(draft, rollout.target)]
     if rollout.failures:
         details.append(f"{_counted(rollout.failures, 'replica')} failed")
     return "; ".join([text, *(detail for detail in details if detail)])
@@ -78,14 +88,39 @@ def _serving(draft: Draft, sides: Sides) -> Standing:
     ready = sum(len(side.ready) for side in (*((stable,) if stable else ()), *helping))
     if ready >= deployment.goal:
         if rollout is not None and rollout.state is RolloutState.FAILED:
-            return _S.DEGRADED, why(rollout)
-        return _S.READY, why(rollout) if rollout is not None and rollout.state is RolloutState.ABORTED else ""
+            return _S.DEGRADED, why(rollout), rollout.reason_code
+        return _well(draft, sides)
     unready = stable.unready if stable else ()
     text = f"{ready} of {_counted(deployment.goal, 'replica')} ready"
-    text = "; ".join(part for part in (text, _first_obstacle(unready), _back_off(draft)) if part)
+    text = "; ".join(part for part in (text, _first_obstacle(unready), _back_off(draft, deployment.stable)) if part)
+    code = _code_of(draft, deployment.stable, unready)
     if ready == 0 and _keeps_failing(deployment):
-        return _S.FAILED, text
-    return (_S.READY if _merely_grows(draft, unready, ready) else _S.DEGRADED), text
+        return _S.FAILED, text, code
+    return (_S.READY if _merely_grows(draft, unready, ready) else _S.DEGRADED), text, code
+
+
+def _well(draft: Draft, sides: Sides) -> Standing:
+    """Enough are ready: what is left to say."""
+    deployment, rollout = draft.deployment, draft.deployment.rollout
+    routed = [replica for side in sides.all for replica in side.ready if not replica.cordoned]
+    if not routed:
+        return _S.DEGRADED, "every ready replica is cordoned: nobody answers calls", "cordoned"
+    if restarting.is_under_way(draft):
+        done, live = restarting.progress(deployment, sides.stable)
+        return _S.READY, f"restarting: {done} of {_counted(live, 'replica')} new", "restarting"
+    if deployment.held:
+        return _S.READY, "new calls are kept waiting by a person", "held"
+    if rollout is not None and rollout.state is RolloutState.ABORTED:
+        return _S.READY, why(rollout), rollout.reason_code
+    return _S.READY, "", ""
+
+
+def _code_of(draft: Draft, revision: RevisionId | None, unready: Sequence[Replica]) -> str:
+    """What fewer replicas than are wanted are owed to."""
+    backoff = draft.deployment.backoff.get(revision or "")
+    if backoff is not None and backoff.until > draft.now:
+        return "back_off"
+    return obstacle_code(unready[0]) if unready else "starting"
 
 
 def _merely_grows(draft: Draft, unready: tuple[Replica, ...], ready: int) -> bool:
@@ -101,18 +136,20 @@ def _keeps_failing(deployment: Deployment) -> bool:
     return backoff is not None and max(backoff.starts, backoff.crashes) >= 3
 
 
-def _back_off(draft: Draft) -> str:
-    backoff = draft.deployment.backoff.get(draft.deployment.stable or "")
+def _back_off(draft: Draft, revision: RevisionId | None) -> str:
+    """Why the next replica is not made yet. When it is made is in the record: a text with a time would never rest."""
+    backoff = draft.deployment.backoff.get(revision or "")
     if backoff is None or backoff.until <= draft.now:
         return ""
-    return f"replicas keep failing ({max(backoff.starts, backoff.crashes)} in a row), the next is started after a wait"
+    failed = f"replicas keep failing ({max(backoff.starts, backoff.crashes)} in a row"
+    return f"{failed}, the last: {backoff.reason or 'no reason given'}), the next is started after a wait"
 
 
 def _first_obstacle(unready: tuple[Replica, ...]) -> str:
     """What the first of these replicas waits for, in its own words."""
     for replica in unready:
         if replica.reason:
-            return f"{replica.id} is {replica.phase.value}: {replica.reason}"
+            return f"{replica.id} is {replica.phase.value.replace('_', ' ')}: {replica.reason}"
     return ""
 
 

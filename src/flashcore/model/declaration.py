@@ -117,6 +117,8 @@ class Policy:
     """Seconds without progress after which a rollout has failed; waiting for a gate does not count."""
     auto_rollback: bool = True
     revision_history: int = 10
+    undo_window: int = 0
+    """Going back asks no gate when fewer than this many revisions lie between."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Fields that a newer version wrote; kept as they are."""
 
@@ -152,6 +154,7 @@ def problems(declaration: Declaration) -> Iterator[str]:
             "max_attempts": 1,
             "progress_deadline": 0,
             "revision_history": 1,
+            "undo_window": 0,
         },
     )
     yield from _health_problems(declaration.policy.health)

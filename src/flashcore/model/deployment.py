@@ -140,11 +140,15 @@ class Rollout:
     """When the rollout came to its checkpoint; gates that wait count from here."""
     promoted: bool = False
     """A person said to go on at the checkpoint at hand."""
+    ungated: bool = False
+    """No gate is asked any more: a person promoted it fully, or what it goes back to has shown itself lately."""
     passed: tuple[str, ...] = ()
     """Checkpoints that were passed, in order."""
     reason: str = ""
     """Why it waits, failed or was taken back, for people."""
     reason_code: str = ""
+    blocked_by: str = ""
+    """What it waits for, as in `gate 'manual'` or `strategy 'canary'`."""
     wake_at: float | None = None
     progress_at: float = 0.0
     """When it last came nearer to its end; the progress deadline counts from here."""
@@ -178,6 +182,8 @@ class Backoff:
     """When the last one was counted. Replicas made before it fell with it, and count no more."""
     until: float = 0.0
     """No replacement is started before this."""
+    reason: str = ""
+    """Why the last one failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +228,8 @@ class Deployment:
     status: DeploymentStatus = DeploymentStatus.DEPLOYING
     status_since: float = 0.0
     reason: str = ""
+    reason_code: str = ""
+    """What kind of reason it is, for programs; empty where there is nothing to explain."""
     stable: RevisionId | None = None
     """The revision that had all the traffic last; what an abort goes back to."""
     rollout: Rollout | None = None
@@ -234,6 +242,8 @@ class Deployment:
     created_at: float = 0.0
     history: tuple[RevisionId, ...] = ()
     """Revisions that were stable, newest first."""
+    restart_at: float | None = None
+    """Replicas made before this time are being replaced by others of the same revision; None: no restart."""
     revisions_made: int = 0
     """The number of the newest revision; grows, also when revisions are forgotten."""
     backoff: Mapping[str, Backoff] = field(default_factory=dict)
@@ -247,13 +257,17 @@ class Deployment:
         return self.watches.get(revision) or Watch(self.surface.probe, policy.health, policy.initial_delay)
 
 
-def move_status(deployment: Deployment, to: DeploymentStatus, now: float, reason: str = "") -> Deployment:
+def move_status(
+    deployment: Deployment, to: DeploymentStatus, now: float, reason: str = "", reason_code: str = ""
+) -> Deployment:
     """The deployment in status `to`; the same status with another reason is no move. Raises IllegalMove."""
     if to is deployment.status:
-        return deployment if reason == deployment.reason else dataclasses.replace(deployment, reason=reason)
+        if (reason, reason_code) == (deployment.reason, deployment.reason_code):
+            return deployment
+        return dataclasses.replace(deployment, reason=reason, reason_code=reason_code)
     if to not in STATUS_MOVES[deployment.status]:
         raise IllegalMove(
             f"{deployment.endpoint} is {deployment.status.value} and cannot become {to.value}",
             endpoint=deployment.endpoint,
         )
-    return dataclasses.replace(deployment, status=to, status_since=now, reason=reason)
+    return dataclasses.replace(deployment, status=to, status_since=now, reason=reason, reason_code=reason_code)
