@@ -67,7 +67,7 @@ def step(draft: Draft, advice: Advice) -> None:
         hold(draft, rollout)
         advance(draft)
         return
-    decision = _heeding_goal(draft, sides, rollout, advice.decision)
+    decision = _heeding_goal(draft, sides, rollout, advice.decision, advice.budget)
     if rollout.goal != draft.deployment.goal:
         rollout = draft.amend_rollout(
             goal=draft.deployment.goal, budget=advice.budget, furthest=None, progress_at=draft.now
@@ -141,12 +141,16 @@ def place(draft: Draft, sides: Sides, rollout: Rollout, checked: Checked) -> Non
     grow(draft, target, checked.target)
 
 
-def _heeding_goal(draft: Draft, sides: Sides, rollout: Rollout, decision: Decision) -> Decision:
-    """A goal that rises in mid-rollout: the side that works grows, until the target has shown that it works too."""
+def _heeding_goal(draft: Draft, sides: Sides, rollout: Rollout, decision: Decision, budget: Budget) -> Decision:
+    """A goal that rises in mid-rollout: the side that works grows, until the target has shown that it works too.
+
+    It grows to what must be ready for the new goal, and no further: the strategy would let the rest go again.
+    """
     risen = 0 if rollout.goal is None else draft.deployment.goal - rollout.goal
     if risen <= 0 or sides.stable is None or target_of(sides, rollout).ready:
         return decision
-    return dataclasses.replace(decision, old=max(decision.old, live_count(sides.old) + risen))
+    grown = min(live_count(sides.old) + risen, budget.min_ready)
+    return dataclasses.replace(decision, old=max(decision.old, grown))
 
 
 def _has_failed(draft: Draft, sides: Sides, rollout: Rollout, advice: Advice) -> bool:
