@@ -19,6 +19,9 @@ from flashcore.registry.reports import PluginReport
 _COMMANDS: Mapping[str, LazyCommand] = {
     "init": LazyCommand("flashcore.cli.init:init", "Make a new project, or a new plugin."),
     "build": LazyCommand("flashcore.cli.build:build", "Scan the project and write manifest, handlers and artifacts."),
+    "dev": LazyCommand("flashcore.cli.dev:dev", "Run the project here, and anew at each change of its code."),
+    "lock": LazyCommand("flashcore.cli.lock:lock", "Pin the packages that endpoints depend on, with their hashes."),
+    "manifest": LazyCommand("flashcore.cli.manifest:manifest", "Compare manifests, and show their schema."),
     "deploy": LazyCommand("flashcore.cli.deploy:deploy", "Build, and roll out what changed."),
     "status": LazyCommand("flashcore.cli.status:status", "Show what is deployed and how it is."),
     "call": LazyCommand("flashcore.cli.call:call", "Call an endpoint."),
@@ -26,6 +29,7 @@ _COMMANDS: Mapping[str, LazyCommand] = {
     "rollout": LazyCommand("flashcore.cli.rollout:rollout", "Promote, pause, resume or abort a rollout."),
     "scale": LazyCommand("flashcore.cli.scale:scale", "Set the number of replicas of an endpoint."),
     "undeploy": LazyCommand("flashcore.cli.undeploy:undeploy", "Drain and remove endpoints."),
+    "token": LazyCommand("flashcore.cli.token:token", "Make, list and revoke tokens."),
     "server": LazyCommand("flashcore.cli.server:server", "Start, stop and inspect the local platform."),
     "simulate": LazyCommand("flashcore.cli.simulate:simulate", "Run a scenario on a virtual clock and check it."),
     "plugins": LazyCommand("flashcore.cli.plugins:plugins", "List, show and check plugins."),

@@ -32,11 +32,12 @@ from flashcore.model.revision import Revision
 from flashcore.wire.hello import Stage
 
 API = range(1, 2)
-CAPABILITIES = frozenset({"individual", "percent_traffic", "exec_probe", "quota", "queue_push"})
+CAPABILITIES = frozenset({"individual", "percent_traffic", "exec_probe", "quota", "queue_push", "remote_dev"})
 """`individual`: replicas can be added and removed one by one, by id. `percent_traffic`: calls can be split by percent,
 because they come through our gateway or because the provider does it. `exec_probe`: a command can be run beside a
 replica. `quota`: there is a hard limit on replicas that terminating ones count against. `queue_push`: the provider has
-a queue of its own that jobs are pushed to."""
+a queue of its own that jobs are pushed to. `remote_dev`: its replicas reach the gateway of `flashcore dev --remote`, on
+the machine of somebody who works on the code."""
 
 
 @dataclass(frozen=True, slots=True)

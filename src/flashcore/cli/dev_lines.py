@@ -1,0 +1,109 @@
+"""What `flashcore dev` says: short lines for people, or one JSON document a line."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import fields
+
+import click
+
+from flashcore.cli.output import seconds
+from flashcore.cli.reasons import brief
+from flashcore.dev.told import Called, Noted, NotStarting, Printed, Ready, Refused, Removed, Started, Told
+from flashcore.model.codec import to_json
+from flashcore.model.errors import FlashcoreError
+
+_LONGEST_RESULT = 200
+
+
+class JsonLines:
+    """One document for each thing that is told: `kind`, `at`, and its own fields."""
+
+    def tell(self, told: Told) -> None:
+        """Write one line."""
+        said = {name: _plain(getattr(told, name)) for name in (field.name for field in fields(told))}
+        document = {"kind": _kind(told), "at": round(time.time(), 3), **said}
+        click.echo(json.dumps(document, ensure_ascii=False))
+
+
+class Lines:
+    """Lines for people, cut to `width` columns where there is a terminal. Colours are click's to leave out."""
+
+    def __init__(self, width: int | None) -> None:
+        self._width = width
+
+    def tell(self, told: Told) -> None:
+        """Write what is worth a line or two."""
+        for line in self._lines(told):
+            click.echo(line)
+
+    def _lines(self, told: Told) -> list[str]:
+        match told:
+            case Started():
+                return _started(told)
+            case Ready(served, took):
+                called = ", ".join(served.callables)
+                return [_line("ready", "green", served.endpoint, f"in {seconds(took)}  {served.url}  {called}")]
+            case Removed(endpoint):
+                return [_line("removed", "yellow", endpoint, "it is declared no more")]
+            case Refused(error, endpoint):
+                return _refused(error, endpoint)
+            case NotStarting(endpoint, reason):
+                why = f"{brief(reason)}; what served before still does"
+                return [_line("failed", "red", endpoint, f"the new code does not start: {why}")]
+            case Called():
+                return self._called(told)
+            case Printed(endpoint, text):
+                return [f"{'':8}  {click.style(f'{endpoint} |', dim=True)} {text}"]
+            case Noted(text):
+                return [_line("note", "yellow", "", text)]
+
+    def _called(self, call: Called) -> list[str]:
+        what = f"{call.endpoint} {call.what}".rstrip()
+        outcome = click.style(call.outcome, fg="green" if call.ok else "red")
+        said = _said(call)
+        line = f"{_clock()}  {what}  {outcome}  {seconds(call.seconds)}"
+        room = _LONGEST_RESULT if self._width is None else self._width - len(click.unstyle(line)) - 2
+        return [f"{line}  {_cut(said, room)}" if said and room > 3 else line]
+
+
+def _started(started: Started) -> list[str]:
+    return [
+        f"flashcore dev at {click.style(started.url, bold=True)}",
+        f"  from elsewhere: FLASHCORE_ENV={started.environment}, or --env {started.environment}",
+        f"  the token for /execute: {started.token}",
+        "  Ctrl-C ends it",
+    ]
+
+
+def _refused(error: FlashcoreError, endpoint: str | None) -> list[str]:
+    head, *rest = str(error).splitlines()
+    return [_line("refused", "red", endpoint or "", head), *rest, f"{'':8}  what served before still does"]
+
+
+def _said(call: Called) -> str:
+    if call.failure is not None:
+        kind = f"{call.failure.error_type}: " if call.failure.error_type else ""
+        return brief(f"{kind}{call.failure.error_message}")
+    return call.result or ""
+
+
+def _line(word: str, colour: str, endpoint: str, text: str) -> str:
+    return "  ".join(filter(None, (_clock(), click.style(word, fg=colour), endpoint, text)))
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1]}…"
+
+
+def _clock() -> str:
+    return time.strftime("%H:%M:%S")
+
+
+def _kind(told: Told) -> str:
+    return {"NotStarting": "not_starting"}.get(type(told).__name__, type(told).__name__.lower())
+
+
+def _plain(value: object) -> object:
+    return value.as_json() if isinstance(value, FlashcoreError) else to_json(value)

@@ -1,0 +1,65 @@
+"""What replicas print, as it comes, and what is to be said of those that do not start."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from flashcore.control.controller import Controller
+from flashcore.dev.told import NotStarting, Printed, Tell
+from flashcore.model.errors import NotFound
+from flashcore.model.events import Event
+from flashcore.model.names import ReplicaId, RevisionId
+
+_WORKERS_OWN = re.compile(r"\S+Z flashcore: ")
+_CALL = re.compile(r"\[(?:job|request) [^\]]*\] ")
+_ALL = 10_000
+"""Lines: of a new replica all are wanted."""
+
+
+class Output:
+    """Follows each replica from its start. A revision that does not start is told of once, and then left alone."""
+
+    def __init__(self, controller: Controller, unpacked: Path, tell: Tell) -> None:
+        self._controller = controller
+        self._code = re.compile(re.escape(f"{unpacked}/") + r"[0-9a-f]{64}/")
+        self._tell = tell
+        self._following: dict[ReplicaId, asyncio.Task[None]] = {}
+        self._failed: set[RevisionId] = set()
+
+    async def __aenter__(self) -> Self:
+        """Nothing is followed yet."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Follow nothing any more."""
+        for task in self._following.values():
+            task.cancel()
+        await asyncio.gather(*self._following.values(), return_exceptions=True)
+
+    def observe(self, event: Event) -> None:
+        """Take notice of an event."""
+        if event.endpoint is None or event.replica is None or event.revision is None:
+            return
+        if event.kind == "replica.running":
+            self._failed.discard(event.revision)
+        if event.kind == "replica.created" or event.revision in self._failed:
+            return
+        if event.replica not in self._following:
+            work = self._follow(event.endpoint, event.replica)
+            self._following[event.replica] = asyncio.create_task(work, name=f"output of {event.replica}")
+        if event.kind == "replica.failed_to_start":
+            self._failed.add(event.revision)
+            self._tell(NotStarting(event.endpoint, self._code.sub("", event.message)))
+
+    async def _follow(self, endpoint: str, replica: ReplicaId) -> None:
+        with contextlib.suppress(NotFound):
+            async for line in self._controller.logs(replica, tail=_ALL, follow=True):
+                if not _WORKERS_OWN.match(line):
+                    self._tell(Printed(endpoint, self._code.sub("", _CALL.sub("", line, count=1))))

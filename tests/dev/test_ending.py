@@ -1,0 +1,88 @@
+"""Sessions begin and end, beside each other and beside a deployed platform, and leave nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.dev.conftest import DevUnderTest, ask, until
+
+from flashcore.testing.project import ProjectUnderTest
+
+
+def test_two_sessions_do_not_meet_and_an_interrupt_ends_all_at_once(shop: ProjectUnderTest, tmp_path: Path) -> None:
+    """Other ports, other folders; a call that is under way is not waited for, and nothing is left."""
+    first, second = DevUnderTest(shop), DevUnderTest(shop)
+    for session in (first, second):
+        session.until_ready("jobs")
+    assert first.url != second.url
+    assert {first.home.name, second.home.name} == {"dev", "dev-2"}
+    begun = tmp_path / "begun"
+    first.submit("wait", str(begun), str(tmp_path / "never"))
+    until(begun.exists)
+
+    assert first.stop(signal.SIGINT) == 0
+
+    assert second.call("greet", "Ada") == "Hello, Ada!"
+    assert not first.home.exists()
+    assert second.stop(signal.SIGTERM) == 0
+    assert not (shop.root / ".flashcore/environments").exists()
+    assert shop.processes() == []
+
+
+def test_what_a_killed_session_left_is_cleared_away_by_the_next(shop: ProjectUnderTest) -> None:
+    """Replicas go on without their session; the next one of the same name ends them."""
+    killed = DevUnderTest(shop)
+    killed.until_ready("jobs", "web")
+    killed.stop(signal.SIGKILL)
+    orphans = shop.processes()
+    assert orphans
+
+    session = DevUnderTest(shop)
+    session.until_ready("jobs")
+
+    assert session.home.name == "dev"
+    assert not any(orphan.is_running() and orphan.status() != "zombie" for orphan in orphans)
+    assert session.stop() == 0
+
+
+def test_an_environment_of_somebody_else_is_left_alone(shop: ProjectUnderTest) -> None:
+    """Whoever deploys to an environment called dev keeps it."""
+    table = shop.root / ".flashcore/environments/dev/table.json"
+    shop.write(".flashcore/environments/dev/table.json", "{}")
+
+    session = DevUnderTest(shop)
+
+    assert session.home.name == "dev-2"
+    assert session.stop() == 0
+    assert table.exists()
+
+
+@pytest.mark.slow
+def test_a_session_runs_beside_a_deployed_platform(shop: ProjectUnderTest) -> None:
+    """B37: neither the deployed gateway nor any artifact knows `/execute`, and the session touches neither."""
+    shop.must("deploy")
+    deployed = shop.url()
+    session = DevUnderTest(shop)
+    session.until_ready("jobs", "web")
+    session.change("app.py", "Hello, {", "Hey, {", "jobs")
+
+    assert session.call("greet", "Ada") == "Hey, Ada!"
+    assert shop.must("call", "jobs", "greet", '["Ada"]').out.strip() == "Hello, Ada!"
+    token = (shop.root / ".flashcore/environments/production/token").read_text().strip()
+    assert ask(f"{deployed}/execute", {"source": "", "function": "f"}, token)[0] == 404
+    assert session.stop() == 0
+    assert [one["ready"] for one in json.loads(shop.must("status", "--json").out)["deployments"]] == [1, 2]
+    for archive in (shop.root / ".flashcore/artifacts").rglob("*"):
+        if archive.is_file():
+            assert b"/execute" not in unpacked(archive)
+    shop.must("server", "stop")
+
+
+def unpacked(archive: Path) -> bytes:
+    """All bytes of an archive's files."""
+    with tarfile.open(archive) as tar:
+        return b"".join(file.read() for member in tar if (file := tar.extractfile(member)) is not None)
