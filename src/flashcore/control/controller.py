@@ -16,8 +16,9 @@ from flashcore.control.draft import Draft
 from flashcore.control.housekeeping import Housekeeping
 from flashcore.control.isolation import Isolation, Threaded
 from flashcore.control.loop import DeploymentLoop
-from flashcore.control.operations import AmendEnv, Deployer
+from flashcore.control.operations import AmendEnv, Deployer, new_deployment
 from flashcore.control.parts import Parts
+from flashcore.control.planning import Plan
 from flashcore.control.probing import Prober
 from flashcore.control.publishing import Publisher
 from flashcore.control.readings import Readings
@@ -29,7 +30,7 @@ from flashcore.control.sightings import Watcher
 from flashcore.control.store import Leadership, Ledger
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.hookspecs.providers import Clock, Provider
-from flashcore.model.deployment import Deployment, DeploymentStatus
+from flashcore.model.deployment import Deployment
 from flashcore.model.manifest import Manifest
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_replica_id
 from flashcore.model.table import EndpointSignals
@@ -160,9 +161,13 @@ class Controller(Readings):
                 require_staying(loop.view.deployment)
         deployed: list[Deployment] = []
         for wish in wishes:
-            loop = self._loops.get(wish.content.endpoint) or self._add(Records(_new_deployment(wish, self.clock.now())))
+            loop = self._loops.get(wish.content.endpoint) or self._add(Records(new_deployment(wish, self.clock.now())))
             deployed.append(await loop.command(partial(commands.deploy, wish=wish)))
         return tuple(deployed)
+
+    async def plan(self, manifest: Manifest, names: Iterable[str] | None = None) -> tuple[Plan, ...]:
+        """What a deploy of the same would do; nothing happens. Raises as deploy."""
+        return await self._deployer.plans(manifest, {view.endpoint: view for view in self.views()}, names)
 
     async def scale(self, endpoint: str, count: int) -> Deployment:
         """Set the number of replicas. Raises NotFound, UsageError or BeingDestroyed."""
@@ -292,17 +297,3 @@ class Controller(Readings):
     def _lose(self, error: BaseException) -> None:
         if not self.lost.done():
             self.lost.set_result(error)
-
-
-def _new_deployment(wish: commands.Wish, now: float) -> Deployment:
-    return Deployment(
-        endpoint=wish.content.endpoint,
-        resource=wish.content.resource,
-        policy=wish.policy,
-        policy_digest=wish.policy_digest,
-        surface=wish.surface,
-        goal=wish.policy.replicas.minimum,
-        status=DeploymentStatus.DEPLOYING,
-        status_since=now,
-        created_at=now,
-    )

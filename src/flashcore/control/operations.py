@@ -10,13 +10,15 @@ from flashcore.control.check import nonsense_in_budget
 from flashcore.control.commands import Wish
 from flashcore.control.consult import Calling, PartFailed
 from flashcore.control.parts import Parts, advisors_of
+from flashcore.control.planning import Plan, plan_of
+from flashcore.control.readmodel import DeploymentView
 from flashcore.control.services import Services
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.model.declaration import Declaration, require_sound
-from flashcore.model.deployment import Surface
+from flashcore.model.deployment import Deployment, DeploymentStatus, Surface
 from flashcore.model.errors import InvalidOptions, NotFound, PluginError, Refused
 from flashcore.model.manifest import EndpointEntry, Manifest
-from flashcore.model.names import RevisionId, endpoint_name
+from flashcore.model.names import EndpointName, RevisionId, endpoint_name
 from flashcore.model.parts import PartRef
 from flashcore.model.revision import RevisionContent, content_of
 
@@ -43,6 +45,27 @@ class Deployer:
         """
         entries = _chosen(manifest, names)
         return tuple([await self._wish(manifest, entry) for entry in entries])
+
+    async def plans(
+        self, manifest: Manifest, views: Mapping[EndpointName, DeploymentView], names: Iterable[str] | None = None
+    ) -> tuple[Plan, ...]:
+        """What deploying would do to each endpoint, or to those named; nothing happens. Raises as `wishes`."""
+        wishes = await self.wishes(manifest, names)
+        return tuple([await self._plan(wish, views.get(wish.content.endpoint)) for wish in wishes])
+
+    async def _plan(self, wish: Wish, view: DeploymentView | None) -> Plan:
+        now, endpoint = self.services.clock.now(), wish.content.endpoint
+
+        def work(calling: Calling) -> Plan:
+            calling(f"strategy {wish.policy.strategy.name!r}")
+            return plan_of(wish, new_deployment(wish, now), view, advisors_of(self.services.parts, wish.policy))
+
+        try:
+            return await self.services.isolation.call(f"plan {endpoint}", work)
+        except PartFailed as failed:
+            raise PluginError(
+                f"endpoint {endpoint!r}: {failed.problem}", next_step="look at the plugin: flashcore plugins check"
+            ) from failed
 
     async def _wish(self, manifest: Manifest, entry: EndpointEntry) -> Wish:
         endpoint_name(entry.name)
@@ -97,6 +120,21 @@ class Deployer:
                 strategy=policy.strategy.name,
                 provider=provider.name,
             )
+
+
+def new_deployment(wish: Wish, now: float) -> Deployment:
+    """The record of an endpoint that is not there yet."""
+    return Deployment(
+        endpoint=wish.content.endpoint,
+        resource=wish.content.resource,
+        policy=wish.policy,
+        policy_digest=wish.policy_digest,
+        surface=wish.surface,
+        goal=wish.policy.replicas.minimum,
+        status=DeploymentStatus.DEPLOYING,
+        status_since=now,
+        created_at=now,
+    )
 
 
 def _chosen(manifest: Manifest, names: Iterable[str] | None) -> tuple[EndpointEntry, ...]:
