@@ -262,5 +262,8 @@ async def machine(root: Path) -> AsyncIterator[Machine]:
         await provider.close()
     for process in processes_of(made):
         process.kill()
-        with contextlib.suppress(ChildProcessError, psutil.Error):
-            process.wait(10)
+    # Not their `wait`: who is no child of ours stays a zombie until its new parent looks, which may take seconds.
+    await eventually(lambda: not processes_of(made))
+    for child in psutil.Process().children():
+        if child.status() == psutil.STATUS_ZOMBIE:
+            child.wait()

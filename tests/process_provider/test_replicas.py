@@ -123,7 +123,8 @@ async def test_a_replica_sees_what_it_should_and_nothing_of_the_control_plane(
         json.dump(told, open("told.json", "w"))
         def f(): ...
     """
-    revision = await machine.revision(code, Template(max_concurrency=7), env={"A": "revision", "B": "revision"})
+    template = Template(max_concurrency=7, warm=False)  # a forked one imports where its parent is
+    revision = await machine.revision(code, template, env={"A": "revision", "B": "revision"})
     hints = Hints(env={"B": "platform", "FLASHCORE_ENV": "test"}, secrets={"PASSWORD": "s3cret"}, grace=4.0)
 
     await provider.apply(revision, frozenset({ONE}), hints)
@@ -195,7 +196,7 @@ async def test_a_process_that_ends_before_it_says_who_it_is(machine: Machine) ->
     told = await gone(provider)
 
     assert told.reason == "it ended with exit status 3 before it said who it is"
-    assert told.log_tail == ("broken",)
+    assert told.log_tail[-1] == "broken"
 
 
 SPEAKS_HTTP = """

@@ -1,11 +1,9 @@
-"""What stands between a wish and a process: dependencies, artifacts, disks, CPUs and GPUs."""
+"""What stands between a wish and a process: artifacts, disks, CPUs, memory and GPUs."""
 
 import resource
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from tests.process_provider.conftest import (
     HINTS,
     ONE,
@@ -19,9 +17,7 @@ from tests.process_provider.conftest import (
     until,
 )
 
-from flashcore.builtin.process.ledger import Ledger, Need, NotEnough, Share, need_of
 from flashcore.builtin.process.options import ProcessOptions
-from flashcore.builtin.process.requirements import unmet
 from flashcore.hookspecs.providers import Pending
 from flashcore.model.declaration import Template
 from flashcore.model.names import Digest, ReplicaId
@@ -39,60 +35,6 @@ def disk_with(room: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-async def test_a_dependency_that_is_missing_is_named_with_the_way_out(machine: Machine) -> None:
-    """Nothing is started; to try again is of no use; the command to type is there."""
-    provider = await machine.provider()
-    template = Template(dependencies=("no-such-package>=1", "psutil>=7", "packaging<1"))
-
-    await provider.apply(await machine.revision(template=template), frozenset({ONE}), HINTS)
-    told = await gone(provider)
-
-    assert told.permanent
-    assert "no-such-package>=1 (not installed), packaging<1 (version " in told.reason
-    assert f"{sys.executable} -m pip install 'no-such-package>=1'" in told.reason
-    assert processes_of(machine) == []
-
-
-async def test_dependencies_in_the_artifact_count(machine: Machine) -> None:
-    """What was bundled with the code need not be installed."""
-    files = {"own/__init__.py": b"", "own-2.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: own\nVersion: 2.0\n"}
-    folder = machine.layout.unpacked / "x"
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-
-    assert unmet(("own>=1",), folder) == ()
-    assert unmet(("own>=3",), folder) == ("own>=3 (version 2.0 is installed)",)
-
-
-@pytest.mark.parametrize(
-    ("requirement", "problems"),
-    [
-        ("pytest", 0),
-        ("PyTest>=1; python_version >= '3'", 0),
-        ("no-such-package; python_version < '3'", 0),
-        ("no-such-package", 1),
-        ("cookiecutter[no-such-extra]", 0),
-        ("not a requirement!", 1),
-        ("uvicorn @ https://example.invalid/uvicorn.whl", 0),
-    ],
-)
-def test_requirements_are_read_as_installers_read_them(machine: Machine, requirement: str, problems: int) -> None:
-    """Names in any spelling, markers, extras, addresses."""
-    assert len(unmet((requirement,), machine.layout.unpacked)) == problems
-
-
-async def test_code_for_another_python_is_refused(machine: Machine) -> None:
-    """An artifact is for one minor version; the message names both."""
-    provider = await machine.provider()
-
-    await provider.apply(await machine.revision(python_version="3.99"), frozenset({ONE}), HINTS)
-    told = await gone(provider)
-
-    assert told.permanent
-    assert "built for Python 3.99" in told.reason
 
 
 async def test_an_artifact_that_is_not_in_the_store(machine: Machine) -> None:
@@ -188,6 +130,32 @@ async def test_cpus_that_are_not_there_are_waited_for(machine: Machine) -> None:
     assert (await ready(provider, TWO)).connected
 
 
+async def test_memory_that_is_not_there_is_waited_for(machine: Machine) -> None:
+    """As CPUs are: the wait ends with the event that something was freed, not at a time."""
+    provider = await machine.provider(ProcessOptions(memory=2**30))
+    revision = await machine.revision(template=Template(memory="600Mi"))
+    await provider.apply(revision, frozenset({ONE}), HINTS)
+    await ready(provider)
+
+    await provider.apply(revision, frozenset({ONE, TWO}), HINTS)
+    pending = await until(provider, Pending, lambda state: "memory" in state.reason, TWO)
+    assert pending == Pending("not enough memory: 600 MiB needed, 424 MiB of 1 GiB free", retry_at=None)
+    await provider.apply(revision, frozenset({TWO}), HINTS)
+
+    assert (await ready(provider, TWO)).connected
+
+
+async def test_an_amount_of_memory_that_nobody_can_read_is_told_for_good(machine: Machine) -> None:
+    """The declaration is named, and how to write it."""
+    provider = await machine.provider()
+
+    await provider.apply(await machine.revision(template=Template(memory="lots")), frozenset({ONE}), HINTS)
+    told = await gone(provider)
+
+    assert told.permanent
+    assert told.reason == 'memory=\'lots\' is no amount of memory\n  next: write it as in "512Mi" or "4Gi"'
+
+
 async def test_each_replica_sees_gpus_of_its_own(machine: Machine) -> None:
     """Two of three GPUs are given out, one to each; what is declared without a count is one."""
     provider = await machine.provider(ProcessOptions(gpus=3))
@@ -209,30 +177,3 @@ async def test_a_machine_without_gpus_says_so(machine: Machine) -> None:
 
     assert pending == Pending("not enough GPUs: 2 needed, 0 of 0 free")
     assert await state_of(provider) == pending
-
-
-def test_the_ledger_gives_and_takes_back() -> None:
-    """What is not declared costs nothing; what comes back can be given again."""
-    ledger = Ledger(cpus=1, gpus=2)
-
-    assert ledger.take(ONE, Need()) == Share()
-    assert ledger.take(TWO, Need(1.0, 2)) == Share(1.0, (0, 1))
-    with pytest.raises(NotEnough, match="0 of 2 free"):
-        ledger.take(ReplicaId("e-3"), Need(gpus=1))
-    ledger.give_back(TWO)
-    assert ledger.take(ReplicaId("e-3"), Need(0.1, 1)).gpus == (0,)
-
-
-def test_tenths_of_cpus_add_up() -> None:
-    """Ten tenths are one, whatever floating point makes of it."""
-    ledger = Ledger(cpus=1, gpus=0)
-
-    for number in range(10):
-        ledger.take(ReplicaId(f"e-{number}"), need_of(Template(cpu=0.1)))
-
-
-def test_gpus_of_the_machine_are_those_that_may_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A control plane that was given two of eight gives out those two."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-
-    assert Ledger(cpus=1).take(ONE, Need(gpus=2)).gpus == (5, 7)

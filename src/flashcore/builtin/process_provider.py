@@ -47,11 +47,13 @@ class ProcessProvider:
         for one in found:
             launch = one.launch
             replica = SupervisedReplica(launch.endpoint, launch.replica, launch.revision, self._workshop)
-            self._workshop.ledger.note(launch.replica, Share(launch.cpus, launch.gpus))
+            self._workshop.ledger.note(launch.replica, Share(launch.cpus, launch.gpus, launch.memory))
             self._replicas[launch.replica] = replica
             replica.adopt(launch, one.process, min(ADOPT_WITHIN, self._options.hello_within))
         await asyncio.gather(*(replica.heard() for replica in self._replicas.values()))
+        await self._workshop.families.sweep(one.launch.revision for one in found)
         await self._workshop.code.tidy(one.launch.artifact for one in found)
+        await self._workshop.environments.tidy(self._options.unused_environments)
 
     async def apply(self, revision: Revision, want: frozenset[ReplicaId], hints: Hints) -> None:
         """Start what is missing, let end what is too much."""
@@ -107,6 +109,7 @@ class ProcessProvider:
         await asyncio.gather(*(replica.let_go() for replica in self._replicas.values()))
         self._replicas.clear()
         await asyncio.gather(*self._forgetting, return_exceptions=True)
+        await self._workshop.families.close()
 
     def _changed(self) -> None:
         for listener in self._listeners:
@@ -124,6 +127,8 @@ class ProcessProvider:
         await asyncio.to_thread(remove, replica.places)
         del self._replicas[replica.id]
         self._unwanted.discard(replica.id)
+        if all(other.revision != replica.revision for other in self._replicas.values()):
+            await self._workshop.families.leave(replica.revision)
         await asyncio.to_thread(_drop_old_logs, self._layout, self._options.kept_logs, frozenset(self._replicas))
         self._changed()
 

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from flashcore.builtin.process.ending import AdoptedProcess, adopt
+from flashcore.builtin.process.ending import OtherProcess, adopt
 from flashcore.builtin.process.launch import Launch, read_launch
 from flashcore.builtin.process.places import ReplicaPlaces
 from flashcore.builtin.process.strays import kill_strays
@@ -23,7 +23,7 @@ class Found:
     """A replica whose process runs. Whether it answers is yet to be seen."""
 
     launch: Launch
-    process: AdoptedProcess
+    process: OtherProcess
 
 
 async def find_again(layout: Layout) -> list[Found]:
@@ -78,7 +78,7 @@ def _listens(path: Path) -> bool:
     return True
 
 
-def _process(replica: ReplicaId, record: ReplicaRecord | None) -> AdoptedProcess | None:
+def _process(replica: ReplicaId, record: ReplicaRecord | None) -> OtherProcess | None:
     if record is None or record.identity.replica != replica or record.identity.boot_id != boot_id():
         return None
     return adopt(record.identity.pid, record.start_ticks, record.identity.started_at)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import psutil
@@ -81,21 +82,27 @@ class ChildProcess:
             self._process.returncode = 0
 
 
-class AdoptedProcess:
-    """A process that an earlier control plane started: no child of this one, so its exit status is never known.
+async def _unknown() -> int | None:
+    return None
 
-    Made by `adopt`, which makes sure that the pid is that process's.
+
+class OtherProcess:
+    """A process that is no child of this one: an earlier control plane started it, or a warm parent forked it.
+
+    Made by who makes sure that the pid is that process's. `status` asks its parent how it ended, once it has.
     """
 
-    def __init__(self, pid: int, watch: EndWatch) -> None:
+    def __init__(self, pid: int, watch: EndWatch, status: Callable[[], Awaitable[int | None]] = _unknown) -> None:
         self.pid = pid
         self._watch = watch
+        self._status = status
 
     async def ended(self) -> int | None:
-        """Wait for its end; None."""
+        """Wait for its end; what its parent says of it."""
         await self._watch.ended()
+        status = await self._status()
         self._watch.close()
-        return None
+        return status
 
     def signal(self, number: int) -> None:
         """Signal the process alone."""
@@ -114,12 +121,12 @@ class AdoptedProcess:
         self._watch.close()
 
 
-def adopt(pid: int, ticks: int | None, started_at: float) -> AdoptedProcess | None:
+def adopt(pid: int, ticks: int | None, started_at: float) -> OtherProcess | None:
     """The process that had this pid and this start, if it still runs; `started_at` counts where there are no ticks."""
     watch = EndWatch(pid)
     # The descriptor is open: from here on the pid cannot become somebody else's without the watch knowing.
     if not watch.over and _is_same(pid, ticks, started_at):
-        return AdoptedProcess(pid, watch)
+        return OtherProcess(pid, watch)
     watch.close()
     return None
 
@@ -137,13 +144,13 @@ def _is_same(pid: int, ticks: int | None, started_at: float) -> bool:
 
 
 class EndWatch:
-    """Tells when a process has ended."""
+    """Tells when a process has ended. `descriptor`: one of that process that is open already, and is closed here."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, descriptor: int | None = None) -> None:
         self._pid = pid
-        self._descriptor: int | None = None
+        self._descriptor = descriptor
         self._gone = False
-        if sys.platform == "linux":
+        if descriptor is None and sys.platform == "linux":
             try:
                 self._descriptor = os.pidfd_open(pid)
             except ProcessLookupError:

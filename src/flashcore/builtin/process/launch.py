@@ -22,6 +22,9 @@ class Launch:
     """Whose unpacked code it runs."""
     cpus: float = 0.0
     gpus: tuple[int, ...] = ()
+    memory: int = 0
+    environment: str = ""
+    """The folder's name of the Python environment that it runs in; empty for the platform's own."""
 
 
 def write_launch(path: Path, launch: Launch) -> None:

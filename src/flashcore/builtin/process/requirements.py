@@ -1,29 +1,20 @@
-"""Whether this interpreter has what a template declares; environments of an endpoint's own come later."""
+"""Whether what a template declares is there already."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution
-from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 
-def unmet(requirements: Sequence[str], code: Path) -> tuple[str, ...]:
-    """Those that neither the code's own folder nor this interpreter can meet, each with what is there instead.
+def unmet(requirements: Sequence[str], path: Sequence[str]) -> tuple[str, ...]:
+    """Those that the packages in these folders cannot meet, each with what is there instead.
 
     Blocks for milliseconds.
     """
-    path = [str(code), *sys.path]
-    return tuple(problem for text in requirements for problem in _problems(text, path, extras=frozenset()))
-
-
-def install_command(requirements: Sequence[str]) -> str:
-    """What to type so that they are there."""
-    quoted = " ".join(f"'{requirement}'" for requirement in requirements)
-    return f"{sys.executable} -m pip install {quoted}"
+    return tuple(problem for text in requirements for problem in _problems(text, [*path], extras=frozenset()))
 
 
 def _problems(text: str, path: list[str], extras: frozenset[str]) -> Iterator[str]:

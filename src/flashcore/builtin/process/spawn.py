@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,21 +36,39 @@ class Start:
     """The artifact's folder."""
     hints: Hints
     log_limit: int
+    python: str
+    """The interpreter."""
+
+    @property
+    def handler(self) -> Path:
+        """The file that is run."""
+        return self.code / self.content.handler
 
 
-def spawn(start: Start, places: ReplicaPlaces, ready: int) -> subprocess.Popen[bytes]:
-    """Start the process, in a session and group of its own. Blocks for milliseconds. Raises OSError.
+def prepare_places(start: Start, places: ReplicaPlaces) -> None:
+    """Make the replica's folders and note the start, so that nothing starts that nobody would find again.
 
-    One byte is written to descriptor `ready` when the replica listens.
+    Blocks for milliseconds. Raises OSError.
     """
     require_own_directory(places.layout.run)
     for folder in (places.work, places.home, places.log.parent):
         folder.mkdir(parents=True, exist_ok=True)
     write_launch(places.launch, start.launch)
+
+
+def spawn(start: Start, places: ReplicaPlaces, ready: int, remark: str) -> subprocess.Popen[bytes]:
+    """Start the process, in a session and group of its own. Blocks for milliseconds. Raises OSError.
+
+    One byte is written to descriptor `ready` when the replica listens. The log begins with the remark.
+    """
+    prepare_places(start, places)
     with places.log.open("ab") as log:
+        if remark:
+            log.write(f"flashcore: {remark}\n".encode())
+            log.flush()
         return subprocess.Popen(
             # -P: the working directory is the replica's to fill, not a place to import from.
-            [sys.executable, "-P", "-m", "flashcore.worker", "--handler", str(start.code / start.content.handler)],
+            [start.python, "-P", "-m", "flashcore.worker", "--handler", str(start.handler)],
             env=environment(start, places, os.environ) | {"FLASHCORE_READY_FD": str(ready)},
             cwd=places.work,
             stdin=subprocess.DEVNULL,

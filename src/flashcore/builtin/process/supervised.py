@@ -7,18 +7,20 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
-from flashcore.builtin.process.ending import ChildProcess, RunningProcess
+from flashcore.builtin.process.ending import ChildProcess, OtherProcess, RunningProcess
+from flashcore.builtin.process.families import replica_environment, why_spawned
 from flashcore.builtin.process.launch import Launch
 from flashcore.builtin.process.link import ReplicaLink
 from flashcore.builtin.process.obituary import obituary
 from flashcore.builtin.process.places import ReplicaPlaces
 from flashcore.builtin.process.ready_pipe import ReadyPipe
-from flashcore.builtin.process.spawn import Start, spawn
+from flashcore.builtin.process.spawn import Start, prepare_places, spawn
 from flashcore.builtin.process.strays import kill_strays
 from flashcore.builtin.process.tail import last_lines
 from flashcore.builtin.process.tasks import beside, first_of
+from flashcore.builtin.process.warm_parent import NotWarm
 from flashcore.builtin.process.workshop import Full, Obstacle, Workshop
 from flashcore.hookspecs.providers import Gone, Hints, Instance, InstanceState, Pending, Running, Stopping
 from flashcore.model.errors import IncompatiblePeer
@@ -26,8 +28,11 @@ from flashcore.model.names import EndpointName, ReplicaId, RevisionId
 from flashcore.model.revision import Revision
 from flashcore.wire.hello import Stage, Status
 from flashcore.worker.record import read_record
+from flashcore.worker.warm_words import Fork
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Listening = Callable[[], Awaitable[bool]]
 """Waits until a process listens; False if it never will."""
@@ -128,7 +133,7 @@ class SupervisedReplica:
                 launch, process, listening = await self._attempt(revision, hints)
             except Obstacle as obstacle:
                 if obstacle.permanent:
-                    self._set(Gone(obstacle.reason, permanent=True))
+                    self._set(Gone(obstacle.reason, permanent=True, log_tail=obstacle.output[-LOG_TAIL:]))
                     return
                 await self._wait_after(obstacle, RETRIES[min(attempt, len(RETRIES) - 1)])
                 if self._stop_asked.is_set():
@@ -137,20 +142,65 @@ class SupervisedReplica:
                 await self._live(launch, process, listening, self._workshop.options.hello_within)
                 return
 
-    async def _attempt(self, revision: Revision, hints: Hints) -> tuple[Launch, ChildProcess, Listening]:
-        launch, code = await self._workshop.prepare(self.id, revision)
+    async def _attempt(self, revision: Revision, hints: Hints) -> tuple[Launch, RunningProcess, Listening]:
+        code, python = await self._unless_stopped(self._workshop.python_for(revision, self._is_pending))
         if self._stop_asked.is_set():
             raise Obstacle("it is no longer wanted")
-        start = Start(launch, revision.content, code, hints, self._workshop.options.log_limit)
+        start = self._workshop.reserve(self.id, revision, code, python, hints)
         try:
-            return launch, *await self._spawn(start)
+            return start.launch, *await self._start_process(start)
         except OSError as error:
             self._workshop.give_back(self.id)
             raise Obstacle(f"the process cannot be started: {error}") from error
+        except Obstacle:
+            self._workshop.give_back(self.id)
+            raise
 
-    async def _spawn(self, start: Start) -> tuple[ChildProcess, Listening]:
+    async def _start_process(self, start: Start) -> tuple[RunningProcess, Listening]:
+        reason = why_spawned(start, self._workshop.options)
+        if reason is None:
+            try:
+                return await self._fork(start)
+            except NotWarm as error:
+                reason = error.reason
+        log.info("replica %s is not forked: %s", self.id, reason)
+        return await self._spawn(start, f"this replica imports its code itself: {reason}")
+
+    async def _fork(self, start: Start) -> tuple[OtherProcess, Listening]:
+        families = self._workshop.families
+        if not families.is_warm(start):
+            now = self._workshop.clock.now()
+            self._set(Running(start.launch.instance, Stage.LOADING, now, "its code is being imported"))
+        parent = await self._unless_stopped(families.parent_for(start, self.places))
+        await asyncio.to_thread(prepare_places, start, self.places)
         ready = ReadyPipe()
-        spawning = asyncio.ensure_future(asyncio.to_thread(spawn, start, self.places, ready.writing))
+        try:
+            word = Fork(replica_environment(start, self.places), str(self.places.work))
+            return await parent.fork(word, ready.writing), ready.wait
+        except BaseException:
+            ready.close()
+            raise
+        finally:
+            ready.close_writing()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something that may be cancelled. Raises Obstacle when the replica is no longer wanted meanwhile."""
+        task = asyncio.get_running_loop().create_task(work)
+        try:
+            await first_of(self._stop_asked.wait(), asyncio.wait([task]))
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        if task.cancelled():
+            raise Obstacle("it is no longer wanted")
+        return task.result()
+
+    def _is_pending(self, reason: str) -> None:
+        self._set(Pending(reason))
+
+    async def _spawn(self, start: Start, remark: str) -> tuple[ChildProcess, Listening]:
+        ready = ReadyPipe()
+        spawning = asyncio.ensure_future(asyncio.to_thread(spawn, start, self.places, ready.writing, remark))
         try:
             return ChildProcess(await asyncio.shield(spawning)), ready.wait
         except asyncio.CancelledError:

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from flashcore.builtin.process.code import CodeFolders
+from flashcore.builtin.process.environments import Environments, Python, handlers_requirements
+from flashcore.builtin.process.families import Families
+from flashcore.builtin.process.installing import InstallFailed
 from flashcore.builtin.process.launch import Launch
 from flashcore.builtin.process.ledger import Ledger, NotEnough, need_of
 from flashcore.builtin.process.options import ProcessOptions
-from flashcore.builtin.process.requirements import install_command, unmet
+from flashcore.builtin.process.spawn import Start
 from flashcore.builtin.process.unpack import BadArchive
-from flashcore.hookspecs.providers import Clock, ProviderContext
-from flashcore.model.errors import NotFound, StateError, StorageFull
+from flashcore.hookspecs.providers import Clock, Hints, ProviderContext
+from flashcore.model.errors import ConfigurationError, InvalidDeclaration, NotFound, StateError, StorageFull
 from flashcore.model.layout import Layout
 from flashcore.model.names import ReplicaId, new_instance_id
 from flashcore.model.revision import Revision, RevisionContent
 
+log = logging.getLogger(__name__)
+
 
 class Obstacle(Exception):
-    """A replica cannot be started; `permanent` says that trying again is of no use."""
+    """A replica cannot be started; `permanent` says that trying again is of no use.
 
-    def __init__(self, reason: str, *, permanent: bool = False) -> None:
+    `output` are lines that tell more, of an installer.
+    """
+
+    def __init__(self, reason: str, *, permanent: bool = False, output: tuple[str, ...] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
         self.permanent = permanent
+        self.output = output
 
 
 class Full(Obstacle):
@@ -42,27 +51,51 @@ class Workshop:
         self.options = options
         self.changed = changed
         self.code = CodeFolders(context.layout.unpacked, context.artifacts)
-        self.ledger = Ledger(options.cpus, options.gpus)
+        self.environments = Environments(context.layout, options.install_within)
+        self.families = Families(context.layout)
+        self.ledger = Ledger(options.cpus, options.gpus, options.memory)
         self._freed = asyncio.Event()
 
-    async def prepare(self, replica: ReplicaId, revision: Revision) -> tuple[Launch, Path]:
-        """A new life for a replica, and the folder of its code. Raises Obstacle; nothing is reserved then."""
+    async def python_for(self, revision: Revision, say: Callable[[str], None]) -> tuple[Path, Python]:
+        """The folder of a revision's code and what runs it, both made now if they are not there.
+
+        `say` hears what takes long. Raises Obstacle. May be cancelled.
+        """
         content = revision.content
-        _check_python(content)
-        code = await self._code(content)
-        missing = await asyncio.to_thread(unmet, content.template.dependencies, code)
-        if missing:
-            raise Obstacle(
-                f"this interpreter lacks {', '.join(missing)}; run: {install_command(content.template.dependencies)}",
-                permanent=True,
-            )
+        # Not to be cancelled: a thread that unpacks goes on, and would do so into what the next one begins.
+        code = await asyncio.shield(asyncio.ensure_future(self._code(content)))
+        needed = (*content.template.dependencies, *handlers_requirements(code / content.handler))
+        version = content.template.python_version or content.python_version
+        try:
+            return code, await self.environments.python_for(version, needed, code, say)
+        except InstallFailed as error:
+            raise Obstacle(str(error), permanent=not error.passing, output=error.output) from error
+        except ConfigurationError as error:
+            raise Obstacle(str(error), permanent=True) from error
+        except OSError as error:
+            raise Obstacle(f"its dependencies cannot be installed: {error}") from error
+
+    def reserve(self, replica: ReplicaId, revision: Revision, code: Path, python: Python, hints: Hints) -> Start:
+        """A new life for a replica, with its share of the machine. Raises Obstacle; nothing is reserved then."""
+        content = revision.content
         try:
             share = self.ledger.take(replica, need_of(content.template))
         except NotEnough as error:
             raise Full(str(error)) from error
-        instance = new_instance_id()
-        own = Launch(content.endpoint, replica, revision.id, instance, content.artifact, share.cpus, share.gpus)
-        return own, code
+        except InvalidDeclaration as error:
+            raise Obstacle(str(error), permanent=True) from error
+        launch = Launch(
+            content.endpoint,
+            replica,
+            revision.id,
+            new_instance_id(),
+            content.artifact,
+            share.cpus,
+            share.gpus,
+            share.memory,
+            python.environment,
+        )
+        return Start(launch, content, code, hints, self.options.log_limit, python.path)
 
     def give_back(self, replica: ReplicaId) -> None:
         """A replica needs nothing any more; whoever waits for its share may try."""
@@ -86,13 +119,3 @@ class Workshop:
         if not (folder / content.handler).is_file():
             raise Obstacle(f"the artifact holds no handler {content.handler!r}; deploy again", permanent=True)
         return folder
-
-
-def _check_python(content: RevisionContent) -> None:
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if content.python_version != here:
-        raise Obstacle(
-            f"the code was built for Python {content.python_version}, and this is Python {here}; "
-            f"run flashcore with Python {content.python_version}, or build again with this one",
-            permanent=True,
-        )
