@@ -4,6 +4,7 @@ PROJECT/.flashcore/
   build/                 kept build directory, manifest
   artifacts/             archives by sha256
   unpacked/              their content, as replicas on this machine run it
+  venvs/                 Python environments by the digest of what is installed in them
   environments/ENV/
     state.db jobs.db     owned by the control plane and by the gateway
     server.json          pid, ports, url of the running control plane
@@ -13,6 +14,7 @@ PROJECT/.flashcore/
     token                0600; the control API's local token
     run/                 sockets (elsewhere when the path would be too long for a socket)
     replicas/ID/         a replica's record, working directory and HOME
+    warm/REVISION-*/     the same of a process that replicas are forked from
     logs/                server.log, gateway.log, replicas/ID.log
 """
 
@@ -59,6 +61,11 @@ class Layout:
         return self.local / "unpacked"
 
     @property
+    def venvs(self) -> Path:
+        """Python environments, one folder for each set of requirements."""
+        return self.local / "venvs"
+
+    @property
     def home(self) -> Path:
         """Everything of this environment."""
         return self.local / "environments" / self.environment
@@ -97,6 +104,11 @@ class Layout:
     def replicas(self) -> Path:
         """One directory per replica of the process provider."""
         return self.home / "replicas"
+
+    @property
+    def warm(self) -> Path:
+        """One directory per process that replicas are forked from."""
+        return self.home / "warm"
 
     @property
     def logs(self) -> Path:
