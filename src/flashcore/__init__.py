@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flashcore.model.declaration import Bounds, ProbePolicy, Volume
     from flashcore.model.errors import (
         BuildError,
+        CannotUnpickle,
         ConfigurationError,
         Conflict,
         DeadlineExceeded,
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
         NotFound,
         PluginError,
         ProtocolError,
+        PythonMismatch,
         Refused,
         RemoteError,
+        SignatureRefused,
         StateCorrupt,
         StateError,
         StateTooNew,
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
         Unauthorized,
         Unavailable,
         UnknownPart,
+        Unserializable,
         UsageError,
     )
     from flashcore.model.job import JobStatus
@@ -71,6 +75,7 @@ __all__ = [
     "BlueGreen",
     "Bounds",
     "BuildError",
+    "CannotUnpickle",
     "ConfigurationError",
     "Conflict",
     "DeadlineExceeded",
@@ -96,6 +101,7 @@ __all__ = [
     "PluginError",
     "ProbePolicy",
     "ProtocolError",
+    "PythonMismatch",
     "QueueDelay",
     "QueueEndpoint",
     "Recreate",
@@ -105,6 +111,7 @@ __all__ = [
     "RemoteFunction",
     "RequestCount",
     "Rolling",
+    "SignatureRefused",
     "StateCorrupt",
     "StateError",
     "StateTooNew",
@@ -114,6 +121,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "UnknownPart",
+    "Unserializable",
     "UsageError",
     "Volume",
     "__version__",

@@ -11,6 +11,7 @@ from flashcore.model.errors import ConfigurationError, Refused
 from flashcore.model.revision import Revision
 from flashcore.presence import read_presence
 from flashcore.settings import Project
+from flashcore.wire.sealed import KEY_VARIABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class ProjectSurroundings:
         return found if gateway is None else {**found, "FLASHCORE_GATEWAY_URL": gateway.url}
 
     def secrets(self, names: tuple[str, ...]) -> Mapping[str, str]:
-        """The values, from this process's environment first, then from the project's secrets file.
+        """The values, from this process's environment or the project's secrets file; the key of calls, too.
 
         Raises Refused, which names the secrets that are nowhere.
         """
@@ -44,7 +45,15 @@ class ProjectSurroundings:
                 next_step=f"write NAME=VALUE lines to {file} (mode 600), or set them where the server is started",
                 missing=missing,
             )
-        return {name: known[name] for name in names}
+        return {**_call_key(self.project.layout.call_key), **{name: known[name] for name in names}}
+
+
+def _call_key(file: Path) -> Mapping[str, str]:
+    """What pickled calls are signed with; without the file replicas take JSON alone."""
+    try:
+        return {KEY_VARIABLE: file.read_text(encoding="ascii").strip()}
+    except OSError:
+        return {}
 
 
 def read_secrets(file: Path) -> Mapping[str, str]:

@@ -124,7 +124,7 @@ def test_arguments_arrive_where_the_framework_looks(
     app.add_api_route(f"/web{path}", function, methods=[method])
 
     sent = request_of(EndpointName("web"), Route(method, path), function, args, kwargs)
-    got = TestClient(app).request(sent.method, sent.target, content=sent.body, headers=dict(sent.headers))
+    got = TestClient(app).request(sent.method, sent.target, content=b"".join(sent.pieces), headers=dict(sent.headers))
 
     assert (got.status_code, got.json()) == (200, expected)
 

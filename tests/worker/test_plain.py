@@ -21,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from flashcore.worker.plain import MAX_DEPTH, Unserializable, encode, to_plain
+from flashcore.model.errors import Unserializable
+from flashcore.worker.plain import MAX_DEPTH, encode, to_plain
 
 Point = namedtuple("Point", "x y")  # noqa: PYI024 - the untyped kind is what is tested
 

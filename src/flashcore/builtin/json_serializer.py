@@ -8,6 +8,7 @@ from base64 import b64decode
 from typing import Any, NoReturn
 
 from flashcore.hookspecs.serializers import DecodeError, EncodeError
+from flashcore.model.errors import Unserializable
 from flashcore.worker import plain
 
 
@@ -20,7 +21,7 @@ class JsonSerializer:
         """JSON text in UTF-8, and no buffers. Raises EncodeError with the path of what has no form."""
         try:
             return plain.encode(value, "value"), ()
-        except plain.Unserializable as error:
+        except Unserializable as error:
             raise EncodeError(error.message, next_step=error.next_step, path=error.path) from error
 
     def decode(self, data: bytes, buffers: tuple[memoryview, ...]) -> Any:

@@ -10,14 +10,18 @@ from flashcore.client.exchange import Conversation, Pause, Response, Step
 from flashcore.client.locate import gateway_url
 from flashcore.client.transport import Transport
 from flashcore.model.errors import FlashcoreError, Unavailable
+from flashcore.wire.seal import SigningKey
 
 T = TypeVar("T")
 
 
 class Carrier:
-    """Talks to a gateway. `locate` gives its address, anew for each request."""
+    """Talks to a gateway. `locate` gives its address, anew for each request; `key` what calls are signed with."""
 
-    def __init__(self, locate: Callable[[], str] = gateway_url) -> None:
+    def __init__(
+        self, locate: Callable[[], str] = gateway_url, key: Callable[[], SigningKey | None] = lambda: None
+    ) -> None:
+        self.key = key
         self._locate = locate
         self._transport = Transport()
         self._answered = False

@@ -7,13 +7,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flashcore.model.errors import UsageError
+from flashcore.model.errors import Unserializable
 
 
 def encode(value: Any, pieces: Mapping[str, Any]) -> bytes:
     """The JSON of a value. `pieces` are its parts as the caller knows them, by name; tuples arrive as lists.
 
-    Raises UsageError with the path, within a piece, of the first thing that JSON cannot carry.
+    Raises Unserializable with the path, within a piece, of the first thing that JSON cannot carry.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -32,7 +32,7 @@ def _refuse_misfits(pieces: Mapping[str, Any]) -> None:
         except RecursionError:
             misfit = name, "it contains itself, or is nested too deeply"
         if misfit is not None:
-            raise UsageError(
+            raise Unserializable(
                 f"{misfit[0]} cannot be sent: {misfit[1]}",
                 next_step="send None, bool, int, float, str, and lists and dicts of them",
                 path=misfit[0],

@@ -6,13 +6,17 @@ A conversation is a generator. It yields what is to happen next and is sent the 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from flashcore.model.errors import Unavailable
+from flashcore.wire.seal import Bytes, size_of
 
 T = TypeVar("T")
+
+Body: TypeAlias = Bytes | Sequence[Bytes] | None
+"""One piece or several; large ones are sent from where they lie."""
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 """The header by which a gateway knows a request that it has carried out already."""
@@ -24,14 +28,31 @@ class Request:
 
     method: str
     target: str
-    body: bytes | None = None
+    body: Body = None
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 30.0
+    once: bool = False
+    """It is refused when it comes a second time, whatever its method: its signature holds once."""
+
+    @property
+    def pieces(self) -> tuple[Bytes, ...]:
+        """The body, to be sent piece by piece."""
+        body = self.body
+        if body is None:
+            return ()
+        return (body,) if isinstance(body, bytes | bytearray | memoryview) else tuple(body)
+
+    @property
+    def framing(self) -> dict[str, str]:
+        """The header that says how long the body is; none for a request that has none by its nature."""
+        if self.body is None and self.method in ("GET", "HEAD"):
+            return {}
+        return {"Content-Length": str(size_of(self.pieces))}
 
     @property
     def repeatable(self) -> bool:
         """Whether it may be sent again when nobody knows if it arrived: it changes nothing, or changes it once."""
-        return self.method in ("GET", "HEAD") or IDEMPOTENCY_KEY in self.headers
+        return not self.once and (self.method in ("GET", "HEAD") or IDEMPOTENCY_KEY in self.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +61,8 @@ class Response:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | bytearray
+    """Memory that can be written to where it is large, so that arrays in it are the caller's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +82,10 @@ PATIENCE = 30.0
 _LONGEST_PAUSE = 1.0
 
 
-def insist(request: Request) -> Conversation[Response]:
+def insist(request: Request, anew: Callable[[], Request] | None = None) -> Conversation[Response]:
     """Send a request until there is a response; one that may have arrived is sent again only if it is repeatable.
 
+    `anew` makes it once more for another attempt, for one that may be repeated and cannot be sent twice as it is.
     Raises Unavailable when the gateway was away for more than PATIENCE seconds, and at once when it was never there.
     """
     lost_at: float | None = None
@@ -73,13 +96,15 @@ def insist(request: Request) -> Conversation[Response]:
         except Unavailable as error:
             now = time.monotonic()
             away = error.data.get("answered_before") or lost_at is not None
-            if not (request.repeatable if error.data.get("sent") else away):
+            repeatable = request.repeatable or anew is not None
+            if not (repeatable if error.data.get("sent") else away):
                 raise
             lost_at = now if lost_at is None else lost_at
             if now - lost_at > PATIENCE:
                 raise
         yield Pause(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
+        request = request if anew is None else anew()
 
 
 def ask(request: Request) -> Conversation[Response]:

@@ -10,6 +10,7 @@ from flashcore.client.exchange import Response
 from flashcore.model import errors
 from flashcore.model.codec import CodecError, from_json
 from flashcore.wire.envelope import RemoteFailure
+from flashcore.wire.raised import RemoteTraceback
 
 _BY_STATUS: Mapping[int, type[errors.FlashcoreError]] = {
     401: errors.Unauthorized,
@@ -23,11 +24,13 @@ _BY_STATUS: Mapping[int, type[errors.FlashcoreError]] = {
 }
 
 
-def remote_error(text: object, where: str) -> errors.RemoteError:
+def remote_error(text: object, where: str) -> errors.FlashcoreError:
     """The error for a failed job: `text` is what the status route shows as its error, `where` names the call."""
     failure = _failure(_parsed(text))
     if failure is None:
         return errors.RemoteError(str(text), call=where)
+    if (own := _own_error(failure, where)) is not None:
+        return own
     return errors.RemoteError(
         failure.error_message,
         type_name=failure.error_type,
@@ -35,6 +38,18 @@ def remote_error(text: object, where: str) -> errors.RemoteError:
         call=where,
         worker_id=failure.worker_id,
     )
+
+
+def _own_error(failure: RemoteFailure, where: str) -> errors.FlashcoreError | None:
+    """An error of flashcore's own that was met over there, before or after the function ran."""
+    module, _, name = failure.error_type.rpartition(".")
+    kind = getattr(errors, name, None) if module == errors.__name__ else None
+    if kind is None or not issubclass(kind, errors.FlashcoreError) or issubclass(kind, errors.RemoteError):
+        return None
+    message, _, next_step = failure.error_message.partition("\n  next: ")
+    made: errors.FlashcoreError = kind(f"{where}: {message}", next_step=next_step or None)
+    made.__cause__ = RemoteTraceback(failure.error_traceback)
+    return made
 
 
 def error_of(response: Response, where: str) -> errors.FlashcoreError:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from flashcore.client.carry import Carrier
 from flashcore.client.exchange import Conversation
 from flashcore.client.handle import JobHandle
 from flashcore.client.in_process import is_here, run_here, run_here_blocking
 from flashcore.client.job_calls import JobCall, run_within, submit
-from flashcore.client.many import map_awaited, map_blocking
-from flashcore.client.route_calls import call_route
+from flashcore.client.locate import call_key
+from flashcore.client.many import MapOptions, map_awaited, map_blocking, zip_awaited
+from flashcore.client.route_calls import TIMEOUT, CalledRoute, call_route
 from flashcore.model.manifest import Route
 from flashcore.model.names import EndpointName
 from flashcore.wire.envelope import Arguments, Call
+from flashcore.wire.seal import JOB_LIFETIME, new_stamp
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,15 +36,23 @@ class Link:
     """The endpoint that functions belong to, and how to reach it."""
 
     endpoint: EndpointName
-    carrier: Carrier = field(default_factory=Carrier, compare=False)
+    carrier: Carrier = field(default_factory=lambda: Carrier(key=call_key), compare=False)
 
 
 class Remote(ABC, Generic[P, R]):
     """What can be called elsewhere: awaited, blocking, many at a time; or here, with `local`."""
 
+    _timeout: float | None = None
+
     def __init__(self, link: Link, target: Callable[..., Any]) -> None:
         self._link = link
         self._target = target
+
+    def within(self, seconds: float) -> Self:
+        """The same, whose calls raise DeadlineExceeded when their values are not there after so many seconds."""
+        limited = copy.copy(self)
+        limited._timeout = seconds  # noqa: SLF001 - of the same class
+        return limited
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call it and await the value. In a replica of the same endpoint it runs in the process."""
@@ -61,16 +72,28 @@ class Remote(ABC, Generic[P, R]):
         """Call the function itself, here, as if it belonged to no endpoint."""
         return self._here()(*args, **kwargs)
 
-    def map(self, *arguments: Iterable[Any], concurrency: int = 16) -> Iterator[R]:
+    def map(
+        self, *arguments: Iterable[Any], concurrency: int = 16, ordered: bool = True, return_errors: bool = False
+    ) -> Iterator[R]:
         """Call it for each item (for each tuple of items of several iterables), as the built-in `map` does.
 
-        At most `concurrency` calls are under way; results come in the order of the items.
+        At most `concurrency` calls are under way, and items are taken when there is room for another one. Results come
+        in the order of the items, or, not `ordered`, as they are there. The first error is raised where it is due and
+        ends it; with `return_errors` errors stand among the results.
         """
-        return map_blocking(self.remote, zip(*arguments, strict=False), concurrency)
+        options = MapOptions(concurrency, ordered, return_errors)
+        return map_blocking(self.remote, zip(*arguments, strict=False), options)
 
-    def map_async(self, *arguments: Iterable[Any], concurrency: int = 16) -> AsyncIterator[R]:
-        """The same, for `async for`."""
-        return map_awaited(self.__call__, zip(*arguments, strict=False), concurrency)
+    def map_async(
+        self,
+        *arguments: Iterable[Any] | AsyncIterable[Any],
+        concurrency: int = 16,
+        ordered: bool = True,
+        return_errors: bool = False,
+    ) -> AsyncIterator[R]:
+        """The same, for `async for`; items may come from asynchronous generators, too."""
+        options = MapOptions(concurrency, ordered, return_errors)
+        return map_awaited(self.__call__, zip_awaited(arguments), options)
 
     def _here(self) -> Callable[..., Any]:
         return self._target
@@ -93,11 +116,27 @@ class QueueCallable(Remote[P, R]):
         return JobHandle(await self._link.carrier.carry_async(submit(call)), call, self._link.carrier)
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Conversation[R]:
-        return run_within(self._call(args, kwargs), None)
+        return run_within(self._call(args, kwargs), self._timeout)
+
+    def job(self, id: str) -> JobHandle[R]:  # noqa: A002 - what everybody calls it
+        """The handle of a job of this function that was spawned before, here or elsewhere."""
+        key = self._link.carrier.key()
+        return JobHandle(id, JobCall(self._link.endpoint, self._meant(), self._shown, key), self._link.carrier)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobCall:
-        call = Call(function=self._target.__name__, arguments=Arguments(args, kwargs))
-        return JobCall(self._link.endpoint, call, f"{self._link.endpoint}.{self._target.__name__}")
+        call = replace(self._meant(), arguments=Arguments(args, kwargs))
+        key = self._link.carrier.key()
+        stamp = None if key is None else new_stamp(JOB_LIFETIME)
+        return JobCall(self._link.endpoint, call, self._shown, key, stamp)
+
+    def _meant(self) -> Call:
+        """What is called, with no arguments yet."""
+        return Call(function=self._target.__name__)
+
+    @property
+    def _shown(self) -> str:
+        """As errors name it."""
+        return f"{self._link.endpoint}.{self._target.__name__}"
 
 
 class RemoteFunction(QueueCallable[P, R]):
@@ -131,7 +170,8 @@ class RouteFunction(Remote[P, R]):
         return f"<{self.route.method} {self.route.path} of endpoint {self._link.endpoint}>"
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Conversation[R]:
-        return call_route(self._link.endpoint, self.route, self._target, args, kwargs)
+        called = CalledRoute(self._link.endpoint, self.route, self._target, self._timeout or TIMEOUT)
+        return call_route(called, args, kwargs, self._link.carrier.key())
 
 
 class RemoteClass(Generic[T]):
@@ -218,6 +258,9 @@ class RemoteMethod(QueueCallable[P, R]):
         bound: Callable[..., Any] = getattr(self._make(), self._target.__name__)
         return bound
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobCall:
-        call = replace(self._template, arguments=Arguments(args, kwargs))
-        return JobCall(self._link.endpoint, call, f"{self._link.endpoint}.{call.function}.{call.method}")
+    def _meant(self) -> Call:
+        return self._template
+
+    @property
+    def _shown(self) -> str:
+        return f"{self._link.endpoint}.{self._template.function}.{self._template.method}"

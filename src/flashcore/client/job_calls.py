@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flashcore.client.encoding import encode
-from flashcore.client.exchange import IDEMPOTENCY_KEY, Conversation, Pause, Request, Response, ask, insist
+from flashcore.client.exchange import IDEMPOTENCY_KEY, Body, Conversation, Pause, Request, Response, ask, insist
 from flashcore.client.failures import error_of, remote_error
-from flashcore.model.errors import DeadlineExceeded, ProtocolError, RemoteError
+from flashcore.client.locate import own_token
+from flashcore.model.errors import DeadlineExceeded, ProtocolError, RemoteError, Unserializable
 from flashcore.model.job import JobStatus
 from flashcore.model.names import EndpointName
-from flashcore.wire.envelope import Call, unwrap_value, wrap_call
+from flashcore.wire import documents, seal
+from flashcore.wire.envelope import Call, unwrap_item, unwrap_value, wrap_call
+from flashcore.wire.seal import Bytes, SigningKey, Stamp
+from flashcore.wire.sealed import open_item, open_reply, seal_call
 
 WAIT = 60.0
 """Seconds that the gateway is asked to hold a request for a job that is not finished."""
+
+ITEMS_WAIT = 20.0
+"""Seconds that the gateway is asked to hold a request for a stream that yields nothing."""
 
 _SLACK = 30.0
 _FIRST_PAUSE = 0.05
@@ -26,14 +33,27 @@ _FIRST_PAUSE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class JobCall:
-    """A call of a queue-based endpoint. `shown` is how errors name it."""
+    """A call of a queue-based endpoint, submitted once. `shown` is how errors name it.
+
+    With a key it is sealed, and so is the reply; without one both are JSON.
+    """
 
     endpoint: EndpointName
     call: Call
     shown: str
+    key: SigningKey | None = None
+    stamp: Stamp | None = None
+    """Of the sealed call; None for one that somebody else submitted."""
+
+    def sealed(self, key: SigningKey, stamp: Stamp) -> list[Bytes]:
+        """The request's body for whom has the key. Raises Unserializable for arguments that cannot be pickled."""
+        try:
+            return seal_call(key, self.endpoint, self.call, stamp)
+        except Unserializable as error:
+            raise Unserializable(f"{self.shown}: {error.message}", next_step=error.next_step, path=error.path) from None
 
     def body(self) -> bytes:
-        """The request's body. Raises UsageError for arguments that JSON cannot carry."""
+        """The request's body as JSON. Raises Unserializable for arguments that JSON cannot carry."""
         pieces: dict[str, Any] = {"args": self.call.arguments.args, "kwargs": self.call.arguments.kwargs}
         if self.call.constructor is not None:
             pieces |= {
@@ -56,7 +76,7 @@ def run_within(call: JobCall, timeout: float | None) -> Conversation[Any]:
     if not _status(document).final:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         document = yield from await_end(call, _id(document), left)
-    return value_of(document, call.shown)
+    return value_of(call, document)
 
 
 def submit(call: JobCall) -> Conversation[str]:
@@ -74,14 +94,44 @@ def ask_status(call: JobCall, job: str) -> Conversation[JobStatus]:
 def ask_result(call: JobCall, job: str, timeout: float | None) -> Conversation[Any]:
     """Wait for the job's value; `timeout` in seconds, None for as long as it takes."""
     document = yield from await_end(call, job, timeout)
-    return value_of(document, call.shown)
+    return value_of(call, document)
+
+
+def ask_to_wait(call: JobCall, job: str, timeout: float | None) -> Conversation[JobStatus]:
+    """Wait for the job's end; `timeout` in seconds, None for as long as it takes. Raises DeadlineExceeded."""
+    document = yield from await_end(call, job, timeout)
+    return _status(document)
+
+
+def ask_items(call: JobCall, job: str, known: int) -> Conversation[tuple[list[Any], bool]]:
+    """What the job has yielded after the first `known` items, and whether that is all. Waits for news for a while.
+
+    Items are numbered, and the job's output has all of them: an answer that got lost, or a second attempt that began
+    anew, neither loses nor doubles any. Raises what the function raised.
+    """
+    document = yield from _get(call, f"stream/{job}?wait={round(ITEMS_WAIT * 1000)}", ITEMS_WAIT + _SLACK)
+    fresh: list[Any] = []
+    whole = True
+    for number, item in _items(call, document):
+        position = known + len(fresh)
+        if number is not None and number > position:
+            whole = False
+            break
+        if number is None or number == position:
+            fresh.append(item)
+    if whole and (fresh or not _status(document).final):
+        return fresh, False
+    document = yield from await_end(call, job, None)
+    value = value_of(call, document)
+    items = value if isinstance(value, list) else [value]
+    return items[known:], True
 
 
 def ask_to_cancel(call: JobCall, job: str) -> Conversation[JobStatus]:
     """Cancel; returns the status afterwards, which is another one where the job had ended before."""
     request = Request("POST", f"/v2/{call.endpoint}/cancel/{job}", headers=credentials(), timeout=_SLACK)
     response = yield from ask(request)
-    return _status(_document(response, call.shown))
+    return _status(_document(response, call))
 
 
 def await_end(call: JobCall, job: str, timeout: float | None) -> Conversation[Mapping[str, Any]]:
@@ -106,11 +156,15 @@ def await_end(call: JobCall, job: str, timeout: float | None) -> Conversation[Ma
             pause = min(2 * pause, 1.0)
 
 
-def value_of(document: Mapping[str, Any], shown: str) -> Any:
-    """The value of a finished job. Raises RemoteError or DeadlineExceeded."""
-    status, job = _status(document), document.get("id")
+def value_of(call: JobCall, document: Mapping[str, Any]) -> Any:
+    """The value of a finished job. Raises what the function raised, RemoteError or DeadlineExceeded."""
+    status, job, shown = _status(document), document.get("id"), call.shown
+    output = document.get("output")
+    if isinstance(output, Sealed):
+        # An exception, too, comes this way.
+        return open_reply(output.key, call.endpoint, output.data, _answers(call), shown)
     if status is JobStatus.COMPLETED:
-        return unwrap_value(document.get("output"))
+        return unwrap_value(output)
     if status is JobStatus.TIMED_OUT:
         raise DeadlineExceeded(
             f"{shown}: job {job} ran out of time: {document.get('error') or 'its ttl or execution timeout passed'}",
@@ -124,25 +178,48 @@ def value_of(document: Mapping[str, Any], shown: str) -> Any:
 
 def _submit(call: JobCall, route: str, timeout: float) -> Conversation[Mapping[str, Any]]:
     """Submit a job under a key of its own: sent twice, it is the same job."""
-    headers = {"Content-Type": "application/json", IDEMPOTENCY_KEY: os.urandom(16).hex(), **credentials()}
-    request = Request("POST", f"/v2/{call.endpoint}/{route}", call.body(), headers, timeout)
-    return _document((yield from insist(request)), call.shown)
+    headers = {IDEMPOTENCY_KEY: os.urandom(16).hex(), **_headers(call)}
+    body: Body
+    if call.key is not None and call.stamp is not None:
+        headers |= {"Content-Type": seal.MEDIA, IDEMPOTENCY_KEY: call.stamp.nonce.hex()}
+        body = call.sealed(call.key, call.stamp)
+    else:
+        headers["Content-Type"] = "application/json"
+        body = call.body()
+    request = Request("POST", f"/v2/{call.endpoint}/{route}", body, headers, timeout)
+    return _document((yield from insist(request)), call)
 
 
 def _get(call: JobCall, route: str, timeout: float) -> Conversation[Mapping[str, Any]]:
-    request = Request("GET", f"/v2/{call.endpoint}/{route}", headers=credentials(), timeout=timeout)
-    return _document((yield from insist(request)), call.shown)
+    request = Request("GET", f"/v2/{call.endpoint}/{route}", headers=_headers(call), timeout=timeout)
+    return _document((yield from insist(request)), call)
+
+
+def _headers(call: JobCall) -> dict[str, str]:
+    """Who calls, and what it can read."""
+    return credentials() if call.key is None else {"Accept": documents.MEDIA, **credentials()}
 
 
 def credentials() -> dict[str, str]:
-    """The header that says who calls, where a token is set."""
-    token = os.environ.get("FLASHCORE_TOKEN")
+    """The header that says who calls: by FLASHCORE_TOKEN, or by the token of the project whose gateway is called."""
+    token = os.environ.get("FLASHCORE_TOKEN") or own_token()
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _document(response: Response, shown: str) -> Mapping[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An output that nobody has looked into yet."""
+
+    key: SigningKey
+    data: memoryview
+
+
+def _document(response: Response, call: JobCall) -> Mapping[str, Any]:
+    shown = call.shown
     if response.status >= 400:
         raise error_of(response, shown)
+    if response.headers.get("content-type") == documents.MEDIA:
+        return _from_frame(response, call)
     try:
         document = json.loads(response.body)
     except ValueError as error:
@@ -150,6 +227,36 @@ def _document(response: Response, shown: str) -> Mapping[str, Any]:
     if not isinstance(document, Mapping):
         raise _strange(shown, f"no object: {document!r}")
     return document
+
+
+def _from_frame(response: Response, call: JobCall) -> Mapping[str, Any]:
+    """A document whose outputs stood beside it; what a stream yielded stands under `stream` again."""
+    document, outputs = documents.decode_document(response.body)
+    values = [_output(call, media, data) for media, data in outputs]
+    shown = {"output": values[0]} if len(values) == 1 else {}
+    return {**document, **shown, "stream": [{"output": value} for value in values]}
+
+
+def _output(call: JobCall, media: str, data: memoryview) -> Any:
+    if media == seal.MEDIA and call.key is not None:
+        return Sealed(call.key, data)
+    if media == "application/json":
+        return json.loads(bytes(data))
+    raise _strange(call.shown, f"an output of type {media}")
+
+
+def _items(call: JobCall, document: Mapping[str, Any]) -> Iterator[tuple[int | None, Any]]:
+    """Number and value of each item; those of others' endpoints have no numbers."""
+    for piece in document.get("stream", ()):
+        output = piece.get("output") if isinstance(piece, Mapping) else piece
+        if isinstance(output, Sealed):
+            yield open_item(output.key, call.endpoint, output.data, _answers(call))
+        else:
+            yield unwrap_item(output)
+
+
+def _answers(call: JobCall) -> bytes | None:
+    return None if call.stamp is None else call.stamp.nonce
 
 
 def _status(document: Mapping[str, Any]) -> JobStatus:

@@ -11,6 +11,8 @@ from typing import Any
 
 from flashcore.model.errors import Unavailable
 from flashcore.model.layout import Layout, find_project
+from flashcore.wire.seal import SigningKey
+from flashcore.wire.sealed import KEY_VARIABLE, key_in
 
 DEFAULT_ENVIRONMENT = "production"
 
@@ -23,14 +25,35 @@ def gateway_url() -> str:
     given = os.environ.get("FLASHCORE_GATEWAY_URL")
     if given:
         return given.rstrip("/")
-    for start in _starts():
-        root = find_project(start)
-        if root is not None:
-            return _written_url(Layout(root, _environment(root)))
+    layout = _layout()
+    if layout is not None:
+        return _written_url(layout)
     raise Unavailable(
         f"no flashcore project was found at or above {Path.cwd()}, and FLASHCORE_GATEWAY_URL is not set",
         next_step="run in the project's directory, or set FLASHCORE_GATEWAY_URL",
     )
+
+
+def call_key() -> SigningKey | None:
+    """What pickled calls are signed with: FLASHCORE_CALL_KEY, or the key of the project whose gateway is called.
+
+    None where there is none, or where the variable is set to nothing: calls are JSON then.
+    """
+    if KEY_VARIABLE in os.environ:
+        return key_in(os.environ)
+    if os.environ.get("FLASHCORE_GATEWAY_URL"):
+        return None  # another machine's, perhaps; it has a key of its own
+    layout = _layout()
+    try:
+        return None if layout is None else SigningKey(layout.call_key.read_text(encoding="ascii").strip())
+    except OSError:
+        return None
+
+
+def _layout() -> Layout | None:
+    """The environment of the project that this process works in."""
+    root = next(filter(None, map(find_project, _starts())), None)
+    return None if root is None else Layout(root, _environment(root))
 
 
 def _environment(root: Path) -> str:
@@ -80,3 +103,14 @@ def _written_url(layout: Layout) -> str:
             f"{layout.gateway_file} cannot be read: {error!r}", next_step="run: flashcore server start"
         ) from error
     return str(url).rstrip("/")
+
+
+def own_token() -> str | None:
+    """The token of the project whose gateway is called; None where a gateway was named, which may be anybody's."""
+    if os.environ.get("FLASHCORE_GATEWAY_URL"):
+        return None
+    root = next(filter(None, map(find_project, _starts())), None)
+    try:
+        return None if root is None else Layout(root, _environment(root)).token.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -12,21 +12,27 @@ import json
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from flashcore.client.encoding import encode
 from flashcore.client.exchange import Conversation, Request, Response, insist
 from flashcore.client.failures import error_of
-from flashcore.client.job_calls import credentials
+from flashcore.client.job_calls import JobCall, credentials
 from flashcore.model.codec import to_json
 from flashcore.model.errors import UsageError
 from flashcore.model.manifest import Route
 from flashcore.model.names import EndpointName
+from flashcore.wire import seal
+from flashcore.wire.envelope import Arguments, Call
+from flashcore.wire.seal import CALL_LIFETIME, SigningKey, new_stamp
+from flashcore.wire.sealed import open_reply
 
 TIMEOUT = 330.0
 """Seconds that a request may take; a little over what a GPU cloud's load balancer allows."""
+
+_FRAMEWORKS = frozenset({"fastapi", "starlette"})
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 
@@ -43,18 +49,82 @@ class Place(Enum):
     """Not for a plain call: forms, files, and what the server itself provides."""
 
 
-def call_route(
-    endpoint: EndpointName, route: Route, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Conversation[Any]:
-    """Send the request and return what came back: the JSON value, text, or bytes, by its content type.
+@dataclass(frozen=True, slots=True)
+class CalledRoute:
+    """The function behind a route, and how long its answer is waited for, in seconds."""
 
-    Raises TypeError for arguments that do not fit the function, RemoteError for an answer of the function that is
-    an error, and Unavailable, DeadlineExceeded or NotFound.
+    endpoint: EndpointName
+    route: Route
+    target: Callable[..., Any]
+    timeout: float = TIMEOUT
+
+    @property
+    def shown(self) -> str:
+        """As errors name it."""
+        return f"{self.endpoint} {self.route.method} {self.route.path}"
+
+
+def call_route(
+    called: CalledRoute, args: tuple[Any, ...], kwargs: dict[str, Any], key: SigningKey | None
+) -> Conversation[Any]:
+    """Send the request and return what came back: with a key the value as it is, else what its content type says.
+
+    Raises TypeError for arguments that do not fit the function, what the function raised (RemoteError where that is
+    not known here), and Unavailable, DeadlineExceeded or NotFound.
     """
-    request = request_of(endpoint, route, target, args, kwargs)
-    response = yield from insist(request)
+    if key is not None and takes_values(called.target):
+        value = yield from _call_sealed(called, args, kwargs, key)
+        return value
+    request = request_of(called.endpoint, called.route, called.target, args, kwargs)
+    response = yield from insist(replace(request, timeout=called.timeout))
     if response.status >= 400:
-        raise error_of(response, f"{endpoint} {route.method} {route.path}")
+        raise error_of(response, called.shown)
+    return _value(response)
+
+
+def takes_values(target: Callable[..., Any]) -> bool:
+    """Whether it can be called with values alone: nothing in its signature is for FastAPI to fill in."""
+    return not any(_is_frameworks(parameter) for parameter in inspect.signature(target).parameters.values())
+
+
+def _is_frameworks(parameter: inspect.Parameter) -> bool:
+    annotation = parameter.annotation
+    if isinstance(annotation, str):  # quick, and right for whatever imports FastAPI's names as they are
+        named = any(
+            word in annotation for word in ("Request", "Response", "WebSocket", "BackgroundTasks", "UploadFile")
+        )
+        return named or "Annotated" in annotation or _module(type(parameter.default)) in _FRAMEWORKS
+    marks = (
+        (*get_args(annotation)[1:], parameter.default) if get_origin(annotation) is Annotated else (parameter.default,)
+    )
+    plain = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return _module(plain) in _FRAMEWORKS or any(_module(type(mark)) in _FRAMEWORKS for mark in marks)
+
+
+def _module(kind: Any) -> str:
+    return str(getattr(kind, "__module__", "")).partition(".")[0]
+
+
+def _call_sealed(
+    called: CalledRoute, args: tuple[Any, ...], kwargs: dict[str, Any], key: SigningKey
+) -> Conversation[Any]:
+    given = inspect.signature(called.target).bind(*args, **kwargs).arguments
+    path = _PLACEHOLDER.sub(lambda found: _segment(found, given), called.route.path)
+    call = Call(called.target.__name__, arguments=Arguments(args, kwargs))
+    stamp = new_stamp(CALL_LIFETIME)
+
+    def request() -> Request:
+        nonlocal stamp
+        stamp = new_stamp(CALL_LIFETIME)
+        headers = {"Content-Type": seal.MEDIA, **credentials()}
+        body = JobCall(called.endpoint, call, called.shown).sealed(key, stamp)
+        return Request(called.route.method, f"/{called.endpoint}{path}", body, headers, called.timeout, once=True)
+
+    response = yield from insist(request(), request if called.route.method == "GET" else None)
+    if response.headers.get("content-type") == seal.MEDIA:
+        return open_reply(key, called.endpoint, response.body, stamp.nonce, called.shown)
+    if response.status >= 400:
+        raise error_of(response, called.shown)
     return _value(response)
 
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 with the standard library: connections kept per thread for blocking calls, one per request when awaited.
+"""HTTP/1.1 with the standard library: connections are kept, per thread for blocking calls, per loop for awaited ones.
 
 A request that is not repeatable is sent once: when the connection breaks after a byte of it may have left, the caller
 is told, because nobody here can know if it was carried out. Connecting is tried again for a moment, since a gateway
@@ -10,13 +10,19 @@ from __future__ import annotations
 import os
 import threading
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary, finalize
 
 from flashcore.client.address import Address, parse_url
 from flashcore.client.exchange import Request, Response
 from flashcore.model.errors import DeadlineExceeded, Unavailable
 
 if TYPE_CHECKING:
-    from http.client import HTTPConnection
+    from asyncio import AbstractEventLoop
+    from http.client import HTTPConnection, HTTPResponse
+
+    from flashcore.client.idle import LoopConnections
+
+_LARGE = 1 << 16
 
 CONNECT_PAUSES = (0.05, 0.15, 0.4)
 """Seconds between attempts to connect."""
@@ -29,6 +35,9 @@ class Kept:
         self._address = address
         self._pid = os.getpid()
         self._connection: HTTPConnection | None = connection
+        # Not by __del__: collected with all that leads to it, the socket would go first and complain.
+        self._closing = finalize(self, connection.close)
+        self._closing.atexit = False
 
     def take(self, address: Address) -> HTTPConnection | None:
         """The connection, if it leads to that address and is still good."""
@@ -36,11 +45,8 @@ class Kept:
         if (address, os.getpid()) != (self._address, self._pid) or _readable(self._connection):
             return None
         connection, self._connection = self._connection, None
+        self._closing.detach()
         return connection
-
-    def __del__(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
 
 
 class Transport:
@@ -48,6 +54,8 @@ class Transport:
 
     def __init__(self) -> None:
         self._own = threading.local()
+        self._lock = threading.Lock()
+        self._of_loops: WeakKeyDictionary[AbstractEventLoop, LoopConnections] = WeakKeyDictionary()
 
     def send(self, url: str, request: Request) -> Response:
         """Blocking. Raises Unavailable or DeadlineExceeded; `timeout` holds for each wait on the socket."""
@@ -63,9 +71,17 @@ class Transport:
 
     async def send_async(self, url: str, request: Request) -> Response:
         """Awaited. Raises Unavailable or DeadlineExceeded; `timeout` holds for the whole exchange."""
-        from flashcore.client.streams import exchange
+        import asyncio
 
-        return await exchange(parse_url(url), request)
+        from flashcore.client.idle import LoopConnections
+
+        loop = asyncio.get_running_loop()
+        connections = self._of_loops.get(loop)
+        if connections is None:
+            connections = LoopConnections()
+            with self._lock:
+                self._of_loops[loop] = connections
+        return await connections.exchange(parse_url(url), request)
 
     def _take(self, address: Address) -> HTTPConnection | None:
         """This thread's idle connection to the address, if it is still good."""
@@ -79,14 +95,17 @@ class Transport:
         try:
             connection.sock.settimeout(request.timeout)
             connection.request(
-                request.method, address.prefix + request.target, body=request.body, headers=dict(request.headers)
+                request.method,
+                address.prefix + request.target,
+                body=iter(request.pieces) if request.pieces else None,
+                headers={**request.headers, **request.framing},
             )
             answer = connection.getresponse()
-            body = answer.read()
+            body = _read(answer)
         except TimeoutError as error:
             connection.close()
             raise too_slow(address, request) from error
-        except (HTTPException, OSError) as error:
+        except (HTTPException, OSError, EOFError) as error:
             connection.close()
             raise broken(address, request, error) from error
         except BaseException:  # interrupted half-way: the connection is of no use to the next call
@@ -98,6 +117,22 @@ class Transport:
             self._own.kept = Kept(address, connection)
         headers = {name.lower(): value for name, value in answer.getheaders()}
         return Response(answer.status, headers, body)
+
+
+def _read(answer: HTTPResponse) -> bytes | bytearray:
+    """The body; a large one straight into its place."""
+    size = answer.length
+    if not size or size < _LARGE:
+        return answer.read()
+    body = bytearray(size)
+    with memoryview(body) as view:
+        filled = 0
+        while filled < size:
+            count = answer.readinto(view[filled:])
+            if not count:
+                raise EOFError(f"the answer ended {size - filled} bytes before its end")
+            filled += count
+    return body
 
 
 def too_slow(address: Address, request: Request) -> DeadlineExceeded:

@@ -24,6 +24,7 @@ from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.signals import ChangedEndpoints, Signaller
 from flashcore.gateway.sockets import listen_on_path
+from flashcore.gateway.submission import SEALED_BYTES
 from flashcore.gateway.table import LiveTable, RoutingPolicies, TableRefused
 from flashcore.gateway.tablefile import kept_table
 from flashcore.gateway.workers import WorkerConnection
@@ -60,7 +61,7 @@ class Gateway:
         self._link.signaller = self._signaller
         local = LocalRoutes(self._routes, lambda: self.url)
         front = Front(self._routes, JobsApi(self.broker, self._routes, settings), local, settings)
-        self.http = HttpServer(in_front(front), Limits(local_body_bytes=max(settings.run_bytes, settings.runsync_bytes)))
+        self.http = HttpServer(in_front(front), Limits(local_body_bytes=max(settings.run_bytes, settings.runsync_bytes, SEALED_BYTES)))
         self._servers: dict[Path, AbstractServer] = {}
         self._signalling: asyncio.Task[None] | None = None
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from flashcore.gateway.rawjson import write_object
 from flashcore.model.job import Job, JobStatus, Payload, status_document
+from flashcore.wire.documents import encode_document
 
 JSON = "application/json"
 
@@ -33,6 +34,19 @@ def stream_body(job: Job, chunks: Sequence[Payload]) -> bytes:
     """What a generator yielded since somebody last asked. RunPod's client insists on the `stream` key."""
     items = b",".join(b'{"output":%b}' % raw_payload(chunk) for chunk in chunks)
     return write_object({"id": job.id, "status": job.status.value}, {"stream": b"[%b]" % items})
+
+
+def status_frame(job: Job) -> bytes:
+    """The job's status document with its output as it is, for flashcore's own clients."""
+    document = status_document(job)
+    document.pop("output", None)
+    output = job.output if job.status.final else None
+    return encode_document(document, () if output is None else (output,))
+
+
+def stream_frame(job: Job, chunks: Sequence[Payload]) -> bytes:
+    """What a generator yielded, for flashcore's own clients."""
+    return encode_document({"id": job.id, "status": job.status.value}, chunks)
 
 
 def raw_payload(payload: Payload) -> bytes:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from flashcore.gateway.answers import error_answer, json_body, method_not_allowed, unknown_endpoint
 from flashcore.gateway.broker import Broker
-from flashcore.gateway.documents import brief_body, status_body, stream_body
+from flashcore.gateway.documents import brief_body, status_body, status_frame, stream_body, stream_frame
 from flashcore.gateway.health import health_document
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response, json_response
@@ -20,14 +20,25 @@ from flashcore.gateway.polling.desk import Desk
 from flashcore.gateway.polling.routes import PolledApi
 from flashcore.gateway.routes import JobsRouting, Routes
 from flashcore.gateway.settings import Settings
-from flashcore.gateway.submission import InvalidSubmission, new_job, new_job_id, new_sync_job_id
+from flashcore.gateway.submission import (
+    SEALED_BYTES,
+    InvalidSubmission,
+    is_sealed,
+    new_job,
+    new_job_id,
+    new_sync_job_id,
+)
 from flashcore.model.errors import FlashcoreError, NotFound
 from flashcore.model.job import Job
 from flashcore.model.names import JobId
+from flashcore.wire import documents
 
 RUNSYNC_WAIT = 90.0
 LONGEST_WAIT = 300.0
 RUNSYNC_RETENTION = 60.0
+
+_FRAME = documents.MEDIA.encode()
+_FRAME_TYPE = ((b"content-type", _FRAME),)
 
 _GET = (b"GET", b"HEAD")
 _POST = (b"POST",)
@@ -137,6 +148,8 @@ class JobsApi:
         read = await self._broker.read_stream(call.job, _wait(call.request.head, 0.0))
         if read is None:
             raise _no_job(call)
+        if _wants_frame(call):
+            return Response(200, _FRAME_TYPE, stream_frame(*read))
         return json_body(stream_body(*read))
 
     async def _cancel(self, call: Call) -> Response:
@@ -175,7 +188,12 @@ class _TooLarge(InvalidSubmission):
     code = "too_large"
 
 
+def _wants_frame(call: Call) -> bool:
+    return call.request.head.get(b"accept") == _FRAME
+
+
 def _check_size(call: Call, limit: int) -> None:
+    limit = SEALED_BYTES if is_sealed(call.request.head) else limit
     size = len(call.request.body)
     if size > limit:
         raise _TooLarge(f"the body has {size} bytes, {limit} are allowed", size=size, limit=limit)
@@ -185,6 +203,8 @@ def _shown(call: Call, job: Job | None) -> Response:
     """The job, or that it is no more: purged, or forgotten with its endpoint, while somebody waited for it."""
     if job is None:
         raise _no_job(call)
+    if _wants_frame(call):
+        return Response(200, _FRAME_TYPE, status_frame(job))
     return json_body(status_body(job))
 
 

@@ -6,6 +6,7 @@ FlashcoreError
 │   ├── InvalidDeclaration    an endpoint's settings contradict each other or are out of range
 │   ├── UnknownPart           no plugin offers a part of that name
 │   ├── InvalidOptions        a part's options do not fit its schema
+│   ├── Unserializable        a value cannot be sent; says which part of it
 │   └── ConfigurationError    flashcore.toml, a variable or a flag
 ├── BuildError                the project cannot be built: scan, manifest, handlers, artifact
 ├── NotFound                  no such endpoint, revision, replica or job
@@ -21,7 +22,10 @@ FlashcoreError
 ├── PluginError               a plugin failed; carries plugin, distribution and part
 ├── ProtocolError             a peer said something that the protocol does not know
 │   └── IncompatiblePeer      no common protocol version
+│       └── PythonMismatch    pickles are exchanged between equal minor versions of Python only
 ├── Unauthorized              no token, or one that is not valid here
+│   └── SignatureRefused      a pickled call or reply whose signature does not hold: nothing of it was unpickled
+├── CannotUnpickle            a signed message that cannot be read here: something is not installed
 └── RemoteError               the user's function raised; carries the remote traceback
 
 Each message says what happened, to which thing, why, and what to do next; what a program needs is in attributes.
@@ -87,6 +91,17 @@ class InvalidOptions(UsageError):
     """A part's options do not fit its schema."""
 
     code = "invalid_options"
+
+
+class Unserializable(UsageError):
+    """A value cannot be sent. `path` says which part of it, as in `args[1]['model'].lock`."""
+
+    code = "unserializable"
+
+    @property
+    def path(self) -> str:
+        """Where in the value it stands."""
+        return str(self.data.get("path", ""))
 
 
 class ConfigurationError(UsageError):
@@ -179,10 +194,28 @@ class IncompatiblePeer(ProtocolError):
     code = "incompatible_peer"
 
 
+class PythonMismatch(IncompatiblePeer):
+    """Pickles are exchanged between equal minor versions of Python only."""
+
+    code = "python_mismatch"
+
+
 class Unauthorized(FlashcoreError):
     """No token, or one that is not valid here."""
 
     code = "unauthorized"
+
+
+class SignatureRefused(Unauthorized):
+    """A pickled call or reply whose signature does not hold. Nothing of it was unpickled."""
+
+    code = "signature_refused"
+
+
+class CannotUnpickle(FlashcoreError):
+    """A pickled message whose signature holds, and which cannot be read here."""
+
+    code = "cannot_unpickle"
 
 
 class RemoteError(FlashcoreError):

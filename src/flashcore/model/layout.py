@@ -12,6 +12,7 @@ PROJECT/.flashcore/
     gateway.lock         held by the running gateway
     table.json           the last routing table that it served by
     token                0600; the control API's local token
+    call.key             0600; signs pickled calls and replies
     run/                 sockets (elsewhere when the path would be too long for a socket)
     replicas/ID/         a replica's record, working directory and HOME
     warm/REVISION-*/     the same of a process that replicas are forked from
@@ -99,6 +100,11 @@ class Layout:
     def token(self) -> Path:
         """The control API's local token."""
         return self.home / "token"
+
+    @property
+    def call_key(self) -> Path:
+        """What signs pickled calls and replies; replicas are given it, callers of this project read it."""
+        return self.home / "call.key"
 
     @property
     def replicas(self) -> Path:

@@ -86,6 +86,19 @@ def wrap_value(value: Any) -> dict[str, Any]:
     return {KEY: {"version": VERSION, "value": value}}
 
 
+def wrap_item(value: Any, number: int) -> dict[str, Any]:
+    """One item of an enveloped call's stream, counted from 0."""
+    return {KEY: {"version": VERSION, "number": number, "value": value}}
+
+
+def unwrap_item(output: Any) -> tuple[int | None, Any]:
+    """The number and the value of an item; both as they are of one that is in no envelope. Raises IncompatiblePeer."""
+    if not (isinstance(output, Mapping) and len(output) == 1 and isinstance(output.get(KEY), Mapping)):
+        return None, output
+    number = output[KEY].get("number")
+    return number if isinstance(number, int) else None, unwrap_value(output)
+
+
 def unwrap_value(output: Any) -> Any:
     """The value of an enveloped output; raises ProtocolError for anything else."""
     if isinstance(output, Mapping) and len(output) == 1 and isinstance(output.get(KEY), Mapping):

@@ -47,6 +47,27 @@ def encode_frame(frame: Frame) -> bytes:
     return b"".join((prelude, lengths, head, *frame.buffers))
 
 
+def split_frame(data: bytes | bytearray) -> tuple[Frame, tuple[memoryview, ...]]:
+    """The only frame in `data`, without its buffers, and views of those. Raises ProtocolError."""
+    view = memoryview(data)
+    if len(view) < _PRELUDE.size:
+        raise ProtocolError("the answer is no frame: it is too short")
+    magic, kind, _, count, _, head_length, _ = _PRELUDE.unpack_from(view)
+    start = _PRELUDE.size + count * _LENGTH.size
+    if magic != _MAGIC or len(view) < start + head_length:
+        raise ProtocolError("the answer is no frame: it begins otherwise, or was cut off")
+    lengths = struct.unpack_from(f">{count}Q", view, _PRELUDE.size)
+    offset = start + head_length
+    if len(view) != offset + sum(lengths):
+        raise ProtocolError("the answer is no frame: its parts do not add up")
+    head = _parse_head(bytes(view[start:offset]))
+    buffers = []
+    for length in lengths:
+        buffers.append(view[offset : offset + length])
+        offset += length
+    return Frame(kind, head), tuple(buffers)
+
+
 class FrameDecoder:
     """Turns a stream of bytes into frames, however it is cut up."""
 

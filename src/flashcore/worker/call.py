@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from flashcore.wire.envelope import Arguments, unwrap_call, wrap_value
+from flashcore.model.errors import UsageError
+from flashcore.wire.envelope import Arguments, unwrap_call, wrap_item, wrap_value
+from flashcore.wire.sealed import SealedCall
 from flashcore.worker.functions import CallKind, FunctionTable, Invocation, kind_of
 from flashcore.worker.plain import encode
 
@@ -23,7 +25,10 @@ class Callables(Protocol):
         ...
 
     def invocation_for(self, job: str, value: Any) -> Invocation:
-        """What the input `value` of job `job` means. Raises a FlashcoreError for one that means nothing."""
+        """What the input of job `job` means: a JSON value, or a SealedCall.
+
+        Raises a FlashcoreError for one that means nothing.
+        """
         ...
 
 
@@ -40,7 +45,7 @@ class TableCallables:
 
     def invocation_for(self, job: str, value: Any) -> Invocation:  # noqa: ARG002 - functions do not see their job's id
         """The function that the input names, with its arguments."""
-        return self._table.invocation(unwrap_call(value))
+        return self._table.invocation(value if isinstance(value, SealedCall) else unwrap_call(value))
 
 
 class HandlerCallables:
@@ -57,6 +62,11 @@ class HandlerCallables:
 
     def invocation_for(self, job: str, value: Any) -> Invocation:
         """The handler, with the job."""
+        if isinstance(value, SealedCall):
+            raise UsageError(
+                "this handler takes JSON, and a pickled call came",
+                next_step="call it over HTTP, or with FLASHCORE_CALL_KEY set to nothing at the caller",
+            )
         arguments = Arguments(({"id": job, "input": value},))
         return Invocation("handler", self._kind, self._handler, arguments, enveloped=False, failure_in=_error_in)
 
@@ -70,6 +80,11 @@ def callables_of(handler: Callable[[Mapping[str, Any]], Any]) -> Callables:
 def output_of(value: bytes, *, enveloped: bool) -> bytes:
     """The output of a call whose value is this JSON text."""
     return b"".join((_BEFORE, value, _AFTER)) if enveloped else value
+
+
+def item_of(value: bytes, number: int, *, enveloped: bool) -> bytes:
+    """The output that is one item of a stream, of which this is the JSON text."""
+    return b"".join((_BEFORE_ITEM % number, value, _AFTER)) if enveloped else value
 
 
 def list_of(items: Sequence[bytes]) -> bytes:
@@ -87,4 +102,5 @@ def _error_in(value: Any) -> str | None:
     return str(error) if error else None
 
 
+_BEFORE_ITEM = json.dumps(wrap_item("@", 0), separators=(",", ":")).encode().split(b'"@"')[0].replace(b":0,", b":%d,")
 _BEFORE, _AFTER = json.dumps(wrap_value("@"), separators=(",", ":")).encode().split(b'"@"')

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import inspect
-import json
 import sys
 from collections.abc import Callable, Coroutine
 from enum import Enum
+from functools import partial
 from typing import Any, TypeVar
 
 from flashcore.model.errors import DeadlineExceeded
 from flashcore.model.job import Payload
 from flashcore.model.names import JobId
 from flashcore.wire.messages import Assignment, Chunk, Progress, Result
-from flashcore.worker.call import encode_item, list_of, output_of
 from flashcore.worker.failure import failure_of, text_of
 from flashcore.worker.functions import CallKind, Invocation
 from flashcore.worker.gate import StreamGate
 from flashcore.worker.job import CURRENT, CurrentJob
 from flashcore.worker.plain import encode
+from flashcore.worker.reply import JsonReply, Reply
 
 T = TypeVar("T")
 
@@ -45,6 +45,8 @@ class Execution:
         self.stopped: Stopped | None = None
         self.cancel: Callable[[], object] | None = None
         """Interrupts it where it runs, where that is possible."""
+        self.reply: Reply = JsonReply(enveloped=False)
+        """The form in which the caller wants to hear of it."""
         self.current = CurrentJob(assignment.id, assignment.attempt, assignment.context, self._report_progress)
         self._worker_id = worker_id
         self._send = send
@@ -56,9 +58,9 @@ class Execution:
             value = invocation.begin()
             # A decorator may have made a plain function of a generator, or of a coroutine function.
             if inspect.isgenerator(value):
-                return self._stream(invocation, value, gate)
+                return self._stream(value, gate)
             if inspect.isasyncgen(value):
-                return self._elsewhere(self._stream_async(invocation, value, gate), loop)
+                return self._elsewhere(self._stream_async(value, gate), loop)
             if inspect.isawaitable(value):
                 value = self._elsewhere(_await(value), loop)
             return self._returned(invocation, value)
@@ -73,7 +75,7 @@ class Execution:
         try:
             value = invocation.begin()
             if invocation.kind is CallKind.ASYNC_GENERATOR:
-                return await self._stream_async(invocation, value, gate)
+                return await self._stream_async(value, gate)
             return self._returned(invocation, await value)
         except BaseException as error:  # noqa: BLE001 - as above; a cancelled job is a result, too
             return self._raised(error)
@@ -105,42 +107,37 @@ class Execution:
             return self._failed(text_of(failure_of(late, self._worker_id)))
         return Result(self.id, self.assignment.attempt, released=True)
 
-    def _stream(self, invocation: Invocation, items: Any, gate: StreamGate) -> Result:
-        sent: list[bytes] = []
+    def _stream(self, items: Any, gate: StreamGate) -> Result:
         try:
             for item in items:
-                sent.append(encode_item(item, len(sent)))
-                chunk = self._chunk(invocation, sent[-1])
+                chunk = self._chunk(item)
                 if not gate.enter(len(chunk.value.data), self._is_stopped):
                     return self.unfinished()
                 self._send(chunk)
         finally:
             items.close()
-        return self._output(invocation, list_of(sent))
+        return self._output(self.reply.items)
 
-    async def _stream_async(self, invocation: Invocation, items: Any, gate: StreamGate) -> Result:
-        sent: list[bytes] = []
+    async def _stream_async(self, items: Any, gate: StreamGate) -> Result:
         try:
             async for item in items:
-                sent.append(encode_item(item, len(sent)))
-                chunk = self._chunk(invocation, sent[-1])
+                chunk = self._chunk(item)
                 if not await gate.enter_async(len(chunk.value.data), self._is_stopped):
                     return self.unfinished()
                 self._send(chunk)
         finally:
             await items.aclose()
-        return self._output(invocation, list_of(sent))
+        return self._output(self.reply.items)
 
-    def _chunk(self, invocation: Invocation, item: bytes) -> Chunk:
-        value = Payload(output_of(item, enveloped=invocation.enveloped))
-        return Chunk(self.id, self.assignment.attempt, value)
+    def _chunk(self, item: Any) -> Chunk:
+        return Chunk(self.id, self.assignment.attempt, self.reply.item(item))
 
     def _report_progress(self, value: Any) -> None:
         self._send(Progress(self.id, self.assignment.attempt, Payload(encode(value, "progress"))))
 
     def _returned(self, invocation: Invocation, value: Any) -> Result:
         problem = invocation.failure_in(value) if invocation.failure_in else None
-        return self._output(invocation, encode(value)) if problem is None else self._failed(problem)
+        return self._output(partial(self.reply.value, value)) if problem is None else self._failed(problem)
 
     def _elsewhere(self, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
         future = asyncio.run_coroutine_threadsafe(work, loop)
@@ -150,10 +147,10 @@ class Execution:
         except concurrent.futures.CancelledError as error:
             raise asyncio.CancelledError from error
 
-    def _output(self, invocation: Invocation, value: bytes) -> Result:
+    def _output(self, encoded: Callable[[], Payload]) -> Result:
+        output = encoded()
         if self.stopped is Stopped.BY_TIME:
             return self.unfinished()
-        output = Payload(output_of(value, enveloped=invocation.enveloped))
         return Result(self.id, self.assignment.attempt, output)
 
     def _raised(self, error: BaseException) -> Result:
@@ -161,20 +158,13 @@ class Execution:
             return self.unfinished()
         failure = failure_of(error, self._worker_id)
         sys.stderr.write(failure.error_traceback)
-        return self._failed(text_of(failure))
+        return self._failed(text_of(failure), self.reply.raised(error, failure))
 
-    def _failed(self, error: str) -> Result:
-        return Result(self.id, self.assignment.attempt, error=error)
+    def _failed(self, error: str, itself: Payload | None = None) -> Result:
+        return Result(self.id, self.assignment.attempt, itself, error=error)
 
     def _is_stopped(self) -> bool:
         return self.stopped is not None
-
-
-def read_input(payload: Payload) -> Any:
-    """The JSON value of a job's input. Raises ValueError for what is none."""
-    if payload.media != "application/json":
-        raise ValueError(f"the job's input is {payload.media}; this worker reads application/json")
-    return json.loads(payload.data)
 
 
 async def _await(value: Any) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from flashcore.model.codec import to_json
+from flashcore.model.errors import FlashcoreError
 from flashcore.wire.envelope import RemoteFailure
 
 MAX_TEXT = 64 * 1024
@@ -35,6 +36,12 @@ def failure_of(error: BaseException, worker_id: str = "") -> RemoteFailure:
 def text_of(failure: RemoteFailure) -> str:
     """The failure as the `error` of a job."""
     return json.dumps(to_json(failure))
+
+
+def response_body(error: BaseException) -> bytes:
+    """What is answered where no user code ran: our errors as the API shows them, others as failures."""
+    shown = {"error": error.as_json()} if isinstance(error, FlashcoreError) else to_json(failure_of(error))
+    return json.dumps(shown).encode()
 
 
 def _type_name(cls: type) -> str:

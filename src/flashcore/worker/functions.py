@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
-from flashcore.model.codec import to_json
 from flashcore.model.errors import BuildError, NotFound, Refused, UsageError
 from flashcore.model.manifest import FunctionEntry
-from flashcore.wire.envelope import Arguments, Call
+from flashcore.wire import pickles
+from flashcore.wire.envelope import Arguments
 
 MAX_INSTANCES = 16
 """Instances of one class, by constructor arguments, that a replica keeps; each may hold a model on a GPU."""
@@ -52,6 +53,49 @@ def kind_of(target: Any) -> CallKind:
     return CallKind.GENERATOR if inspect.isgeneratorfunction(target) else CallKind.SYNC
 
 
+class Given(Protocol):
+    """Positional and keyword arguments; getting at them may run code."""
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Positional ones."""
+        ...
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]:
+        """Keyword ones."""
+        ...
+
+
+class Asked(Protocol):
+    """A call, in whichever form it came."""
+
+    @property
+    def function(self) -> str | None:
+        """None: the only one."""
+        ...
+
+    @property
+    def method(self) -> str | None:
+        """None: no method, or the only one."""
+        ...
+
+    @property
+    def arguments(self) -> Given:
+        """The call's own."""
+        ...
+
+    @property
+    def constructor(self) -> Given | None:
+        """The constructor's; None: its defaults."""
+        ...
+
+    @property
+    def enveloped(self) -> bool:
+        """Whether the value goes back in an envelope."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """A callable with its arguments. `label` is how messages name it; `enveloped` says how its value goes back."""
@@ -59,7 +103,7 @@ class Invocation:
     label: str
     kind: CallKind
     target: Callable[..., Any]
-    arguments: Arguments = field(default_factory=Arguments)
+    arguments: Given = field(default_factory=Arguments)
     enveloped: bool = True
     failure_in: Callable[[Any], str | None] | None = None
     """Reads the failure that a value of somebody else's handler means; None: values are values."""
@@ -69,8 +113,9 @@ class Invocation:
 
         Raises what it raises; arguments that do not fit are a TypeError in Python's words with the signature below.
         """
+        args, kwargs = self.arguments.args, self.arguments.kwargs
         try:
-            return self.target(*self.arguments.args, **self.arguments.kwargs)
+            return self.target(*args, **kwargs)
         except TypeError as error:
             signature = signature_of(self.target)
             if signature is None or _binds(signature, self.arguments):
@@ -95,7 +140,7 @@ class LoadedFunction:
         """Kinds of what can be called here."""
         return frozenset({self.kind})
 
-    def invocation(self, call: Call) -> Invocation:
+    def invocation(self, call: Asked) -> Invocation:
         """What `call` means here. Raises UsageError if it asks for what only a class has."""
         if call.method is not None or call.constructor is not None:
             raise UsageError(
@@ -112,7 +157,7 @@ class LoadedClass:
         self.entry = entry
         self.cls = cls
         self._kinds = {method.name: _kind_of_method(entry, cls, method.name) for method in entry.methods}
-        self._instances: dict[str, Any] = {}
+        self._instances: dict[bytes, Any] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -132,12 +177,12 @@ class LoadedClass:
         """Kinds of what can be called here."""
         return frozenset(self._kinds.values())
 
-    def instance(self, constructor: Arguments) -> Any:
+    def instance(self, constructor: Given) -> Any:
         """The instance made with these arguments; made now if it is the first time.
 
         Raises what the constructor raises, and Refused when the replica keeps MAX_INSTANCES others.
         """
-        key = json.dumps(to_json(constructor), sort_keys=True)
+        key = _key_of(constructor)
         with self._lock:
             if key not in self._instances:
                 if len(self._instances) >= MAX_INSTANCES:
@@ -149,7 +194,7 @@ class LoadedClass:
                 self._instances[key] = made.begin()
             return self._instances[key]
 
-    def invocation(self, call: Call) -> Invocation:
+    def invocation(self, call: Asked) -> Invocation:
         """What `call` means here. Raises NotFound or UsageError for a method that is not there or not named."""
         method = self._method(call.method)
         target = _MethodCall(self, method, call.constructor or Arguments())
@@ -177,7 +222,7 @@ class _MethodCall:
 
     owner: LoadedClass
     method: str
-    constructor: Arguments
+    constructor: Given
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return getattr(self.owner.instance(self.constructor), self.method)(*args, **kwargs)
@@ -210,7 +255,7 @@ class FunctionTable:
         """Names of the functions and classes."""
         return tuple(self._functions)
 
-    def invocation(self, call: Call) -> Invocation:
+    def invocation(self, call: Asked) -> Invocation:
         """What a call means. Raises NotFound for an unknown name, UsageError where a name is needed and missing."""
         if call.function is None:
             return self._only().invocation(call)
@@ -248,7 +293,20 @@ def _kind_of_method(entry: FunctionEntry, cls: type, name: str) -> CallKind:
     return kind_of(getattr(cls, name))
 
 
-def _binds(signature: inspect.Signature, arguments: Arguments) -> bool:
+def _key_of(constructor: Given) -> bytes:
+    """Equal for equal arguments: by their JSON where they have one, else by what they are pickled to."""
+    plain = [list(constructor.args), dict(constructor.kwargs)]
+    try:
+        return json.dumps(plain, sort_keys=True).encode()
+    except (TypeError, ValueError, RecursionError):
+        data, buffers = pickles.dump(plain)
+        digest = hashlib.sha256(data)
+        for buffer in buffers:
+            digest.update(buffer)
+        return digest.digest()
+
+
+def _binds(signature: inspect.Signature, arguments: Given) -> bool:
     try:
         signature.bind(*arguments.args, **arguments.kwargs)
     except TypeError:

@@ -21,8 +21,9 @@ from fastapi.responses import StreamingResponse
 from flashcore.model.codec import to_json
 from flashcore.model.manifest import Route
 from flashcore.worker.call import encode_item
+from flashcore.worker.direct import SealedRequests
 from flashcore.worker.failure import failure_of
-from flashcore.worker.functions import CallKind, FunctionTable, LoadedFunction
+from flashcore.worker.functions import CallKind, FunctionTable, Invocation, LoadedFunction
 from flashcore.worker.guard import Application, Receive, Scope, Send
 from flashcore.worker.plain import encode
 from flashcore.worker.pool import ThreadPool
@@ -54,6 +55,7 @@ def create_app(functions: FunctionTable | Callable[[], FunctionTable]) -> FastAP
         app = FastAPI()
         app.add_api_route("/ping", _ready, methods=["GET"], include_in_schema=False)
         serving.add_routes(app, functions)
+        app.add_middleware(SealedRequests, functions=functions, run=serving.result_of)
         return app
     loading = _Loading(functions, serving)
     app = FastAPI(lifespan=loading.lifespan)
@@ -119,6 +121,17 @@ class _Serving:
         for function in functions:
             if isinstance(function, LoadedFunction) and function.entry.route is not None:
                 self._add_route(app, function, function.entry.route)
+
+    async def result_of(self, invocation: Invocation) -> Any:
+        """What a function gives for arguments that are no request's; of a generator, the list of its items."""
+        if invocation.kind is CallKind.ASYNC_GENERATOR:
+            return [item async for item in invocation.begin()]
+        if invocation.kind is CallKind.GENERATOR:
+            return await self._in_thread(lambda: list(invocation.begin()))
+        if invocation.kind.on_loop:
+            return await invocation.begin()
+        value = await self._in_thread(invocation.begin)
+        return await value if inspect.isawaitable(value) else value
 
     def _add_route(self, app: FastAPI, function: LoadedFunction, route: Route) -> None:
         filtered = _returns_model(function.target)

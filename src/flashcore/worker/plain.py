@@ -29,7 +29,7 @@ from enum import Enum
 from math import isfinite
 from typing import Any
 
-from flashcore.model.errors import FlashcoreError
+from flashcore.model.errors import Unserializable
 
 BYTES = "$bytes"
 """The only key of the object that stands for bytes."""
@@ -39,20 +39,6 @@ MAX_DEPTH = 200
 
 _AS_TEXT = ("decimal.Decimal", "uuid.UUID", "ipaddress._IPAddressBase")
 _AS_ISO = ("datetime.date", "datetime.time")
-
-
-class Unserializable(FlashcoreError):
-    """A value has no JSON form. `path` says which part of it, as in `result.items[3].handle`."""
-
-    code = "unserializable"
-
-    def __init__(self, path: str, problem: str) -> None:
-        super().__init__(
-            f"{path} has no JSON form: {problem}",
-            next_step="return None, bool, int, float, str, bytes, dates, arrays, dataclasses, lists and dicts of them",
-            path=path,
-        )
-        self.path = path
 
 
 def encode(value: Any, path: str = "result") -> bytes:
@@ -74,7 +60,7 @@ def _plain(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, int | float | str):
         return _scalar(value, path)
     if depth > MAX_DEPTH:
-        raise Unserializable(path[:200], f"it is nested deeper than {MAX_DEPTH} levels, or contains itself")
+        raise _without_form(path[:200], f"it is nested deeper than {MAX_DEPTH} levels, or contains itself")
     if isinstance(value, Mapping):
         return {_key(key, path): _plain(item, _inside(path, key), depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -86,12 +72,12 @@ def _scalar(value: float | str, path: str) -> Any:
     if isinstance(value, Enum):
         return _scalar(value.value, path)
     if isinstance(value, float) and not isfinite(value):
-        raise Unserializable(path, f"JSON has no {value}")
+        raise _without_form(path, f"JSON has no {value}")
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Unserializable(path, "its text holds half of a surrogate pair") from None
+            raise _without_form(path, "its text holds half of a surrogate pair") from None
     return value
 
 
@@ -99,9 +85,9 @@ def _converted(value: Any, path: str) -> Any:
     try:
         return _one_level(value)
     except TypeError as error:
-        raise Unserializable(path, str(error)) from None
+        raise _without_form(path, str(error)) from None
     except Exception as error:  # whatever a model's own dump or tolist raises
-        raise Unserializable(path, f"its conversion raised {type(error).__name__}: {error}") from error
+        raise _without_form(path, f"its conversion raised {type(error).__name__}: {error}") from error
 
 
 def _one_level(value: Any) -> Any:
@@ -125,7 +111,15 @@ def _key(key: Any, path: str) -> str:
         return str(key)
     if _is_named(key, _AS_ISO):
         return str(key.isoformat())
-    raise Unserializable(path, f"its key {key!r:.80} is a {_name(type(key))}")
+    raise _without_form(path, f"its key {key!r:.80} is a {_name(type(key))}")
+
+
+def _without_form(path: str, problem: str) -> Unserializable:
+    return Unserializable(
+        f"{path} has no JSON form: {problem}",
+        next_step="return None, bool, int, float, str, bytes, dates, arrays, dataclasses, lists and dicts of them",
+        path=path,
+    )
 
 
 def _inside(path: str, key: Any) -> str:

@@ -9,14 +9,17 @@ from functools import partial
 
 from flashcore.model.names import JobId, WorkerId
 from flashcore.wire.messages import Assignment, Chunk, Progress, Result
+from flashcore.wire.sealed import SealedCall
 from flashcore.worker.call import Callables
-from flashcore.worker.execution import Execution, Stopped, read_input
+from flashcore.worker.execution import Execution, Stopped
 from flashcore.worker.functions import Invocation
 from flashcore.worker.gate import StreamGate
 from flashcore.worker.logs import Output
 from flashcore.worker.loop_thread import LoopThread
 from flashcore.worker.main_loop import MainLoop
+from flashcore.worker.opening import Opener
 from flashcore.worker.pool import ThreadPool
+from flashcore.worker.reply import JsonReply, SealedReply
 
 TIMEOUT_SLACK = 0.5
 """Seconds after a job's timeout before the worker ends it itself: the gateway's clock comes first, it knows more."""
@@ -42,6 +45,8 @@ class JobRunner:
     ) -> None:
         self.gate = StreamGate()
         self.produced: Callable[[list[Piece]], None] = lambda _pieces: None
+        self.opener = Opener("", None)
+        """Reads the jobs' inputs; sealed ones only where it is one with a key."""
         self._callables = callables
         self._slots = slots
         self._worker_id = worker_id
@@ -97,8 +102,12 @@ class JobRunner:
             execution = self._waiting.popleft()
             self._running[execution.id] = execution
             try:
-                value = read_input(execution.assignment.input)
+                value = self.opener.input(execution.assignment.input, execution.id)
+                if isinstance(value, SealedCall):
+                    execution.reply = SealedReply(value)
                 invocation = self._callables.invocation_for(execution.id, value)
+                if not isinstance(value, SealedCall):
+                    execution.reply = JsonReply(enveloped=invocation.enveloped)
             except Exception as error:  # noqa: BLE001 - the caller's input, which may be wrong in any way
                 self._produce(execution.refused(error))
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -17,6 +18,7 @@ from flashcore.worker.link import GatewayLink
 from flashcore.worker.logs import Output
 from flashcore.worker.loop_thread import LoopThread
 from flashcore.worker.main_loop import MainLoop, StallWatch
+from flashcore.worker.opening import Opener
 from flashcore.worker.queue import QueueWorker
 from flashcore.worker.replica import Replica
 from flashcore.worker.runner import JobRunner
@@ -65,6 +67,7 @@ class QueueService:
         self._main = MainLoop(output.say)
         holder = worker_id(settings.replica, settings.instance)
         self._runner = JobRunner(callables_of(handler), settings.slots, holder, threads, self._main, output)
+        self._runner.opener = Opener.of_process(os.environ)
         self._worker = QueueWorker(self._runner, output.say)
         self._link = GatewayLink(path, replica.hello, self._worker, unwanted)
         self._watch = StallWatch(threads, self._main.loop, output.say)

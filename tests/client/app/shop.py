@@ -1,0 +1,176 @@
+"""Endpoints that the tests of calling declare, call, and run in real replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel
+
+from flashcore import LoadBalancedEndpoint, QueueEndpoint
+
+calc = QueueEndpoint("calc", max_concurrency=4)
+web = LoadBalancedEndpoint("web", max_concurrency=4)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value of the user's own."""
+
+    x: int
+    y: int
+
+
+class Color(Enum):
+    """Colours."""
+
+    RED = "red"
+
+
+class Item(BaseModel):
+    """A model of the user's own."""
+
+    name: str
+    price: float = 1.5
+
+
+class Broken(Exception):
+    """An exception whose constructor takes other things than its message."""
+
+    def __init__(self, code: int, *, part: str) -> None:
+        super().__init__(f"{part} is broken")
+        self.code = code
+        self.part = part
+
+
+class Stuck(Exception):
+    """An exception that holds something that cannot be sent."""
+
+    def __init__(self) -> None:
+        super().__init__(threading.Lock())
+
+
+@calc.function
+def echo(value: Any, *more: Any, key: Any = None, **others: Any) -> Any:
+    """Give back what came."""
+    return (value, *more, key, others) if more or key is not None or others else value
+
+
+@calc.function
+async def echo_async(value: Any) -> Any:
+    """Give it back from the event loop."""
+    await asyncio.sleep(0)
+    return value
+
+
+@calc.function
+def change(array: Any) -> Any:
+    """Work on an array in its place."""
+    array += 1
+    return array
+
+
+@calc.function
+def fail(how: str) -> None:
+    """Raise in one of many ways."""
+    if how == "broken":
+        raise Broken(7, part="lid")
+    if how == "stuck":
+        raise Stuck
+    if how == "group":
+        raise ExceptionGroup("two", [Broken(1, part="a"), ValueError("b")])
+    if how == "exit":
+        raise SystemExit(3)
+    raise FileNotFoundError(2, "No such file", how)
+
+
+@calc.function
+def give_lock() -> Any:
+    """Return what cannot be sent."""
+    return {"model": [Point(1, 2), {"lock": threading.Lock()}]}
+
+
+@calc.function
+def count(limit: int) -> Iterator[int]:
+    """Yield numbers."""
+    yield from range(limit)
+
+
+@calc.function
+async def count_async(limit: int) -> AsyncIterator[int]:
+    """Yield numbers from the event loop."""
+    for number in range(limit):
+        yield number
+
+
+@calc.function
+def count_and_fail(limit: int) -> Iterator[int]:
+    """Yield numbers, then raise."""
+    yield from range(limit)
+    raise Broken(limit, part="end")
+
+
+@calc.function
+def rest(seconds: float) -> float:
+    """Take some time."""
+    time.sleep(seconds)
+    return seconds
+
+
+@calc.function
+async def rest_async(seconds: float) -> float:
+    """Take some time on the event loop."""
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+class Counter:
+    """Counts from where it is told to."""
+
+    def __init__(self, start: Any = 0) -> None:
+        self.start = start
+        self.made_by = threading.get_ident()
+
+    def add(self, number: int) -> Any:
+        """The sum."""
+        return self.start + number
+
+    async def add_async(self, number: int) -> Any:
+        """The sum, from the event loop."""
+        return self.start + number
+
+    def count(self, limit: int) -> Iterator[int]:
+        """Yield numbers."""
+        yield from range(self.start, self.start + limit)
+
+
+RemoteCounter: Any = calc.function(Counter)
+
+
+@web.post("/echo")
+def web_echo(value: Any) -> Any:
+    """Give back what came."""
+    return value
+
+
+@web.get("/points/{x}")
+async def point(x: int, y: int = 0) -> Point:
+    """Make a point."""
+    return Point(x, y)
+
+
+@web.post("/fail")
+def web_fail() -> None:
+    """Raise."""
+    raise Broken(9, part="web")
+
+
+@web.post("/numbers")
+def numbers(limit: int) -> Iterator[int]:
+    """Yield numbers."""
+    yield from range(limit)
