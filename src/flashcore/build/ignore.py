@@ -66,6 +66,7 @@ _DEFAULT_PATHS = frozenset(
         ".pre-commit-config.yaml",
         "Dockerfile",
         "Makefile",
+        "flashcore.lock",
         "flashcore.toml",
         "poetry.lock",
         "pyproject.toml",

@@ -57,6 +57,12 @@ class Kept:
         """The present generation's own directory."""
         return self.link.resolve() if self.link.is_dir() else None
 
+    def before(self) -> Path | None:
+        """The directory of the last generation before the present one, if it is kept."""
+        present = self.present()
+        older = [path for path in self._generations() if present is not None and path.name < present.name]
+        return older[-1] if older else None
+
     @contextmanager
     def next_generation(self) -> Iterator[Path]:
         """A directory to write into, which becomes the present generation if nothing is raised meanwhile.
@@ -98,9 +104,12 @@ class Kept:
         link.replace(self.link)
 
     def _remove_old(self, present: Path) -> None:
-        generations = sorted(path for path in self._home.iterdir() if path.name.isdigit() and path != present)
+        generations = [path for path in self._generations() if path != present]
         for path in generations[: -(KEPT - 1)]:
             shutil.rmtree(path, ignore_errors=True)
+
+    def _generations(self) -> list[Path]:
+        return sorted(path for path in self._home.iterdir() if path.name.isdigit())
 
     def _remove_drafts(self) -> None:
         for path in self._home.glob(f"{_DRAFT}*"):

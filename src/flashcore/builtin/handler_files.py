@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from flashcore.hookspecs.handlers import GeneratedFile
 from flashcore.model.codec import to_json
 from flashcore.model.manifest import FunctionEntry
+from flashcore.worker.dependencies import DEPENDENCIES
 
 SOURCES = "src"
 """A project may keep its packages in this folder."""
@@ -25,6 +26,16 @@ def functions_file(endpoint: str, functions: Iterable[FunctionEntry], requiremen
     head = json.dumps({"endpoint": endpoint, "requirements": sorted(requirements)}).removesuffix("}")
     # One line for each function: people compare such files.
     return GeneratedFile(f"{stem_of(endpoint)}.json", f'{head}, "functions": [\n{lines}\n]}}\n')
+
+
+def dependencies_lines(requirements: Iterable[str]) -> str:
+    """The lines that let the handler import what an artifact may bring along; empty without requirements.
+
+    They come before what the image has, and after the project itself.
+    """
+    if not list(requirements):
+        return ""
+    return f'\nsys.path.insert(1, str(Path(__file__).resolve().parent / "{DEPENDENCIES}"))\n'
 
 
 def import_folders(functions: Iterable[FunctionEntry]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flashcore.builtin.handler_files import functions_file, import_line, stem_of
+from flashcore.builtin.handler_files import dependencies_lines, functions_file, import_line, stem_of
 from flashcore.hookspecs.handlers import Generated, GeneratedFile
 from flashcore.model.declaration import Declaration
 from flashcore.model.manifest import FunctionEntry
@@ -11,8 +11,9 @@ _TEMPLATE = '''\
 """Serves the routes of endpoint {endpoint}. Written by `flashcore build`, and written again by the next one."""
 
 import json
-{sys}from pathlib import Path
-
+import sys
+from pathlib import Path
+{dependencies}
 from flashcore.worker.lb import create_app
 from flashcore.worker.load import load_functions
 
@@ -30,7 +31,8 @@ class LoadBalancedHandlerGenerator:
         """Two files; the handler is the entry. Routes stand in the order in which they are to be tried."""
         ordered = sorted(functions, key=_precedence)
         folders = import_line(ordered)
-        text = _TEMPLATE.format(endpoint=declaration.name, sys="import sys\n" if folders else "", folders=folders)
+        dependencies = dependencies_lines(self.requirements())
+        text = _TEMPLATE.format(endpoint=declaration.name, dependencies=dependencies, folders=folders)
         entry = f"{stem_of(declaration.name)}.py"
         listed = functions_file(declaration.name, ordered, self.requirements())
         return Generated((GeneratedFile(entry, text), listed), entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flashcore.builtin.handler_files import functions_file, import_line, stem_of
+from flashcore.builtin.handler_files import dependencies_lines, functions_file, import_line, stem_of
 from flashcore.hookspecs.handlers import Generated, GeneratedFile
 from flashcore.model.declaration import Declaration
 from flashcore.model.manifest import FunctionEntry
@@ -12,7 +12,7 @@ _TEMPLATE = '''\
 
 import json
 {sys}from pathlib import Path
-
+{dependencies}
 from flashcore.worker.handler import create_handler
 from flashcore.worker.load import load_functions
 
@@ -36,9 +36,11 @@ class QueueHandlerGenerator:
     def generate(self, declaration: Declaration, functions: tuple[FunctionEntry, ...]) -> Generated:
         """Two files; the handler is the entry."""
         folders = import_line(functions)
+        dependencies = dependencies_lines(declaration.template.dependencies)
         text = _TEMPLATE.format(
             endpoint=declaration.name,
-            sys="import sys\n" if folders else "",
+            sys="import sys\n" if folders or dependencies else "",
+            dependencies=dependencies,
             folders=folders,
             concurrency=declaration.template.max_concurrency,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from flashcore.cli import output
 from flashcore.model.errors import FlashcoreError
-from flashcore.settings import Project, open_project
+from flashcore.settings import Project, open_project, read_settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +30,11 @@ class Invocation:
     def project(self) -> Project:
         """The project around the directory. Raises ConfigurationError when there is none."""
         return open_project(self.directory, flags={"environment": self.environment})
+
+
+def project_at(root: Path, invocation: Invocation) -> Project:
+    """The project of exactly that folder, whether it has a file of settings or not."""
+    return Project(root, read_settings(root, os.environ, {"environment": invocation.environment}))
 
 
 def command(function: Callable[..., R]) -> Callable[..., None]:
