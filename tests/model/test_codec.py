@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashcore.model.codec import CodecError, from_json, to_json
+from flashcore.model.codec import CodecError, from_json, one_level, to_json
 from flashcore.model.declaration import Bounds, Declaration, Policy, ProbePolicy, Template, Volume
+from flashcore.model.deployment import Backoff, Deployment, Surface
+from flashcore.model.names import Digest, EndpointName
 from flashcore.model.parts import PartRef
 
 
@@ -140,3 +142,22 @@ def test_a_value_without_a_json_form_is_refused() -> None:
     """Nothing is turned into text behind the user's back."""
     with pytest.raises(CodecError, match="object has no JSON form"):
         to_json({"a": object()})
+
+
+def test_one_level_makes_of_anything_what_to_json_makes() -> None:
+    """It is the quick way to bytes, not another form."""
+    policy = Policy(gates={"promotion": (PartRef("delay", (5,)),)}, extra={"later": 1})
+    deployed = Deployment(
+        EndpointName("web"),
+        "queue",
+        policy,
+        Digest("0" * 64),
+        Surface("jobs", PartRef("p2c"), PartRef("http"), PartRef("fixed")),
+        goal=1,
+        backoff={"r": Backoff(starts=1)},
+    )
+
+    quick = json.loads(json.dumps(deployed, default=one_level))
+
+    assert quick == to_json(deployed)
+    assert quick["policy"]["later"] == 1

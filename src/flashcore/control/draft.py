@@ -43,9 +43,9 @@ class Draft:
         self.made: list[Revision] = []
         self.wake_at: float | None = None
         self.changes = 0
-        """Grows with every change of a record, so that what was counted once need not be counted again."""
-        self.counted: tuple[int, object] | None = None
-        """What `sides` counted last, and at which number of changes."""
+        """Grows with every change of a replica, so that what was counted once need not be counted again."""
+        self.counted: tuple[object, object] | None = None
+        """What `sides` counted last, and what it counted."""
         self._name_replica = name_replica
 
     def wake(self, at: float) -> None:
@@ -75,7 +75,6 @@ class Draft:
     def amend(self, **changes: Any) -> None:
         """Change fields of the deployment."""
         self.deployment = dataclasses.replace(self.deployment, **changes)
-        self.changes += 1
 
     def amend_rollout(self, **changes: Any) -> Rollout:
         """Change fields of the rollout, which there must be."""
@@ -88,7 +87,7 @@ class Draft:
     def put(self, replica: Replica) -> None:
         """Take over a replica's new state, and tell of it."""
         before = self.replicas[replica.id]
-        if replica == before:
+        if replica is before or replica == before:
             return
         self.replicas[replica.id] = replica
         self.changes += 1
@@ -114,8 +113,10 @@ class Draft:
 
     def remove_finished(self) -> None:
         """Let go of the replicas of which nothing is left."""
-        self.replicas = {replica_id: replica for replica_id, replica in self.replicas.items() if replica.exists}
-        self.changes += 1
+        left = {replica_id: replica for replica_id, replica in self.replicas.items() if replica.exists}
+        if len(left) < len(self.replicas):
+            self.replicas = left
+            self.changes += 1
 
     def drain(self, victims: Iterable[Replica], reason: str) -> None:
         """Take replicas out of service."""

@@ -105,7 +105,7 @@ def _pending(replica: Replica, state: Pending, now: float) -> Replica:
     if replica.phase is Phase.RUNNING:
         # Its process is gone and its provider will start another in its place.
         replica = _unready(move_phase(replica, Phase.WARMING_UP, now), now)
-    return dataclasses.replace(replica, reason=state.reason)
+    return replica if replica.reason == state.reason else dataclasses.replace(replica, reason=state.reason)
 
 
 def _introduced(replica: Replica, state: Running, now: float) -> Replica:

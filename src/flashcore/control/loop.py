@@ -57,6 +57,7 @@ class DeploymentLoop:
         self._observing = Observing(self.endpoint, services, self._company)
         self._errands = Errands()
         self._next_wake: float | None = None
+        self._shown: tuple[object, DeploymentView] | None = None
         self._woken = asyncio.Event()
         self._stumbles = 0
         self._pace = Pace()
@@ -87,7 +88,12 @@ class DeploymentLoop:
     def view(self) -> DeploymentView:
         """The deployment as it is now."""
         now = self._services.clock.now()
-        return view_of(self._snapshot(now), now, self._services.publisher.route(self.endpoint), self._next_wake)
+        snapshot, route = self._observing.standing(self._records, now), self._services.publisher.route(self.endpoint)
+        # Asked far more often than anything changes.
+        about = (self._records.changes, snapshot.stale, self._next_wake)
+        if self._shown is None or self._shown[0] != about or self._shown[1].route is not route:
+            self._shown = (about, view_of(snapshot, now, route, self._next_wake))
+        return self._shown[1]
 
     def publish(self) -> None:
         """Have gateways go on by what the store holds, before anything was looked at: what was well is trusted."""
@@ -103,7 +109,7 @@ class DeploymentLoop:
     @property
     def drains(self) -> bool:
         """Whether something gateways say may let a replica go."""
-        return any(replica.phase is Phase.DRAINING for replica in self._records.replicas.values())
+        return self._records.drains
 
     async def run(self) -> None:
         """Pass for ever, or until nothing is left of the deployment."""
@@ -210,6 +216,7 @@ class DeploymentLoop:
         """Somebody else wrote, or an answer of the store was lost: begin again from what it holds."""
         found = records_in(await self._services.ledger.load()).get(self.endpoint)
         self._records = found if found is not None else Records(self._records.deployment)
+        self._shown = None
 
     def _stumble(self, error: Exception) -> None:
         self._stumbles += 1

@@ -10,13 +10,13 @@ from flashcore.control.probing import Asked, can_be_asked
 from flashcore.control.records import Records
 from flashcore.control.sampling import Sampling
 from flashcore.control.services import Services
-from flashcore.control.sightings import Watcher
+from flashcore.control.sightings import Seen, Watcher
 from flashcore.control.snapshot import Snapshot
 from flashcore.hookspecs.probes import ProbeTarget
 from flashcore.hookspecs.providers import InstanceState, Provider, Running
 from flashcore.model.names import EndpointName, ReplicaId
 from flashcore.model.parts import PartRef
-from flashcore.model.replica import Replica
+from flashcore.model.replica import Phase, Replica
 
 
 class Observing:
@@ -33,11 +33,7 @@ class Observing:
         """Everything that a pass may know."""
         services, sightings = self._services, self._sightings()
         watchers = self._watchers(records)
-        free = frozenset(
-            replica.id
-            for replica in records.replicas.values()
-            if drain.is_released(replica, now, free=services.publisher.is_free(self._endpoint, replica.id))
-        )
+        free = self._released(records, now) if records.drains else frozenset()
         return Snapshot(
             deployment=records.deployment,
             revisions=records.revisions,
@@ -51,6 +47,11 @@ class Observing:
             desired=sampling.desired,
             complaints=self._complaints(watchers, acting, sampling),
         )
+
+    def standing(self, records: Records, now: float) -> Snapshot:
+        """The records and whose are outdated: what people are shown, and what needs no look at the world."""
+        stale = self._stale(records, self._sightings(), now)
+        return Snapshot(records.deployment, records.revisions, records.replicas, stale=stale)
 
     async def follow(self, records: Records) -> None:
         """Have those replicas probed that can be asked."""
@@ -78,14 +79,26 @@ class Observing:
         """Until when a replica is taken for well because a leader before this one found it so."""
         return self._began_at + records.deployment.policy.health.interval
 
-    def _stale(self, records: Records, sightings: dict[ReplicaId, InstanceState], now: float) -> frozenset[ReplicaId]:
+    def _released(self, records: Records, now: float) -> frozenset[ReplicaId]:
+        publisher = self._services.publisher
+        return frozenset(
+            replica.id
+            for replica in records.replicas.values()
+            if replica.phase is Phase.DRAINING
+            and drain.is_released(replica, now, free=publisher.is_free(self._endpoint, replica.id))
+        )
+
+    def _stale(self, records: Records, sightings: Seen, now: float) -> frozenset[ReplicaId]:
         if now < self.trust_ends(records):
             return frozenset()
         return frozenset(one.id for one in records.replicas.values() if one.ready and one.id not in sightings)
 
-    def _sightings(self) -> dict[ReplicaId, InstanceState]:
+    def _sightings(self) -> Seen:
+        watchers = tuple(self._services.watchers.values())
+        if len(watchers) == 1:
+            return watchers[0].seen(self._endpoint)
         seen: dict[ReplicaId, InstanceState] = {}
-        for watcher in self._services.watchers.values():
+        for watcher in watchers:
             seen.update(watcher.seen(self._endpoint))
         return seen
 

@@ -26,4 +26,6 @@ def grow(draft: Draft, side: Side, wanted: int) -> None:
 
 def shrink(draft: Draft, sides: Sequence[Side], wanted: int, reason: str, doomed: Collection[RevisionId] = ()) -> None:
     """Let go of as many replicas as are too many, over all these sides together."""
-    draft.drain(choose(sides, live_count(sides) - wanted, doomed), reason)
+    too_many = live_count(sides) - wanted
+    if too_many > 0:
+        draft.drain(choose(sides, too_many, doomed), reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flashcore.control.kinds import DEPLOYMENTS, REPLICAS, REVISIONS
@@ -10,8 +11,17 @@ from flashcore.control.snapshot import Pass
 from flashcore.control.store import Committed, Snapshot, Stored, Workspace
 from flashcore.model.deployment import Deployment
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId
-from flashcore.model.replica import Replica
+from flashcore.model.replica import Phase, Replica
 from flashcore.model.revision import Revision
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """What was read of the records."""
+
+    replicas: Mapping[ReplicaId, Replica]
+    revisions: Mapping[RevisionId, Revision]
+    drains: bool
 
 
 class Records:
@@ -22,6 +32,9 @@ class Records:
         self._stored: Stored[Deployment] | None = None
         self._replicas: dict[ReplicaId, Stored[Replica]] = {}
         self._revisions: dict[RevisionId, Stored[Revision]] = {}
+        self.changes = 0
+        """Grows with every change."""
+        self._values: _Values | None = None
 
     @property
     def is_stored(self) -> bool:
@@ -31,12 +44,17 @@ class Records:
     @property
     def replicas(self) -> Mapping[ReplicaId, Replica]:
         """Its replicas."""
-        return {replica: stored.value for replica, stored in self._replicas.items()}
+        return self._read().replicas
 
     @property
     def revisions(self) -> Mapping[RevisionId, Revision]:
         """Its revisions."""
-        return {revision: stored.value for revision, stored in self._revisions.items()}
+        return self._read().revisions
+
+    @property
+    def drains(self) -> bool:
+        """Whether a replica is on its way out."""
+        return self._read().drains
 
     def load(
         self,
@@ -48,6 +66,8 @@ class Records:
         self._stored, self.deployment = stored, stored.value
         self._replicas = {one.value.id: one for one in replicas.values()}
         self._revisions = dict(revisions)
+        self._values = None
+        self.changes += 1
 
     def stage(self, work: Workspace, made: Pass) -> None:
         """Put everything that the pass changes into a workspace."""
@@ -70,6 +90,8 @@ class Records:
 
     def take(self, committed: Committed) -> None:
         """Take over what was written."""
+        self._values = None
+        self.changes += 1
         for stored in committed.stored:
             self._take_stored(stored)
         for removed in committed.removed:
@@ -77,6 +99,17 @@ class Records:
                 self._replicas.pop(ReplicaId(removed.id), None)
             elif removed.kind is REVISIONS:
                 self._revisions.pop(RevisionId(removed.id), None)
+
+    def _read(self) -> _Values:
+        """Made anew after each change only: a pass asks many times, and most passes change nothing."""
+        if self._values is None:
+            replicas = {replica: stored.value for replica, stored in self._replicas.items()}
+            self._values = _Values(
+                replicas,
+                {revision: stored.value for revision, stored in self._revisions.items()},
+                any(replica.phase is Phase.DRAINING for replica in replicas.values()),
+            )
+        return self._values
 
     def _stage_deployment(self, work: Workspace, made: Pass) -> None:
         if self._stored is None:

@@ -10,7 +10,7 @@ from flashcore.control.draft import Draft
 from flashcore.hookspecs.strategies import SideView
 from flashcore.model.deployment import Deployment, Rollout, RolloutState
 from flashcore.model.names import ReplicaId, RevisionId
-from flashcore.model.replica import Replica
+from flashcore.model.replica import Phase, Replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,13 @@ class Side:
 
 def side_of(revision: RevisionId, replicas: Iterable[Replica], stale: frozenset[ReplicaId] = frozenset()) -> Side:
     """The side that these replicas of the revision make."""
-    existing = tuple(sorted((r for r in replicas if r.exists), key=lambda r: (r.created_at, r.id)))
-    live = tuple(replica for replica in existing if replica.live)
-    return Side(revision, existing, live, tuple(r for r in live if r.ready and r.id not in stale))
+    existing = tuple(sorted([r for r in replicas if r.exists], key=_age))
+    live = tuple([r for r in existing if r.phase is not Phase.DRAINING])
+    return Side(revision, existing, live, tuple([r for r in live if r.ready and r.id not in stale]))
+
+
+def _age(replica: Replica) -> tuple[float, ReplicaId]:
+    return replica.created_at, replica.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,10 @@ class Sides:
 
 def sides_of(draft: Draft) -> Sides:
     """The sides as the draft has them now; counted again only when something has changed."""
-    if draft.counted is None or draft.counted[0] != draft.changes:
-        draft.counted = (draft.changes, _counted(draft))
+    deployment = draft.deployment
+    about = (draft.changes, deployment.stable, deployment.superseded, _target_of(deployment))
+    if draft.counted is None or draft.counted[0] != about:
+        draft.counted = (about, _counted(draft))
     return cast("Sides", draft.counted[1])
 
 
@@ -88,8 +94,7 @@ def _counted(draft: Draft) -> Sides:
     def side(revision: RevisionId) -> Side:
         return side_of(revision, grouped.get(revision, ()), draft.snapshot.stale)
 
-    rollout = open_rollout(deployment)
-    target = rollout.target if rollout and rollout.target != deployment.stable else None
+    target = _target_of(deployment)
     superseded = tuple(r for r in deployment.superseded if r in grouped and r not in (target, deployment.stable))
     known = {deployment.stable, target, *superseded}
     return Sides(
@@ -98,6 +103,11 @@ def _counted(draft: Draft) -> Sides:
         target=side(target) if target else None,
         retiring=tuple(side(revision) for revision in grouped if revision not in known),
     )
+
+
+def _target_of(deployment: Deployment) -> RevisionId | None:
+    rollout = open_rollout(deployment)
+    return rollout.target if rollout and rollout.target != deployment.stable else None
 
 
 def open_rollout(deployment: Deployment) -> Rollout | None:

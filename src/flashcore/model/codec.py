@@ -30,13 +30,18 @@ class CodecError(ValueError):
 
 def to_json(value: Any) -> Any:
     """The JSON form of a value; fields that hold their default are written too, so that the form is canonical."""
+    cls: type = type(value)
+    if cls in _PLAIN:
+        return value
+    names = _field_names(cls)
+    if names is not None:
+        shown = {name: to_json(getattr(value, name)) for name in names}
+        extra = getattr(value, "extra", None)
+        return {**to_json(extra), **shown} if extra else shown
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, _PLAIN):
         return value
-    if is_dataclass(value) and not isinstance(value, type):
-        shown = {f.name: to_json(getattr(value, f.name)) for f in fields(value) if f.name != "extra"}
-        return {**to_json(getattr(value, "extra", {})), **shown}
     if isinstance(value, Mapping):
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -44,6 +49,32 @@ def to_json(value: Any) -> Any:
     if isinstance(value, frozenset | set):
         return sorted(to_json(item) for item in value)
     raise CodecError("", f"a {type(value).__name__} has no JSON form")
+
+
+def one_level(value: Any) -> Any:
+    """What to_json makes of a value, its parts left as they are: for `json`'s `default`, which takes the parts itself.
+
+    Far quicker than to_json for what goes to bytes at once. Raises CodecError.
+    """
+    cls: type = type(value)
+    names = _field_names(cls)
+    if names is not None:
+        shown = {name: getattr(value, name) for name in names}
+        extra = getattr(value, "extra", None)
+        return {**extra, **shown} if extra else shown
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items()}
+    return to_json(value)
+
+
+@lru_cache(maxsize=512)
+def _field_names(cls: object) -> tuple[str, ...] | None:
+    """The fields of a dataclass that are written one by one; None for any other class."""
+    if not isinstance(cls, type) or not is_dataclass(cls):
+        return None
+    return tuple(f.name for f in fields(cls) if f.name != "extra")
 
 
 def from_json(cls: type[T], value: Any, path: str = "") -> T:

@@ -25,12 +25,9 @@ class Phase(Enum):
     DRAINING = "draining"
     """It gets no new work; it goes when it has finished or its grace is over."""
     TERMINATED = "terminated"
+    """Its provider confirmed that nothing is left of it."""
     FAILED_TO_START = "failed_to_start"
-
-    @property
-    def finished(self) -> bool:
-        """Whether the provider confirmed that nothing is left of it."""
-        return self in (Phase.TERMINATED, Phase.FAILED_TO_START)
+    """The same, of one that never was ready."""
 
 
 class Health(Enum):
@@ -90,7 +87,8 @@ class Replica:
     @property
     def exists(self) -> bool:
         """Whether it is, or may be, somewhere: it counts against the most that may exist."""
-        return not self.phase.finished
+        # Compared one by one: a set would hash the enum's members in Python, and this is asked of every replica.
+        return self.phase is not Phase.TERMINATED and self.phase is not Phase.FAILED_TO_START
 
     @property
     def live(self) -> bool:

@@ -77,10 +77,13 @@ class Invariants:
         if event.endpoint is None:
             return
         try:
-            now = _moment(self._world.view(event.endpoint))
+            view = self._world.view(event.endpoint)
         except NotFound:
             return
         before = self._last.get(event.endpoint)
+        if before is not None and before.view is view:
+            return
+        now = _moment(view)
         self._last[event.endpoint] = now
         if before == now:
             return

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from flashcore.control.store.epoch import Leadership
 from flashcore.control.store.keys import Keys
 from flashcore.hookspecs.state import Entry, StateBackend, Transaction
-from flashcore.model.codec import CodecError, from_json, to_json
+from flashcore.model.codec import CodecError, from_json, one_level
 from flashcore.model.errors import StateCorrupt
 from flashcore.model.events import Event
 from flashcore.model.names import EndpointName
 
 _PAGE = 500
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=one_level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Journal:
 
 def encode_event(event: Event) -> bytes:
     """The stored form of an event."""
-    return json.dumps(to_json(event), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(event).encode()
 
 
 def decode_event(keys: Keys, entry: Entry) -> Recorded:

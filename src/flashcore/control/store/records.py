@@ -9,12 +9,15 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from flashcore.hookspecs.state import Compacted, Entry, StateBackend
-from flashcore.model.codec import CodecError, from_json, to_json
+from flashcore.model.codec import CodecError, from_json, one_level
 from flashcore.model.errors import StateCorrupt, StateTooNew
 
 T = TypeVar("T")
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=one_level
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Snapshot:
 
 def encode(kind: Kind[T], value: T) -> bytes:
     """The stored form of a record: JSON with sorted keys, the schema number outside."""
-    return _dump({"schema": kind.schema, "value": to_json(value)})
+    return _dump({"schema": kind.schema, "value": value})
 
 
 def decode(kind: Kind[T], entry: Entry) -> Stored[T]:
@@ -120,4 +123,4 @@ def _unreadable(key: str, problem: Exception) -> StateCorrupt:
 
 
 def _dump(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
