@@ -36,7 +36,7 @@ How it is laid out; the upper half is pure, the lower half is the shell around i
     loop        one per deployment: observe (observing), decide, check, commit (records), act (acting); errands, pace
     controller  all loops (readings, housekeeping); sightings (providers), probing, sampling + scaling, publishing
                 (gateways), evidence (gates), sweep, alarms, company + isolation (plugins, in threads),
-                operations (deploy's checks), store/ (records, epoch, log)
+                operations (deploy's checks), turns, store/ (records, epoch, log)
 """
 
 from __future__ import annotations

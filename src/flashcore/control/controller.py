@@ -28,6 +28,7 @@ from flashcore.control.services import NoSurroundings, Observe, Services, Surrou
 from flashcore.control.shutdown import end_all
 from flashcore.control.sightings import Watcher
 from flashcore.control.store import Leadership, Ledger
+from flashcore.control.turns import Turns
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.hookspecs.providers import Clock, Provider
 from flashcore.model.deployment import Deployment
@@ -97,6 +98,7 @@ class Controller(Readings):
         super().__init__(services, {})
         self._deployer = Deployer(services, artifacts, amend_env)
         self._housekeeping = Housekeeping(services, self._loops)
+        self._turns = Turns()
 
     async def start(self) -> None:
         """Take over what the store holds and what runs, then begin to reconcile.
@@ -151,10 +153,12 @@ class Controller(Readings):
     async def deploy(self, manifest: Manifest, names: Iterable[str] | None = None) -> tuple[Deployment, ...]:
         """Deploy the endpoints of a manifest, or those named; returns as soon as the rollouts have begun.
 
-        Everything is checked first. Deploying what runs already changes nothing. Raises as Deployer.wishes, and
-        BeingDestroyed for an endpoint that is being taken down.
+        Everything is checked first. Deploying what runs already changes nothing. Raises as Deployer.wishes,
+        BeingDestroyed for an endpoint that is being taken down, and Overtaken where a later request came first.
         """
+        turn = self._turns.take()
         wishes = await self._deployer.wishes(manifest, names)
+        self._turns.require_latest(turn, (wish.content.endpoint for wish in wishes))
         for wish in wishes:
             loop = self._loops.get(wish.content.endpoint)
             if loop is not None:
@@ -162,6 +166,7 @@ class Controller(Readings):
         deployed: list[Deployment] = []
         for wish in wishes:
             loop = self._loops.get(wish.content.endpoint) or self._add(Records(new_deployment(wish, self.clock.now())))
+            self._turns.note(turn, loop.endpoint)
             deployed.append(await loop.command(partial(commands.deploy, wish=wish)))
         return tuple(deployed)
 
@@ -179,6 +184,7 @@ class Controller(Readings):
 
     async def undeploy(self, endpoint: str, *, grace: float | None = None) -> Deployment:
         """Begin to take an endpoint down; `grace` replaces the seconds its replicas have for what they work on."""
+        self._turns.note(self._turns.take(), self.loop_of(endpoint).endpoint)
         return await self._command(endpoint, lambda draft: commands.undeploy(draft, grace))
 
     async def undeploy_all(self, *, grace: float | None = None) -> tuple[Deployment, ...]:

@@ -7,6 +7,7 @@ Refused
 ├── RolloutUnderWay   a rollout is under way, which makes every replica anew
 ├── NothingToRetry    the last rollout did not fail and was not taken back
 ├── NothingToRestart  nothing is stable yet
+├── Overtaken         a later request was carried out first
 └── NothingToUndo     there is no earlier revision
 """
 
@@ -50,6 +51,12 @@ class NothingToRestart(Refused):
     """The endpoint has no stable revision whose replicas could be replaced."""
 
     code = "nothing_to_restart"
+
+
+class Overtaken(Refused):
+    """A request that came later was carried out while this one was being checked."""
+
+    code = "overtaken"
 
 
 class NothingToUndo(Refused):

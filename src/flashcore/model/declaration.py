@@ -8,6 +8,7 @@ and the revision all carry these two values whole.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -190,12 +191,16 @@ def _replica_problems(bounds: Bounds) -> Iterator[str]:
 def _number_problems(half: Template | Policy, least: Mapping[str, float]) -> Iterator[str]:
     for name, floor in least.items():
         value = getattr(half, name)
-        if value is not None and value < floor:
+        if value is not None and not (value >= floor and math.isfinite(value)):
             yield f"{name} must be at least {floor}, not {value}"
 
 
 def _health_problems(health: ProbePolicy) -> Iterator[str]:
-    for name in ("interval", "timeout", "success_threshold", "failure_threshold", "liveness_factor", "pending_factor"):
-        value = getattr(health, name)
-        if value <= 0:
-            yield f"health.{name} must be greater than 0, not {value}"
+    for name in ("interval", "timeout"):
+        seconds = getattr(health, name)
+        if not (seconds > 0 and math.isfinite(seconds)):
+            yield f"health.{name} must be a number of seconds greater than 0, not {seconds}"
+    for name in ("success_threshold", "failure_threshold", "liveness_factor", "pending_factor"):
+        count = getattr(health, name)
+        if not (isinstance(count, int) and count > 0):
+            yield f"health.{name} must be a whole number greater than 0, not {count}"
