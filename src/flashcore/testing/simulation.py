@@ -26,7 +26,7 @@ from flashcore.control.isolation import Direct, Isolation
 from flashcore.control.kinds import KINDS
 from flashcore.control.parts import Parts
 from flashcore.control.readmodel import DeploymentView
-from flashcore.control.store import Ledger
+from flashcore.control.store import Leadership, Ledger
 from flashcore.hookspecs.probes import Answer, Finding, Probe, ProbeTarget
 from flashcore.hookspecs.state import StateBackend
 from flashcore.model.declaration import Bounds, Policy, Template
@@ -113,6 +113,8 @@ class World:
         self.events: list[Event] = []
         self.told: Callable[[Event], None] = _nobody_cares
         """Told of each event after its commit."""
+        self.ledger: Ledger
+        self.leadership: Leadership
         self.controller: Controller
         self._random = Random(seed)  # noqa: S311  # a simulation is to be repeatable
         self._numbers = count(1)
@@ -123,10 +125,11 @@ class World:
 
     async def start(self) -> None:
         """Begin a leadership, and the controller with it."""
-        ledger = Ledger(self.backend, SCOPE, KINDS)
+        self.ledger = Ledger(self.backend, SCOPE, KINDS)
+        self.leadership = await self.ledger.take_over("simulation", duration=30.0)
         self.controller = Controller(
-            ledger=ledger,
-            leadership=await ledger.take_over("simulation", duration=30.0),
+            ledger=self.ledger,
+            leadership=self.leadership,
             parts=self.parts,
             providers={"simulated": self.provider},
             default_provider="simulated",

@@ -1,0 +1,5 @@
+"""Keeping an environment as a manifest says: the half of a mothership that decides and remembers.
+
+record     what is remembered of each endpoint      plan        what is to be done, as values
+naming     names that a test of a manifest uses     reconcile   doing it, one endpoint after the other
+"""
