@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from flashcore.build.annotations import schema_of
 from flashcore.build.evaluate import Evaluator
 from flashcore.build.values import CannotRead, Definition
-from flashcore.model.manifest import FunctionEntry, FunctionKind, MethodEntry, Parameter, ParameterKind, Route
+from flashcore.model.manifest import FunctionEntry, FunctionKind, MethodEntry, Parameter, ParameterKind, Result, Route
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -23,6 +24,7 @@ def entry_of(definition: Definition, evaluator: Evaluator, route: Route | None =
         qualified_name=node.name,
         kind=kind_of(node),
         parameters=tuple(parameters_of(node.args)),
+        result=result_of(node),
         doc=first_line(node),
         route=route,
         line=node.lineno,
@@ -39,7 +41,7 @@ def _class_entry(definition: Definition, node: ast.ClassDef, evaluator: Evaluato
         kind=FunctionKind.CLASS,
         parameters=() if constructor is None else _without_self(constructor),
         methods=tuple(
-            MethodEntry(name, kind_of(method), _without_self(method), first_line(method))
+            MethodEntry(name, kind_of(method), _without_self(method), first_line(method), result_of(method))
             for name, method in sorted(methods.items())
             if not name.startswith("_")
         ),
@@ -114,7 +116,13 @@ def parameters_of(arguments: ast.arguments) -> Iterator[Parameter]:
 
 def _parameter(argument: ast.arg, kind: ParameterKind, default: ast.expr | None = None) -> Parameter:
     annotation = None if argument.annotation is None else ast.unparse(argument.annotation)
-    return Parameter(argument.arg, kind, annotation, None if default is None else ast.unparse(default))
+    shown = None if default is None else ast.unparse(default)
+    return Parameter(argument.arg, kind, annotation, shown, schema_of(argument.annotation))
+
+
+def result_of(node: Function) -> Result | None:
+    """What it gives; None without an annotation."""
+    return None if node.returns is None else Result(ast.unparse(node.returns), schema_of(node.returns))
 
 
 def _without_self(method: Function) -> tuple[Parameter, ...]:

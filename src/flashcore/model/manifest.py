@@ -44,6 +44,16 @@ class Parameter:
     kind: ParameterKind
     annotation: str | None = None
     default: str | None = None
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema of what it takes, where the annotation says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a function gives, as its source shows it; of a generator, one item."""
+
+    annotation: str
+    schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,8 @@ class MethodEntry:
     kind: FunctionKind
     parameters: tuple[Parameter, ...]
     doc: str = ""
+    result: Result | None = None
+    """None without an annotation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,8 @@ class FunctionEntry:
     kind: FunctionKind
     parameters: tuple[Parameter, ...] = ()
     """Of the function, or of the class's constructor; without self."""
+    result: Result | None = None
+    """None without an annotation, and of a class."""
     methods: tuple[MethodEntry, ...] = ()
     doc: str = ""
     route: Route | None = None
