@@ -130,7 +130,7 @@ def test_e15_a_revision_activated_at_goal_zero_is_not_called_verified() -> None:
 
 
 def test_a_replica_whose_probes_fail_for_long_is_given_up_and_replaced() -> None:
-    """First unhealthy and out of the traffic, then failed, then replaced by another."""
+    """S16, S11: first unhealthy and out of the traffic, then failed, then replaced by another."""
 
     async def scenario(world: World) -> None:
         await first(world, 3, health=ProbePolicy(interval=1.0))

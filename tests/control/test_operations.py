@@ -75,7 +75,7 @@ def test_the_same_again_in_mid_rollout_changes_nothing() -> None:
 
 
 def test_another_policy_is_applied_in_place() -> None:
-    """M62: no replica is touched, no revision made."""
+    """M62, M63: no replica is touched, no revision made."""
 
     async def scenario(world: World) -> None:
         await first(world, 2)
@@ -409,7 +409,7 @@ async def deploy(
 
 @pytest.mark.parametrize("what", BAD)
 def test_a_manifest_with_one_bad_endpoint_is_refused_whole(what: str) -> None:
-    """E40: nothing of it is deployed, nothing is written."""
+    """E40, S64: nothing of it is deployed, nothing is written."""
     attempt, error = BAD[what]
 
     async def scenario(world: World) -> None:

@@ -202,7 +202,7 @@ def test_m26_a_goal_that_rises_beside_a_broken_target_grows_the_stable_side() ->
 
 
 def test_m15_a_third_revision_in_mid_rollout_takes_the_place_of_the_second() -> None:
-    """M15: both new ones crash: the first stays whole throughout."""
+    """M15, M55: both new ones crash: the first stays whole throughout."""
 
     async def scenario(world: World) -> None:
         old = await first(world, 4, strategy=BY_ONE)

@@ -77,7 +77,7 @@ async def test_a_renewed_lease_cannot_be_taken(ledger: Ledger, clock: VirtualClo
 
 
 async def test_a_frozen_leader_that_wakes_up_changes_nothing(ledger: Ledger, clock: VirtualClock) -> None:
-    """Its lease was taken over meanwhile; its next write finds out, whatever its own clock says."""
+    """E68: its lease was taken over meanwhile; its next write finds out, whatever its own clock says."""
     frozen = await lead(ledger, "frozen")
     clock.advance(60.0)
     await lead(ledger, "next")

@@ -127,7 +127,7 @@ async def test_a_pass_that_changes_nothing_writes_nothing(ledger: Ledger, leader
 
 
 async def test_a_pass_on_an_outdated_view_is_refused_as_a_whole(ledger: Ledger, leader: Leadership) -> None:
-    """Whether the outdated record was to be replaced, removed, created, or only looked at."""
+    """E38: whether the outdated record was to be replaced, removed, created, or only looked at."""
     a, b = await create(ledger, leader, Ship("a"), Ship("b"))
     work = ledger.workspace(leader)
     work.replace(a, Ship("a", 9.0))

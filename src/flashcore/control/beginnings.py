@@ -43,6 +43,7 @@ def begin_rollout(draft: Draft, target: RevisionId, cause: str, *, ungated: bool
             step_since=draft.now,
             progress_at=draft.now,
             initial=initial,
+            proving=goal > deployment.goal or (before is not None and before.proving and not before.state.finished),
             ungated=ungated,
         ),
     )

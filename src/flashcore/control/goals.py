@@ -5,7 +5,7 @@ from __future__ import annotations
 from flashcore.control.draft import Draft
 from flashcore.control.sides import live_count, sides_of
 from flashcore.model.declaration import Bounds
-from flashcore.model.deployment import Deployment, DeploymentStatus
+from flashcore.model.deployment import Deployment, DeploymentStatus, Rollout
 
 PERSON = "person"
 POLICY = "policy"
@@ -40,6 +40,11 @@ def to_prove(deployment: Deployment) -> int:
     if deployment.goal or deployment.goal_by == PERSON or not deployment.policy.replicas.maximum:
         return deployment.goal
     return 1
+
+
+def only_proves(draft: Draft, rollout: Rollout) -> bool:
+    """Whether nobody needs the stable side in this rollout: the endpoint was at zero, and no work has come since."""
+    return rollout.proving and not draft.snapshot.desired
 
 
 def _heeding_rollout(draft: Draft, wanted: int, goal: int) -> int:

@@ -10,6 +10,7 @@ from flashcore.control.check import Ground, check
 from flashcore.control.draft import Draft
 from flashcore.control.endings import restored
 from flashcore.control.failures import START_ATTEMPTS
+from flashcore.control.goals import only_proves
 from flashcore.control.placing import grow, shrink
 from flashcore.control.rollouts import repinned
 from flashcore.control.sides import Side, live_count, ready_count, sides_of
@@ -20,7 +21,7 @@ from flashcore.model.revision import short
 
 def step(draft: Draft, rollout: Rollout) -> None:
     """One step back."""
-    sides, goal = sides_of(draft), draft.deployment.goal
+    sides, goal = sides_of(draft), 0 if only_proves(draft, rollout) else draft.deployment.goal
     if sides.stable is None:
         return
     rollout = repinned(draft, rollout)
@@ -37,14 +38,18 @@ def step(draft: Draft, rollout: Rollout) -> None:
         draft.amend_rollout(traffic=checked.traffic)
         text = f"{checked.traffic.percent} % to {short(rollout.target)}"
         draft.tell("rollout.traffic", text, revision=rollout.target)
-    if _is_as_good_as_it_gets(draft, sides.stable, rollout) and not live_count(losing) and checked.traffic == back:
+    if (
+        _is_as_good_as_it_gets(draft, sides.stable, rollout, goal)
+        and not live_count(losing)
+        and checked.traffic == back
+    ):
         restored(draft, rollout)
 
 
-def _is_as_good_as_it_gets(draft: Draft, stable: Side, rollout: Rollout) -> bool:
+def _is_as_good_as_it_gets(draft: Draft, stable: Side, rollout: Rollout, goal: int) -> bool:
     """Whether the stable side serves, or keeps failing as well: then more waiting does not help."""
     backoff = draft.deployment.backoff.get(stable.revision, Backoff())
-    enough = min(draft.deployment.goal, max(1, rollout.budget.min_ready))
+    enough = min(goal, max(1, rollout.budget.min_ready))
     return len(stable.ready) >= enough or backoff.starts >= START_ATTEMPTS
 
 

@@ -9,6 +9,7 @@ from flashcore.control.check import Checked, Ground, check
 from flashcore.control.consult import Advice, Question
 from flashcore.control.draft import Draft
 from flashcore.control.endings import complete, fail
+from flashcore.control.goals import only_proves
 from flashcore.control.placing import grow, shrink
 from flashcore.control.progress import advance
 from flashcore.control.sides import Side, Sides, live_count, ready_count, side_of, sides_of
@@ -123,7 +124,7 @@ def ground_of(draft: Draft, sides: Sides, rollout: Rollout) -> Ground:
         target_exists=len(target.replicas),
         retiring_live=live_count(sides.retiring),
         retiring_exists=sum(len(side.replicas) for side in sides.retiring),
-        stable=sides.stable is not None,
+        stable=sides.stable is not None and not only_proves(draft, rollout),
         hard_quota=draft.snapshot.hard_quota,
     )
 

@@ -2,7 +2,8 @@
 
 I3: shares sum to 100, and none rests on a side without a routable replica while another side has one. So when
 everything that should answer is gone, whoever is left answers: the stable side first, then superseded ones, then
-retired ones that are still warm, and an unpromoted target last.
+retired ones that are still warm, and an unpromoted target last. Only where nothing runs because nobody calls, whoever
+does is kept waiting for the stable side, and not sent to a preview.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ def shares(deployment: Deployment, sides: Sides) -> Shares:
     meant = {revision: share for revision, share in _meant(deployment, sides).items() if share != 0}
     able = {side.revision for side in sides.all if routable(side)}
     if not meant.keys() & able:
-        candidates = (*sides.old, *sides.retiring, *((sides.target,) if sides.target else ()))
-        return next(({side.revision: None} for side in candidates if side.revision in able), meant)
+        asleep = _sleeps_behind_preview(deployment)
+        candidates = (*sides.old, *sides.retiring, *((sides.target,) if sides.target and not asleep else ()))
+        return next(({side.revision: None} for side in candidates if side.revision in able), {} if asleep else meant)
     if meant.keys() <= able or None in meant.values():
         return meant
     return _spread({revision: share or 0 for revision, share in meant.items() if revision in able}, 100)
@@ -100,6 +102,12 @@ def _side_routes(draft: Draft) -> tuple[SideRoute, ...]:
     return tuple(routes)
 
 
+def _sleeps_behind_preview(deployment: Deployment) -> bool:
+    """Nothing of the stable side runs because nobody calls: who does is kept waiting for it, not sent to a preview."""
+    rollout = deployment.rollout
+    return rollout is not None and rollout.proving and _has_preview(deployment)
+
+
 def _has_preview(deployment: Deployment) -> bool:
     rollout = deployment.rollout
     return rollout is not None and not rollout.state.finished and rollout.traffic.percent == 0
@@ -123,4 +131,6 @@ def _replica_routes(replicas: Sequence[Replica], concurrency: int) -> tuple[Repl
 def _asleep(deployment: Deployment, routes: Sequence[SideRoute]) -> bool:
     """Nothing runs because nothing was asked for: a call is kept waiting, and wakes the endpoint."""
     may_sleep = deployment.policy.replicas.minimum == 0 < deployment.policy.replicas.maximum
-    return may_sleep and deployment.goal_by != PERSON and not any(route.replicas for route in routes)
+    return (
+        may_sleep and deployment.goal_by != PERSON and not any(route.replicas for route in routes if not route.preview)
+    )

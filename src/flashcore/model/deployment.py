@@ -160,6 +160,8 @@ class Rollout:
     """The first replica of the target that failed."""
     initial: bool = False
     """There was no old side: strategies and gates are skipped, only readiness counts."""
+    proving: bool = False
+    """It began with the endpoint at zero: it is to show that one replica works, though nobody has called."""
 
 
 @dataclass(frozen=True, slots=True)
