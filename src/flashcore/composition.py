@@ -17,12 +17,15 @@ from flashcore.control.clock import StoreClock
 from flashcore.control.controller import Controller
 from flashcore.control.kinds import KINDS
 from flashcore.control.link import SocketDataPlane
+from flashcore.control.manifests.keeping import Manifests
 from flashcore.control.store import Leadership, Ledger
+from flashcore.control.tokens import Tokens
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.hookspecs.providers import Provider, ProviderContext
 from flashcore.hookspecs.state import StateBackend
 from flashcore.model.errors import ConfigurationError
 from flashcore.model.events import Event
+from flashcore.model.names import EndpointName
 from flashcore.model.parts import PartRef
 from flashcore.registry.index import setting_of_process
 from flashcore.registry.opening import open_registry
@@ -43,7 +46,9 @@ class Platform:
     artifacts: ArtifactStore
     ledger: Ledger
     dataplane: SocketDataPlane
+    tokens: Tokens
     controller: Controller
+    manifests: Manifests
 
 
 @asynccontextmanager
@@ -63,10 +68,13 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
         artifacts = _open_artifacts(registry, project.artifacts_url)
         dataplane = SocketDataPlane(project.layout.dataplane_socket)
         stack.push_async_callback(dataplane.close)
+        leadership = await _lead(registry, ledger, project.state_url)
+        tokens = Tokens(ledger, leadership, dataplane.grant)
+        await tokens.load()
         context = ProviderContext(project.settings.scope, project.layout, artifacts, StoreClock(state.now))
         controller = Controller(
             ledger=ledger,
-            leadership=await _lead(registry, ledger, project.state_url),
+            leadership=leadership,
             parts=registry,
             providers=dict(_providers(registry, project, context)),
             default_provider=project.settings.provider,
@@ -76,7 +84,16 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
             amend_env=registry.amend_replica_env,
             observers=(registry.tell, observe),
         )
-        yield Platform(project, registry, artifacts, ledger, dataplane, controller)
+        manifests = Manifests(controller, ledger, leadership, _own_endpoint(project))
+        yield Platform(project, registry, artifacts, ledger, dataplane, tokens, controller, manifests)
+
+
+def _own_endpoint(project: Project) -> frozenset[EndpointName]:
+    """The endpoint that this process is a replica of, in this very environment: it must not provision itself."""
+    settings = project.settings
+    here = (os.environ.get("FLASHCORE_APP"), os.environ.get("FLASHCORE_ENV")) == (settings.app, settings.environment)
+    name = os.environ.get("FLASHCORE_ENDPOINT")
+    return frozenset({EndpointName(name)}) if here and name else frozenset()
 
 
 async def _open_state(registry: Registry, url: str) -> StateBackend:

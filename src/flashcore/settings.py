@@ -4,6 +4,13 @@ app = "shop"                      # default: the project's name, or its folder's
 environment = "production"
 provider = "process"
 state = "sqlite:///elsewhere.db"  # default: in .flashcore/
+host = "127.0.0.1"                # beyond loopback only with auth and tls, or exposed = true
+auth = "auto"                     # "on": callers of the gateway need a token; "auto": only beyond loopback; "off"
+[tls]
+certificate = "cert.pem"          # paths from the project's folder
+key = "key.pem"
+[gateway]
+hold_seconds = 30.0               # any number of gateway.settings
 [ports]
 gateway = 8700
 api = 8701
@@ -40,6 +47,7 @@ _VARIABLES: Mapping[str, tuple[str, ...]] = {
     "FLASHCORE_JOBS": ("jobs",),
     "FLASHCORE_ARTIFACTS": ("artifacts",),
     "FLASHCORE_HOST": ("host",),
+    "FLASHCORE_AUTH": ("auth",),
     "FLASHCORE_GATEWAY_PORT": ("ports", "gateway"),
     "FLASHCORE_API_PORT": ("ports", "api"),
 }
@@ -55,6 +63,14 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """What the gateway speaks TLS with: paths from the project's folder, both empty for plain HTTP."""
+
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that is configured. URLs that are empty mean: in the project's local data."""
 
@@ -65,6 +81,13 @@ class Settings:
     jobs: str = ""
     artifacts: str = ""
     host: str = "127.0.0.1"
+    auth: str = "auto"
+    """Whether callers of the gateway need a token: `on`, `off`, or `auto`, where it listens beyond this machine."""
+    exposed: bool = False
+    """The gateway may listen beyond this machine without tokens or TLS, because something in front of it has them."""
+    tls: Tls = Tls()
+    gateway: Mapping[str, float] = field(default_factory=dict)
+    """Numbers of the gateway, as `flashcore.gateway.settings` lists them."""
     ports: Ports = Ports()
     plugins: Mapping[str, Any] = field(default_factory=dict)
     """`disable` and `allow` are lists of plugin names; every other key is a plugin's table of options."""
@@ -195,6 +218,8 @@ def _checked(table: dict[str, Any], source: str) -> Settings:
         scope_part(settings.environment, "environment")
     except (CodecError, InvalidName) as error:
         raise ConfigurationError(f"{source}: {error}", next_step="correct the setting") from error
+    if settings.auth not in ("auto", "on", "off"):
+        raise ConfigurationError(f"{source}: auth is {settings.auth!r}", next_step='set it to "auto", "on" or "off"')
     for name in ("gateway", "api"):
         if not 0 <= getattr(settings.ports, name) <= 65_535:
             raise ConfigurationError(f"{source}: ports.{name} must be a port number")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flashcore.model.errors import ConfigurationError, Refused
 from flashcore.model.revision import Revision
+from flashcore.model.token import inner_token
 from flashcore.presence import read_presence
 from flashcore.settings import Project
 from flashcore.wire.sealed import KEY_VARIABLE
@@ -21,7 +22,7 @@ class ProjectSurroundings:
     project: Project
 
     def environment(self, revision: Revision) -> Mapping[str, str]:
-        """App, environment, endpoint, and the gateway's address where one runs."""
+        """App, environment, endpoint, the gateway's address where one runs, and a token to call others there."""
         settings = self.project.settings
         gateway = read_presence(self.project.layout.gateway_file)
         found = {
@@ -29,7 +30,11 @@ class ProjectSurroundings:
             "FLASHCORE_ENV": settings.environment,
             "FLASHCORE_ENDPOINT": revision.content.endpoint,
         }
-        return found if gateway is None else {**found, "FLASHCORE_GATEWAY_URL": gateway.url}
+        if gateway is not None:
+            found["FLASHCORE_GATEWAY_URL"] = gateway.url
+        if (token := _own_token(self.project.layout.token)) is not None:
+            found["FLASHCORE_TOKEN"] = inner_token(token)
+        return found
 
     def secrets(self, names: tuple[str, ...]) -> Mapping[str, str]:
         """The values, from this process's environment or the project's secrets file; the key of calls, too.
@@ -46,6 +51,13 @@ class ProjectSurroundings:
                 missing=missing,
             )
         return {**_call_key(self.project.layout.call_key), **{name: known[name] for name in names}}
+
+
+def _own_token(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None  # whoever reads it as a credential says what is wrong with it
 
 
 def _call_key(file: Path) -> Mapping[str, str]:

@@ -44,6 +44,7 @@ MESSAGES: typing.Mapping[type, st.SearchStrategy[Message]] = {
     messages.Leaving: st.just(messages.Leaving()),
     messages.Table: st.just(messages.Table(3, {"version": 3, "endpoints": []})),
     messages.Applied: st.builds(messages.Applied, st.integers(0, 9), st.none() | st.text(max_size=9)),
+    messages.Access: st.just(messages.Access(({"id": "t", "digest": "d"},))),
     messages.Signals: st.just(messages.Signals(EndpointName("e"), {"queued": 1})),
 }
 

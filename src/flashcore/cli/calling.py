@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from flashcore.model.errors import NotFound, Unavailable, UsageError
 from flashcore.model.names import EndpointName
 from flashcore.presence import Presence
 from flashcore.server.daemon import running_gateway, running_server, was_cut_off
+from flashcore.server.token import read_token
 from flashcore.settings import Project
 from flashcore.wire.envelope import Arguments, Call
 
@@ -43,6 +45,7 @@ def described_endpoint(project: Project, endpoint: str) -> Reachable:
     Raises Unavailable when no gateway runs, NotFound for an endpoint that it does not know.
     """
     presence = _gateway(project)
+    _show_token(project)
     carrier = Carrier(lambda: presence.url)
     manifest = carrier.carry(_get_json("/manifest"))
     ingresses = {one["name"]: one["ingress"] for one in manifest["endpoints"]}
@@ -53,6 +56,12 @@ def described_endpoint(project: Project, endpoint: str) -> Reachable:
             next_step="check the name, or deploy it first",
         )
     return Reachable(EndpointName(endpoint), ingress, presence.url)
+
+
+def _show_token(project: Project) -> None:
+    """Let what this process calls know that it is the owner of this machine's platform who calls."""
+    if project.layout.token.exists():
+        os.environ.setdefault("FLASHCORE_TOKEN", read_token(project.layout.token))
 
 
 def _gateway(project: Project) -> Presence:
@@ -97,7 +106,7 @@ def _answer(request: Request, shown: str) -> Conversation[Any]:
 
 
 def _get_json(path: str) -> Conversation[Mapping[str, Any]]:
-    answer: Mapping[str, Any] = yield from _answer(Request("GET", path), path)
+    answer: Mapping[str, Any] = yield from _answer(Request("GET", path, headers=credentials()), path)
     return answer
 
 

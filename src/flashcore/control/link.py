@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,9 +19,10 @@ from flashcore.model.codec import CodecError, from_json, to_json
 from flashcore.model.errors import ProtocolError
 from flashcore.model.names import EndpointName
 from flashcore.model.table import EndpointSignals, RoutingTable
+from flashcore.model.token import Token
 from flashcore.wire.dataplane import GatewayState
 from flashcore.wire.frames import FrameDecoder, encode_frame
-from flashcore.wire.messages import Applied, Message, Signals, Table, from_frame, to_frame
+from flashcore.wire.messages import Access, Applied, Message, Signals, Table, from_frame, to_frame
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class SocketDataPlane:
         self._times = times or LinkTimes()
         self._gateway = _Gateway(GatewayState(name, 0))
         self._table: RoutingTable | None = None
+        self._access: Access | None = None
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
         self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="data plane link")
@@ -69,6 +71,11 @@ class SocketDataPlane:
         if self._table is None or table.version >= self._table.version:
             self._table = table
             self._send_table()
+
+    def grant(self, tokens: Iterable[Token]) -> None:
+        """Tell the gateway all tokens that are valid, now and whenever it connects."""
+        self._access = Access(tuple(to_json(token) for token in tokens))
+        self._send_access()
 
     def gateways(self) -> tuple[GatewayState, ...]:
         """See DataPlane."""
@@ -120,6 +127,7 @@ class SocketDataPlane:
         gateway = self._gateway
         gateway.writer = writer
         gateway.counts = True
+        self._send_access()
         self._send_table()
         try:
             decoder = FrameDecoder()
@@ -137,6 +145,11 @@ class SocketDataPlane:
         writer, table = self._gateway.writer, self._table
         if writer is not None and table is not None:
             writer.write(encode_frame(to_frame(Table(table.version, to_json(table)))))
+
+    def _send_access(self) -> None:
+        writer, access = self._gateway.writer, self._access
+        if writer is not None and access is not None:
+            writer.write(encode_frame(to_frame(access)))
 
     def _forget(self) -> None:
         """It has been away for long enough not to be waited for, unless it is back."""

@@ -58,6 +58,7 @@ def route_of(draft: Draft) -> EndpointRoute | None:
         result_retention=policy.result_retention,
         max_attempts=policy.max_attempts,
         held=deployment.held or _asleep(deployment, routes),
+        public=policy.public,
     )
 
 

@@ -11,6 +11,7 @@ from asyncio import AbstractServer, BaseProtocol
 from collections.abc import Callable
 from pathlib import Path
 
+from flashcore.gateway.accessfile import kept_tokens
 from flashcore.gateway.broker import Broker
 from flashcore.gateway.dispatch import Front
 from flashcore.gateway.files import make_private_directory
@@ -18,9 +19,11 @@ from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.route import Dispatcher
 from flashcore.gateway.http.server import HttpServer
 from flashcore.gateway.jobs_api import JobsApi
+from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.link import ControlLink
 from flashcore.gateway.local import LocalRoutes
 from flashcore.gateway.routes import Routes
+from flashcore.gateway.security import Security
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.signals import ChangedEndpoints, Signaller
 from flashcore.gateway.sockets import listen_on_path
@@ -47,6 +50,7 @@ class Gateway:
         policies: RoutingPolicies,
         settings: Settings,
         in_front: Callable[[Dispatcher], Dispatcher] = lambda front: front,
+        security: Security | None = None,
     ) -> None:
         self.layout = layout
         self.settings = settings
@@ -55,13 +59,18 @@ class Gateway:
         self.live = LiveTable(policies, asyncio.get_running_loop(), settings, changed.add)
         self.broker = Broker(store, settings, self._routes, changed.add)
         self.live.on_swap(self.broker.table_swapped)
-        self._link = ControlLink(self.live, layout.table_file)
+        security = security or Security()
+        self.keyring = Keyring(layout.token, required=security.auth)
+        self._link = ControlLink(self.live, self.keyring, layout)
         name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._signaller = Signaller(name, self.broker, self._routes, changed, self._link.tell)
         self._link.signaller = self._signaller
         local = LocalRoutes(self._routes, lambda: self.url)
-        front = Front(self._routes, JobsApi(self.broker, self._routes, settings), local, settings)
-        self.http = HttpServer(in_front(front), Limits(local_body_bytes=max(settings.run_bytes, settings.runsync_bytes, SEALED_BYTES)))
+        jobs = JobsApi(self.broker, self._routes, settings)
+        front = Front(self._routes, jobs, local, self.keyring, settings)
+        self.http = HttpServer(
+            in_front(front), Limits(local_body_bytes=max(settings.run_bytes, settings.runsync_bytes, SEALED_BYTES))
+        )
         self._servers: dict[Path, AbstractServer] = {}
         self._signalling: asyncio.Task[None] | None = None
 
@@ -73,6 +82,7 @@ class Gateway:
         make_private_directory(self.layout.home)
         make_private_directory(self.layout.run)
         await self.broker.start()
+        self.keyring.take_over(kept_tokens(self.layout.access_file))
         self._serve_kept_table()
         patience = self.settings.hello_patience
         await self._listen(self.layout.worker_socket, lambda: WorkerConnection(self.broker.crew, patience))

@@ -10,25 +10,38 @@ from flashcore.gateway.http.respond import Handler, Request, Response, error_res
 from flashcore.gateway.http.route import Local, Peek, Proxy, Verdict
 from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.jobs_api import JobsApi
+from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.local import LocalRoutes
 from flashcore.gateway.paths import Addressed, addressed, first_segment, host_label
 from flashcore.gateway.proxying import RequestRoute
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
+from flashcore.model.token import ALL_SCOPES, TokenScope
 
 JOB_API = "v2"
+
+_CALL = frozenset({TokenScope.CALL})
+_WORK = frozenset({TokenScope.WORK})
+_READ = frozenset({TokenScope.READ})
+_OF_WORKERS = frozenset({"job-take", "job-take-batch", "job-stop", "job-done", "job-stream", "ping"})
 
 
 class Front:
     """A Dispatcher: by host first, then by the first segment of the path."""
 
-    def __init__(self, routes: Callable[[], Routes], jobs: JobsApi, local: LocalRoutes, settings: Settings) -> None:
+    def __init__(
+        self, routes: Callable[[], Routes], jobs: JobsApi, local: LocalRoutes, keyring: Keyring, settings: Settings
+    ) -> None:
         self._routes = routes
         self._jobs = jobs
+        self._keyring = keyring
         self._answer_seconds = settings.answer_seconds
-        self._own: Mapping[str, Handler] = {"ping": local.ping, "manifest": local.manifest}
+        self._own: Mapping[str, tuple[Handler, frozenset[TokenScope] | None]] = {
+            "ping": (local.ping, None),
+            "manifest": (local.manifest, ALL_SCOPES),
+        }
 
-    def dispatch(self, head: RequestHead, peer: str) -> Verdict:  # noqa: ARG002 - who asks does not matter yet
+    def dispatch(self, head: RequestHead, peer: str) -> Verdict:
         """Who answers."""
         routes = self._routes()
         label = host_label(head)
@@ -36,20 +49,39 @@ class Front:
             to = addressed(label, head)
             service = routes.http.get(to.name)
             if service is not None:
-                return self._proxy(service, head, head.path, to)
+                return self._proxy(service, head, head.path, to, peer)
         first, rest = first_segment(head.path)
         if first == JOB_API:
-            return Local(self._jobs.handler(head, rest))
+            return self._job(routes, head, rest, peer)
         own = self._own.get(first)
         if own is not None and rest == b"/":
-            return Local(own)
+            handler, scopes = own
+            refusal = None if scopes is None else self._keyring.refusal(head, peer, scopes)
+            return Local(handler if refusal is None else _answering(refusal))
         to = addressed(first, head)
         service = routes.http.get(to.name)
         if service is None:
-            return Local(_answering(self._nobody(to.name, routes)))
-        return self._proxy(service, head, rest, to)
+            return Local(_answering(self._keyring.refusal(head, peer, ALL_SCOPES) or self._nobody(to.name, routes)))
+        return self._proxy(service, head, rest, to, peer)
 
-    def _proxy(self, service: HttpService, head: RequestHead, path: bytes, to: Addressed) -> Proxy | Peek:
+    def _job(self, routes: Routes, head: RequestHead, path: bytes, peer: str) -> Local:
+        name, rest = first_segment(path)
+        routing = routes.jobs.get(addressed(name, head).name)
+        verb = first_segment(rest).first
+        if verb in _OF_WORKERS:
+            refusal = self._keyring.refusal(head, peer, _WORK)
+        elif routing is not None and routing.route.public:
+            refusal = None
+        else:
+            refusal = self._keyring.refusal(head, peer, _CALL | _READ if verb == "health" else _CALL)
+        return Local(self._jobs.handler(head, path) if refusal is None else _answering(refusal))
+
+    def _proxy(self, service: HttpService, head: RequestHead, path: bytes, to: Addressed, peer: str) -> Verdict:
+        if not service.public:
+            refusal = self._keyring.refusal(head, peer, _CALL)
+            if refusal is not None:
+                return Local(_answering(refusal))
+            self._keyring.take_token(head)
         target = path + b"?" + head.query if head.query else path
         route = RequestRoute(service, head, path, preview=to.preview)
         proxy = Proxy(route, target, answer_seconds=self._answer_seconds)

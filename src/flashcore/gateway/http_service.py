@@ -80,6 +80,8 @@ class HttpService:
         self.routing: HttpRouting | None = None
         self.peeks = False
         """Whether the policy has to see anything of a body."""
+        self.public = False
+        """Whether it may be called without a token."""
         self.counts: dict[RevisionId, SideCount] = {}
         self.room = WaitingRoom(loop, settings.hold_seconds, settings.waiting_limit, self.changed)
         self.budget = RetryBudget(settings.retry_share)
@@ -108,6 +110,7 @@ class HttpService:
         old_counts = self.counts
         self.routing = routing
         self.peeks = routing.wish != NO_WISH
+        self.public = routing.route.public
         self._targets = {target.identity: target for target in routing.targets}
         self.troubled = self.troubled.intersection(self._targets.values())
         for replica in (replica for side in routing.route.sides for replica in side.replicas):

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import logging
 from asyncio import BaseTransport
-from pathlib import Path
 
+from flashcore.gateway.accessfile import keep_tokens
 from flashcore.gateway.connections import MessageConnection
+from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.signals import Signaller
 from flashcore.gateway.table import LiveTable, TableRefused
 from flashcore.gateway.tablefile import keep_table
 from flashcore.model.codec import CodecError, from_json, to_json
 from flashcore.model.errors import ProtocolError
+from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName
 from flashcore.model.table import EndpointSignals, RoutingTable
-from flashcore.wire.messages import Applied, Message, Signals, Table
+from flashcore.model.token import Token
+from flashcore.wire.messages import Access, Applied, Message, Signals, Table
 
 _log = logging.getLogger(__name__)
 
@@ -25,10 +28,11 @@ _log = logging.getLogger(__name__)
 class ControlLink:
     """All connections of control planes: one as a rule, two while one takes over from the other."""
 
-    def __init__(self, live: LiveTable, kept_at: Path) -> None:
+    def __init__(self, live: LiveTable, keyring: Keyring, layout: Layout) -> None:
         self.signaller: Signaller | None = None
         self._live = live
-        self._kept_at = kept_at
+        self._keyring = keyring
+        self._layout = layout
         self._connections: set[ControlConnection] = set()
 
     def connection(self) -> ControlConnection:
@@ -57,13 +61,22 @@ class ControlLink:
             table = from_json(RoutingTable, message.table)
             if table != self._live.routes.table:
                 self._live.apply(table)
-                keep_table(self._kept_at, table)
+                keep_table(self._layout.table_file, table)
         except (CodecError, TableRefused) as error:
             _log.error("table %d is refused: %s", message.version, error)
             connection.send(Applied(message.version, refused=str(error)))
             return
         for each in self._connections:
             each.send(Applied(table.version))
+
+    def granted(self, message: Access) -> None:
+        """These are the tokens from now on. Raises ProtocolError for what is no token."""
+        try:
+            tokens = tuple(from_json(Token, one) for one in message.tokens)
+        except CodecError as error:
+            raise ProtocolError(f"a token cannot be read: {error}", next_step="upgrade the older process") from error
+        self._keyring.take_over(tokens)
+        keep_tokens(self._layout.access_file, tokens)
 
     def close(self) -> None:
         """End every connection."""
@@ -79,10 +92,14 @@ class ControlConnection(MessageConnection):
         self._link = link
 
     def take(self, message: Message) -> None:
-        """Tables, and nothing else."""
-        if not isinstance(message, Table):
-            raise ProtocolError(f"a control plane sends tables, not a {type(message).__name__}")
-        self._link.offered(self, message)
+        """Tables and tokens, and nothing else."""
+        match message:
+            case Table():
+                self._link.offered(self, message)
+            case Access():
+                self._link.granted(message)
+            case _:
+                raise ProtocolError(f"a control plane sends tables and tokens, not a {type(message).__name__}")
 
     def connection_made(self, transport: BaseTransport) -> None:
         """A control plane connected."""

@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 from flashcore.gateway.assembly import Gateway
 from flashcore.gateway.files import make_private_directory
+from flashcore.gateway.security import Security, is_loopback
 from flashcore.gateway.settings import Settings, settings_from
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.model.errors import FlashcoreError, Refused
@@ -33,6 +35,7 @@ from flashcore.registry.registry import Registry
 _log = logging.getLogger(__name__)
 
 PORTS_TRIED = 100
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened at by choice, called by the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Options:
     strict_port: bool
     jobs_url: str
     settings: Settings
+    security: Security
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -59,13 +63,21 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--port", default=8700, type=int, help="the first port to try; 0 takes any that is free")
     parser.add_argument("--strict-port", action="store_true", help="do not try further ports")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one of the settings")
+    parser.add_argument("--auth", choices=("auto", "on", "off"), default="auto", help="whether callers need a token")
+    parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="certificate chain, in PEM")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, in PEM")
+    parser.add_argument("--exposed", action="store_true", help="listen beyond this machine without TLS or tokens")
     # The registry reads these by itself.
     parser.add_argument("--no-plugins", action="store_true", help="load built-in plugins only")
     parser.add_argument("--no-plugin", action="append", metavar="NAME", help="do not load this plugin")
     parser.add_argument("--strict-plugins", action="store_true", help="a plugin that does not work is an error")
     given = parser.parse_args(arguments)
     layout = Layout(given.layout.resolve(), given.env)
-    return Options(layout, given.host, given.port, given.strict_port, given.jobs, settings_from(given.set))
+    auth = given.auth == "on" or (given.auth == "auto" and not is_loopback(given.host))
+    security = Security(auth, given.tls_certificate, given.tls_key, given.exposed)
+    security.check(given.host)
+    settings = settings_from(given.set)
+    return Options(layout, given.host, given.port, given.strict_port, given.jobs, settings, security)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,15 +115,17 @@ async def _serve(options: Options, registry: Registry) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stop, number)
     gateway = Gateway(
-        options.layout, await _open_jobs(registry, options.jobs_url), registry.routing_policies, options.settings
+        options.layout,
+        await _open_jobs(registry, options.jobs_url),
+        registry.routing_policies,
+        options.settings,
+        security=options.security,
     )
     file = options.layout.gateway_file
     try:
         await gateway.start()
-        port = await _listen(gateway, options)
-        gateway.url = f"http://{_shown_host(options.host)}:{port}"
+        gateway.url = await _open_door(gateway, options)
         write_presence(file, own_presence(gateway.url, _own_version()))
-        _log.info("listening at %s", gateway.url)
         await stop.wait()
     finally:
         await gateway.close()
@@ -130,11 +144,32 @@ async def _open_jobs(registry: Registry, url: str) -> JobStore:
     return await registry.state_backends.make(PartRef(scheme)).open_jobs(url)
 
 
-async def _listen(gateway: Gateway, options: Options) -> int:
+async def _open_door(gateway: Gateway, options: Options) -> str:
+    """Listen; the URL for programs of this machine, which need no TLS on the loopback interface."""
+    tls = options.security.context()
+    port = await _listen(gateway, options, tls)
+    url = f"{'http' if tls is None else 'https'}://{_shown_host(options.host)}:{port}"
+    _log.info("listening at %s; callers need %s", url, "a token" if options.security.auth else "no token")
+    if tls is None:
+        return f"http://{_shown_host(_LOOPBACK.get(options.host, options.host))}:{port}"
+    inner = await _listen_inside(gateway, options.layout)
+    _log.info("listening at http://127.0.0.1:%d, for this machine", inner)
+    return f"http://127.0.0.1:{inner}"
+
+
+async def _listen_inside(gateway: Gateway, layout: Layout) -> int:
+    """Listen on the loopback interface, at the port of the last gateway where that is free: replicas know it."""
+    for port in (_last_port(layout), 0):
+        with contextlib.suppress(OSError):
+            return await gateway.http.listen("127.0.0.1", port)
+    raise Refused("no port is free on the loopback interface", next_step="stop something that listens there")
+
+
+async def _listen(gateway: Gateway, options: Options, tls: ssl.SSLContext | None) -> int:
     """The first port that is free. Raises Refused when none is."""
     for port in _ports(options):
         try:
-            return await gateway.http.listen(options.host, port)
+            return await gateway.http.listen(options.host, port, tls)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise Refused(
@@ -151,11 +186,16 @@ def _ports(options: Options) -> Iterator[int]:
         yield options.port
         return
     wanted = range(options.port, min(options.port + PORTS_TRIED, 65536)) if options.port else range(1)
-    last = read_presence(options.layout.gateway_file)
-    port = None if last is None else urlsplit(last.url).port
-    if port is not None and (options.port == 0 or port in wanted):
+    port = _last_port(options.layout)
+    if port and options.security.certificate is None and (options.port == 0 or port in wanted):
         yield port
     yield from wanted
+
+
+def _last_port(layout: Layout) -> int:
+    """Where the last gateway was called by programs of this machine; 0 where that is not known."""
+    last = read_presence(layout.gateway_file)
+    return 0 if last is None else urlsplit(last.url).port or 0
 
 
 @contextmanager

@@ -120,6 +120,8 @@ class Policy:
     revision_history: int = 10
     undo_window: int = 0
     """Going back asks no gate when fewer than this many revisions lie between."""
+    public: bool = False
+    """Whether anybody may call it who reaches the gateway, without a token."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Fields that a newer version wrote; kept as they are."""
 

@@ -11,6 +11,7 @@ PROJECT/.flashcore/
     gateway.json         port in use, url
     gateway.lock         held by the running gateway
     table.json           the last routing table that it served by
+    access.json          the tokens that it last heard of, without their secrets
     token                0600; the control API's local token
     call.key             0600; signs pickled calls and replies
     run/                 sockets (elsewhere when the path would be too long for a socket)
@@ -95,6 +96,11 @@ class Layout:
     def table_file(self) -> Path:
         """The last routing table that the gateway served by."""
         return self.home / "table.json"
+
+    @property
+    def access_file(self) -> Path:
+        """The tokens that the gateway last heard of; they hold digests, no secrets."""
+        return self.home / "access.json"
 
     @property
     def token(self) -> Path:

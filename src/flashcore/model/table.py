@@ -51,6 +51,8 @@ class EndpointRoute:
     max_attempts: int
     held: bool = False
     """Requests wait at the gateway (hold-traffic, or scaled to zero)."""
+    public: bool = False
+    """Anybody may call it, with or without a token."""
 
 
 @dataclass(frozen=True, slots=True)

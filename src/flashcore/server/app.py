@@ -18,6 +18,9 @@ from flashcore.server.routes.events import event_routes
 from flashcore.server.routes.process import process_routes
 from flashcore.server.shutdown import Shutdown
 
+from flashcore.server.routes.readings import reading_routes
+from flashcore.server.routes.rollouts import rollout_routes
+from flashcore.server.routes.tokens import token_routes
 
 def create_app(
     platform: Platform, keeper: GatewayKeeper, bell: Bell, token: str, stop: Callable[[Shutdown], None]
@@ -29,5 +32,6 @@ def create_app(
     app.include_router(deployment_routes(platform, keeper))
     app.include_router(event_routes(platform.ledger.journal, bell))
     app.include_router(artifact_routes(platform.artifacts, platform.project.layout.local / "uploads"))
-    app.add_middleware(Guard, token=token, host=platform.project.settings.host)
+    app.include_router(token_routes(platform.tokens))
+    app.add_middleware(Guard, token=token, tokens=platform.tokens, host=platform.project.settings.host)
     return app

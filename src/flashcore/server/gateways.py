@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import psutil
 
@@ -109,6 +110,8 @@ class GatewayKeeper:
                     *("--layout", str(project.root), "--env", settings.environment),
                     *("--host", settings.host, "--port", str(settings.ports.gateway)),
                     *("--jobs", project.jobs_url),
+                    *_security(project),
+                    *(f"--set={name}={value}" for name, value in settings.gateway.items()),
                     *policy_arguments(sys.argv[1:]),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -137,6 +140,17 @@ class GatewayKeeper:
     def _last_words(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         return " ".join(line.strip() for line in lines[-2:])
+
+
+def _security(project: Project) -> Iterator[str]:
+    """The options that say what the gateway asks of its callers."""
+    settings = project.settings
+    yield f"--auth={settings.auth}"
+    if settings.exposed:
+        yield "--exposed"
+    for option, path in (("--tls-certificate", settings.tls.certificate), ("--tls-key", settings.tls.key)):
+        if path:
+            yield f"{option}={project.root / path}"
 
 
 async def _ended(pid: int) -> None:

@@ -1,40 +1,72 @@
-"""What stands before every route of the control API: the token, and the name under which the server was called."""
+"""Who may come in: the port is on the loopback interface, which any program and any web page on the machine reaches."""
 
 from __future__ import annotations
 
-from fastapi.responses import JSONResponse
+import logging
+
 from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from flashcore.control.tokens import Tokens
 from flashcore.model.errors import FlashcoreError, Refused, Unauthorized
+from flashcore.model.token import ALL_SCOPES, TokenScope, bare_token
 from flashcore.server.token import check_token
+
+_log = logging.getLogger(__name__)
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _OPEN = frozenset({"/ping"})
+_FOR_ADMINS = ("/api/v1/tokens", "/api/v1/server/")
+_READING = frozenset({"GET", "HEAD"})
 
 
 class Guard:
     """Refuses whoever has no token, and pages of other sites that reach this machine through a name of their own."""
 
-    def __init__(self, app: ASGIApp, token: str, host: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, tokens: Tokens, host: str) -> None:
         self._app = app
         self._token = token
+        self._tokens = tokens
         self._names = _LOOPBACK | {host}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass."""
         if scope["type"] == "http":
             try:
-                self._check(scope["path"], Headers(scope=scope))
+                self._check(scope["method"], scope["path"], Headers(scope=scope))
             except FlashcoreError as error:
                 status = 401 if isinstance(error, Unauthorized) else 403
+                _log.warning("%s %s was refused: %s", scope["method"], scope["path"], error.message)
                 await JSONResponse({"error": error.as_json()}, status)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _check(self, path: str, headers: Headers) -> None:
+    def _check(self, method: str, path: str, headers: Headers) -> None:
         name = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
         if name not in self._names:
             raise Refused(f"this server does not answer to the name {name!r}", next_step="call it by its address")
-        if path not in _OPEN:
-            check_token(self._token, headers.get("authorization"))
+        if path in _OPEN:
+            return
+        allowed = self._scopes_of(headers.get("authorization"))
+        wanted = needed_scope(method, path)
+        if wanted not in allowed:
+            raise Refused(
+                f"this token does not allow that: it needs the scope {wanted.value}",
+                next_step=f"make one that does: flashcore token create --scope {wanted.value}",
+            )
+
+    def _scopes_of(self, authorization: str | None) -> frozenset[TokenScope]:
+        """What the sender's token allows. Raises Unauthorized for one that is not valid."""
+        given = bare_token(authorization or "")
+        if given and (scopes := self._tokens.scopes_of(given)):
+            return scopes
+        check_token(self._token, authorization)
+        return ALL_SCOPES
+
+
+def needed_scope(method: str, path: str) -> TokenScope:
+    """What a request to the control API needs."""
+    if path.startswith(_FOR_ADMINS):
+        return TokenScope.ADMIN
+    return TokenScope.READ if method in _READING else TokenScope.DEPLOY

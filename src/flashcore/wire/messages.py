@@ -7,7 +7,7 @@ worker socket    the gateway listens, queue replicas connect
                  Progress, Beat, Leaving. Results are kept by the worker until they are Received, and sent again
                  after a reconnect
 data plane       the gateway listens, the control plane connects
-                 control: Table, Hold; gateway: Applied, Signals
+                 control: Table, Access; gateway: Applied, Signals
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Kind(IntEnum):
     TABLE = 30
     APPLIED = 31
     SIGNALS = 32
+    ACCESS = 33
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +177,16 @@ class Signals:
     signals: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """All tokens but the environment's own: the JSON forms of model.token.Token, which hold no secret."""
+
+    tokens: tuple[Mapping[str, Any], ...]
+
+
 Message = (
     Hello | Status | Drain | Welcome | Refusal | Work | Stop | Received | Results | Chunk | Progress | Beat | Leaving
-    | Table | Applied | Signals
+    | Table | Applied | Signals | Access
 )  # fmt: skip
 
 _KIND_OF: Mapping[type, Kind] = {
@@ -198,6 +206,7 @@ _KIND_OF: Mapping[type, Kind] = {
     Table: Kind.TABLE,
     Applied: Kind.APPLIED,
     Signals: Kind.SIGNALS,
+    Access: Kind.ACCESS,
 }
 _TYPE_OF: Mapping[int, type] = {int(kind): cls for cls, kind in _KIND_OF.items()}
 

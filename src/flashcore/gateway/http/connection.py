@@ -81,7 +81,8 @@ class ClientConnection(StreamProtocol):
         self._transport = cast(Transport, transport)
         peername = self._transport.get_extra_info("peername")
         self.peer = peername[0] if isinstance(peername, tuple) else ""
-        self.peer_lines = PeerLines(self.peer.encode() or b"unknown", self.peer in shared.trusted_peers)
+        scheme = b"http" if self._transport.get_extra_info("sslcontext") is None else b"https"
+        self.peer_lines = PeerLines(self.peer.encode() or b"unknown", self.peer in shared.trusted_peers, scheme)
         self._outflow = Outflow(self._transport, shared.limits.write_seconds)
         shared.connections.add(self)
         self._read_deadline = shared.loop.time() + shared.limits.idle_seconds
@@ -400,7 +401,7 @@ class ClientConnection(StreamProtocol):
         if self._transport.is_closing():
             return
         self._outflow.watch(self._shared.loop.time())
-        if nothing_unread and not self._reading:
+        if (nothing_unread and not self._reading) or not self._transport.can_write_eof():
             self._transport.close()
             return
         try:

@@ -26,7 +26,7 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-_REWRITTEN = frozenset({b"content-length", b"x-request-id"})
+_REWRITTEN = frozenset({b"content-length", b"x-flashcore-token", b"x-request-id"})
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 _NEVER_NAMED = frozenset({b"host"})
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -76,13 +76,16 @@ class PeerLines:
     peer: bytes
     trusted: bool
     """The peer is a proxy of ours: its own X-Forwarded-* are kept and added to."""
+    scheme: bytes = b"http"
 
     def lines(self, head: RequestHead) -> tuple[bytes, ...]:
         """The X-Forwarded-* lines of one request, in pieces."""
         host = head.index.get(b"host", b"")
         if not self.trusted:
             return (
-                b"x-forwarded-proto: http\r\nx-forwarded-for: ",
+                b"x-forwarded-proto: ",
+                self.scheme,
+                b"\r\nx-forwarded-for: ",
                 self.peer,
                 b"\r\nx-forwarded-host: ",
                 host,
@@ -90,7 +93,7 @@ class PeerLines:
             )
         index = head.index
         chain = index[b"x-forwarded-for"] + b", " + self.peer if b"x-forwarded-for" in index else self.peer
-        proto = index.get(b"x-forwarded-proto", b"http")
+        proto = index.get(b"x-forwarded-proto", self.scheme)
         host = index.get(b"x-forwarded-host", host)
         return (b"x-forwarded-proto: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: %b\r\n" % (proto, chain, host),)
 

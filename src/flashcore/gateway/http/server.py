@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from asyncio import AbstractServer, TimerHandle
 from email.utils import formatdate
 
@@ -38,10 +39,13 @@ class HttpServer:
         self._timer: TimerHandle | None = None
         self._sweep()
 
-    async def listen(self, host: str, port: int) -> int:
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Accept connections on a TCP port, any free one where `port` is 0; returns the port. Raises OSError."""
         loop = self._shared.loop
-        server = await loop.create_server(self._connection, host, port, backlog=_BACKLOG)
+        handshake = None if tls is None else self._shared.limits.head_seconds
+        server = await loop.create_server(
+            self._connection, host, port, backlog=_BACKLOG, ssl=tls, ssl_handshake_timeout=handshake
+        )
         self._servers.append(server)
         bound: int = server.sockets[0].getsockname()[1]
         return bound

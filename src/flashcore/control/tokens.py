@@ -1,0 +1,85 @@
+"""The tokens of an environment: kept as digests in the state, told to every gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from flashcore.control.kinds import TOKENS
+from flashcore.control.store import Leadership, Ledger
+from flashcore.control.store.records import Stored
+from flashcore.model.errors import NotFound
+from flashcore.model.events import Event
+from flashcore.model.token import ALL_SCOPES, Token, TokenScope, new_token, token_parts
+
+Grant = Callable[[Iterable[Token]], None]
+"""Tells the gateways all tokens that are valid."""
+
+
+class Tokens:
+    """Made, listed and revoked here and nowhere else. `load` first."""
+
+    def __init__(self, ledger: Ledger, leadership: Leadership, grant: Grant) -> None:
+        self._ledger = ledger
+        self._leadership = leadership
+        self._grant = grant
+        self._stored: dict[str, Stored[Token]] = {}
+
+    async def load(self) -> None:
+        """Read them, and tell the gateways."""
+        self._stored = dict((await self._ledger.load()).of(TOKENS))
+        self._tell()
+
+    @property
+    def all(self) -> tuple[Token, ...]:
+        """All tokens, oldest first; expired ones among them."""
+        return tuple(sorted((stored.value for stored in self._stored.values()), key=lambda token: token.created_at))
+
+    async def create(self, name: str, scopes: Iterable[TokenScope], lifetime: float | None = None) -> tuple[str, Token]:
+        """Make one; returns the token itself, which nobody can see again, and what is kept. Raises UsageError."""
+        text, token = new_token(name, scopes, self._ledger.now(), lifetime)
+        workspace = self._ledger.workspace(self._leadership)
+        workspace.create(TOKENS, token)
+        workspace.emit(self._event("token.created", token))
+        committed = await workspace.commit()
+        if committed is not None:
+            self._stored.update({stored.id: stored for stored in committed.stored})
+        self._tell()
+        return text, token
+
+    async def revoke(self, wanted: str) -> Token:
+        """Take one back, by its id or its name; it is refused from now on. Raises NotFound."""
+        stored = self._find(wanted)
+        workspace = self._ledger.workspace(self._leadership)
+        workspace.remove(stored)
+        workspace.emit(self._event("token.revoked", stored.value))
+        await workspace.commit()
+        del self._stored[stored.id]
+        self._tell()
+        return stored.value
+
+    def scopes_of(self, text: str) -> frozenset[TokenScope]:
+        """What a token allows now; nothing where it is none of these."""
+        parts = token_parts(text)
+        stored = None if parts is None else self._stored.get(parts[0])
+        if parts is None or stored is None or not stored.value.is_made_of(parts[1]):
+            return frozenset()
+        token = stored.value
+        if token.is_expired(self._ledger.now()):
+            return frozenset()
+        return ALL_SCOPES if TokenScope.ADMIN in token.scopes else frozenset(token.scopes)
+
+    def _find(self, wanted: str) -> Stored[Token]:
+        found = [one for one in self._stored.values() if wanted in (one.id, f"fc_{one.id}", one.value.name)]
+        if len(found) == 1:
+            return found[0]
+        problem = f"{len(found)} tokens are called {wanted!r}" if found else f"there is no token {wanted!r}"
+        raise NotFound(problem, next_step="name one by its id: flashcore token list")
+
+    def _event(self, kind: str, token: Token) -> Event:
+        scopes = [scope.value for scope in token.scopes]
+        what = "was made" if kind == "token.created" else "was revoked"
+        message = f"token {token.name!r} ({token.id}) {what}; scopes: {', '.join(scopes)}"
+        return Event(kind, self._ledger.now(), message=message, data={"token": token.id, "scopes": scopes})
+
+    def _tell(self) -> None:
+        self._grant(self.all)

@@ -1,0 +1,308 @@
+"""Who may call what: tokens on every route, scopes, public endpoints, pages of other sites."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.gateway.conftest import FAST, HttpReplica, Policies, Running, http_replica, http_route, jobs_route, side
+
+from flashcore.builtin.memory_state import MemoryStores
+from flashcore.gateway.assembly import Gateway
+from flashcore.gateway.security import Security, is_loopback
+from flashcore.model.errors import ConfigurationError
+from flashcore.model.layout import Layout
+from flashcore.model.token import Token, TokenScope, inner_token, new_token
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
+ADMIN = "the environment's own token"
+
+
+def made(*scopes: TokenScope, now: float = 0.0, lifetime: float | None = None) -> tuple[str, Token]:
+    """A token with these scopes."""
+    return new_token("test", scopes, now, lifetime)
+
+
+@dataclass(slots=True)
+class Guarded(Running):
+    """A gateway and the replica behind it."""
+
+    replica: HttpReplica | None = None
+
+    @property
+    def seen(self) -> list[Mapping[str, str]]:
+        """The headers of all requests that the replica got."""
+        assert self.replica is not None
+        return [seen.headers for seen in self.replica.seen]
+
+
+@asynccontextmanager
+async def guarded(layout: Layout, *tokens: Token, auth: bool = True) -> AsyncIterator[Guarded]:
+    """A gateway that wants tokens, with an endpoint of each kind and a public one."""
+    layout.home.mkdir(parents=True)
+    layout.token.write_text(ADMIN + "\n")
+    store = await MemoryStores().open_jobs("memory:")
+    gateway = Gateway(layout, store, Policies(), FAST, security=Security(auth=auth))
+    await gateway.start()
+    gateway.keyring.take_over(tokens)
+    port = await gateway.http.listen("127.0.0.1", 0)
+    gateway.url = f"http://127.0.0.1:{port}"
+    try:
+        async with http_replica(layout, "web-1") as replica:
+            running = Guarded(gateway, store, replica=replica)
+            running.serve(
+                http_route("web", side(replica.route)),
+                http_route("open", side(replica.route), public=True),
+                jobs_route("embed"),
+                jobs_route("embed-open", public=True),
+            )
+            yield running
+    finally:
+        await gateway.close()
+
+
+def bearer(token: str) -> Mapping[str, str]:
+    """The header that clients write."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+ROUTES = [
+    "GET /web/",
+    "GET /web--preview/",
+    "GET /nothing/",
+    "GET /manifest",
+    "POST /v2/embed/run",
+    "GET /v2/embed/health",
+    "GET /v2/embed/ping/w",
+    "GET /v2/embed-open/ping/w",
+    "GET /v2/nothing/status/1",
+]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_every_route_wants_a_token(layout: Layout, route: str) -> None:
+    """Without one, and with one that is not valid: 401 in JSON, whether or not there is such an endpoint."""
+    method, path = route.split()
+    async with guarded(layout) as running:
+        without = await running.call(method, path)
+        wrong = await running.call(method, path, headers=bearer("fc_0123_abc"))
+
+    assert [(answer.status, answer.json["error"]["code"]) for answer in (without, wrong)] == [(401, "unauthorized")] * 2
+    assert without.headers["www-authenticate"] == 'Bearer realm="flashcore"'
+
+
+async def test_it_is_only_told_to_live_without_one(layout: Layout) -> None:
+    """A load balancer in front has no token."""
+    async with guarded(layout) as running:
+        assert (await running.get("/ping")).status == 200
+
+
+@pytest.mark.parametrize("spelled", [bearer(ADMIN), {"Authorization": ADMIN}, {"authorization": f"bearer  {ADMIN}"},
+                                     {"X-Flashcore-Token": ADMIN}])  # fmt: skip
+async def test_the_environments_own_token_allows_everything(layout: Layout, spelled: Mapping[str, str]) -> None:
+    """As RunPod's clients write it and as its workers do, or in a header of its own."""
+    async with guarded(layout) as running:
+        answers = [await running.get(path, spelled) for path in ("/web/", "/manifest", "/v2/embed/health")]
+
+    assert [answer.status for answer in answers] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [
+        (TokenScope.CALL, {"GET /web/", "GET /manifest", "POST /v2/embed/run", "GET /v2/embed/health"}),
+        (TokenScope.READ, {"GET /manifest", "GET /v2/embed/health"}),
+        (TokenScope.WORK, {"GET /manifest", "GET /v2/embed/ping/w"}),
+        (TokenScope.DEPLOY, {"GET /manifest"}),
+    ],
+)
+async def test_a_token_allows_what_its_scopes_say(layout: Layout, scope: TokenScope, allowed: set[str]) -> None:
+    """And is told which scope is missing otherwise: 403."""
+    text, token = made(scope)
+    routes = ["GET /web/", "GET /manifest", "POST /v2/embed/run", "GET /v2/embed/health", "GET /v2/embed/ping/w"]
+    async with guarded(layout, token) as running:
+        answers = {}
+        for route in routes:
+            method, path = route.split()
+            answers[route] = await running.call(method, path, None, bearer(text))
+
+    refused = {route: answer for route, answer in answers.items() if answer.status in (401, 403)}
+    assert answers.keys() - refused.keys() == allowed
+    assert {(answer.status, answer.json["error"]["code"]) for answer in refused.values()} <= {(403, "forbidden")}
+
+
+async def test_public_endpoints_want_none(layout: Layout) -> None:
+    """Of both kinds; a token, or what may be one, is the endpoint's own affair there."""
+    async with guarded(layout) as running:
+        web = await running.get("/open/", {"Authorization": "Basic x", "Origin": "https://elsewhere.example"})
+        job = await running.post("/v2/embed-open/run", {"input": {}})
+        seen = running.seen[0]
+
+    assert (web.status, job.status, seen["authorization"]) == (200, 200, "Basic x")
+
+
+async def test_no_replica_is_shown_the_gateways_token(layout: Layout) -> None:
+    """Authorization goes no further, unless the token came in a header of its own."""
+    async with guarded(layout) as running:
+        await running.get("/web/", bearer(ADMIN))
+        await running.get("/web/", {"X-Flashcore-Token": ADMIN, "Authorization": "the endpoint's"})
+        first, second = running.seen
+
+    assert "authorization" not in first
+    assert second["authorization"] == "the endpoint's"
+    assert "x-flashcore-token" not in second
+
+
+async def test_replicas_may_call_others_and_no_more(layout: Layout) -> None:
+    """What they are given allows calls of endpoints, not the taking of jobs."""
+    async with guarded(layout) as running:
+        called = await running.get("/web/", bearer(inner_token(ADMIN)))
+        taken = await running.get("/v2/embed/ping/w", bearer(inner_token(ADMIN)))
+
+    assert (called.status, taken.status) == (200, 403)
+
+
+async def test_a_token_that_was_revoked_or_expired_is_refused(layout: Layout) -> None:
+    """From the moment that the gateway hears of it, and by the clock."""
+    text, token = made(TokenScope.CALL)
+    late, over = made(TokenScope.CALL, now=0.0, lifetime=1.0)
+    async with guarded(layout, token, over) as running:
+        valid = (await running.get("/web/", bearer(text))).status
+        expired = (await running.get("/web/", bearer(late))).status
+        running.gateway.keyring.take_over(())
+        revoked = (await running.get("/web/", bearer(text))).status
+
+    assert (valid, expired, revoked) == (200, 401, 401)
+
+
+async def test_refusals_are_counted_and_logged_without_the_token(
+    layout: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for many, with the public part of what was shown and nothing else of it."""
+    text, _ = made(TokenScope.CALL)
+    with caplog.at_level(logging.WARNING):
+        async with guarded(layout) as running:
+            for _ in range(5):
+                await running.get("/web/", bearer(text))
+            counts = running.gateway.keyring.refusals.counts
+
+    lines = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert counts == {"the token is not valid here": 5}
+    assert len(lines) == 1
+    assert text[:12] in lines[0]
+    assert text.split("_", 2)[2] not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Authorization": "Bearer whatever"}, 200),
+        ({"Origin": "http://localhost:3000"}, 200),
+        ({"Origin": "http://127.0.0.1:8700"}, 200),
+        ({"Origin": "http://[::1]:1"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost.evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+    ],
+)
+async def test_without_tokens_pages_of_other_sites_are_refused(
+    layout: Layout, headers: Mapping[str, str], status: int
+) -> None:
+    """On a developer's machine no token is needed, but whoever lures them to a page must not be able to call."""
+    async with guarded(layout, auth=False) as running:
+        answers = [await running.get("/web/", headers), await running.get("/v2/embed/health", headers)]
+
+    assert [answer.status for answer in answers] == [status, status]
+
+
+async def test_tokens_outlast_the_control_plane(layout: Layout) -> None:
+    """A gateway that starts alone knows those that it last heard of."""
+    text, token = made(TokenScope.CALL)
+    async with guarded(layout) as running:
+        link = running.gateway._link  # noqa: SLF001 - what a control plane says comes in here
+        from flashcore.model.codec import to_json
+        from flashcore.wire.messages import Access
+
+        link.granted(Access((to_json(token),)))
+    layout.token.unlink()
+    store = await MemoryStores().open_jobs("memory:")
+    again = Gateway(layout, store, Policies(), FAST, security=Security(auth=True))
+    await again.start()
+    again.url = f"http://127.0.0.1:{await again.http.listen('127.0.0.1', 0)}"
+    try:
+        answer = await Running(again, store).get("/manifest", bearer(text))
+    finally:
+        await again.close()
+
+    assert answer.status == 200
+    assert text.split("_", 2)[2] not in layout.access_file.read_text()
+
+
+# -- where it may listen -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "ok"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), (EVERYWHERE, False), ("10.0.0.1", False), ("x", False)],
+)
+def test_only_the_loopback_interface_is_this_machines_own(host: str, ok: bool) -> None:  # noqa: FBT001 - a parameter
+    """Names are anybody's."""
+    assert is_loopback(host) is ok
+
+
+def test_beyond_loopback_tokens_and_tls_are_needed_or_somebodys_word(tmp_path: Path) -> None:
+    """The refusal names what is missing and what to set."""
+    files = (tmp_path / "c", tmp_path / "k")
+    for fine in (Security(auth=True, certificate=files[0], key=files[1]), Security(exposed=True)):
+        fine.check(EVERYWHERE)
+    Security().check("127.0.0.1")
+
+    with pytest.raises(ConfigurationError, match="without tokens and without TLS"):
+        Security().check(EVERYWHERE)
+    with pytest.raises(ConfigurationError, match="without TLS"):
+        Security(auth=True).check(EVERYWHERE)
+    with pytest.raises(ConfigurationError, match="both"):
+        Security(certificate=files[0]).check("127.0.0.1")
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        Security(certificate=files[0], key=files[1]).context()
+
+
+async def test_tls_is_spoken_and_replicas_hear_of_it(layout: Layout, tmp_path: Path) -> None:
+    """x-forwarded-proto says https; keep-alive and refusals work as they do without."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    await asyncio.to_thread(
+        subprocess.run,
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = Security(certificate=certificate, key=key).context()
+    async with guarded(layout, auth=False) as running:
+        port = await running.gateway.http.listen("127.0.0.1", 0, context)
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting)
+        heads = []
+        for path in (b"/web/a", b"/web/b", b"nonsense"):
+            writer.write(b"GET %b HTTP/1.1\r\nhost: localhost\r\n\r\n" % path)
+            head = await reader.readuntil(b"\r\n\r\n")
+            heads.append(head.split(b"\r\n")[0])
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+            await reader.readexactly(int(length.split(b": ")[1]))
+        assert await reader.read() == b""
+        writer.close()
+        seen = [headers["x-forwarded-proto"] for headers in running.seen]
+
+    assert heads == [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request"]
+    assert seen == ["https", "https"]
