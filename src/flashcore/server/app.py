@@ -16,11 +16,9 @@ from flashcore.server.routes.artifacts import artifact_routes
 from flashcore.server.routes.deployments import deployment_routes
 from flashcore.server.routes.events import event_routes
 from flashcore.server.routes.process import process_routes
+from flashcore.server.routes.tokens import token_routes
 from flashcore.server.shutdown import Shutdown
 
-from flashcore.server.routes.readings import reading_routes
-from flashcore.server.routes.rollouts import rollout_routes
-from flashcore.server.routes.tokens import token_routes
 
 def create_app(
     platform: Platform, keeper: GatewayKeeper, bell: Bell, token: str, stop: Callable[[Shutdown], None]
