@@ -17,6 +17,7 @@ from flashcore.control.clock import StoreClock
 from flashcore.control.controller import Controller
 from flashcore.control.kinds import KINDS
 from flashcore.control.link import SocketDataPlane
+from flashcore.control.manifests.keeping import Manifests
 from flashcore.control.store import Leadership, Ledger
 from flashcore.control.tokens import Tokens
 from flashcore.hookspecs.artifacts import ArtifactStore
@@ -24,6 +25,7 @@ from flashcore.hookspecs.providers import Provider, ProviderContext
 from flashcore.hookspecs.state import StateBackend
 from flashcore.model.errors import ConfigurationError
 from flashcore.model.events import Event
+from flashcore.model.names import EndpointName
 from flashcore.model.parts import PartRef
 from flashcore.registry.index import setting_of_process
 from flashcore.registry.opening import open_registry
@@ -46,6 +48,7 @@ class Platform:
     dataplane: SocketDataPlane
     tokens: Tokens
     controller: Controller
+    manifests: Manifests
 
 
 @asynccontextmanager
@@ -81,8 +84,28 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
             amend_env=registry.amend_replica_env,
             observers=(registry.tell, observe),
         )
-        yield Platform(project, registry, artifacts, ledger, dataplane, tokens, controller)
+        manifests = Manifests(controller, ledger, leadership, _own_endpoint(project))
+        yield Platform(project, registry, artifacts, ledger, dataplane, tokens, controller, manifests)
 
+
+def _own_endpoint(project: Project) -> frozenset[EndpointName]:
+    """The endpoint that this process is a replica of, in this very environment: it must not provision itself."""
+    settings = project.settings
+    here = (os.environ.get("FLASHCORE_APP"), os.environ.get("FLASHCORE_ENV")) == (settings.app, settings.environment)
+    name = os.environ.get("FLASHCORE_ENDPOINT")
+    return frozenset({EndpointName(name)}) if here and name else frozenset()
+
+
+async def _open_state(registry: Registry, url: str) -> StateBackend:
+    return await registry.state_backends.make(PartRef(_scheme(url, "state"))).open_state(url)
+
+
+async def _lead(registry: Registry, ledger: Ledger, url: str) -> Leadership:
+    """Where several machines may open the state, whoever holds the lease leads; else opening it was enough."""
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    if "shared" in registry.state_backends.get(_scheme(url, "state")).part.capabilities:
+        return await ledger.campaign(holder, LEASE)
+    return await ledger.take_over(holder, LEASE)
 
 
 def _open_artifacts(registry: Registry, url: str) -> ArtifactStore:

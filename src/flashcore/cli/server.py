@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from flashcore.cli import output
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect_or_start, connect_running
+from flashcore.model.errors import UsageError
 from flashcore.server.daemon import running_gateway, running_server, stop_process, was_cut_off
 from flashcore.settings import Project
 
@@ -17,10 +20,31 @@ def server() -> None:
 
 
 @server.command()
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Keep the environment as this file says, from now on and after each start.",
+)
+@click.option("--test", is_flag=True, help="With --manifest: run it beside, under other names, until the server ends.")
+@click.option(
+    "--no-manifest", is_flag=True, help="Keep no manifest any more: what is deployed stays; a test is removed."
+)
 @command
-def start(invocation: Invocation) -> None:
+def start(
+    invocation: Invocation,
+    manifest: Path | None,
+    test: bool,  # noqa: FBT001 - click names it
+    no_manifest: bool,  # noqa: FBT001 - click names it
+) -> None:
     """Start the platform in the background; does nothing when it runs."""
+    if (test and manifest is None) or (manifest is not None and no_manifest):
+        raise UsageError("--test needs --manifest, and --no-manifest goes without them")
     api = connect_or_start(invocation.project())
+    if manifest is not None:
+        api.call("PUT", "/api/v1/manifest", {"path": str(manifest.absolute()), "test": test})
+    elif no_manifest:
+        for ending in ("false", "true"):
+            api.call("DELETE", f"/api/v1/manifest?test={ending}")
     _show(invocation, api.get("/api/v1/server"))
 
 

@@ -8,7 +8,9 @@ from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Request, Response, json_response
 from flashcore.gateway.routes import Routes
 from flashcore.hookspecs.resources import Ingress
+from flashcore.model.codec import to_json
 from flashcore.model.table import EndpointRoute
+from flashcore.wire.served import ServedEndpoint, ServedManifest
 
 
 class LocalRoutes:
@@ -26,15 +28,18 @@ class LocalRoutes:
         """All endpoints of the last table, and where each is called."""
         routes = self._routes()
         base = self._base(request.head)
-        shown = [
-            {"name": route.name, "ingress": route.ingress, "url": _url(base, route)} for route in routes.table.endpoints
-        ]
-        return json_response(200, {"version": routes.version, "endpoints": shown})
+        served = ServedManifest(routes.version, tuple(_served(base, route) for route in routes.table.endpoints))
+        return json_response(200, to_json(served))
 
     def _base(self, head: RequestHead) -> str:
         """The gateway as the caller reached it."""
         host = head.index.get(b"host", b"").decode("latin-1")
         return f"http://{host}" if host else self._own_url()
+
+
+def _served(base: str, route: EndpointRoute) -> ServedEndpoint:
+    ready = sum(len(side.replicas) for side in route.sides if not side.preview)
+    return ServedEndpoint(route.name, route.ingress, _url(base, route), ready)
 
 
 def _url(base: str, route: EndpointRoute) -> str:

@@ -12,22 +12,30 @@ from flashcore.server.bell import Bell
 from flashcore.server.errors import add_error_answers
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.guard import Guard
+from flashcore.server.mothership import Mothership
 from flashcore.server.routes.artifacts import artifact_routes
 from flashcore.server.routes.deployments import deployment_routes
 from flashcore.server.routes.events import event_routes
+from flashcore.server.routes.manifest import manifest_routes
 from flashcore.server.routes.process import process_routes
 from flashcore.server.routes.tokens import token_routes
 from flashcore.server.shutdown import Shutdown
 
 
 def create_app(
-    platform: Platform, keeper: GatewayKeeper, bell: Bell, token: str, stop: Callable[[Shutdown], None]
+    platform: Platform,
+    keeper: GatewayKeeper,
+    bell: Bell,
+    token: str,
+    stop: Callable[[Shutdown], None],
+    mothership: Mothership,
 ) -> FastAPI:
     """The ASGI app over a platform; `bell` rings after each commit, `stop` ends the process in the given way."""
     app = FastAPI(title="flashcore control API", version=flashcore.__version__, docs_url="/api/docs", redoc_url=None)
     add_error_answers(app)
     app.include_router(process_routes(platform, keeper, stop))
     app.include_router(deployment_routes(platform, keeper))
+    app.include_router(manifest_routes(platform, mothership))
     app.include_router(event_routes(platform.ledger.journal, bell))
     app.include_router(artifact_routes(platform.artifacts, platform.project.layout.local / "uploads"))
     app.include_router(token_routes(platform.tokens))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 import flashcore
 from flashcore.composition import Platform, open_platform
@@ -26,6 +27,7 @@ from flashcore.server.app import create_app
 from flashcore.server.bell import Bell
 from flashcore.server.daemon import make_private
 from flashcore.server.gateways import GatewayKeeper
+from flashcore.server.mothership import Mothership, at_work
 from flashcore.server.shutdown import Shutdown
 from flashcore.server.token import create_token
 from flashcore.server.upkeep import Upkeep
@@ -79,9 +81,11 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
             started.push_async_callback(keeper.abandon)
             started.push_async_callback(platform.controller.close)
             await platform.controller.start()
+            mothership = Mothership(platform)
             async with (
-                _api(platform, keeper, bell, token, stop) as own,
+                _api(create_app(platform, keeper, bell, token, stop, mothership), project) as own,
                 _kept_up(Upkeep(project.layout, own, keeper, token, stop)),
+                at_work(mothership),
             ):
                 _report(ready_fd, {"ready": True})
                 started.pop_all()
@@ -136,15 +140,12 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _api(
-    platform: Platform, keeper: GatewayKeeper, bell: Bell, token: str, stop: Callable[[Shutdown], None]
-) -> AsyncIterator[Presence]:
+async def _api(app: FastAPI, project: Project) -> AsyncIterator[Presence]:
     """The control API, listening, with its address written where commands look for it; gives that address."""
-    project = platform.project
     listener = listen(project.settings.host, project.settings.ports.api)
     host, port = listener.getsockname()[:2]
     config = uvicorn.Config(
-        create_app(platform, keeper, bell, token, stop),
+        app,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=2,

@@ -15,7 +15,7 @@ from flashcore.server.gateways import GatewayKeeper
 
 def platform_notes(platform: Platform, keeper: GatewayKeeper) -> list[str]:
     """One sentence each, empty when all is well."""
-    return [*_gateway_notes(platform, keeper), *_plugin_notes(platform)]
+    return [*_gateway_notes(platform, keeper), *platform.manifests.notes(), *_plugin_notes(platform)]
 
 
 def _gateway_notes(platform: Platform, keeper: GatewayKeeper) -> Iterator[str]:
