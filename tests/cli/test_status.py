@@ -16,6 +16,11 @@ WAITING: Mapping[str, Any] = {
     "ready": 4,
     "revision": "0123456789abcdef",
     "path": "/web",
+    "now": 0.0,
+    "waits": [
+        {"code": "gate", "blocked_by": "gate 'manual'", "reason": "promotion waits for a person", "until": None},
+        {"code": "back_off", "blocked_by": "revision fedc", "reason": "no GPU", "until": 60.0},
+    ],
     "rollout": {
         "generation": 2,
         "target": "fedcba9876543210",
@@ -51,4 +56,6 @@ def test_a_replica_is_told_of_in_words_with_its_reason_on_a_line(capsys: pytest.
     shown = capsys.readouterr().out
     assert shown.startswith("web (load balanced): awaiting promotion, 2/2 +2 ready\n  promotion waits for a person\n")
     assert shown.count("promotion waits for a person") == 1
+    assert "  waits for gate (gate 'manual')\n" in shown
+    assert "  waits for back off (revision fedc, at 00:01:00 UTC (in 60 s)): no GPU\n" in shown
     assert shown.endswith("web-1    fedcba98  warming up  not checked  because\n")

@@ -12,8 +12,9 @@ from flashcore.cli import output
 from flashcore.cli.api import ControlApi
 from flashcore.cli.building import build_project
 from flashcore.cli.common import Invocation, command
-from flashcore.cli.connecting import connect_or_start
-from flashcore.cli.following import cursor_now, until_settled
+from flashcore.cli.connecting import connect, connect_or_start
+from flashcore.cli.following import Followed, cursor_now, follow
+from flashcore.cli.planning import planned
 from flashcore.cli.status import show_deployments
 from flashcore.model.manifest import manifest_to_json
 
@@ -27,14 +28,19 @@ from flashcore.model.manifest import manifest_to_json
     help="Seconds to wait until all is settled.",
 )
 @click.option("--detach", is_flag=True, help="Do not wait: the rollout goes on in the background.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would happen, step by step, and change nothing.")
 @command
-def deploy(invocation: Invocation, timeout: float, detach: bool) -> None:  # noqa: FBT001 - click names it
+def deploy(invocation: Invocation, timeout: float, detach: bool, only_plan: bool) -> None:  # noqa: FBT001 - click names them
     """Build the project and roll out what changed; starts the local platform when it is not running.
 
-    Exits with 0 when everything is settled, 1 when something failed or was refused, 3 when the time was over.
+    Exits with 0 when everything is settled, 1 when something failed, was refused or was taken back, 3 when the time
+    was over, 4 when a newer rollout superseded this one. Ctrl-C detaches: the rollout goes on in the background.
     """
     project = invocation.project()
     built = build_project(project)
+    if only_plan:
+        _show_plan(invocation, connect(project), built)
+        return
     api = connect_or_start(project)
     cursor = cursor_now(api)
     _upload(api, built)
@@ -43,15 +49,28 @@ def deploy(invocation: Invocation, timeout: float, detach: bool) -> None:  # noq
     if detach:
         _finish(invocation, answer, [])
         return
-    names = [one["endpoint"] for one in answer["endpoints"] if "error" not in one]
-    try:
-        settled = until_settled(api, names, cursor, timeout)
-    except KeyboardInterrupt:
-        output.say("detached: the rollout goes on in the background (flashcore status)")
-        raise SystemExit(output.INTERRUPTED) from None
+    settled = follow(api, _followed(answer), cursor, timeout)
     _finish(invocation, answer, list(settled.deployments))
     if settled.failed or any("error" in one for one in answer["endpoints"]):
         raise SystemExit(output.REFUSED)
+
+
+def _show_plan(invocation: Invocation, api: ControlApi, built: BuildResult) -> None:
+    answer = api.call("POST", "/api/v1/deployments/plan", {"manifest": manifest_to_json(built.manifest)})
+    if invocation.as_json:
+        output.show_json(answer)
+        return
+    for line in planned(answer):
+        click.echo(line)
+
+
+def _followed(answer: Mapping[str, Any]) -> Followed:
+    accepted = [one for one in answer["endpoints"] if "error" not in one]
+    return Followed(
+        names=tuple(one["endpoint"] for one in accepted),
+        generations={one["endpoint"]: one["generation"] for one in accepted},
+        rolled_out=frozenset(one["endpoint"] for one in accepted if one["change"] in ("new", "rolling out")),
+    )
 
 
 def _upload(api: ControlApi, built: BuildResult) -> None:

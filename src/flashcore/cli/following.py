@@ -1,22 +1,36 @@
-"""Following rollouts until they settle: one line per event that a person wants to know of."""
+"""Following rollouts until they settle: a picture in place on a terminal, one line per event otherwise."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import click
 
 from flashcore.cli import output
 from flashcore.cli.api import ControlApi
 from flashcore.cli.narrating import Narrator
+from flashcore.cli.pane import Pane
+from flashcore.cli.picture import picture
 from flashcore.cli.reasons import brief
 from flashcore.model import errors
-from flashcore.model.deployment import DeploymentStatus
+from flashcore.model.deployment import DeploymentStatus, RolloutState
 
 BAD = frozenset({DeploymentStatus.FAILED.value, DeploymentStatus.DEGRADED.value})
+TAKEN_BACK = frozenset({RolloutState.ABORTED.value, RolloutState.FAILED.value})
+
+_TICK = 1.0
+"""Seconds after which a picture is drawn again though nothing happened: its times have gone on."""
+_PATIENCE = 10.0
+"""Seconds that one question for events may wait where there is no picture."""
+
+
+class Superseded(errors.Refused):
+    """A newer rollout began while this one was followed; it goes on, and is somebody else's."""
+
+    code = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +38,27 @@ class Settled:
     """How the deployments that were waited for ended."""
 
     deployments: tuple[Mapping[str, Any], ...]
+    rolled_out: frozenset[str] = frozenset()
+    """Those of which a rollout was followed that was meant to come to its end."""
 
     @property
     def failed(self) -> tuple[Mapping[str, Any], ...]:
-        """Those that did not come up."""
-        return tuple(one for one in self.deployments if one["status"] in BAD)
+        """Those that did not come up, or whose rollout was taken back."""
+        return tuple(one for one in self.deployments if one["status"] in BAD or self._was_taken_back(one))
+
+    def _was_taken_back(self, one: Mapping[str, Any]) -> bool:
+        return one["endpoint"] in self.rolled_out and one["rollout_state"] in TAKEN_BACK
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What to wait for."""
+
+    names: tuple[str, ...]
+    generations: Mapping[str, int] = field(default_factory=dict)
+    """The rollout that is meant, by endpoint; a newer one ends the wait. Of others any rollout may come and go."""
+    rolled_out: frozenset[str] = frozenset()
+    """Endpoints whose rollout is meant to come to its end."""
 
 
 def cursor_now(api: ControlApi) -> str:
@@ -36,28 +66,62 @@ def cursor_now(api: ControlApi) -> str:
     return str(api.get("/api/v1/events/last?count=0")["cursor"])
 
 
-def until_settled(api: ControlApi, names: Iterable[str], after: str, timeout: float) -> Settled:
-    """Show events after the cursor `after` until every named deployment is settled.
+def follow(api: ControlApi, followed: Followed, after: str, timeout: float) -> Settled:
+    """Show what happens after the cursor `after` until every deployment is settled; Ctrl-C detaches.
 
-    Raises DeadlineExceeded, naming what is still on its way and why, and Refused when somebody took one down.
+    Raises DeadlineExceeded, naming what is still on its way and why, Superseded, and Refused when somebody took one
+    down.
     """
-    wanted = sorted(names)
+    pane = Pane.on_terminal()
+    try:
+        return _until_settled(api, followed, after, timeout, pane)
+    except KeyboardInterrupt:
+        detach(followed.names)
+    finally:
+        if pane is not None:
+            pane.leave()
+
+
+def detach(names: Iterable[str]) -> NoReturn:
+    """Leave what goes on to itself, and say how to come back."""
+    back = "\n".join(f"  come back: flashcore rollout status {name} --follow" for name in sorted(names))
+    output.say(f"detached: it goes on in the background\n{back}")
+    raise SystemExit(output.INTERRUPTED) from None
+
+
+def _until_settled(api: ControlApi, followed: Followed, after: str, timeout: float, pane: Pane | None) -> Settled:
     deadline = time.monotonic() + timeout
-    for _ in _looks(api, after, deadline):
-        found = [one for one in api.get("/api/v1/deployments")["deployments"] if one["endpoint"] in wanted]
+    for _ in _looks(api, followed, after, deadline, pane):
+        found = _summaries(api, followed.names)
+        _require_newest(followed, found)
         if all(one["settled"] for one in found):
-            _require_all(wanted, found)
-            return Settled(tuple(found))
-    waiting = [one for one in api.get("/api/v1/deployments")["deployments"] if one["endpoint"] in wanted]
+            _require_all(followed.names, found)
+            return Settled(tuple(found), followed.rolled_out)
     still = "; ".join(
-        f"{one['endpoint']} is {one['status']} ({brief(one['reason']) or 'no reason given'})"
-        for one in waiting
+        f"{one['endpoint']} is {one['status'].replace('_', ' ')} ({brief(one['reason']) or 'no reason given'})"
+        for one in _summaries(api, followed.names)
         if not one["settled"]
     )
     raise errors.DeadlineExceeded(
         f"not settled after {output.seconds(timeout)}: {still}",
-        next_step="it goes on in the background: flashcore status",
+        next_step=f"it goes on in the background: flashcore rollout status {followed.names[0]} --follow",
     )
+
+
+def _summaries(api: ControlApi, names: Iterable[str]) -> list[Mapping[str, Any]]:
+    return [one for one in api.get("/api/v1/deployments")["deployments"] if one["endpoint"] in names]
+
+
+def _require_newest(followed: Followed, found: Iterable[Mapping[str, Any]]) -> None:
+    newer = [one for one in found if one["generation"] > followed.generations.get(one["endpoint"], one["generation"])]
+    for one in newer:
+        raise Superseded(
+            f"{one['endpoint']}: rollout {followed.generations[one['endpoint']]} was superseded by rollout "
+            f"{one['generation']}, which goes on",
+            next_step=f"follow that one: flashcore rollout status {one['endpoint']} --follow",
+            endpoint=one["endpoint"],
+            generation=one["generation"],
+        )
 
 
 def _require_all(wanted: Iterable[str], found: Iterable[Mapping[str, Any]]) -> None:
@@ -69,21 +133,36 @@ def _require_all(wanted: Iterable[str], found: Iterable[Mapping[str, Any]]) -> N
         )
 
 
-def _looks(api: ControlApi, after: str, deadline: float) -> Iterator[None]:
+def _looks(api: ControlApi, followed: Followed, after: str, deadline: float, pane: Pane | None) -> Iterator[None]:
     """Give a turn at the start and after each batch of events, until the deadline."""
     yield
     cursor = after
     narrator = Narrator()
     while (left := deadline - time.monotonic()) > 0:
-        answer = api.get(f"/api/v1/events?cursor={cursor}&wait={min(left, 10.0):.3f}", timeout=left + 15.0)
+        if pane is not None:
+            pane.show(_pictures(api, followed.names))
+        patience = min(left, _PATIENCE if pane is None else _TICK)
+        answer = api.get(f"/api/v1/events?cursor={cursor}&wait={patience:.3f}", timeout=left + 15.0)
         cursor = answer["cursor"]
         for event in answer["events"]:
-            _show(event, narrator)
+            _show(event, narrator, pane)
         yield
 
 
-def _show(event: Mapping[str, Any], narrator: Narrator) -> None:
+def _pictures(api: ControlApi, names: Iterable[str]) -> list[str]:
+    lines: list[str] = []
+    for name in names:
+        try:
+            lines += picture(api.get(f"/api/v1/deployments/{name}"))
+        except errors.NotFound:
+            lines.append(f"{name}: gone")
+    return lines
+
+
+def _show(event: Mapping[str, Any], narrator: Narrator, pane: Pane | None) -> None:
     line = narrator.line(event)
-    if line is not None:
-        where = event.get("replica") or event.get("endpoint") or "-"
-        output.say(f"  {click.style(str(where), fg='cyan')}  {line}")
+    if line is None:
+        return
+    where = event.get("replica") or event.get("endpoint") or "-"
+    told = f"  {click.style(str(where), fg='cyan')}  {line}"
+    output.say(told) if pane is None else pane.tell(told)

@@ -49,6 +49,8 @@ def narrate(event: Mapping[str, Any]) -> str | None:
             return _status(str(event["data"]["status"]), message)
         case "rollout":
             return _rollout(move, event, message)
+        case "restart":
+            return f"restart {words}" + (f": {message}" if message else "")
         case _:
             return f"{words}: {message}" if message else words
 

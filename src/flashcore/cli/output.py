@@ -16,13 +16,16 @@ DONE = 0
 REFUSED = 1
 USAGE = 2
 TIMED_OUT = 3
+SUPERSEDED = 4
 INTERRUPTED = 130
 
 
 def exit_code(error: FlashcoreError) -> int:
-    """2 for what cannot be meant, 3 for what did not happen in time, 1 for everything else."""
+    """2 for what cannot be meant, 3 for what did not happen in time, 4 for what was superseded, 1 for all else."""
     if isinstance(error, DeadlineExceeded):
         return TIMED_OUT
+    if error.code == "superseded":
+        return SUPERSEDED
     return USAGE if isinstance(error, UsageError) else REFUSED
 
 

@@ -7,7 +7,7 @@ import click
 from flashcore.cli import output
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
-from flashcore.cli.following import cursor_now, until_settled
+from flashcore.cli.following import Followed, cursor_now, follow
 from flashcore.cli.reasons import brief
 
 
@@ -23,7 +23,7 @@ def scale(invocation: Invocation, endpoint: str, replicas: int, timeout: float) 
     api = connect(invocation.project())
     cursor = cursor_now(api)
     api.call("POST", f"/api/v1/deployments/{endpoint}/scale", {"replicas": replicas})
-    settled = until_settled(api, [endpoint], cursor, timeout)
+    settled = follow(api, Followed((endpoint,)), cursor, timeout)
     if invocation.as_json:
         output.show_json({"deployments": list(settled.deployments)})
     else:

@@ -11,6 +11,7 @@ import click
 from flashcore.cli import output
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
+from flashcore.cli.picture import ready_of, wait_line
 from flashcore.cli.reasons import brief, whole
 from flashcore.model.deployment import DeploymentStatus
 
@@ -45,7 +46,7 @@ def show_deployments(deployments: Sequence[Mapping[str, Any]], gateway: str) -> 
         [
             one["endpoint"],
             click.style(_words(one["status"]), fg=_COLOURS.get(one["status"], "cyan")),
-            _ready(one),
+            ready_of(one),
             (one["revision"] or "-")[:12],
             gateway + one["path"],
         ]
@@ -64,13 +65,16 @@ def show_deployments(deployments: Sequence[Mapping[str, Any]], gateway: str) -> 
 
 def show_one(one: Mapping[str, Any]) -> None:
     """One endpoint in full."""
-    click.echo(f"{one['endpoint']} ({_words(one['resource'])}): {_words(one['status'])}, {_ready(one)} ready")
+    click.echo(f"{one['endpoint']} ({_words(one['resource'])}): {_words(one['status'])}, {ready_of(one)} ready")
     if one["reason"]:
         click.echo(textwrap.indent(whole(one["reason"]), "  "))
     if one["rollout"]:
         rollout = one["rollout"]
         why = f" ({brief(rollout['reason'])})" if rollout["reason"] and rollout["reason"] not in one["reason"] else ""
         click.echo(f"  rollout {rollout['generation']} to {rollout['target'][:12]}: {_words(rollout['state'])}{why}")
+    for wait in one["waits"]:
+        known = {"reason": ""} if wait["reason"] in one["reason"] else {}
+        click.echo(f"  waits for {wait_line({**wait, **known}, one['now'])}")
     output.show_table(
         ["  REPLICA", "REVISION", "PHASE", "HEALTH", "REASON"],
         [
@@ -78,12 +82,6 @@ def show_one(one: Mapping[str, Any]) -> None:
             for r in one["replicas"]
         ],
     )
-
-
-def _ready(one: Mapping[str, Any]) -> str:
-    """As in `2/2`; `2/2 +1` while one more is there, as during a rollout."""
-    more = one["ready"] - one["goal"]
-    return f"{one['goal']}/{one['goal']} +{more}" if more > 0 else f"{one['ready']}/{one['goal']}"
 
 
 def _words(value: str) -> str:

@@ -44,13 +44,18 @@ class Deployer:
         cannot be deployed; nothing has happened then.
         """
         entries = _chosen(manifest, names)
+        for entry in entries:
+            await self._require_artifact(entry)
         return tuple([await self._wish(manifest, entry) for entry in entries])
 
     async def plans(
         self, manifest: Manifest, views: Mapping[EndpointName, DeploymentView], names: Iterable[str] | None = None
     ) -> tuple[Plan, ...]:
-        """What deploying would do to each endpoint, or to those named; nothing happens. Raises as `wishes`."""
-        wishes = await self.wishes(manifest, names)
+        """What deploying would do to each endpoint, or to those named; nothing happens.
+
+        Raises as `wishes`, but artifacts need not be there yet.
+        """
+        wishes = [await self._wish(manifest, entry) for entry in _chosen(manifest, names)]
         return tuple([await self._plan(wish, views.get(wish.content.endpoint)) for wish in wishes])
 
     async def _plan(self, wish: Wish, view: DeploymentView | None) -> Plan:
@@ -67,16 +72,18 @@ class Deployer:
                 f"endpoint {endpoint!r}: {failed.problem}", next_step="look at the plugin: flashcore plugins check"
             ) from failed
 
-    async def _wish(self, manifest: Manifest, entry: EndpointEntry) -> Wish:
-        endpoint_name(entry.name)
-        require_sound(Declaration(entry.name, entry.resource, entry.template, entry.policy), entry.declared_at)
-        self.services.surroundings.secrets(entry.template.secrets)
+    async def _require_artifact(self, entry: EndpointEntry) -> None:
         if not await self.artifacts.has(entry.artifact):
             raise NotFound(
                 f"endpoint {entry.name!r}: its artifact {entry.artifact[:12]} is not in the artifact store",
                 next_step="build and upload it again: flashcore deploy",
                 endpoint=entry.name,
             )
+
+    async def _wish(self, manifest: Manifest, entry: EndpointEntry) -> Wish:
+        endpoint_name(entry.name)
+        require_sound(Declaration(entry.name, entry.resource, entry.template, entry.policy), entry.declared_at)
+        self.services.surroundings.secrets(entry.template.secrets)
 
         def work(calling: Calling) -> Wish:
             return self._resolved(manifest, entry, calling)

@@ -18,6 +18,8 @@ from flashcore.server.routes.deployments import deployment_routes
 from flashcore.server.routes.events import event_routes
 from flashcore.server.routes.manifest import manifest_routes
 from flashcore.server.routes.process import process_routes
+from flashcore.server.routes.readings import reading_routes
+from flashcore.server.routes.rollouts import rollout_routes
 from flashcore.server.routes.tokens import token_routes
 from flashcore.server.shutdown import Shutdown
 
@@ -35,6 +37,8 @@ def create_app(
     add_error_answers(app)
     app.include_router(process_routes(platform, keeper, stop))
     app.include_router(deployment_routes(platform, keeper))
+    app.include_router(reading_routes(platform.controller))
+    app.include_router(rollout_routes(platform.controller))
     app.include_router(manifest_routes(platform, mothership))
     app.include_router(event_routes(platform.ledger.journal, bell))
     app.include_router(artifact_routes(platform.artifacts, platform.project.layout.local / "uploads"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flashcore.control.obstacles import obstacles
 from flashcore.control.readmodel import DeploymentView
 from flashcore.control.store import Recorded
 from flashcore.hookspecs.resources import Ingress
@@ -20,7 +21,10 @@ def summary(view: DeploymentView) -> dict[str, Any]:
         "resource": view.resource,
         "status": view.status.value,
         "reason": view.reason,
+        "reason_code": view.deployment.reason_code,
         "settled": settled(view),
+        "generation": view.deployment.generation,
+        "rollout_state": view.rollout.state.value if view.rollout is not None else None,
         "goal": view.goal,
         "ready": view.ready,
         "revision": view.stable or (view.rollout.target if view.rollout is not None else None),
@@ -34,7 +38,8 @@ def details(view: DeploymentView) -> dict[str, Any]:
         **summary(view),
         "goal_by": view.goal_by,
         "status_since": view.status_since,
-        "next_wake": view.next_wake,
+        "held": view.deployment.held,
+        "restart_at": view.deployment.restart_at,
         "rollout": None if view.rollout is None else to_json(view.rollout),
         "sides": [_side(side) for side in view.sides],
         "replicas": [_replica(replica) for side in view.sides for replica in side.replicas],
@@ -45,13 +50,20 @@ def details(view: DeploymentView) -> dict[str, Any]:
     }
 
 
+def waiting(view: DeploymentView, now: float) -> dict[str, Any]:
+    """Everything that it waits for, and when it looks again though nothing happens; times by the store's clock."""
+    return {"now": now, "next_wake": view.next_wake, "waits": [to_json(one) for one in obstacles(view, now)]}
+
+
 def settled(view: DeploymentView) -> bool:
     """Whether there is nothing to wait for: it is as wanted, has said that it cannot be, or waits for a person."""
     if view.status is DeploymentStatus.PAUSED or _waits_for_a_person(view):
         return True
-    if not view.settled:
+    if not view.settled or view.deployment.restart_at is not None:
         return False
-    as_wanted = view.ready >= view.goal == sum(side.live for side in view.sides)
+    # What is kept warm to go back to is nothing to wait for.
+    staying = [side for side in view.sides if side.role != "retiring"]
+    as_wanted = sum(side.ready for side in staying) >= view.goal == sum(side.live for side in staying)
     return as_wanted or view.status is DeploymentStatus.FAILED
 
 

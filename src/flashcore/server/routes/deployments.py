@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -14,15 +13,11 @@ from pydantic import BaseModel, ConfigDict
 from flashcore.composition import Platform
 from flashcore.control.controller import Controller
 from flashcore.control.readmodel import DeploymentView
-from flashcore.model.deployment import DeploymentStatus
-from flashcore.model.errors import DeadlineExceeded, NotFound
+from flashcore.model.errors import NotFound
 from flashcore.model.manifest import Manifest, manifest_from_json
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.notes import platform_notes
-from flashcore.server.views import details, summary
-
-_PROMOTION_PATIENCE = 1.0
-"""Seconds that a promoted rollout may take to leave its checkpoint before the answer says that it waits on."""
+from flashcore.server.views import details, summary, waiting
 
 
 class DeployRequest(BaseModel):
@@ -74,14 +69,15 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
                 }
                 for one in deployed
             ],
-            "undeclared": _undeclared(controller, manifest),
+            "undeclared": undeclared(controller, manifest),
             "gateway": gateway(),
         }
 
     @routes.get("/{endpoint}")
     async def one(endpoint: str) -> dict[str, Any]:
         """One deployment with its sides, replicas and revisions."""
-        return {**details(controller.view(endpoint)), "gateway": gateway()}
+        view = controller.view(endpoint)
+        return {**details(view), **waiting(view, controller.clock.now()), "gateway": gateway()}
 
     @routes.post("/{endpoint}/scale", status_code=202)
     async def scale(endpoint: str, request: ScaleRequest) -> dict[str, Any]:
@@ -112,42 +108,7 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
             _merged(controller, names, tail, follow=follow), media_type="text/plain; charset=utf-8"
         )
 
-    _add_rollout_routes(routes, controller)
     return routes
-
-
-def _add_rollout_routes(routes: APIRouter, controller: Controller) -> None:
-    """One route for each thing that a person may ask of a rollout."""
-
-    @routes.post("/{endpoint}/promote", status_code=202)
-    async def promote(endpoint: str) -> dict[str, Any]:
-        """Let the rollout pass the checkpoint at which it waits; it stays there while another gate holds."""
-        await controller.promote(endpoint)
-        with contextlib.suppress(DeadlineExceeded):
-            await controller.wait_until(endpoint, _moves_on, _PROMOTION_PATIENCE)
-        return summary(controller.view(endpoint))
-
-    @routes.post("/{endpoint}/abort", status_code=202)
-    async def abort(endpoint: str) -> dict[str, Any]:
-        """Take back the rollout that is under way."""
-        await controller.abort(endpoint)
-        return summary(controller.view(endpoint))
-
-    @routes.post("/{endpoint}/pause", status_code=202)
-    async def pause(endpoint: str) -> dict[str, Any]:
-        """Stop the rollout where it is."""
-        await controller.pause(endpoint)
-        return summary(controller.view(endpoint))
-
-    @routes.post("/{endpoint}/resume", status_code=202)
-    async def resume(endpoint: str) -> dict[str, Any]:
-        """Let a paused rollout go on."""
-        await controller.resume(endpoint)
-        return summary(controller.view(endpoint))
-
-
-def _moves_on(view: DeploymentView) -> bool:
-    return view.status is not DeploymentStatus.AWAITING_PROMOTION
 
 
 def _change(before: DeploymentView | None, after: DeploymentView) -> str:
@@ -160,7 +121,8 @@ def _change(before: DeploymentView | None, after: DeploymentView) -> str:
     return "unchanged" if same else "policy changed"
 
 
-def _undeclared(controller: Controller, manifest: Manifest) -> list[str]:
+def undeclared(controller: Controller, manifest: Manifest) -> list[str]:
+    """The endpoints that are deployed and not in the manifest."""
     return [name for name in controller.endpoints() if manifest.endpoint(name) is None]
 
 
