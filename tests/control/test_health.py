@@ -13,6 +13,14 @@ from flashcore.model.replica import HEALTH_MOVES, Health
 INSTANCE = InstanceId("one")
 POLICY = ProbePolicy()
 TERMINAL = ProbePolicy(failed_terminal=True)
+POLICIES = st.builds(
+    ProbePolicy,
+    success_threshold=st.integers(1, 4),
+    failure_threshold=st.integers(1, 4),
+    liveness_factor=st.integers(1, 4),
+    pending_factor=st.integers(1, 4),
+    failed_terminal=st.booleans(),
+)
 ANSWERS = {"S": Answer.OK, "F": Answer.FAILING, "-": Answer.NEUTRAL}
 
 
@@ -102,14 +110,7 @@ def test_neutral_answers_count_nowhere(health: Health) -> None:
 
 @given(
     answers=st.text("SF-", max_size=200),
-    policy=st.builds(
-        ProbePolicy,
-        success_threshold=st.integers(1, 4),
-        failure_threshold=st.integers(1, 4),
-        liveness_factor=st.integers(1, 4),
-        pending_factor=st.integers(1, 4),
-        failed_terminal=st.booleans(),
-    ),
+    policy=POLICIES,
     deadline=st.booleans(),
     start=st.sampled_from(Health),
 )
@@ -121,3 +122,51 @@ def test_every_transition_is_a_legal_move(answers: str, policy: ProbePolicy, dea
         judgement = step(judgement, ANSWERS[letter], "", policy, deadline=deadline)
         assert judgement.health is before or judgement.health in HEALTH_MOVES[before]
         assert judgement.health is not Health.NOT_CHECKED or before is Health.NOT_CHECKED
+
+
+def by_the_book(answers: str, policy: ProbePolicy, start: Health, *, deadline: bool) -> Health:
+    """What a reader of the table of parameters would say, looking at the whole history instead of counting."""
+    health, since = start, ""
+    for letter in answers.replace("-", ""):
+        since += letter
+        if health is Health.FAILED and policy.failed_terminal:
+            continue
+        patience = policy.failure_threshold * (policy.liveness_factor if health is Health.UNHEALTHY else 1)
+        if health is not Health.HEALTHY and since.endswith("S" * policy.success_threshold):
+            health, since = Health.HEALTHY, ""
+        elif health is Health.NOT_CHECKED:
+            if not deadline and len(since) >= policy.failure_threshold * policy.pending_factor:
+                health, since = Health.FAILED, ""
+        elif health is not Health.FAILED and since.endswith("F" * patience):
+            health, since = (Health.UNHEALTHY if health is Health.HEALTHY else Health.FAILED), ""
+    return health
+
+
+@given(
+    answers=st.one_of(st.text("SF-", max_size=150), st.text("SFFFFF", max_size=150), st.text("SSSF", max_size=40)),
+    policy=POLICIES,
+    deadline=st.booleans(),
+    start=st.sampled_from(Health),
+)
+def test_the_machine_says_what_the_table_of_parameters_says(
+    answers: str,
+    policy: ProbePolicy,
+    deadline: bool,  # noqa: FBT001  # hypothesis passes by name
+    start: Health,
+) -> None:
+    """S3, S4, S5, S9, S10, S11, S12, S13, S15: for any thresholds and any answers, from any state."""
+    assert after(start, answers, policy, deadline=deadline).health is by_the_book(
+        answers, policy, start, deadline=deadline
+    )
+
+
+@given(answers=st.text("SF-", max_size=100), policy=POLICIES, start=st.sampled_from(Health))
+def test_no_count_outlives_the_state_that_it_belongs_to(answers: str, policy: ProbePolicy, start: Health) -> None:
+    """S9: entering a state clears the counters; what is counted never reaches what would have ended the state."""
+    judgement = Judgement(INSTANCE, start)
+    for letter in answers:
+        before = judgement
+        judgement = step(judgement, ANSWERS[letter], "", policy, deadline=False)
+        if judgement.health is not before.health:
+            assert (judgement.successes, judgement.failures, judgement.attempts) == (0, 0, 0)
+        assert judgement.health is Health.HEALTHY or judgement.successes < policy.success_threshold
