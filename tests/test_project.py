@@ -14,12 +14,13 @@ import pytest
 # Reasons: what travels inside an artifact, or is imported by every plugin, has to be there and has to be light.
 THIRD_PARTY = {
     "model": set[str](),
-    "wire": set[str](),
+    "wire": {"cloudpickle"},
     "canonical": {"rfc8785"},
     "hookspecs": {"pluggy"},
     "plugin": {"pluggy"},
     "client": {"cloudpickle"},
     "worker": {"cloudpickle"},
+    "worker.intake": {"httptools", "uvicorn"},
     "worker.lb": {"cloudpickle", "fastapi", "starlette", "uvicorn"},
 }
 # Rooms behind `import flashcore` and `flashcore --help`: what they import as they are imported must be quick.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from flashcore.model.errors import Unavailable
+from flashcore.wire import documents, seal
 from flashcore.wire.seal import Bytes, size_of
 
 T = TypeVar("T")
@@ -61,8 +62,19 @@ class Response:
 
     status: int
     headers: Mapping[str, str]
-    body: bytes | bytearray
-    """Memory that can be written to where it is large, so that arrays in it are the caller's own."""
+    body: bytes
+    memory: memoryview | None = None
+    """Where the body is instead, if it is one of ours: it can be written to, arrays in it are the caller's own."""
+
+    @property
+    def package(self) -> Bytes:
+        """The body of one of ours."""
+        return self.body if self.memory is None else self.memory
+
+
+def is_ours(headers: Mapping[str, str]) -> bool:
+    """Whether an answer holds packages of ours, with arrays in them perhaps."""
+    return headers.get("content-type") in (seal.MEDIA, documents.MEDIA)
 
 
 @dataclass(frozen=True, slots=True)

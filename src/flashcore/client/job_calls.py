@@ -231,7 +231,7 @@ def _document(response: Response, call: JobCall) -> Mapping[str, Any]:
 
 def _from_frame(response: Response, call: JobCall) -> Mapping[str, Any]:
     """A document whose outputs stood beside it; what a stream yielded stands under `stream` again."""
-    document, outputs = documents.decode_document(response.body)
+    document, outputs = documents.decode_document(response.package)
     values = [_output(call, media, data) for media, data in outputs]
     shown = {"output": values[0]} if len(values) == 1 else {}
     return {**document, **shown, "stream": [{"output": value} for value in values]}

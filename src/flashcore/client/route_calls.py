@@ -122,7 +122,7 @@ def _call_sealed(
 
     response = yield from insist(request(), request if called.route.method == "GET" else None)
     if response.headers.get("content-type") == seal.MEDIA:
-        return open_reply(key, called.endpoint, response.body, stamp.nonce, called.shown)
+        return open_reply(key, called.endpoint, response.package, stamp.nonce, called.shown)
     if response.status >= 400:
         raise error_of(response, called.shown)
     return _value(response)

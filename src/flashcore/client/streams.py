@@ -6,7 +6,8 @@ import asyncio
 from typing import cast
 
 from flashcore.client.address import Address
-from flashcore.client.exchange import Request, Response
+from flashcore.client.exchange import Request, Response, is_ours
+from flashcore.wire.memory import memory_for
 
 _LONGEST_HEAD = 1 << 20
 _SCRATCH = 1 << 16
@@ -157,24 +158,25 @@ class _Body:
         self._chunked = self._chunked and length < 0
         self.ends_with_connection = length < 0 and not self._chunked
         self._known = not (self._chunked or self.ends_with_connection)
-        self._content = bytearray(max(0, length))
+        self._content = bytearray()
+        self._memory = memory_for(max(0, length))
         if self.ends_with_connection:
             self.keeps_open = False
 
     def place(self) -> memoryview | None:
         """Where the rest of it goes, where its length is known."""
-        if not self._known or self.filled == len(self._content):
+        if not self._known or self.filled == len(self._memory):
             return None
-        return memoryview(self._content)[self.filled :]
+        return self._memory[self.filled :]
 
     def take(self, data: bytearray) -> bool:
         """Take from `data` what belongs to it; whether it is complete."""
         if self._known:
-            count = min(len(data), len(self._content) - self.filled)
-            self._content[self.filled : self.filled + count] = data[:count]
+            count = min(len(data), len(self._memory) - self.filled)
+            self._memory[self.filled : self.filled + count] = data[:count]
             self.filled += count
             del data[:count]
-            return self.filled == len(self._content)
+            return self.filled == len(self._memory)
         if self._chunked:
             return self._take_chunks(data)
         self._content += data
@@ -183,7 +185,9 @@ class _Body:
 
     def response(self) -> Response:
         """The answer."""
-        return Response(self._status, self._headers, self._content)
+        if is_ours(self._headers):
+            return Response(self._status, self._headers, b"", self._memory)
+        return Response(self._status, self._headers, bytes(self._memory if self._known else self._content))
 
     def _take_chunks(self, data: bytearray) -> bool:
         while (line := data.find(b"\r\n")) >= 0:

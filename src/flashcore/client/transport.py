@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, finalize
 
 from flashcore.client.address import Address, parse_url
-from flashcore.client.exchange import Request, Response
+from flashcore.client.exchange import Request, Response, is_ours
 from flashcore.model.errors import DeadlineExceeded, Unavailable
+from flashcore.wire.memory import memory_for
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from http.client import HTTPConnection, HTTPResponse
 
     from flashcore.client.idle import LoopConnections
-
-_LARGE = 1 << 16
 
 CONNECT_PAUSES = (0.05, 0.15, 0.4)
 """Seconds between attempts to connect."""
@@ -37,7 +36,6 @@ class Kept:
         self._connection: HTTPConnection | None = connection
         # Not by __del__: collected with all that leads to it, the socket would go first and complain.
         self._closing = finalize(self, connection.close)
-        self._closing.atexit = False
 
     def take(self, address: Address) -> HTTPConnection | None:
         """The connection, if it leads to that address and is still good."""
@@ -101,7 +99,7 @@ class Transport:
                 headers={**request.headers, **request.framing},
             )
             answer = connection.getresponse()
-            body = _read(answer)
+            response = _response(answer)
         except TimeoutError as error:
             connection.close()
             raise too_slow(address, request) from error
@@ -115,23 +113,26 @@ class Transport:
             connection.close()
         else:
             self._own.kept = Kept(address, connection)
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        return Response(answer.status, headers, body)
+        return response
 
 
-def _read(answer: HTTPResponse) -> bytes | bytearray:
-    """The body; a large one straight into its place."""
-    size = answer.length
-    if not size or size < _LARGE:
-        return answer.read()
-    body = bytearray(size)
-    with memoryview(body) as view:
-        filled = 0
-        while filled < size:
-            count = answer.readinto(view[filled:])
-            if not count:
-                raise EOFError(f"the answer ended {size - filled} bytes before its end")
-            filled += count
+def _response(answer: HTTPResponse) -> Response:
+    """The answer, read to its end."""
+    headers = {name.lower(): value for name, value in answer.getheaders()}
+    if answer.length and is_ours(headers):
+        return Response(answer.status, headers, b"", _memory(answer, answer.length))
+    return Response(answer.status, headers, answer.read())
+
+
+def _memory(answer: HTTPResponse, size: int) -> memoryview:
+    """The body, straight into its place."""
+    body = memory_for(size)
+    filled = 0
+    while filled < size:
+        count = answer.readinto(body[filled:])
+        if not count:
+            raise EOFError(f"the answer ended {size - filled} bytes before its end")
+        filled += count
     return body
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from flashcore.model.job import Payload
 from flashcore.wire.frames import Frame, encode_frame, split_frame
+from flashcore.wire.seal import Bytes
 
 MEDIA = "application/vnd.flashcore.job"
 """The content type of such a document; a client that can read it says so in its Accept header."""
@@ -29,7 +30,7 @@ def encode_document(document: Mapping[str, Any], outputs: Sequence[Payload]) -> 
     return encode_frame(Frame(KIND, {**head, "": " " * _gap(head, len(buffers))}, buffers))
 
 
-def decode_document(data: bytes | bytearray) -> tuple[Mapping[str, Any], tuple[tuple[str, memoryview], ...]]:
+def decode_document(data: Bytes) -> tuple[Mapping[str, Any], tuple[tuple[str, memoryview], ...]]:
     """The document, and media type and bytes of each output. Raises ProtocolError."""
     frame, buffers = split_frame(data)
     document = {name: value for name, value in frame.head.items() if name not in ("", "outputs")}

@@ -47,7 +47,7 @@ def encode_frame(frame: Frame) -> bytes:
     return b"".join((prelude, lengths, head, *frame.buffers))
 
 
-def split_frame(data: bytes | bytearray) -> tuple[Frame, tuple[memoryview, ...]]:
+def split_frame(data: bytes | bytearray | memoryview) -> tuple[Frame, tuple[memoryview, ...]]:
     """The only frame in `data`, without its buffers, and views of those. Raises ProtocolError."""
     view = memoryview(data)
     if len(view) < _PRELUDE.size:

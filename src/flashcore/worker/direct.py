@@ -21,6 +21,9 @@ from flashcore.worker.opening import Opener
 _PIECE = 1 << 20
 _MEDIA = seal.MEDIA.encode()
 
+INTAKE = "flashcore.intake"
+"""Where the scope has the body of a request whose server could take it in at once."""
+
 LARGEST_CALL = 2 << 30
 """Bytes of a call that a replica takes."""
 
@@ -47,7 +50,7 @@ class SealedRequests:
             return
         await self._answer(call, scope, receive, send)
 
-    def _open(self, body: bytearray) -> sealed.SealedCall:
+    def _open(self, body: seal.Bytes) -> sealed.SealedCall:
         # Made at the first call: the environment of a forked replica is not that of the process that made the app.
         if self._opener is None:
             self._opener = Opener.of_process(os.environ)
@@ -68,8 +71,12 @@ class SealedRequests:
         await _send(send, status, _MEDIA, pieces)
 
 
-async def _read(scope: Scope, receive: Receive) -> bytearray:
+async def _read(scope: Scope, receive: Receive) -> seal.Bytes:
     """The body, in memory that can be written to: arrays that lie in it are the function's own."""
+    intake: memoryview | None = scope.get(INTAKE)
+    if intake is not None:
+        await _whole(receive)
+        return intake
     size = int(_header(scope, b"content-length") or 0)
     if size > LARGEST_CALL:
         raise Unserializable(f"the call has {size:,} bytes, {LARGEST_CALL:,} are allowed", size=size, path="arguments")
@@ -83,6 +90,12 @@ async def _read(scope: Scope, receive: Receive) -> bytearray:
         filled += len(piece)
         if not message.get("more_body", False):
             return body
+
+
+async def _whole(receive: Receive) -> None:
+    """Until the body is there; where it lies is known."""
+    if (await receive())["type"] == "http.disconnect":
+        raise ProtocolError("the caller left before the call was there")
 
 
 async def _send(send: Send, status: int, media: bytes, pieces: Sequence[seal.Bytes]) -> None:

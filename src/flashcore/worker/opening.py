@@ -9,6 +9,7 @@ from typing import Any
 from flashcore.model.errors import SignatureRefused
 from flashcore.model.job import Payload
 from flashcore.wire import seal, sealed
+from flashcore.wire.memory import memory_for
 from flashcore.wire.pickles import BESIDE
 
 
@@ -32,7 +33,7 @@ class Opener:
         """
         if payload.media == seal.MEDIA:
             # Arrays lie in what is given here, and functions may want to work on them in their place.
-            return self.call(bytearray(payload.data) if len(payload.data) > BESIDE else payload.data, job)
+            return self.call(_own(payload.data), job)
         if payload.media != "application/json":
             raise ValueError(f"the input is {payload.media}; this worker reads application/json and {seal.MEDIA}")
         return json.loads(payload.data)
@@ -48,3 +49,12 @@ class Opener:
         call = sealed.open_call(self._key, self._endpoint, data)
         self._nonces.take(call.package, holder)
         return call
+
+
+def _own(data: bytes) -> seal.Bytes:
+    """The same in memory that can be written to, where there can be arrays in it."""
+    if len(data) < BESIDE:
+        return data
+    memory = memory_for(len(data))
+    memory[:] = data
+    return memory
