@@ -129,6 +129,16 @@ class Crew:
             if more:
                 self._events.slots_freed(worker.endpoint)
 
+    def drop(self, link: WorkerLink, job: JobId, reason: str) -> None:
+        """It had the job and let go of it without a result."""
+        worker = self._present.get(link)
+        attempt = None if worker is None else self._books.settle(worker, job)
+        if worker is None or attempt is None:
+            return
+        if not attempt.stopped:
+            self._give_back(worker, attempt, reason, charged=True)
+        self._settled(worker)
+
     # -- speaking --------------------------------------------------------------------------------------------------
 
     def message(self, link: WorkerLink, message: Message) -> None:

@@ -24,6 +24,8 @@ class PolledLink:
         self.is_paused = False
         self.out: dict[JobId, float] = {}
         """Jobs that it took and has not reported, and when it took them, by the loop's clock."""
+        self._missed: set[JobId] = set()
+        """Of these, what it did not work on when it last said so."""
         self._loop = asyncio.get_running_loop()
         self._jobs: deque[Assignment] = deque()
         self._stops: set[JobId] = set()
@@ -127,6 +129,12 @@ class PolledLink:
         if not self.out:
             self._settled_at = now
             self._loop.call_later(SETTLE, self._tell)
+
+    def empty_handed(self) -> set[JobId]:
+        """It says that it works on nothing: what it had already lost the last time that it said so."""
+        lost = self._missed & self.out.keys()
+        self._missed = set(self.out) - lost
+        return lost
 
     def receipt(self, job: JobId) -> asyncio.Future[None]:
         """Done when what it posts of the job is stored, or when nobody can say any longer."""

@@ -106,9 +106,10 @@ class PolledApi:
     async def _take(self, call: PolledCall, asked: int) -> list[Assignment]:
         link = self._desk.present(call.routing, call.worker)
         crew = self._desk.crew
-        if query_value(call.request.head, b"job_in_progress") == b"0" and not link.waiting:
-            # What it took and has not reported it has lost: the crew gives that up when it is said twice.
-            crew.message(link, Beat(()))
+        if query_value(call.request.head, b"job_in_progress") == b"0":
+            for job in link.empty_handed():
+                link.reported(job)
+                crew.drop(link, job, "its worker took it, asked for more and never said what became of it")
         allowance = link.pace.allowance(asked)
         until = self._loop.time() + self._settings.poll_seconds
         try:
