@@ -315,7 +315,7 @@ async def test_a_queue_endpoint_called_as_http_is_explained(running: Running) ->
     assert answer.json["error"]["next_step"] == "POST /v2/resize/runsync"
 
 
-@pytest.mark.parametrize("path", ["/", "/api/x", "/metrics", "/%2e%2e/", "/v2", "/v2/"])
+@pytest.mark.parametrize("path", ["/", "/api/x", "/metrics/x", "/%2e%2e/", "/v2", "/v2/"])
 async def test_paths_of_nobody_are_answered_in_json(running: Running, path: str) -> None:
     """Every error is JSON."""
     answer = await running.get(path)

@@ -22,6 +22,7 @@ from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.link import ControlLink
 from flashcore.gateway.local import LocalRoutes
+from flashcore.gateway.metrics import Metrics
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.security import Security
 from flashcore.gateway.settings import Settings
@@ -67,10 +68,12 @@ class Gateway:
         self._link.signaller = self._signaller
         local = LocalRoutes(self._routes, lambda: self.url)
         jobs = JobsApi(self.broker, self._routes, settings)
-        front = Front(self._routes, jobs, local, self.keyring, settings)
+        metrics = Metrics(self._routes, self.broker, self.keyring)
+        front = Front(self._routes, jobs, local, metrics, self.keyring, settings)
         self.http = HttpServer(
             in_front(front), Limits(local_body_bytes=max(settings.run_bytes, settings.runsync_bytes, SEALED_BYTES))
         )
+        metrics.server = self.http
         self._servers: dict[Path, AbstractServer] = {}
         self._signalling: asyncio.Task[None] | None = None
 

@@ -12,6 +12,7 @@ from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.local import LocalRoutes
+from flashcore.gateway.metrics import Metrics
 from flashcore.gateway.paths import Addressed, addressed, first_segment, host_label
 from flashcore.gateway.proxying import RequestRoute
 from flashcore.gateway.routes import Routes
@@ -30,7 +31,13 @@ class Front:
     """A Dispatcher: by host first, then by the first segment of the path."""
 
     def __init__(
-        self, routes: Callable[[], Routes], jobs: JobsApi, local: LocalRoutes, keyring: Keyring, settings: Settings
+        self,
+        routes: Callable[[], Routes],
+        jobs: JobsApi,
+        local: LocalRoutes,
+        metrics: Metrics,
+        keyring: Keyring,
+        settings: Settings,
     ) -> None:
         self._routes = routes
         self._jobs = jobs
@@ -39,6 +46,7 @@ class Front:
         self._own: Mapping[str, tuple[Handler, frozenset[TokenScope] | None]] = {
             "ping": (local.ping, None),
             "manifest": (local.manifest, ALL_SCOPES),
+            "metrics": (metrics.handle, _READ),
         }
 
     def dispatch(self, head: RequestHead, peer: str) -> Verdict:

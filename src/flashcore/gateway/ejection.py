@@ -21,6 +21,11 @@ class Ejected(NamedTuple):
     """Replicas of pools in panic: asked as if nothing were wrong with any of them."""
 
 
+def is_panicking(pools: Iterable[Pool], troubled: frozenset[Target], share: float) -> bool:
+    """Whether more of one of the pools than `share` fail."""
+    return any(len(troubled.intersection(pool.targets.values())) > int(share * len(pool.targets)) for pool in pools)
+
+
 NOBODY = Ejected(frozenset(), frozenset())
 
 

@@ -6,11 +6,12 @@ import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 
 from flashcore.gateway.bodyneed import NO_WISH, BodyWish, body_wish
 from flashcore.gateway.circuit import Circuit, CircuitState
 from flashcore.gateway.counting import SideCount, Tally
-from flashcore.gateway.ejection import Ejected, ejected
+from flashcore.gateway.ejection import Ejected, ejected, is_panicking
 from flashcore.gateway.retrying import RetryBudget
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.targets import Pool, Target, pool_of
@@ -133,18 +134,27 @@ class HttpService:
     def ejected(self, draw: int | None) -> Ejected:
         """Who is left out of the choice for a request that drew this number."""
         pools = () if self.routing is None else self.routing.pools(draw)
-        return ejected(pools, self.troubled, self._ejected_share, self._loop.time())
+        return ejected(pools, self.troubled, self._ejected_share, monotonic())
+
+    @property
+    def is_panicking(self) -> bool:
+        """Whether so many replicas of a side fail that none is left out."""
+        if not self.troubled or self.routing is None:
+            return False
+        preview = self.routing.preview
+        pools = [pool for _, pool in self.routing.shares] + ([] if preview is None else [preview])
+        return is_panicking(pools, self.troubled, self._ejected_share)
 
     def replica_succeeded(self, target: Target, seconds: float) -> None:
         """A request that took so long was answered well."""
         circuit = target.circuit
-        circuit.succeeded(self._loop.time() - seconds)
+        circuit.succeeded(monotonic() - seconds)
         if self.troubled and circuit.state is CircuitState.CLOSED:
             self.troubled -= {target}
 
     def replica_failed(self, target: Target, seconds: float) -> None:
         """A request failed after so long, and the replica is to blame."""
-        now, circuit = self._loop.time(), target.circuit
+        now, circuit = monotonic(), target.circuit
         was = circuit.state
         circuit.failed(now - seconds, now)
         if circuit.state is CircuitState.OPEN and was is not CircuitState.OPEN:
@@ -154,7 +164,7 @@ class HttpService:
 
     def trial_said_nothing(self, target: Target, seconds: float) -> None:
         """A request ended after so long in a way that says nothing of the replica."""
-        target.circuit.ended_neutrally(self._loop.time() - seconds)
+        target.circuit.ended_neutrally(monotonic() - seconds)
 
     def _target(self, side: SideRoute, replica: ReplicaRoute, counts: Mapping[RevisionId, SideCount]) -> Target:
         known = self._targets.get((replica.replica, replica.instance, replica.address or ""))

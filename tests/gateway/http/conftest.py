@@ -149,6 +149,10 @@ class Memory(asyncio.Transport):
     def write_eof(self) -> None:
         """Nothing more will be written."""
 
+    def can_write_eof(self) -> bool:
+        """As a TCP connection's."""
+        return True
+
     def is_closing(self) -> bool:
         """Whether it was closed."""
         return self.closing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def returned(lines: bytes, added: AddedHeaders = NOTHING_ADDED) -> list[str]:
 
 def test_a_plain_request_gains_what_the_gateway_knows() -> None:
     """Who asked, by which scheme and host, and the request's id."""
-    assert forwarded(b"Accept: */*\r\n") == [
+    assert [line for line in forwarded(b"Accept: */*\r\n") if not line.startswith("traceparent")] == [
         "host: shop.example",
         "accept: */*",
         "x-forwarded-proto: http",
@@ -48,6 +50,38 @@ def test_a_plain_request_gains_what_the_gateway_knows() -> None:
     ]
 
 
+TRACE = b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"traceparent: nonsense\r\ntracestate: a=b\r\n",
+        b"traceparent: 00-00000000000000000000000000000000-b7ad6b7169203331-01\r\n",
+        b"traceparent: ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+        TRACE * 2,
+    ],
+)
+def test_a_trace_begins_here_where_none_came(sent: bytes) -> None:
+    """One, of the right form, also in place of one that is malformed; its state goes with it."""
+    traces = [line for line in forwarded(sent) if line.startswith("trace")]
+
+    assert len(traces) == 1
+    assert re.fullmatch(r"traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-00", traces[0])
+
+
+def test_a_trace_goes_on_and_may_be_found_by_the_requests_id() -> None:
+    """What a client sends is kept; a trace that begins here has the id that stands in the logs."""
+    ours = b"x-request-id: 0123456789abcdef0123456789abcdef\r\n"
+
+    assert [line for line in forwarded(TRACE + b"tracestate: a=b\r\n") if line.startswith("trace")] == [
+        TRACE.decode().strip(),
+        "tracestate: a=b",
+    ]
+    assert "traceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-00" in forwarded(ours)
+
+
 def test_hop_by_hop_headers_end_here() -> None:
     """RFC 9110 7.6.1, in both directions."""
     lines = (
@@ -55,9 +89,10 @@ def test_hop_by_hop_headers_end_here() -> None:
         b"Upgrade: foo\r\nX-Kept: 1\r\n"
     )
 
-    assert forwarded(lines + b"Proxy-Authorization: secret\r\n")[:3] == [
+    assert forwarded(lines + b"Proxy-Authorization: secret\r\n" + TRACE)[:4] == [
         "host: shop.example",
         "x-kept: 1",
+        TRACE.decode().strip(),
         "x-forwarded-proto: http",
     ]
     assert returned(lines) == ["x-kept: 1"]

@@ -374,6 +374,8 @@ class ClientConnection(StreamProtocol):
             self.cut()
             return
         self._persists = False
+        refused, reason = self._shared.refused, error.reason if isinstance(error, BadRequest) else error.code
+        refused[reason] = refused.get(reason, 0) + 1
         if isinstance(error, BadRequest):
             self.respond(error_response(error.status, error.reason, error.message))
         else:

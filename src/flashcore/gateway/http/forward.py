@@ -7,6 +7,7 @@ that was declared to be a proxy of ours.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ HOP_BY_HOP = frozenset(
 _REWRITTEN = frozenset({b"content-length", b"x-flashcore-token", b"x-request-id"})
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 _NEVER_NAMED = frozenset({b"host"})
+_TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_HEX_ID = re.compile(rb"(?!0{16})[0-9a-f]{32}")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
 
@@ -110,6 +113,11 @@ def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: Adde
         kept.append(b"content-length: %d\r\n" % head.content_length)
     if head.upgrade and passes_upgrade(head):
         kept.append(b"connection: upgrade\r\nupgrade: %b\r\n" % head.upgrade)
+    if b"traceparent" not in head.index:
+        kept.append(_new_trace(head.request_id))
+    elif _TRACE.fullmatch(head.index[b"traceparent"]) is None:
+        kept = [line for line in kept if not line.startswith((b"traceparent:", b"tracestate:"))]
+        kept.append(_new_trace(head.request_id))
     if not head.minor and b"host" not in head.index:
         kept.append(b"host:\r\n")  # HTTP/1.0 may do without, the replica's HTTP/1.1 may not
     lines = (
@@ -125,6 +133,15 @@ def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: Adde
         b"\r\n\r\n",
     )
     return b"".join(lines)
+
+
+def _new_trace(request_id: bytes) -> bytes:
+    """A trace that begins here (W3C Trace Context), under the request's own id where that has the form of one.
+
+    It is not sampled: whoever wants to record it decides so.
+    """
+    trace = request_id if _HEX_ID.fullmatch(request_id) is not None else os.urandom(16).hex().encode()
+    return b"traceparent: 00-%b-%b-00\r\n" % (trace, trace[:16])
 
 
 def passes_upgrade(head: RequestHead) -> bool:

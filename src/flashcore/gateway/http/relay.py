@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from asyncio import Future, Task
 from math import inf
+from time import monotonic
 
 from flashcore.gateway.http.errors import BadAnswer, BadFraming, Outcome, OutcomeKind
 from flashcore.gateway.http.exchange import Client
@@ -124,7 +125,7 @@ class Relay:
             self._refuse(choice)
             return
         self._upstream = choice
-        self._chosen_at = self._shared.loop.time()
+        self._chosen_at = monotonic()
         if self._gone:
             self._settle(OutcomeKind.CLIENT_GONE)
             return
@@ -231,7 +232,7 @@ class Relay:
         if upstream is None:
             return
         self._status = head.status
-        self._first_byte = self._shared.loop.time() - self._chosen_at
+        self._first_byte = monotonic() - self._chosen_at
         if head.status in _AGAIN and self._is_sent_elsewhere(head):
             return
         self._answered = True
@@ -298,7 +299,7 @@ class Relay:
             connection.fail(BadAnswer("The replica changed protocols though nobody had asked it to."))
             return
         self._status = head.status
-        self._first_byte = self._shared.loop.time() - self._chosen_at
+        self._first_byte = monotonic() - self._chosen_at
         tunnel = Tunnel(self._client, connection, self._settle)
         connection.become_tunnel(tunnel)
         self._client.write(
@@ -433,7 +434,7 @@ class Relay:
             self._proxy.route.on_outcome(
                 upstream,
                 Outcome(kind, self._status, self._first_byte, detail),
-                self._shared.loop.time() - self._chosen_at,
+                monotonic() - self._chosen_at,
             )
         except Exception as error:  # noqa: BLE001 - the route is the layer above's, and the client has its answer
             self._shared.report("a route failed to hear of an outcome", error)

@@ -93,6 +93,11 @@ class HttpServer:
         return sum(connection.is_busy for connection in self._shared.connections)
 
     @property
+    def refused(self) -> dict[str, int]:
+        """Clients' messages that were refused, by the stable name of the reason."""
+        return self._shared.refused
+
+    @property
     def pool(self) -> UpstreamPool:
         """The connections to replicas."""
         return self._shared.pool

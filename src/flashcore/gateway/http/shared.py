@@ -28,6 +28,8 @@ class Shared:
     connections: set[ClientConnection] = field(default_factory=set)
     tasks: set[Task[None]] = field(default_factory=set)
     """Local handlers at work: the loop itself would let them be collected."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Clients' messages that were refused, by the stable name of the reason."""
     closing: bool = False
     """No answer keeps its connection."""
     emptied: Event = field(default_factory=Event)
