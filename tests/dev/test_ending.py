@@ -33,6 +33,7 @@ def test_two_sessions_do_not_meet_and_an_interrupt_ends_all_at_once(shop: Projec
     assert shop.processes() == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_session_left_is_cleared_away_by_the_next(shop: ProjectUnderTest) -> None:
     """Replicas go on without their session; the next one of the same name ends them."""
     killed = DevUnderTest(shop)

@@ -40,7 +40,7 @@ def test_a_session_runs_one_replica_and_asks_for_no_hardware() -> None:
     """Nothing waits for a GPU that a laptop does not have, or for a person; the code is as declared."""
     entry = for_this_machine(Manifest("shop", (ENTRY,), "1", "3.11")).endpoints[0]
 
-    assert entry.template == Template(env={"A": "b"})
+    assert entry.template == Template(env={"A": "b"}, warm=False)
     assert (entry.policy.replicas, entry.policy.strategy, entry.policy.gates) == (Bounds(1, 1), Policy().strategy, {})
     assert entry.policy.termination_grace == 90.0
     assert (entry.template_digest, entry.policy_digest) == (digest(entry.template), digest(entry.policy))

@@ -34,8 +34,9 @@ def _entry(entry: EndpointEntry, *, remote: bool) -> EndpointEntry:
 
 
 def _template(template: Template) -> Template:
+    """No hardware; and no parent to be forked from, which for one replica is a detour."""
     return dataclasses.replace(
-        template, cpu=None, memory=None, gpu=None, gpu_count=0, datacenter=(), image=None, provider=None
+        template, cpu=None, memory=None, gpu=None, gpu_count=0, datacenter=(), image=None, provider=None, warm=False
     )
 
 

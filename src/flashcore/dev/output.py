@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,8 @@ from flashcore.model.names import ReplicaId, RevisionId
 
 _WORKERS_OWN = re.compile(r"\S+Z flashcore: ")
 _CALL = re.compile(r"\[(?:job|request) [^\]]*\] ")
+_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds until a log is looked for again that is not there yet."""
 _ALL = 10_000
 """Lines: of a new replica all are wanted."""
 
@@ -59,7 +60,15 @@ class Output:
             self._tell(NotStarting(event.endpoint, self._code.sub("", event.message)))
 
     async def _follow(self, endpoint: str, replica: ReplicaId) -> None:
-        with contextlib.suppress(NotFound):
-            async for line in self._controller.logs(replica, tail=_ALL, follow=True):
-                if not _WORKERS_OWN.match(line):
-                    self._tell(Printed(endpoint, self._code.sub("", _CALL.sub("", line, count=1))))
+        for pause in _PAUSES:
+            try:
+                async for line in self._controller.logs(replica, tail=_ALL, follow=True):
+                    self._show(endpoint, line)
+            except NotFound:
+                await asyncio.sleep(pause)  # its process has not written anything yet
+            else:
+                return
+
+    def _show(self, endpoint: str, line: str) -> None:
+        if not _WORKERS_OWN.match(line):
+            self._tell(Printed(endpoint, self._code.sub("", _CALL.sub("", line, count=1))))

@@ -52,6 +52,7 @@ class Session:
         layout = self._project.layout
         for folder in (layout.home, layout.logs, layout.run):
             make_private(folder)
+        create_token(layout.call_key)
         async with (
             open_platform(self._project, self._observe) as platform,
             _started(platform.controller),
