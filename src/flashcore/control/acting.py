@@ -88,7 +88,7 @@ class Acting:
         """Whether the provider is to be told; of what never ran in this life of ours only if somebody needs it."""
         told = self._told.get(revision)
         if told is None and not want and not needed:
-            return any(revision in watcher.revisions for watcher in self._services.watchers.values())
+            return any(watcher.has(revision) for watcher in self._services.watchers.values())
         return told != want
 
     async def _tell(self, revision: Revision, made: Pass, leaving: set[ReplicaId]) -> None:

@@ -279,9 +279,10 @@ class Controller(Readings):
     async def _listen(self) -> None:
         """Wake whoever is concerned by what gateways say."""
         async for _ in self._services.dataplane.changes():
+            publisher, signals = self._services.publisher, self._services.dataplane.signals
+            refused = publisher.is_refused
             for endpoint, loop in self._loops.items():
-                signals = self._services.dataplane.signals(endpoint)
-                heard = (signals, self._services.publisher.refusals(endpoint))
+                heard = (signals(endpoint), publisher.refusals(endpoint) if refused else ())
                 if loop.drains or heard != self._heard.get(endpoint, ((), ())):
                     self._heard[endpoint] = heard
                     loop.wake()

@@ -18,7 +18,7 @@ from flashcore.control.draft import Draft
 from flashcore.control.errands import Command, Errands
 from flashcore.control.evidence import Evidence
 from flashcore.control.observing import Observing
-from flashcore.control.pace import Pace
+from flashcore.control.pace import Pace, breather
 from flashcore.control.readmodel import DeploymentView
 from flashcore.control.records import Records, records_in
 from flashcore.control.sampling import Sampling
@@ -119,6 +119,7 @@ class DeploymentLoop:
             try:
                 await self._settle()
                 self._stumbles = 0
+                await self._breathe()
             except LostLeadership as lost:
                 self._errands.fail(lost)
                 self._services.lost(lost)
@@ -132,6 +133,11 @@ class DeploymentLoop:
             rollout = self._records.deployment.rollout
             marker = (rollout.generation, rollout.furthest, rollout.state) if rollout else None
             await self._services.clock.sleep_until(self._pace.resume_at(self._services.clock.now(), marker))
+
+    async def _breathe(self) -> None:
+        clock, pause = self._services.clock, breather(len(self._records.replicas))
+        if pause:
+            await clock.sleep_until(clock.now() + pause)
 
     async def _pass(self) -> bool:
         """One pass; whether another should follow at once."""
@@ -215,8 +221,10 @@ class DeploymentLoop:
     async def _reload(self) -> None:
         """Somebody else wrote, or an answer of the store was lost: begin again from what it holds."""
         found = records_in(await self._services.ledger.load()).get(self.endpoint)
+        before = self._records.changes
         self._records = found if found is not None else Records(self._records.deployment)
-        self._shown = None
+        # Whoever remembers what it made of the last change must not take this for the same.
+        self._records.changes += before
 
     def _stumble(self, error: Exception) -> None:
         self._stumbles += 1

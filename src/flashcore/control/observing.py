@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flashcore.control import drain
 from flashcore.control.acting import Acting
 from flashcore.control.company import Company
@@ -14,9 +16,24 @@ from flashcore.control.sightings import Seen, Watcher
 from flashcore.control.snapshot import Snapshot
 from flashcore.hookspecs.probes import ProbeTarget
 from flashcore.hookspecs.providers import InstanceState, Provider, Running
-from flashcore.model.names import EndpointName, ReplicaId
+from flashcore.model.deployment import Watch
+from flashcore.model.names import EndpointName, ReplicaId, RevisionId
 from flashcore.model.parts import PartRef
 from flashcore.model.replica import Phase, Replica
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Followed:
+    """A replica that is probed, and what that was decided by."""
+
+    replica: Replica
+    state: InstanceState
+    watch: Watch
+    asked: Asked
+
+    def is_of(self, replica: Replica, state: InstanceState | None, watch: Watch) -> bool:
+        """Whether nothing has changed since. Most have not, so their values need not be compared."""
+        return self.replica is replica and self.state is state and self.watch == watch
 
 
 class Observing:
@@ -28,6 +45,9 @@ class Observing:
         self._company = company
         self._began_at = services.clock.now()
         self._probe_trouble: str | None = None
+        self._outdated: tuple[int, Seen, frozenset[ReplicaId]] = (-1, {}, frozenset())
+        """Of which replicas nothing was seen, at which change of the records, and by which sightings."""
+        self._followed: dict[ReplicaId, _Followed] = {}
 
     def snapshot(self, records: Records, acting: Acting, sampling: Sampling, now: float) -> Snapshot:
         """Everything that a pass may know."""
@@ -56,24 +76,31 @@ class Observing:
     async def follow(self, records: Records) -> None:
         """Have those replicas probed that can be asked."""
         sightings = self._sightings()
-        asked: list[Asked] = []
+        watches = {revision: records.deployment.watch_of(revision) for revision in records.used}
+        before, self._followed = self._followed, {}
         self._probe_trouble = None
         for replica in records.replicas.values():
-            state, watch = sightings.get(replica.id), records.deployment.watch_of(replica.revision)
-            if not isinstance(state, Running) or not can_be_asked(replica, state, watch):
-                continue
-            try:
-                probe = await self._company.probe(watch.probe)
-            except PartFailed as failed:
-                self._probe_trouble = str(failed.problem)
-                continue
-            target = ProbeTarget(self._endpoint, replica.id, state, self.provider_of(replica, records))
-            asked.append(Asked(replica, target, watch, probe))
-        self._services.prober.follow(self._endpoint, asked)
+            state, watch = sightings.get(replica.id), watches[replica.revision]
+            known = before.get(replica.id)
+            if known is not None and known.is_of(replica, state, watch):
+                self._followed[replica.id] = known
+            elif isinstance(state, Running) and can_be_asked(replica, state, watch):
+                await self._begin_to_follow(replica, state, watch, records)
+        if self._followed != before:
+            self._services.prober.follow(self._endpoint, [one.asked for one in self._followed.values()])
+
+    async def _begin_to_follow(self, replica: Replica, state: Running, watch: Watch, records: Records) -> None:
+        try:
+            probe = await self._company.probe(watch.probe)
+        except PartFailed as failed:
+            self._probe_trouble = str(failed.problem)
+            return
+        target = ProbeTarget(self._endpoint, replica.id, state, self.provider_of(replica, records))
+        self._followed[replica.id] = _Followed(replica, state, watch, Asked(replica, target, watch, probe))
 
     def provider_of(self, replica: Replica, records: Records) -> Provider:
         """The provider that runs it. Raises ConfigurationError when that is not set up here any more."""
-        return self._services.watcher_of(_named_by(replica, records)).provider
+        return self._services.watcher_of(_named_by(replica.revision, records)).provider
 
     def trust_ends(self, records: Records) -> float:
         """Until when a replica is taken for well because a leader before this one found it so."""
@@ -91,7 +118,11 @@ class Observing:
     def _stale(self, records: Records, sightings: Seen, now: float) -> frozenset[ReplicaId]:
         if now < self.trust_ends(records):
             return frozenset()
-        return frozenset(one.id for one in records.replicas.values() if one.ready and one.id not in sightings)
+        changes, seen, stale = self._outdated
+        if changes != records.changes or seen is not sightings:
+            stale = frozenset(one.id for one in records.replicas.values() if one.ready and one.id not in sightings)
+            self._outdated = (records.changes, sightings, stale)
+        return stale
 
     def _sightings(self) -> Seen:
         watchers = tuple(self._services.watchers.values())
@@ -104,7 +135,7 @@ class Observing:
 
     def _watchers(self, records: Records) -> list[Watcher]:
         """Of the providers that run something of this deployment."""
-        refs = [_named_by(replica, records) for replica in records.replicas.values()]
+        refs = [_named_by(revision, records) for revision in records.used]
         names = sorted({ref.name if ref is not None else self._services.default_provider for ref in refs})
         return [self._services.watchers[name] for name in names if name in self._services.watchers]
 
@@ -121,6 +152,6 @@ class Observing:
         return tuple(trouble for trouble in found if trouble)
 
 
-def _named_by(replica: Replica, records: Records) -> PartRef | None:
-    known = records.revisions.get(replica.revision)
+def _named_by(revision: RevisionId, records: Records) -> PartRef | None:
+    known = records.revisions.get(revision)
     return known.content.template.provider if known else None

@@ -17,6 +17,17 @@ LONGEST_PAUSE = 10.0
 """Seconds."""
 
 
+PER_REPLICA = 50e-6
+FREE_REPLICAS = 20
+"""A pass over more replicas than that is followed by a pause of so many seconds for each: it costs about a quarter of
+it. What changes meanwhile is seen together by the next pass."""
+
+
+def breather(replicas: int) -> float:
+    """Seconds between two passes over so many replicas."""
+    return PER_REPLICA * max(0, replicas - FREE_REPLICAS)
+
+
 class Pace:
     """One loop's memory of its passes."""
 

@@ -88,6 +88,11 @@ class Publisher:
         for replica in replicas:
             self._left.pop(replica, None)
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether any gateway refuses a table: most of the time none does, and nobody's refusals need be asked for."""
+        return any(gateway.refused > gateway.applied for gateway in self._dataplane.gateways())
+
     def refusals(self, endpoint: EndpointName) -> tuple[str, ...]:
         """What gateways say that refuse the endpoint's newest route and serve by an older table."""
         since = self._changed_at.get(endpoint, 0)

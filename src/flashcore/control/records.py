@@ -21,6 +21,7 @@ class _Values:
 
     replicas: Mapping[ReplicaId, Replica]
     revisions: Mapping[RevisionId, Revision]
+    used: frozenset[RevisionId]
     drains: bool
 
 
@@ -50,6 +51,11 @@ class Records:
     def revisions(self) -> Mapping[RevisionId, Revision]:
         """Its revisions."""
         return self._read().revisions
+
+    @property
+    def used(self) -> frozenset[RevisionId]:
+        """The revisions that have replicas."""
+        return self._read().used
 
     @property
     def drains(self) -> bool:
@@ -107,6 +113,7 @@ class Records:
             self._values = _Values(
                 replicas,
                 {revision: stored.value for revision, stored in self._revisions.items()},
+                frozenset(replica.revision for replica in replicas.values()),
                 any(replica.phase is Phase.DRAINING for replica in replicas.values()),
             )
         return self._values

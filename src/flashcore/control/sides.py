@@ -44,7 +44,11 @@ class Side:
 
 def side_of(revision: RevisionId, replicas: Iterable[Replica], stale: frozenset[ReplicaId] = frozenset()) -> Side:
     """The side that these replicas of the revision make."""
-    existing = tuple(sorted([r for r in replicas if r.exists], key=_age))
+    return _side(revision, [replica for replica in replicas if replica.exists], stale)
+
+
+def _side(revision: RevisionId, found: Iterable[Replica], stale: frozenset[ReplicaId]) -> Side:
+    existing = tuple(sorted(found, key=_age))
     live = tuple([r for r in existing if r.phase is not Phase.DRAINING])
     return Side(revision, existing, live, tuple([r for r in live if r.ready and r.id not in stale]))
 
@@ -92,7 +96,7 @@ def _counted(draft: Draft) -> Sides:
             grouped.setdefault(replica.revision, []).append(replica)
 
     def side(revision: RevisionId) -> Side:
-        return side_of(revision, grouped.get(revision, ()), draft.snapshot.stale)
+        return _side(revision, grouped.get(revision, ()), draft.snapshot.stale)
 
     target = _target_of(deployment)
     superseded = tuple(r for r in deployment.superseded if r in grouped and r not in (target, deployment.stable))
