@@ -3,12 +3,14 @@
 import asyncio
 
 from flashcore.control.obstacles import Obstacle, obstacles
+from flashcore.hookspecs.state import StateBackend, Transaction
 from flashcore.hookspecs.strategies import Decision, Progress, View, Wait
 from flashcore.model.deployment import Budget, DeploymentStatus
+from flashcore.model.errors import StorageFull
 from flashcore.model.parts import PartRef
 from flashcore.testing.scenes import first, started, update, watched
 from flashcore.testing.simulated_provider import NEVER, Life, by_revision
-from flashcore.testing.simulation import World
+from flashcore.testing.simulation import World, simulate
 
 BY_HAND = PartRef("blue_green", options={"auto_promote": False, "keep_old": 300.0})
 
@@ -265,3 +267,46 @@ def test_what_rests_waits_for_nothing() -> None:
         assert (obstacles(view, world.clock.now()), view.reason, view.deployment.reason_code) == ((), "", "")
 
     watched(scenario)
+
+
+class Full:
+    """A store without room, while it is told so."""
+
+    def __init__(self, backend: StateBackend) -> None:
+        self.full = False
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> object:
+        """Everything but commits is as it was."""
+        return getattr(self._backend, name)
+
+    async def commit(self, transaction: Transaction) -> int:
+        """Refuse what writes."""
+        if self.full and transaction.writes:
+            raise StorageFull("there is no room")
+        return await self._backend.commit(transaction)
+
+
+def test_a_state_that_cannot_be_written_is_said_and_forgotten_when_it_can() -> None:
+    """Also though nothing of an endpoint changes: the lease cannot be renewed."""
+    stores: list[Full] = []
+
+    def store(backend: StateBackend) -> StateBackend:
+        stores.append(Full(backend))
+        return stores[0]  # type: ignore[return-value]  # __getattr__ has the rest of it
+
+    async def scenario(world: World) -> None:
+        await first(world, 1)
+        stores[0].full = True
+        world.provider.kill(world.provider.started[0])
+        await asyncio.sleep(20)
+        trouble = world.controller.state_trouble
+        assert trouble == "there is no room"
+        found = obstacles(world.view("hello"), world.clock.now(), trouble)
+        assert (found[0].code, found[0].blocked_by) == ("state", "the store")
+        stores[0].full = False
+        await asyncio.sleep(40)
+        assert world.controller.state_trouble is None
+        assert world.view("hello").ready == 1
+
+    simulate(scenario, store=store)

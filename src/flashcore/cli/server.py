@@ -1,4 +1,4 @@
-"""`flashcore server start|stop|status`."""
+"""`flashcore server start|stop|status|backup|restore`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from flashcore.cli import output
+from flashcore.cli.backup import backup, restore_state
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect_or_start, connect_running
 from flashcore.model.errors import UsageError
@@ -65,6 +66,10 @@ def stop(invocation: Invocation, keep_serving: bool) -> None:  # noqa: FBT001 - 
 def status(invocation: Invocation) -> None:
     """Show where the platform listens; exit status 1 when it does not run."""
     _show(invocation, connect_running(invocation.project()).get("/api/v1/server"))
+
+
+server.add_command(backup)
+server.add_command(restore_state)
 
 
 def _stop(project: Project, *, keep_serving: bool) -> bool:

@@ -9,6 +9,7 @@
 | back_off | the next attempt at a replica, after failures |
 | pending, starting, warming_up | a place for a replica, its process, its readiness |
 | probe | a replica whose probes fail |
+| state | the store, which cannot be written: nothing new is decided until it can |
 | drain | a replica that finishes its work |
 | cordon, held | a person: a replica out of the traffic, calls kept waiting |
 | kept | an old side that is kept warm |
@@ -39,9 +40,10 @@ class Obstacle:
     """When it ends, or is looked at again, by the store's clock; None where only an event can end it."""
 
 
-def obstacles(view: DeploymentView, now: float) -> tuple[Obstacle, ...]:
-    """Everything that is waited for now, what concerns all first."""
+def obstacles(view: DeploymentView, now: float, state_trouble: str | None = None) -> tuple[Obstacle, ...]:
+    """Everything that is waited for now, what concerns all first; `state_trouble` is why the store takes nothing."""
     return (
+        *((Obstacle("state", state_trouble, "the store", view.next_wake),) if state_trouble else ()),
         *_of_rollout(view),
         *_of_parts(view),
         *_of_restart(view, now),

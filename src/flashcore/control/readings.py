@@ -37,6 +37,11 @@ class Readings:
         return tuple(self._loops[endpoint].view for endpoint in sorted(self._loops))
 
     @property
+    def state_trouble(self) -> str | None:
+        """Why the state cannot be written at present; None when it can."""
+        return self._services.ledger.backend.trouble
+
+    @property
     def table(self) -> RoutingTable:
         """The routing table that gateways are given."""
         return self._services.publisher.table

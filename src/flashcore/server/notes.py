@@ -15,7 +15,18 @@ from flashcore.server.gateways import GatewayKeeper
 
 def platform_notes(platform: Platform, keeper: GatewayKeeper) -> list[str]:
     """One sentence each, empty when all is well."""
-    return [*_gateway_notes(platform, keeper), *platform.manifests.notes(), *_plugin_notes(platform)]
+    return [
+        *_state_notes(platform),
+        *_gateway_notes(platform, keeper),
+        *platform.manifests.notes(),
+        *_plugin_notes(platform),
+    ]
+
+
+def _state_notes(platform: Platform) -> Iterator[str]:
+    trouble = platform.ledger.backend.trouble
+    if trouble is not None:
+        yield f"the state cannot be written, and nothing new is decided until it can: {trouble}"
 
 
 def _gateway_notes(platform: Platform, keeper: GatewayKeeper) -> Iterator[str]:

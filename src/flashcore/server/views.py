@@ -50,9 +50,13 @@ def details(view: DeploymentView) -> dict[str, Any]:
     }
 
 
-def waiting(view: DeploymentView, now: float) -> dict[str, Any]:
+def waiting(view: DeploymentView, now: float, state_trouble: str | None) -> dict[str, Any]:
     """Everything that it waits for, and when it looks again though nothing happens; times by the store's clock."""
-    return {"now": now, "next_wake": view.next_wake, "waits": [to_json(one) for one in obstacles(view, now)]}
+    return {
+        "now": now,
+        "next_wake": view.next_wake,
+        "waits": [to_json(one) for one in obstacles(view, now, state_trouble)],
+    }
 
 
 def settled(view: DeploymentView) -> bool:

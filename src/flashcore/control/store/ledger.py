@@ -11,6 +11,7 @@ from flashcore.control.store import epoch
 from flashcore.control.store.journal import Journal, Recorded, decode_event
 from flashcore.control.store.keys import Keys
 from flashcore.control.store.records import Kind, Removed, Snapshot, Stored, decode, read_snapshot
+from flashcore.control.store.watched import WatchedState
 from flashcore.control.store.workspace import Workspace
 from flashcore.hookspecs.state import Batch, Change, Entry, StateBackend
 from flashcore.model.names import Scope
@@ -33,13 +34,13 @@ class Ledger:
     """
 
     def __init__(self, backend: StateBackend, scope: Scope, kinds: Iterable[Kind[Any]]) -> None:
-        self.backend = backend
+        self.backend = WatchedState(backend)
         self.keys = Keys(scope)
         listed = tuple(kinds)
         self._kinds = {kind.name: kind for kind in listed}
         if len(self._kinds) != len(listed):
             raise ValueError(f"two kinds of records have one name: {[kind.name for kind in listed]}")
-        self.journal = Journal(backend, self.keys)
+        self.journal = Journal(self.backend, self.keys)
 
     def now(self) -> float:
         """Seconds since 1970 by the store's clock."""

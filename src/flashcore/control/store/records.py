@@ -31,6 +31,16 @@ class Kind(Generic[T]):
     """The record's id, unique within the kind: printable ASCII without spaces."""
     schema: int = 1
     """Grows when older flashcores could not read the records any more; they then refuse instead of guessing."""
+    steps: tuple[Callable[[Any], Any], ...] = ()
+    """How JSON of one form becomes that of the next: the first from form 1 to 2, and so on up to `schema`.
+
+    A record is brought up when it is read, and written in the newest form with its next change.
+    """
+
+    def __post_init__(self) -> None:
+        """Refuse a form that nothing leads to."""
+        if len(self.steps) != self.schema - 1:
+            raise ValueError(f"records {self.name!r} of form {self.schema} need {self.schema - 1} steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ def decode(kind: Kind[T], entry: Entry) -> Stored[T]:
                 next_step="run the flashcore that wrote it, or a newer one",
                 key=entry.key,
             )
-        value = from_json(kind.cls, envelope["value"])
+        value = from_json(kind.cls, _brought_up(kind, schema, envelope["value"]))
     except (CodecError, ValueError, KeyError, TypeError) as problem:
         raise _unreadable(entry.key, problem) from problem
     return Stored(kind, kind.identify(value), value, entry.version)
@@ -112,6 +122,15 @@ async def _read_once(backend: StateBackend, prefix: str, kinds: Mapping[str, Kin
                 after = entry.key
         records[kind.name] = found
     return Snapshot(revision or 0, records)
+
+
+def _brought_up(kind: Kind[Any], schema: int, value: Any) -> Any:
+    """The JSON of a record in the newest form."""
+    if schema < 1:
+        raise ValueError(f"there is no form {schema}")
+    for step in kind.steps[schema - 1 :]:
+        value = step(value)
+    return value
 
 
 def _unreadable(key: str, problem: Exception) -> StateCorrupt:

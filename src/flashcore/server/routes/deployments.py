@@ -77,7 +77,11 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
     async def one(endpoint: str) -> dict[str, Any]:
         """One deployment with its sides, replicas and revisions."""
         view = controller.view(endpoint)
-        return {**details(view), **waiting(view, controller.clock.now()), "gateway": gateway()}
+        return {
+            **details(view),
+            **waiting(view, controller.clock.now(), controller.state_trouble),
+            "gateway": gateway(),
+        }
 
     @routes.post("/{endpoint}/scale", status_code=202)
     async def scale(endpoint: str, request: ScaleRequest) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict
 
 import flashcore
 from flashcore.composition import Platform
+from flashcore.control.store.backup import dump
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.notes import platform_notes
 from flashcore.server.shutdown import Shutdown
@@ -49,6 +51,12 @@ def process_routes(platform: Platform, keeper: GatewayKeeper, stop: Callable[[Sh
             "plugins": dict(platform.registry.versions()),
             "notes": platform_notes(platform, keeper),
         }
+
+    @routes.get("/api/v1/server/backup")
+    async def back_up() -> PlainTextResponse:
+        """The state as of one revision, as lines of JSON that `flashcore server restore` takes in again."""
+        lines = await dump(platform.ledger.backend, platform.project.settings.scope, flashcore.__version__)
+        return PlainTextResponse("".join(f"{line}\n" for line in lines))
 
     @routes.post("/api/v1/server/stop", status_code=202)
     async def end(request: StopRequest) -> dict[str, str]:

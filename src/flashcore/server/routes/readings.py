@@ -41,6 +41,10 @@ def reading_routes(controller: Controller) -> APIRouter:
         """Why it is as it is: the events that made it so, what it waits for, and when it looks again."""
         view = controller.view(endpoint)
         log = await controller.last_events(_LOOKED_BACK, endpoint=endpoint)
-        return {**summary(view), **waiting(view, controller.clock.now()), "events": [event(one) for one in causes(log)]}
+        return {
+            **summary(view),
+            **waiting(view, controller.clock.now(), controller.state_trouble),
+            "events": [event(one) for one in causes(log)],
+        }
 
     return routes
