@@ -40,6 +40,15 @@ def seen(evidence: Evidence, *signals: EndpointSignals, generation: int = 1) -> 
     return evidence.add_to(QUESTION, deployment_at(generation), signals).target_signals
 
 
+def cold(evidence: Evidence, requests: int, *, cold: bool) -> tuple[int, int]:
+    """All requests of the new side, and those of cold replicas, after one more look."""
+    question = dataclasses.replace(QUESTION, cold=frozenset({NEW} if cold else ()))
+    found = evidence.add_to(question, deployment_at(1), (heard("a", requests),))
+    assert found.target_signals is not None
+    assert found.target_cold is not None
+    return found.target_signals.requests, found.target_cold.requests
+
+
 def test_only_what_was_counted_since_the_checkpoint_is_seen() -> None:
     """The first look is the zero, and later counts are summed over gateways."""
     evidence = Evidence()
@@ -73,3 +82,24 @@ def test_away_from_a_checkpoint_nothing_is_added() -> None:
     away = dataclasses.replace(QUESTION, checkpoint=None)
 
     assert Evidence().add_to(away, deployment_at(1), (heard("a", 1),)) is away
+
+
+def test_what_came_while_a_replica_was_cold_is_told_apart() -> None:
+    """From the look that saw it cold to the first one that sees it warm, and again for a replica that is replaced."""
+    evidence = Evidence()
+
+    assert cold(evidence, 100, cold=True) == (0, 0)
+    assert cold(evidence, 107, cold=True) == (7, 7)
+    assert cold(evidence, 110, cold=False) == (10, 10)
+    assert cold(evidence, 150, cold=False) == (50, 10)
+    assert cold(evidence, 160, cold=True) == (60, 20)
+    assert cold(evidence, 160, cold=False) == (60, 20)
+    assert cold(evidence, 161, cold=False) == (61, 20)
+
+
+def test_a_gate_that_compares_leaves_cold_counts_out() -> None:
+    """Of the requests, the failures and the histogram alike."""
+    everything = SideSignals(NEW, 3, 20, 5, {"0.1": 12, "+Inf": 20})
+    first_calls = SideSignals(NEW, 0, 8, 4, {"0.1": 2, "+Inf": 8})
+
+    assert everything.without(first_calls) == SideSignals(NEW, 3, 12, 1, {"0.1": 10, "+Inf": 12})

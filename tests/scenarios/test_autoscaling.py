@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flashcore.control.scaling import Autoscaler, Load
+from flashcore.hookspecs.gates import GateView, Hold, Verdict
 from flashcore.hookspecs.scalers import ScaleView
 from flashcore.model.deployment import DeploymentStatus, RolloutState
-from flashcore.model.names import RevisionId
+from flashcore.model.names import EndpointName, RevisionId
 from flashcore.model.parts import PartRef
+from flashcore.model.table import EndpointSignals, SideSignals
 from flashcore.testing.scenes import live, started, watched
 from flashcore.testing.simulated_provider import NEVER, Life, by_revision
 from flashcore.testing.simulation import World
@@ -250,6 +252,60 @@ def test_nonsense_in_mid_rollout_changes_nothing_of_it(nonsense: object) -> None
         assert view.goal == 4
         view = await world.until("hello", lambda view: view.settled, 600)
         assert (view.stable, view.goal, view.ready) == (new, 4, 4)
+
+    watched(scenario)
+
+
+class Witness:
+    """A gate that writes down what it was told, and lets nothing pass."""
+
+    def __init__(self) -> None:
+        self.views: list[GateView] = []
+
+    def verdict(self, view: GateView) -> Verdict:
+        """Hold, for ever."""
+        self.views.append(view)
+        return Hold("looking")
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Requests of the target that it was told of last: all, and without those of cold replicas."""
+        warm, everything = self.views[-1].warm, self.views[-1].target_signals
+        assert warm is not None
+        assert everything is not None
+        return everything.requests, warm[1].requests
+
+
+def test_a_gate_is_told_what_came_from_cold_replicas() -> None:
+    """M23: those that the scaler adds at a checkpoint answer slowly at first, which says nothing of the revision."""
+
+    async def scenario(world: World) -> None:
+        witness = Witness()
+        world.parts.gates.made["witness"] = lambda: witness
+        gated: dict[str, Any] = {"strategy": PartRef("blue_green"), "gates": {"promotion": (PartRef("witness"),)}}
+        dial = await dialled(world, 2, **gated)
+        new = await deployed(world, 2, (1, 10), **gated)
+        await world.until("hello", lambda view: view.status is DeploymentStatus.AWAITING_PROMOTION)
+
+        def count(requests: int, queued: int = 1) -> None:
+            sides = (SideSignals(new, requests=requests),)
+            signals = EndpointSignals(sides, queued=queued, gateway="gateway-1")
+            world.dataplane.report({EndpointName("hello"): (signals,)})
+
+        count(0)
+        await asyncio.sleep(5)
+        count(20)
+        await asyncio.sleep(60)
+        assert witness.counts == (20, 0)
+        count(120)
+        await asyncio.sleep(1)
+        assert witness.counts == (120, 100)
+        dial.wanted = 3
+        count(120, queued=2)
+        await world.until("hello", lambda view: view.ready == 6, 10)
+        count(150, queued=2)
+        await asyncio.sleep(60)
+        assert witness.counts == (150, 100)
 
     watched(scenario)
 

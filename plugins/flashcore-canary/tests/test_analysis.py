@@ -151,3 +151,13 @@ def test_worse_revisions_are_found_with_few_calls(failing: float, most: int) -> 
         needed.append(next((n for n, hits in looks if isinstance(verdict(old, counted(TARGET, n, hits)), Fail)), most))
 
     assert sorted(needed)[len(needed) // 2] < most
+
+
+def test_slow_first_calls_of_a_cold_replica_are_not_held_against_the_revision() -> None:
+    """Half of its calls were slow, all of them while it had only just become ready: the others are what counts."""
+    old, new = counted(OLD, 20_000, 20), counted(TARGET, 4_000, 2, slow=2_000)
+    told = replace(view(old, new), target_cold=counted(TARGET, 2_000, 0, slow=2_000))
+    gate = AnalysisGate(Analysis())
+
+    assert isinstance(gate.verdict(view(old, new)), Fail)
+    assert gate.verdict(told) == Pass()

@@ -15,7 +15,7 @@ from flashcore.control.check import nonsense, nonsense_in_budget
 from flashcore.hookspecs.gates import Fail, Gate, GateView, Hold, Pass, Verdict
 from flashcore.hookspecs.strategies import BindsGates, Decision, Strategy, View, Wait
 from flashcore.model.deployment import Budget
-from flashcore.model.names import EndpointName
+from flashcore.model.names import EndpointName, RevisionId
 from flashcore.model.parts import PartRef
 from flashcore.model.table import SideSignals
 
@@ -41,8 +41,12 @@ class Question:
     promoted: bool
     ungated: bool = False
     """Every checkpoint passes."""
+    cold: frozenset[RevisionId] = frozenset()
+    """Revisions of which a replica has only just become ready."""
     stable_signals: SideSignals | None = None
     target_signals: SideSignals | None = None
+    stable_cold: SideSignals | None = None
+    target_cold: SideSignals | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,8 @@ def _gate_view(question: Question, checkpoint: str) -> GateView:
         target=question.view.target,
         stable_signals=question.stable_signals,
         target_signals=question.target_signals,
+        stable_cold=question.stable_cold,
+        target_cold=question.target_cold,
     )
 
 

@@ -16,8 +16,11 @@ from flashcore.control.sides import Side, Sides, live_count, ready_count, side_o
 from flashcore.control.traffic import shares
 from flashcore.hookspecs.strategies import Decision, Done, Failed, Progress, View, Wait
 from flashcore.model.deployment import Budget, Rollout, RolloutState
+from flashcore.model.names import RevisionId
 from flashcore.model.revision import short
 
+COLD = 10.0
+"""Seconds after a replica got ready within which its answers say little of its revision."""
 _ASKED = frozenset({RolloutState.RUNNING, RolloutState.WAITING})
 
 
@@ -34,7 +37,19 @@ def question_of(draft: Draft) -> Question | None:
         checkpoint_since=rollout.checkpoint_since,
         promoted=rollout.promoted,
         ungated=rollout.ungated,
+        cold=_cold(draft) if rollout.checkpoint is not None else frozenset(),
     )
+
+
+def _cold(draft: Draft) -> frozenset[RevisionId]:
+    """Revisions that have a replica which has only just become ready; looked at again when it is warm."""
+    cold = []
+    for replica in draft.replicas.values():
+        warm_at = replica.phase_since + COLD
+        if replica.ready and draft.now < warm_at:
+            draft.wake(warm_at)
+            cold.append(replica.revision)
+    return frozenset(cold)
 
 
 def _view(draft: Draft, rollout: Rollout) -> View:

@@ -7,8 +7,8 @@ How unlike gates satisfy it:
 
 * manual: Pass when `promoted`, otherwise Hold without a time: nothing but a person ends it.
 * delay: Hold until `since` + seconds, then Pass. A restart of the controller changes nothing, since `since` is stored.
-* an error budget for a canary: compares `target_signals` with `stable_signals`; Hold while there are too few requests
-  to tell, Fail when the target is worse, Pass when it is not.
+* an error budget for a canary: compares both sides of `warm`; Hold while there are too few requests to tell, Fail when
+  the target is worse, Pass when it is not.
 * a change calendar or a ticket system: what it asks over the network has to be fetched by something else and handed in
   by a promotion, since a gate does no I/O: it would decide differently when the log is replayed.
 """
@@ -68,6 +68,21 @@ class GateView:
     stable_signals: SideSignals | None
     """What gateways counted of each side since the checkpoint was reached; None while none has said anything."""
     target_signals: SideSignals | None
+    stable_cold: SideSignals | None = None
+    """Which of these were counted while a replica of the side had only just become ready: first calls are slow, and
+    say little of the revision. `warm` leaves them out."""
+    target_cold: SideSignals | None = None
+
+    @property
+    def warm(self) -> tuple[SideSignals, SideSignals] | None:
+        """The counts of the stable side and of the target without those of cold replicas; None while there are none."""
+        if self.stable_signals is None or self.target_signals is None:
+            return None
+        stable, target = self.stable_signals, self.target_signals
+        return (
+            stable.without(self.stable_cold) if self.stable_cold else stable,
+            target.without(self.target_cold) if self.target_cold else target,
+        )
 
 
 class Gate(Protocol):

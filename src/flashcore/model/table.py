@@ -5,6 +5,7 @@ A gateway replaces its table in one step or refuses it; between two tables at le
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -73,6 +74,15 @@ class SideSignals:
     failures: int = 0
     latency: Mapping[str, int] = field(default_factory=dict)
     """Cumulative histogram: upper bound in seconds, as text -> count."""
+
+    def without(self, part: SideSignals) -> SideSignals:
+        """These counts but for a part of them."""
+        return dataclasses.replace(
+            self,
+            requests=self.requests - part.requests,
+            failures=max(0, self.failures - part.failures),
+            latency={bound: max(0, count - part.latency.get(bound, 0)) for bound, count in self.latency.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,10 @@ class Comparison:
 
 
 class AnalysisGate:
-    """Looks at the counts since the checkpoint. A person who promotes has seen enough."""
+    """Looks at the counts since the checkpoint, without those of replicas that were still cold.
+
+    A person who promotes has seen enough.
+    """
 
     def __init__(self, options: Analysis) -> None:
         self._options = options
@@ -52,9 +55,9 @@ class AnalysisGate:
         """Worse: Fail. No worse: Pass. Neither: Hold, until there is more to see or patience is over."""
         if view.promoted:
             return Pass()
-        stable, target = view.stable_signals, view.target_signals
-        if stable is None or target is None:
+        if view.warm is None:
             return self._unsure(view, "nothing is counted yet")
+        stable, target = view.warm
         comparisons = list(self._comparisons(stable, target))
         if worst := next((one for one in comparisons if one.worse), None):
             return Fail(f"the new revision is worse: {worst}")
