@@ -1,22 +1,34 @@
-"""What a build costs beside the least that it could: reading and hashing the same bytes.
+"""What a build costs beside the least that it could, reading and hashing the same bytes, and beside parsing them.
 
-    python benchmarks/bench_build.py [FILES ...]      default: 100 1000
+    python benchmarks/bench_build.py [FILES ...]      default: 1000 5000 20000
 
-Two shapes of project: `wide`, where one file in fifty declares an endpoint and nobody imports anybody, and `chain`,
-where each file imports the next one and the first declares the endpoint. Cold is the first build, warm the second,
-with nothing changed. Each figure is the best of three.
+The project has files of 6 KB on average. A tenth of them give a function to one of ten endpoints, a fifth are a chain
+in which each imports the next one and which an endpoint needs, and the rest have nothing to do with any endpoint.
+
+    read+hash    every Python file, once, through sha256: the limit
+    parse        `ast.parse` of every Python file: a peer, what a scanner does that looks at all code
+    cold         the first build, in this process
+    warm         the second one, of files that did not change
+    one changed  a build after a change of one file in the chain
+    command      `flashcore build` as a whole, with the start of Python: cold, then warm (CPU)
+
+Each figure is the best of three, CPU and wall; each size is measured in a process of its own, whose memory is shown.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
+import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from flashcore.build.project import build
@@ -25,95 +37,179 @@ from flashcore.registry.opening import open_registry
 from flashcore.registry.policy import Policy
 from flashcore.registry.registry import Registry
 
-ENDPOINT = """
-from flashcore import QueueEndpoint
-queue = QueueEndpoint("queue-{number}")
-
-@queue.function
-def work(value: int) -> int:
-    return value
-"""
-BODY = "".join(f"\n\ndef function_{n}(a, b):\n    return [a * {n} + b for _ in range({n})]\n" for n in range(40))
+ENDPOINTS = 10
+AVERAGE = 6 * 1024
 ROUNDS = 3
+ONE = "--one"
+
+HELPER = '''
+
+def helper_{file}_{number}(first, second=None, *, scale={number}):
+    """Compute something of {number}, as the docs say."""
+    values = [first * {number} + scale for _ in range({number})]
+    if second is not None:
+        values.append(second)
+    return sorted(values, key=lambda item: item % 7)
+'''
+SERVED = '''
+
+@remote(queue_{endpoint})
+def work_{file}(value: int, other: str = "x") -> list[int]:
+    """Work."""
+    return [value + helper_{file}_1(value)]
+'''
 
 
-def wide(root: Path, files: int) -> None:
-    """One endpoint in fifty files."""
-    for number in range(files):
-        folder = root / f"pkg_{number // 50}"
+def write_project(root: Path, files: int) -> None:
+    """A project of that many files."""
+    queues = "".join(f'queue_{one} = QueueEndpoint("queue-{one}")\n' for one in range(ENDPOINTS))
+    (root / "flashcore.toml").write_text('app = "bench"\n')
+    (root / "resources.py").write_text(f"from flashcore import QueueEndpoint\n{queues}")
+    for number in range(files - 1):
+        folder = root / f"pkg_{number // 100}"
         folder.mkdir(exist_ok=True)
-        text = ENDPOINT.format(number=number) if number % 50 == 0 else "import json\n"
-        (folder / f"m_{number}.py").write_text(text + BODY)
+        (folder / f"m_{number}.py").write_text(_file(number, files))
 
 
-def chain(root: Path, files: int) -> None:
-    """One endpoint that needs everything, one file after the other."""
-    for number in range(files):
-        following = f"import m_{number + 1}\n" if number + 1 < files else ""
-        text = ENDPOINT.format(number=number) if number == 0 else ""
-        (root / f"m_{number}.py").write_text(following + text + BODY)
+def _file(number: int, files: int) -> str:
+    serving, chain = files // 10, files // 5
+    if number < serving:
+        first = _import(serving) if number == 0 else ""
+        head = f"from flashcore import remote\nfrom resources import queue_{number % ENDPOINTS}\n{first}"
+        return head + _body(number) + SERVED.format(endpoint=number % ENDPOINTS, file=number)
+    if number < serving + chain:
+        return "import os\n" + (_import(number + 1) if number + 1 < serving + chain else "") + _body(number)
+    return "import json\nimport os.path\n" + _body(number)
+
+
+def _import(number: int) -> str:
+    return f"from pkg_{number // 100}.m_{number} import helper_{number}_1\n"
+
+
+def _body(file: int) -> str:
+    text = ""
+    number = 0
+    while len(text) < AVERAGE:
+        number += 1
+        text += HELPER.format(file=file, number=number)
+    return text
+
+
+def python_files(root: Path) -> Iterator[str]:
+    """Paths of the project's own files."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name != ".flashcore"]
+        yield from (f"{folder}/{name}" for name in names if name.endswith(".py"))
+
+
+def read_and_hash(root: Path) -> int:
+    """Every file's bytes, once, through sha256; returns their number."""
+    size = 0
+    for path in python_files(root):
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - the quickest way to read a file
+            data = file.read()
+        hashlib.sha256(data).digest()
+        size += len(data)
+    return size
+
+
+def parse_all(root: Path) -> None:
+    """Every file through the parser."""
+    for path in python_files(root):
+        ast.parse(Path(path).read_bytes())
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cost:
+    """Seconds of the processor, and on the clock."""
+
+    cpu: float
+    wall: float
+
+    def __str__(self) -> str:
+        """In milliseconds."""
+        return f"{self.cpu * 1e3:.0f} / {self.wall * 1e3:.0f}"
+
+
+def cost(work: Callable[[], object]) -> Cost:
+    """What it takes, children included."""
+    began, before = time.perf_counter(), _cpu()
+    work()
+    return Cost(_cpu() - before, time.perf_counter() - began)
+
+
+def _cpu() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 @contextmanager
-def project(shape: Callable[[Path, int], None], files: int) -> Iterator[Path]:
+def project(files: int) -> Iterator[Path]:
     """A generated project."""
     root = Path(tempfile.mkdtemp(prefix="flashcore-bench-"))
     try:
-        shape(root, files)
+        write_project(root, files)
         yield root
     finally:
         shutil.rmtree(root)
 
 
-def read_and_hash(root: Path) -> int:
-    """The peer: every file's bytes, once, through sha256; returns their number."""
-    size = 0
-    for folder, _, names in os.walk(root):
-        if ".flashcore" in folder:
-            continue
-        for name in names:
-            data = Path(folder, name).read_bytes()
-            hashlib.sha256(data).digest()
-            size += len(data)
-    return size
+def command(root: Path) -> None:
+    """`flashcore build`."""
+    subprocess.run([sys.executable, "-m", "flashcore", "build"], cwd=root, check=True, capture_output=True)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def measure(shape: Callable[[Path, int], None], files: int, registry: Registry) -> str:
+def measure(files: int, registry: Registry) -> str:
     """One line of the table."""
-    peer: list[float] = []
-    cold: list[float] = []
-    warm: list[float] = []
-    size = 0
-    for _ in range(ROUNDS):
-        with project(shape, files) as root:
-            size = read_and_hash(root)
-            peer.append(seconds(lambda root=root: read_and_hash(root)))  # type: ignore[misc]  # bound at once
-            for figures in (cold, warm):
-                figures.append(seconds(lambda root=root: build(root, app="bench", registry=registry)))  # type: ignore[misc]  # as above
-    least = min(peer)
+    figures: dict[str, list[Cost]] = {
+        name: [] for name in ("hash", "parse", "cold", "warm", "changed", "first", "second")
+    }
+    memory = 0.0
+    with project(files) as root:
+        size = read_and_hash(root)
+
+        def note(name: str, work: Callable[[], object]) -> None:
+            figures[name].append(cost(work))
+
+        def built() -> object:
+            return build(root, app="bench", registry=registry)
+
+        for _ in range(ROUNDS):
+            note("hash", lambda: read_and_hash(root))
+            shutil.rmtree(root / ".flashcore", ignore_errors=True)
+            note("cold", built)
+            note("warm", built)
+            changed = root / f"pkg_{files // 1000}" / f"m_{files // 10 + 1}.py"
+            changed.write_text(changed.read_text() + "\n")
+            note("changed", built)
+            memory = memory or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        note("parse", lambda: parse_all(root))
+        for _ in range(ROUNDS):
+            shutil.rmtree(root / ".flashcore", ignore_errors=True)
+            note("first", lambda: command(root))
+            note("second", lambda: command(root))
+    best = {name: min(found) for name, found in figures.items()}
+    ratio = best["cold"].cpu / best["hash"].cpu
     return (
-        f"| {shape.__name__} | {files} | {size / 1e6:.1f} | {least * 1e3:.0f} "
-        f"| {min(cold) * 1e3:.0f} ({min(cold) / least:.1f}x) | {min(warm) * 1e3:.0f} ({min(warm) / least:.1f}x) |"
+        f"| {files} | {size / 1e6:.1f} | {best['hash']} | {best['parse']} | {best['cold']} ({ratio:.1f}x) "
+        f"| {best['warm']} | {best['changed']} | {best['first'].cpu * 1e3:.0f}, {best['second'].cpu * 1e3:.0f} "
+        f"| {memory:.0f} |"
     )
 
 
 def main(arguments: list[str]) -> None:
     """Print the table."""
-    registry = open_registry(Setting(Policy(allowed=()), tuple(sys.path)))
-    with project(wide, 1) as root:
-        build(root, app="bench", registry=registry)  # imports and schemas are not what is measured
-    print("| project | files | MB | read and hash, ms | cold build, ms | warm build, ms |")
-    print("|---|---|---|---|---|---|")
-    for files in [int(one) for one in arguments] or [100, 1000]:
-        for shape in (wide, chain):
-            print(measure(shape, files, registry), flush=True)
+    if arguments[:1] == [ONE]:
+        registry = open_registry(Setting(Policy(allowed=()), tuple(sys.path)))
+        with project(10 * ENDPOINTS) as root:
+            build(root, app="bench", registry=registry)  # imports and schemas are not what is measured
+        print(measure(int(arguments[1]), registry), flush=True)
+        return
+    print("CPU / wall in ms; x: of reading and hashing; memory in MB")
+    print("| files | MB | read+hash | parse | cold | warm | one changed | command: cold, warm | memory |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    for files in arguments or ["1000", "5000", "20000"]:
+        subprocess.run([sys.executable, __file__, ONE, files], check=True)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,13 @@ _BLOCK = 65_535
 
 _PIECE = 1 << 20
 
+_LARGE = 1 << 33
+"""Bytes from which a size takes more digits than a plain header has."""
+
+_ZERO = b"0000000"
+_REST = b"0" + bytes(tarfile.LENGTH_LINK) + tarfile.GNU_MAGIC
+"""A header behind its checksum: a regular file, no link, and nothing else: it is nobody's."""
+
 
 class ArchiveEntry(Protocol):
     """A file of an archive."""
@@ -70,13 +77,14 @@ class BytesEntry:
         return len(self._data)
 
     def blocks(self) -> Iterator[bytes]:
-        """One block."""
-        yield self._block
+        """The header, the content, and what fills its last block."""
+        yield self._header
+        yield self._data
+        yield _padding(len(self._data))
 
     @cached_property
-    def _block(self) -> bytes:
-        header = _header(self._path, len(self._data), executable=self._executable)
-        return header + self._data + _padding(len(self._data))
+    def _header(self) -> bytes:
+        return _header(self._path, len(self._data), executable=self._executable)
 
 
 class FileEntry:
@@ -129,6 +137,18 @@ def digest_of(entries: Iterable[ArchiveEntry]) -> Digest:
 
 
 def _header(path: str, size: int, *, executable: bool) -> bytes:
+    name = path.encode()
+    if len(name) >= tarfile.LENGTH_NAME or size >= _LARGE:
+        return _long_header(path, size, executable=executable)
+    # What `tarfile` makes of it, at a tenth of the time: an archive has a header for each of its files.
+    mode = b"0000755" if executable else b"0000644"
+    head = b"%b%b\0%b\0%b\0%011o\0%011o\0" % (name.ljust(100, b"\0"), mode, _ZERO, _ZERO, size, 0)
+    rest = _REST.ljust(tarfile.BLOCKSIZE - len(head) - 8, b"\0")
+    total = sum(head) + sum(rest) + 8 * ord(" ")
+    return b"%b%06o\0 %b" % (head, total, rest)
+
+
+def _long_header(path: str, size: int, *, executable: bool) -> bytes:
     member = tarfile.TarInfo(path)
     member.size = size
     member.mode = 0o755 if executable else 0o644

@@ -35,16 +35,30 @@ class Defined:
 
     __match_args__ = ("node",)
 
-    def __init__(self, known: Definition | Unread, read: Callable[[Unread], Definition]) -> None:
+    def __init__(self, known: Definition | Unread, read: Callable[[Unread], Definition] | None = None) -> None:
         self._known = known
         self._read = read
         self.unread = known if isinstance(known, Unread) else None
         """Its text, if it was left out at first."""
 
     @property
+    def name(self) -> str:
+        """The name that it has where it stands."""
+        return self._known.name
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it is one, and no class."""
+        if isinstance(self._known, Unread):
+            return not self._known.text.startswith(b"class")
+        return not isinstance(self._known, ast.ClassDef)
+
+    @property
     def node(self) -> Definition:
         """Its code. Raises CannotRead where it cannot be parsed."""
         if isinstance(self._known, Unread):
+            if self._read is None:
+                raise LookupError(self._known.name)
             self._known = self._read(self._known)
         return self._known
 
@@ -86,14 +100,10 @@ def names_of(
     for statement in module_level(code.body):
         _bind(names, statement)
     for left_out in unread:
-        defined = Defined(left_out, read or _never)
+        defined = Defined(left_out, read)
         names.unread.append(defined)
         names.add(left_out.name, defined)
     return names
-
-
-def _never(left_out: Unread) -> Definition:
-    raise LookupError(left_out.name)
 
 
 def module_level(body: list[ast.stmt], *, loop: bool = False) -> Iterator[tuple[ast.stmt, bool]]:
@@ -118,7 +128,7 @@ def _bind(names: Names, found: tuple[ast.stmt, bool]) -> None:
             _bind_import_from(names, statement)
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             names.definitions.append(statement)
-            names.add(statement.name, Defined(statement, _never))
+            names.add(statement.name, Defined(statement))
         case ast.Assign(targets=targets, value=value):
             names.expressions.append(value)
             for target in targets:

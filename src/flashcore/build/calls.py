@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -94,8 +94,9 @@ class CallGraph:
         return [] if isinstance(code, Unparsable) else code.names.by_name.get(name, [])
 
     def _in_code(self, file: str, node: ast.AST) -> Iterator[Name]:
-        local = dict(_local_imports(node))
-        for inner in nodes_of(node):
+        nodes = list(nodes_of(node))
+        local = dict(_local_imports(nodes))
+        for inner in nodes:
             if isinstance(inner, ast.Name | ast.Attribute):
                 target = self._follow(file, _chain(inner), local)
                 if target is not None:
@@ -140,8 +141,8 @@ class CallGraph:
         return self.index.child(found, attribute)
 
 
-def _local_imports(node: ast.AST) -> Iterator[tuple[str, Imported]]:
-    for inner in nodes_of(node):
+def _local_imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, Imported]]:
+    for inner in nodes:
         match inner:
             case ast.Import(names=names):
                 for alias in names:

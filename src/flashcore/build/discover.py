@@ -114,7 +114,7 @@ class Discovery:
 
 def _may_be_class(binding: Binding) -> bool:
     if isinstance(binding, Defined):
-        return binding.unread is None or binding.unread.text.startswith(b"class")
+        return not binding.is_function
     return isinstance(binding, Imported)
 
 

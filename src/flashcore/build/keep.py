@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashcore.model.errors import BuildError, StorageFull
+from flashcore.model.manifest import MANIFEST_FILE
 
 KEPT = 3
 """Generations that stay: somebody may still be uploading archives of the last ones."""
@@ -83,9 +84,7 @@ class Kept:
         draft.mkdir()
         try:
             yield draft
-            for path in filter(
-                Path.is_file, draft.iterdir()
-            ):  # all at once, when all is written: each wait has less to wait for
+            for path in (*draft.glob("*.gz"), *draft.glob(MANIFEST_FILE)):  # at the end: all waits are one
                 _sync(path)
             complete = self._home / f"{time.time_ns():020d}"
             draft.rename(complete)

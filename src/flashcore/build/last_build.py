@@ -49,13 +49,23 @@ def recall(path: Path, key: str, tree: SourceTree) -> LastBuild | None:
         generation = path.parent / kept["generation"]
         if any(_stamp(generation / name) != stamp for name, stamp in kept["made"].items()):
             return None
-        return LastBuild(manifest_from_json(kept["manifest"]), tuple(kept["warnings"]), generation)
+        manifest = kept["manifest"] or json.loads((generation / MANIFEST_FILE).read_bytes())
+        return LastBuild(manifest_from_json(manifest), tuple(kept["warnings"]), generation)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, BuildError):
         return None
 
 
-def remember(path: Path, key: str, tree: SourceTree, began: int, last: LastBuild) -> None:
-    """Keep what a build saw that looked at the files after `began`, in nanoseconds; that it cannot is no harm."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """The files as a build saw them that began to look at them at `began`, in nanoseconds."""
+
+    tree: SourceTree
+    began: int
+
+
+def remember(path: Path, key: str, view: View, last: LastBuild, amended: Manifest) -> None:
+    """Keep what a build saw and made; that it cannot is no harm. `amended` is the manifest as plugins left it."""
+    tree, began = view.tree, view.began
     patterns = {pattern for entry in last.manifest.endpoints for pattern in entry.template.include}
     made = [MANIFEST_FILE, *(f"{entry.artifact}{SUFFIX}" for entry in last.manifest.endpoints)]
     with contextlib.suppress(OSError):
@@ -64,7 +74,7 @@ def remember(path: Path, key: str, tree: SourceTree, began: int, last: LastBuild
             "folders": tree.folders,
             "files": _seen(tree, tree.files.values(), began),
             "include": {pattern: _seen(tree, matching(tree.root, pattern), began) for pattern in sorted(patterns)},
-            "manifest": manifest_to_json(last.manifest),
+            "manifest": None if amended == last.manifest else manifest_to_json(last.manifest),
             "warnings": last.warnings,
             "generation": last.generation.name,
             "made": {name: _stamp(last.generation / name) for name in made},

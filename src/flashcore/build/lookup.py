@@ -92,7 +92,7 @@ class Lookup:
             return self._declared.get(value.declared)
         if isinstance(value, Definition):
             module = self._index.name_of(value.file).name.replace("/", ".")
-            return self._declared.get(f"{module}:{value.node.name}")
+            return self._declared.get(f"{module}:{value.defined.name}")
         return None
 
     def module(self, file: str, imported: Imported) -> Found | None:
@@ -154,8 +154,8 @@ class Lookup:
                 return self._imported(file, binding)
             case Assigned(expression=expression):
                 return self._value(file, expression)
-            case Defined(node=node):
-                return self._defined(file, node)
+            case Defined():
+                return self._defined(file, binding)
             case Unclear(node=node, reason=reason):
                 raise CannotRead(place_of(file, node), reason)
 
@@ -171,8 +171,9 @@ class Lookup:
             return ProjectModule(found)
         return self.member(file, found, imported.attribute, imported.node)
 
-    def _defined(self, file: str, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Any:
-        definition = Definition(file, node)
+    def _defined(self, file: str, defined: Defined) -> Any:
+        definition = Definition(file, defined)
+        node = None if defined.is_function else defined.node
         if not isinstance(node, ast.ClassDef):
             return definition
         part = self.part_of(definition)

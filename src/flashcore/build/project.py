@@ -66,9 +66,9 @@ def build(root: Path, *, app: str, registry: Registry, options: BuildOptions | N
             return BuildResult(manifest, artifacts, last.warnings, kept.link)
     with collector_paused():
         plain, result = _build(tree, problems, kept, Order(app, registry, options))
-    generation = next(iter(result.artifacts.values())).parent
-    seen = LastBuild(plain, result.warnings, generation)
-    last_build.remember(kept.memory, key, tree, began, seen)
+        generation = next(iter(result.artifacts.values())).parent
+        seen = LastBuild(plain, result.warnings, generation)
+        last_build.remember(kept.memory, key, last_build.View(tree, began), seen, result.manifest)
     return result
 
 

@@ -124,7 +124,7 @@ class Scanner:
         if given is None:
             return
         resource, route = given
-        definition = Definition(file, node)
+        definition = Definition(file, Defined(node))
         if route is not None and isinstance(node, ast.ClassDef):
             self._problems.add(place_of(file, node), f"a route cannot serve the class {node.name}", "serve a function")
             return

@@ -16,7 +16,7 @@ from flashcore.build.problems import Place, Problems
 KEPT_SIZE = 1 << 20
 """Bytes up to which a file's content is kept in memory once it was read."""
 
-KEPT_IN_ALL = 48 << 20
+KEPT_IN_ALL = 32 << 20
 """Bytes up to which contents are kept; files of larger projects are read again when they are packed."""
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flashcore.build.bindings import Defined
+from flashcore.build.bindings import Definition as DefinitionNode
 from flashcore.build.modules import Found
 from flashcore.build.problems import Place, place_of
 
@@ -36,7 +38,12 @@ class Definition:
     """A function or class of the project, at module level."""
 
     file: str
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    defined: Defined
+
+    @property
+    def node(self) -> DefinitionNode:
+        """Its code. Raises CannotRead where it cannot be parsed."""
+        return self.defined.node
 
 
 @dataclass(frozen=True, slots=True, eq=False)
