@@ -201,10 +201,10 @@ async def test_some_routes_take_both_methods(running: Running, method: str, rout
 
 
 async def test_what_is_not_supported_is_not_accepted_in_silence(running: Running) -> None:
-    """A caller who waits for a webhook that never comes would be worse off."""
+    """A caller who expects results in a bucket that never come would be worse off."""
     running.serve(jobs_route("hello"))
 
-    answer = await running.post("/v2/hello/run", {"input": {}, "webhook": "http://example.com"})
+    answer = await running.post("/v2/hello/run", {"input": {}, "s3Config": {"bucketName": "b"}})
 
     assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_submission")
 

@@ -58,7 +58,7 @@ class Gateway:
         self.url = ""
         changed = ChangedEndpoints()
         self.live = LiveTable(policies, asyncio.get_running_loop(), settings, changed.add)
-        self.broker = Broker(store, settings, self._routes, changed.add)
+        self.broker = Broker(store, settings, self._routes, changed.add, layout.home)
         self.live.on_swap(self.broker.table_swapped)
         security = security or Security()
         self.keyring = Keyring(layout.token, required=security.auth)

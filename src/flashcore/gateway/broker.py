@@ -6,6 +6,7 @@ import asyncio
 import logging
 from asyncio import Task
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 
 from flashcore.gateway.books import Attempt, Books, Worker
 from flashcore.gateway.claiming import Claimer
@@ -16,6 +17,7 @@ from flashcore.gateway.recording import Heard, Recorder
 from flashcore.gateway.routes import JobsRouting, Routes
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.wakes import Wakes
+from flashcore.gateway.webhooks.delivery import Patience, Webhooks
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.model import job_steps
 from flashcore.model.errors import StateError, StorageFull
@@ -35,6 +37,7 @@ class Broker:
         settings: Settings,
         routes: Callable[[], Routes],
         changed: Callable[[EndpointName], None],
+        folder: Path,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.store = store
@@ -44,10 +47,14 @@ class Broker:
         self._changed = changed
         self._loop = loop
         self.books = Books()
+        patience = Patience(
+            settings.webhook_attempts, settings.webhook_pause, settings.webhook_seconds, settings.webhook_private > 0
+        )
+        self._webhooks = Webhooks(folder, patience, store.get)
         self._ends: Wakes[JobId] = Wakes(loop)
         self._chunks: Wakes[JobId] = Wakes(loop)
         self._recorder = Recorder(
-            store, settings.unrecorded_bytes, Heard(self._ends.wake, self._given_back, self._chunks.wake)
+            store, settings.unrecorded_bytes, Heard(self._ended_job, self._given_back, self._chunks.wake)
         )
         events = CrewEvents(self._wake, self._attempt_ended, changed)
         self.crew = Crew(store, self.books, self._recorder, settings, routes, events)
@@ -66,6 +73,7 @@ class Broker:
         await self.crew.renew_leases()
         for worker in self.books:
             self.crew.absences.begin(worker)
+        await self._webhooks.start()
         for work in (self._recorder.run(), self._listen(), self._sweep_regularly(), self._renew_regularly()):
             self._spawn(work)
 
@@ -96,6 +104,7 @@ class Broker:
                 await self._recorder.settled()
         except TimeoutError:
             _log.error("the job store did not take the last results; their workers keep them")
+        await self._webhooks.close()
         for timer in self._forgetting.values():
             timer.cancel()
         for task in self._tasks:
@@ -108,8 +117,19 @@ class Broker:
         """Store a job; the caller may hear of it when this returns. Raises StateError or StorageFull."""
         # Expected before it is there: the store's wake-up comes before its answer.
         self._expect_more(new.endpoint)
-        job = await self._submissions.add(new)
+        job = await (self._submissions.add(new) if new.webhook is None else self._submit_with_webhook(new))
         self._changed(new.endpoint)
+        return job
+
+    async def _submit_with_webhook(self, new: NewJob) -> Job:
+        await self._webhooks.owe(new)
+        accepted = False
+        try:
+            job = await self._submissions.add(new)
+            accepted = job.id == new.id
+        finally:
+            if not accepted:
+                await self._webhooks.forgive(new)
         return job
 
     async def get(self, job: JobId) -> Job | None:
@@ -171,6 +191,7 @@ class Broker:
         """Queue a failed job again. Raises IllegalMove for any other; None for one that is unknown."""
         retried = await self.store.retry(job)
         if retried is not None:
+            await self._webhooks.owe(retried.new)
             self._expect_more(retried.new.endpoint)
         return retried
 
@@ -178,16 +199,22 @@ class Broker:
         """Remove all jobs that are queued now; returns how many."""
         removed = await self.store.purge(endpoint)
         self._ends.wake_all()
+        self._webhooks.look()
         self._changed(endpoint)
         return removed
 
     # -- what happens to jobs --------------------------------------------------------------------------------------
 
+    def _ended_job(self, job: JobId) -> None:
+        """It has its final state, and that is stored."""
+        self._ends.wake(job)
+        self._webhooks.ended(job)
+
     def _given_back(self, job: Job) -> None:
         if job.status is JobStatus.IN_QUEUE:
             self._expect_more(job.new.endpoint)
         else:
-            self._ends.wake(job.id)
+            self._ended_job(job.id)
         self._changed(job.new.endpoint)
 
     def _attempt_ended(self, worker: Worker, attempt: Attempt, result: Result) -> None:
@@ -197,7 +224,7 @@ class Broker:
 
     def _withdraw(self, job: Job) -> None:
         """Somebody may work on a job that nobody wants any longer."""
-        self._ends.wake(job.id)
+        self._ended_job(job.id)
         self._changed(job.new.endpoint)
         if not self.crew.stop(job.id, job.attempt) and (found := self._claimers.get(job.new.endpoint)):
             found[0].withdraw(job.id)
@@ -249,6 +276,7 @@ class Broker:
             return
         _log.info("the jobs of %s, which is gone, were removed; %d of them were not finished", endpoint, unfinished)
         self._ends.wake_all()
+        self._webhooks.look()
 
     # -- loops -----------------------------------------------------------------------------------------------------
 

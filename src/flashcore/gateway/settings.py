@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 from flashcore.gateway.circuit import CircuitRules
 from flashcore.model.errors import ConfigurationError
 
+_SWITCHES = frozenset({"webhook_private"})
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -53,6 +55,14 @@ class Settings:
     """Requests that it is then sent, all of which have to be answered well."""
     ejected_share: float = 0.5
     """The most of a revision's replicas that are left alone at a time; where more fail, none is."""
+    webhook_attempts: int = 3
+    """How often a webhook is tried."""
+    webhook_pause: float = 10.0
+    """Between two of them."""
+    webhook_seconds: float = 10.0
+    """For each of them."""
+    webhook_private: int = 0
+    """1: webhooks may go to addresses that are not public, such as those of this machine."""
     signal_interval: float = 0.25
     """Between two reports to the control plane on one endpoint."""
     stop_grace: float = 10.0
@@ -62,7 +72,7 @@ class Settings:
         """Refuse numbers that would stop everything."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if value <= 0:
+            if value < 0 or (value == 0 and field.name not in _SWITCHES):
                 raise ConfigurationError(f"the gateway's setting {field.name} is {value}; it must be more than zero")
 
     @property

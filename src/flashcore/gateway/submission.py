@@ -10,6 +10,7 @@ from typing import Any
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.rawjson import RawValue, read_object
 from flashcore.gateway.routes import JobsRouting
+from flashcore.gateway.webhooks.destination import checked_url
 from flashcore.model.errors import NotFound, UsageError
 from flashcore.model.job import LANES, NewJob, Payload
 from flashcore.model.names import JobId, RevisionId
@@ -26,7 +27,7 @@ LOW_PRIORITY = -1
 SEALED_BYTES = 512 << 20
 """Body of a sealed call, which may hold arrays."""
 
-_UNSUPPORTED = frozenset({"webhook", "webhookV2", "s3Config"})
+_UNSUPPORTED = frozenset({"webhookV2", "s3Config"})
 _SEALED = seal.MEDIA.encode()
 _NO_POLICY: Mapping[str, Any] = {}
 _CARRIED = (b"traceparent", b"tracestate")
@@ -58,11 +59,12 @@ def new_job(
 ) -> NewJob:
     """The job that a body asks for. Raises NotJson, InvalidSubmission, or NotFound where there is no preview."""
     key: str | None
+    webhook: str | None = None
     if is_sealed(head):
         # Whoever sends a signed call again gets the job that it has made: the nonce is part of what was signed.
         payload, policy, key = Payload(body, seal.MEDIA), _NO_POLICY, f"sealed-{seal.nonce_in(body).hex()}"
     else:
-        payload, policy = _read(body)
+        payload, policy, webhook = _read(body)
         key = _header(head, IDEMPOTENCY_HEADER)
     return NewJob(
         job,
@@ -75,6 +77,7 @@ def new_job(
         priority=LOW_PRIORITY if policy.get("lowPriority") is True else 0,
         idempotency_key=key,
         pin=_pin(routing) if preview else None,
+        webhook=webhook,
         max_attempts=routing.route.max_attempts,
         context=_context(head),
     )
@@ -85,12 +88,13 @@ def is_sealed(head: RequestHead) -> bool:
     return head.get(b"content-type") == _SEALED
 
 
-def _read(body: bytes) -> tuple[Payload, Mapping[str, Any]]:
+def _read(body: bytes) -> tuple[Payload, Mapping[str, Any], str | None]:
     members = read_object(body)
     if "input" not in members:
         raise InvalidSubmission('the body has no "input"', next_step='send {"input": {...}}')
     _refuse_unsupported(members)
-    return Payload(members["input"].raw), _policy(members)
+    webhook = members["webhook"].value if "webhook" in members else None
+    return Payload(members["input"].raw), _policy(members), None if webhook is None else checked_url(webhook)
 
 
 def _uuid() -> str:

@@ -14,6 +14,8 @@ PROJECT/.flashcore/
     access.json          the tokens that it last heard of, without their secrets
     token                0600; the control API's local token
     call.key             0600; signs pickled calls and replies
+    webhook.key          0600; signs webhooks
+    webhooks/            jobs whose end somebody is still to be told of
     run/                 sockets (elsewhere when the path would be too long for a socket)
     replicas/ID/         a replica's record, working directory and HOME
     warm/REVISION-*/     the same of a process that replicas are forked from

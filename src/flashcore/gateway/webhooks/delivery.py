@@ -1,0 +1,176 @@
+"""Sends what is owed. A job's end is on disk before it is told, and what is told is what a status request would say."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import secrets
+import time
+from asyncio import Task
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flashcore.gateway.documents import status_body
+from flashcore.gateway.files import make_private_directory, replace_file
+from flashcore.gateway.webhooks.destination import Destination, look_up
+from flashcore.gateway.webhooks.spool import Spool
+from flashcore.model.errors import Refused, StateError, StorageFull
+from flashcore.model.job import Job, NewJob
+from flashcore.model.names import JobId
+
+_log = logging.getLogger(__name__)
+
+SIGNATURE = "X-Flashcore-Signature"
+AT_A_TIME = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How it is tried."""
+
+    attempts: int
+    pause: float
+    """Seconds between two attempts."""
+    seconds: float
+    """For one attempt."""
+    private: bool
+    """Whether addresses that are not public may be called."""
+
+
+class Webhooks:
+    """Belongs to one event loop. `find` gives a job as it is now."""
+
+    def __init__(self, folder: Path, patience: Patience, find: Callable[[JobId], Awaitable[Job | None]]) -> None:
+        self._folder = folder
+        self._spool = Spool(folder / "webhooks")
+        self._patience = patience
+        self._find = find
+        self._owed: set[JobId] = set()
+        self._sending: dict[JobId, Task[None]] = {}
+        self._again: set[JobId] = set()
+        self._room = asyncio.Semaphore(AT_A_TIME)
+
+    async def start(self) -> None:
+        """Go on where the last gateway stopped."""
+        self._owed.update(await asyncio.to_thread(self._spool.owed))
+        self.look()
+
+    async def close(self) -> None:
+        """What was not sent is sent by the next gateway."""
+        for task in self._sending.values():
+            task.cancel()
+        await asyncio.gather(*self._sending.values(), return_exceptions=True)
+
+    async def owe(self, new: NewJob) -> None:
+        """The job is about to be accepted. Raises StorageFull when that could not be kept."""
+        if new.webhook is None:
+            return
+        try:
+            await asyncio.to_thread(self._spool.add, new.id)
+        except OSError as error:
+            raise StorageFull(f"a webhook cannot be kept: {error}", next_step="free some space") from error
+        self._owed.add(new.id)
+
+    async def forgive(self, new: NewJob) -> None:
+        """The job was not accepted."""
+        if new.webhook is not None:
+            await self._settle(new.id)
+
+    def ended(self, job: JobId) -> None:
+        """The job has its final state. On the path of every job: cheap."""
+        if job not in self._owed:
+            return
+        if job in self._sending:
+            # That one may have looked a moment too early.
+            self._again.add(job)
+            return
+        task = self._sending[job] = asyncio.get_running_loop().create_task(self._deliver(job))
+        task.add_done_callback(lambda _: self._through(job))
+
+    def _through(self, job: JobId) -> None:
+        self._sending.pop(job, None)
+        if job in self._again:
+            self._again.discard(job)
+            self.ended(job)
+
+    def look(self) -> None:
+        """Any of them may have ended."""
+        for job in sorted(self._owed):
+            self.ended(job)
+
+    async def _deliver(self, job_id: JobId) -> None:
+        async with self._room:
+            try:
+                job = await self._find(job_id)
+            except (StateError, StorageFull) as error:
+                _log.warning("the webhook of job %s waits for the store: %s", job_id, error.message)
+                return
+            if job is not None and not job.status.final:
+                return
+            if job is not None and job.new.webhook is not None:
+                await self._try(job, job.new.webhook)
+            await self._settle(job_id)
+
+    async def _try(self, job: Job, url: str) -> None:
+        body = status_body(job)
+        for attempt in range(1, self._patience.attempts + 1):
+            trouble = await self._post(job.id, url, body)
+            if trouble is None:
+                return
+            _log.warning(
+                "the webhook of job %s, attempt %d of %d: %s", job.id, attempt, self._patience.attempts, trouble
+            )
+            if attempt < self._patience.attempts:
+                await asyncio.sleep(self._patience.pause)
+
+    async def _post(self, job: JobId, url: str, body: bytes) -> str | None:
+        """None when it was taken, otherwise what went wrong."""
+        # Most gateways never send one, and the client is large.
+        import httpx2
+
+        try:
+            to = await look_up(url, private=self._patience.private)
+            async with httpx2.AsyncClient(
+                trust_env=False, follow_redirects=False, timeout=self._patience.seconds
+            ) as http:
+                request = http.build_request("POST", to.url, content=body, headers=self._headers(job, to, body))
+                request.extensions["sni_hostname"] = to.name
+                answer = await http.send(request)
+        except Refused as error:
+            return error.message
+        except (OSError, httpx2.HTTPError) as error:
+            return f"{type(error).__name__}: {error}"
+        return None if 200 <= answer.status_code < 300 else f"it was answered with {answer.status_code}"
+
+    def _headers(self, job: JobId, to: Destination, body: bytes) -> dict[str, str]:
+        return {
+            "Host": to.host,
+            "Content-Type": "application/json",
+            "X-Flashcore-Job": job,
+            SIGNATURE: signature(webhook_key(self._folder), time.time(), body),
+        }
+
+    async def _settle(self, job: JobId) -> None:
+        self._owed.discard(job)
+        await asyncio.to_thread(self._spool.remove, job)
+
+
+def webhook_key(folder: Path) -> bytes:
+    """The key that webhooks of an environment are signed with, made at the first use: `webhook.key` in its folder."""
+    path = folder / "webhook.key"
+    try:
+        return bytes.fromhex(path.read_text("ascii"))
+    except FileNotFoundError:
+        key = secrets.token_bytes(32)
+        make_private_directory(folder)
+        replace_file(path, key.hex().encode())
+        return key
+
+
+def signature(key: bytes, now: float, body: bytes) -> str:
+    """`t=SECONDS,v1=HEX`: an HMAC-SHA256 of `SECONDS.BODY`. Who checks it compares the time with a clock, too."""
+    stamp = str(int(now))
+    return f"t={stamp},v1={hmac.new(key, stamp.encode() + b'.' + body, hashlib.sha256).hexdigest()}"

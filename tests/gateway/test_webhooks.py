@@ -1,0 +1,195 @@
+"""Q12: who submitted a job is told of its end, once, and nobody else can be reached that way."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.gateway.conftest import FAST, Running, eventually, gateway_at, jobs_route, side
+from tests.gateway.test_jobs_api import echo
+
+from flashcore.builtin.sqlite_state import SqliteStores
+from flashcore.gateway.settings import Settings
+from flashcore.gateway.webhooks.destination import InvalidWebhook, checked_url, look_up
+from flashcore.model.errors import Refused
+from flashcore.model.layout import Layout
+from flashcore.testing.fake_worker import FakeWorker, worker_hello
+
+QUICK = dataclasses.replace(FAST, webhook_pause=0.05, webhook_seconds=2.0, webhook_private=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A request that came to the webhook."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class Listener:
+    """A server that webhooks are sent to; it answers with these statuses, the last one again and again."""
+
+    url: str = ""
+    statuses: list[int] = field(default_factory=lambda: [200])
+    told: list[Told] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request."""
+        _, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        self.told.append(Told(headers, await reader.readexactly(int(headers["content-length"]))))
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        writer.write(f"HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    """One, on this machine."""
+    listener = Listener()
+    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0)
+    listener.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/told?by=us"
+    yield listener
+    server.close()
+    await server.wait_closed()
+
+
+async def run_to_end(running: Running, webhook: str) -> Any:
+    """A job with a webhook, in its final state."""
+    hello = worker_hello("hello")
+    running.serve(jobs_route("hello", side(hello)))
+    async with FakeWorker(running.gateway.layout.worker_socket, hello, echo):
+        return (await running.post("/v2/hello/runsync", {"input": {"a": 1}, "webhook": webhook})).json
+
+
+async def test_the_end_of_a_job_is_told_once(layout: Layout, listener: Listener) -> None:
+    """With the body of a status request, signed."""
+    async with gateway_at(layout, QUICK) as running:
+        ended = await run_to_end(running, listener.url)
+        told = await eventually(lambda: listener.told)
+        await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
+        status = (await running.get(f"/v2/hello/status/{ended['id']}")).json
+
+    stamp, _, given = told[0].headers["x-flashcore-signature"].partition(",v1=")
+    key = bytes.fromhex((layout.home / "webhook.key").read_text())
+    expected = hmac.new(key, stamp.removeprefix("t=").encode() + b"." + told[0].body, hashlib.sha256).hexdigest()
+    assert len(told) == 1
+    assert json.loads(told[0].body) == status
+    assert told[0].headers["x-flashcore-job"] == ended["id"]
+    assert given == expected
+
+
+async def test_it_is_tried_three_times(layout: Layout, listener: Listener) -> None:
+    """Q-C14: the job is done all the while."""
+    listener.statuses = [500, 503, 200]
+    async with gateway_at(layout, QUICK) as running:
+        ended = await run_to_end(running, listener.url)
+        await eventually(lambda: len(listener.told) == 3)
+
+    assert ended["status"] == "COMPLETED"
+    assert len({one.body for one in listener.told}) == 1
+
+
+async def test_a_webhook_that_never_works_is_given_up(layout: Layout, listener: Listener) -> None:
+    """Nothing is owed for ever."""
+    listener.statuses = [500]
+    async with gateway_at(layout, QUICK) as running:
+        await run_to_end(running, listener.url)
+        await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
+
+    assert len(listener.told) == 3
+
+
+async def test_the_next_gateway_tells_what_the_last_one_owed(layout: Layout, listener: Listener) -> None:
+    """A gateway that stops between a job's end and its webhook."""
+    listener.statuses = [500, 200]
+    url = f"sqlite:///{layout.root}/jobs.db"
+    slow = dataclasses.replace(QUICK, webhook_pause=600.0)
+    async with gateway_at(layout, slow, await SqliteStores().open_jobs(url)) as running:
+        await run_to_end(running, listener.url)
+        await eventually(lambda: listener.told)
+    async with gateway_at(layout, QUICK, await SqliteStores().open_jobs(url)):
+        await eventually(lambda: len(listener.told) == 2)
+
+
+async def test_a_cancelled_job_is_told_of_too(layout: Layout, listener: Listener) -> None:
+    """It has ended like any other."""
+    async with gateway_at(layout, QUICK) as running:
+        running.serve(jobs_route("hello"))
+        job = (await running.post("/v2/hello/run", {"input": 1, "webhook": listener.url})).json["id"]
+        await running.post(f"/v2/hello/cancel/{job}")
+        told = await eventually(lambda: listener.told)
+
+    assert json.loads(told[0].body)["status"] == "CANCELLED"
+
+
+async def test_private_addresses_are_not_called(layout: Layout, listener: Listener) -> None:
+    """Unless that is allowed: a caller would reach through us what it cannot reach itself."""
+    async with gateway_at(layout, dataclasses.replace(QUICK, webhook_private=0)) as running:
+        ended = await run_to_end(running, listener.url)
+        await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
+
+    assert ended["status"] == "COMPLETED"
+    assert listener.told == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://x/",
+        "http://",
+        "http://a:b@c/",
+        "http://[::1",
+        "http://a:99999/",
+        "http://x/\nHost: y",
+        7,
+        "http://x/" + "y" * 3000,
+    ],
+)
+async def test_what_is_no_url_is_refused_before_the_job_is_accepted(running: Running, url: Any) -> None:
+    """And leaves no trace."""
+    running.serve(jobs_route("hello"))
+
+    answer = await running.post("/v2/hello/run", {"input": 1, "webhook": url})
+
+    assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_webhook")
+    assert (await running.get("/v2/hello/health")).json["jobs"]["inQueue"] == 0
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[fe80::1]", "[::]", "[::ffff:10.0.0.1]"],
+)
+async def test_addresses_that_are_not_public_are_refused(host: str) -> None:
+    """However they are written."""
+    with pytest.raises(Refused, match="has no public address"):
+        await look_up(f"http://{host}/x", private=False)
+
+
+async def test_a_destination_is_the_address_and_the_name() -> None:
+    """So that what was checked is what is called, and certificates are held against the name."""
+    to = await look_up("https://127.0.0.1:8443/a?b=c", private=True)
+
+    assert (to.url, to.host, to.name) == ("https://127.0.0.1:8443/a?b=c", "127.0.0.1:8443", "127.0.0.1")
+
+
+def test_a_plain_url_is_taken() -> None:
+    """As it is."""
+    assert checked_url("https://example.org/hook?a=b") == "https://example.org/hook?a=b"
+    with pytest.raises(InvalidWebhook):
+        checked_url(None)
+
+
+def test_the_default_is_public_addresses_alone() -> None:
+    """As for anybody who has not thought of it."""
+    assert Settings().webhook_private == 0
