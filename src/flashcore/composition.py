@@ -18,6 +18,7 @@ from flashcore.control.controller import Controller
 from flashcore.control.kinds import KINDS
 from flashcore.control.link import SocketDataPlane
 from flashcore.control.manifests.keeping import Manifests
+from flashcore.control.manifests.lasting import require_lasting
 from flashcore.control.store import Leadership, Ledger
 from flashcore.control.tokens import Tokens
 from flashcore.hookspecs.artifacts import ArtifactStore
@@ -62,6 +63,7 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
     async with AsyncExitStack() as stack:
         registry = open_registry(setting_of_process(sys.argv[1:], os.environ, project.root))
         stack.callback(registry.close)
+        _require_sound_mothership(registry, project)
         state = await _open_state(registry, project.state_url)
         stack.push_async_callback(state.close)
         ledger = Ledger(state, project.settings.scope, KINDS)
@@ -84,11 +86,11 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
             amend_env=registry.amend_replica_env,
             observers=(registry.tell, observe),
         )
-        manifests = Manifests(controller, ledger, leadership, _own_endpoint(project))
+        manifests = Manifests(controller, ledger, leadership, own_endpoint(project))
         yield Platform(project, registry, artifacts, ledger, dataplane, tokens, controller, manifests)
 
 
-def _own_endpoint(project: Project) -> frozenset[EndpointName]:
+def own_endpoint(project: Project) -> frozenset[EndpointName]:
     """The endpoint that this process is a replica of, in this very environment: it must not provision itself."""
     settings = project.settings
     here = (os.environ.get("FLASHCORE_APP"), os.environ.get("FLASHCORE_ENV")) == (settings.app, settings.environment)
@@ -111,10 +113,22 @@ async def _open_state(registry: Registry, url: str) -> StateBackend:
     return await registry.state_backends.make(PartRef(_scheme(url, "state"))).open_state(url)
 
 
+def _require_sound_mothership(registry: Registry, project: Project) -> None:
+    """Raise ConfigurationError for one that is deployed and would lose its memory, or meet itself."""
+    settings = project.settings.mothership
+    if settings.deployed:
+        shared = _is_shared(registry, project.state_url)
+        require_lasting(project.settings.scope, shared=shared, instances=settings.instances)
+
+
+def _is_shared(registry: Registry, url: str) -> bool:
+    return "shared" in registry.state_backends.get(_scheme(url, "state")).part.capabilities
+
+
 async def _lead(registry: Registry, ledger: Ledger, url: str) -> Leadership:
     """Where several machines may open the state, whoever holds the lease leads; else opening it was enough."""
     holder = f"{socket.gethostname()}:{os.getpid()}"
-    if "shared" in registry.state_backends.get(_scheme(url, "state")).part.capabilities:
+    if _is_shared(registry, url):
         return await ledger.campaign(holder, LEASE)
     return await ledger.take_over(holder, LEASE)
 

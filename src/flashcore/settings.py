@@ -14,6 +14,9 @@ hold_seconds = 30.0               # any number of gateway.settings
 [ports]
 gateway = 8700
 api = 8701
+[mothership]
+manifest = "flashcore_manifest.json"  # keep the environment as this file says; path from the project's folder
+deployed = true                   # it runs where its disk is not kept
 [plugins]
 disable = ["acme"]
 [plugins.acme]                    # options of a plugin, by its own schema
@@ -71,6 +74,18 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class MothershipSettings:
+    """A control plane that keeps its environment as a manifest says. No variable sets this: nobody inherits it."""
+
+    manifest: str = ""
+    """The manifest, as a path from the project's folder; empty for none."""
+    deployed: bool = False
+    """It runs where its disk is not kept, as in a container: its state has to be elsewhere."""
+    instances: int = 1
+    """How many of it may run at once; more than one is refused where it is deployed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that is configured. URLs that are empty mean: in the project's local data."""
 
@@ -89,6 +104,10 @@ class Settings:
     gateway: Mapping[str, float] = field(default_factory=dict)
     """Numbers of the gateway, as `flashcore.gateway.settings` lists them."""
     ports: Ports = Ports()
+    mothership: MothershipSettings = MothershipSettings()
+    scan: str = "read"
+    """How the build learns of endpoints: "read" runs no code of the project; "import" may import files whose
+    declarations cannot be read."""
     plugins: Mapping[str, Any] = field(default_factory=dict)
     """`disable` and `allow` are lists of plugin names; every other key is a plugin's table of options."""
     gateway_grace: float = 10.0
@@ -220,6 +239,8 @@ def _checked(table: dict[str, Any], source: str) -> Settings:
         raise ConfigurationError(f"{source}: {error}", next_step="correct the setting") from error
     if settings.auth not in ("auto", "on", "off"):
         raise ConfigurationError(f"{source}: auth is {settings.auth!r}", next_step='set it to "auto", "on" or "off"')
+    if settings.scan not in ("read", "import"):
+        raise ConfigurationError(f"{source}: scan must be 'read' or 'import', not {settings.scan!r}", setting="scan")
     for name in ("gateway", "api"):
         if not 0 <= getattr(settings.ports, name) <= 65_535:
             raise ConfigurationError(f"{source}: ports.{name} must be a port number")

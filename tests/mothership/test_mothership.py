@@ -13,6 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
+from flashcore.composition import own_endpoint
+from flashcore.control.manifests.lasting import require_lasting
+from flashcore.model.errors import ConfigurationError
+from flashcore.model.names import Scope
+from flashcore.settings import Project, Settings
 from flashcore.testing.project import ProjectUnderTest
 
 WITHIN = 30.0
@@ -177,3 +182,35 @@ def test_a_manifest_of_another_app_is_refused(shop: ProjectUnderTest) -> None:
     assert "is a manifest of 'other'" in shop.run("server", "start", "--manifest", "other.json").err
     assert "is no manifest" in shop.run("server", "start", "--manifest", "none.json").err
     assert shop.run("server", "start", "--test").code == 2
+
+
+def test_a_deployed_mothership_without_a_lasting_state_is_refused_at_deploy(shop: ProjectUnderTest) -> None:
+    """B59: before anything is deployed."""
+    shop.write("flashcore.toml", 'app = "shop"\n[mothership]\ndeployed = true\n')
+
+    ran = shop.run("deploy")
+
+    assert ran.code == 2
+    assert "keeps its state on a disk that goes with it" in ran.err
+
+
+def test_a_deployed_mothership_that_may_run_twice_is_refused() -> None:
+    """B59: however well its state is kept."""
+    scope = Scope("shop", "production")
+    require_lasting(scope, shared=True, instances=1)
+    with pytest.raises(ConfigurationError, match="2 times"):
+        require_lasting(scope, shared=True, instances=2)
+    with pytest.raises(ConfigurationError, match="disk"):
+        require_lasting(scope, shared=False, instances=1)
+
+
+def test_a_process_takes_itself_for_the_endpoint_that_it_is_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B53: a control plane in a replica of this environment spares that endpoint; elsewhere the name means nothing."""
+    project = Project(tmp_path, Settings("shop", "production"))
+    monkeypatch.setenv("FLASHCORE_ENDPOINT", "control")
+    assert own_endpoint(project) == frozenset()
+    monkeypatch.setenv("FLASHCORE_APP", "shop")
+    monkeypatch.setenv("FLASHCORE_ENV", "production")
+    assert own_endpoint(project) == {"control"}

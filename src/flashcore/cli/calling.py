@@ -11,6 +11,7 @@ from typing import Any
 
 from flashcore.cli.connecting import connect
 from flashcore.client.carry import Carrier
+from flashcore.client.discovery import served_manifest
 from flashcore.client.exchange import Conversation, Request, ask
 from flashcore.client.failures import error_of
 from flashcore.client.job_calls import JobCall, credentials, run_within
@@ -46,16 +47,14 @@ def described_endpoint(project: Project, endpoint: str) -> Reachable:
     """
     presence = _gateway(project)
     _show_token(project)
-    carrier = Carrier(lambda: presence.url)
-    manifest = carrier.carry(_get_json("/manifest"))
-    ingresses = {one["name"]: one["ingress"] for one in manifest["endpoints"]}
-    ingress = ingresses.get(endpoint.removesuffix("--preview"))
-    if ingress is None:
+    manifest = Carrier(lambda: presence.url).carry(served_manifest())
+    served = manifest.endpoint(endpoint.removesuffix("--preview"))
+    if served is None:
+        deployed = ", ".join(one.name for one in manifest.endpoints) or "none"
         raise NotFound(
-            f"there is no endpoint {endpoint!r}; deployed: {', '.join(ingresses) or 'none'}",
-            next_step="check the name, or deploy it first",
+            f"there is no endpoint {endpoint!r}; deployed: {deployed}", next_step="check the name, or deploy it first"
         )
-    return Reachable(EndpointName(endpoint), ingress, presence.url)
+    return Reachable(EndpointName(endpoint), served.ingress, presence.url)
 
 
 def _show_token(project: Project) -> None:
@@ -103,11 +102,6 @@ def _answer(request: Request, shown: str) -> Conversation[Any]:
     if response.headers.get("content-type", "").startswith("application/json"):
         return json.loads(response.body)
     return response.body.decode("utf-8", errors="replace")
-
-
-def _get_json(path: str) -> Conversation[Mapping[str, Any]]:
-    answer: Mapping[str, Any] = yield from _answer(Request("GET", path, headers=credentials()), path)
-    return answer
 
 
 def _arguments(given: Any) -> Arguments:

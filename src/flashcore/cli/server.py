@@ -23,7 +23,7 @@ def server() -> None:
 @server.command()
 @click.option(
     "--manifest",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False),
     help="Keep the environment as this file says, from now on and after each start.",
 )
 @click.option("--test", is_flag=True, help="With --manifest: run it beside, under other names, until the server ends.")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from flashcore.client.carry import Carrier
 from flashcore.client.exchange import Conversation, Request, ask
 from flashcore.client.failures import error_of
+from flashcore.client.job_calls import credentials
 from flashcore.model.codec import CodecError, from_json
 from flashcore.model.errors import FlashcoreError, ProtocolError
 from flashcore.wire.served import ServedManifest
@@ -61,7 +62,7 @@ class Directory:
 
 def served_manifest() -> Conversation[ServedManifest]:
     """Ask once. Raises ProtocolError for an answer that is none."""
-    response = yield from ask(Request("GET", "/manifest"))
+    response = yield from ask(Request("GET", "/manifest", headers=credentials()))
     if response.status >= 400:
         raise error_of(response, "GET /manifest")
     import json

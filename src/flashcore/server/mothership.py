@@ -1,7 +1,7 @@
 """The control plane as a mothership: it keeps its environment as a manifest file says, and follows changes of the file.
 
-Which file is written down in the environment's folder, so that the next control plane goes on by it. It is told by
-nothing else: no variable makes a mothership of a process that inherits it.
+Which file is written down in the environment's folder, so that the next control plane goes on by it, or stands in the
+project's settings. No variable makes a mothership of a process that inherits it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Mothership:
 
     async def run(self) -> None:
         """Look again and again, until cancelled or until another control plane leads. The status tells what fails."""
-        self._source = _noted(self._note)
+        self._source = _noted(self._note) or self._declared()
         while True:
             try:
                 await self.look()
@@ -110,6 +110,12 @@ class Mothership:
                     await asyncio.sleep(0.1)
         except (TimeoutError, LostLeadership):
             log.error("not all of the test is gone; the next control plane of this environment removes it")
+
+    def _declared(self) -> _Source | None:
+        """The manifest that the project's settings name."""
+        project = self._platform.project
+        name = project.settings.mothership.manifest
+        return _Source(project.root / name) if name else None
 
     async def _read_again(self) -> None:
         """Take over the file if it has changed. One that cannot be read changes nothing of what is kept."""

@@ -2,5 +2,6 @@
 
 record     what is remembered of each endpoint      plan        what is to be done, as values
 naming     names that a test of a manifest uses     reconcile   doing it, one endpoint after the other
-keeping    the manifest that counts and a tested one, and how far they have come
+keeping    the manifest that counts, and a tested one
+lasting    what a deployed mothership needs
 """
