@@ -9,6 +9,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from flashcore.build.by_running import Running
 from flashcore.build.evaluate import Evaluator
 from flashcore.build.problems import Place, Problems
 from flashcore.build.scan import Scan, Served
@@ -41,7 +42,11 @@ class Draft:
 class Drafting:
     """Makes drafts; what is wrong becomes a problem at the place of the setting."""
 
-    def __init__(self, evaluator: Evaluator, registry: Registry, found: Problems) -> None:
+    def __init__(
+        self, evaluator: Evaluator, registry: Registry, found: Problems, running: Running | None = None
+    ) -> None:
+        """`running` may be asked for settings that cannot be read; None: code of the project is not run."""
+        self._running = running
         self._evaluator = evaluator
         self._registry = registry
         self._problems = found
@@ -52,15 +57,34 @@ class Drafting:
         return [draft for draft in made if draft is not None]
 
     def _draft(self, resource: Resource, scan: Scan) -> Draft | None:
-        name = self._name(resource)
-        values = self._values(resource)
-        if name is None or values is None:
+        declaration = self._declaration(resource)
+        if declaration is None:
             return None
-        declaration = declaration_of(name, resource.kind.resource, values)
         served = tuple(one for one in scan.served if one.resource is resource)
         kind = self._registry.resource_types.make(PartRef(resource.kind.resource))
         self._check(declaration, kind, resource, served)
         return Draft(declaration, kind, resource.place, served)
+
+    def _declaration(self, resource: Resource) -> Declaration | None:
+        if self._running is not None and not self._is_readable(resource):
+            try:
+                return self._running.declaration(resource.place)
+            except CannotRead as error:
+                self._problems.add(error.place, error.why, error.advice)
+                return None
+        name, values = self._name(resource), self._values(resource)
+        if name is None or values is None:
+            return None
+        return declaration_of(name, resource.kind.resource, values)
+
+    def _is_readable(self, resource: Resource) -> bool:
+        settings = [*resource.settings.values(), *([] if resource.name is None else [resource.name])]
+        try:
+            for setting in settings:
+                self._evaluator.setting(setting)
+        except CannotRead:
+            return False
+        return True
 
     def _name(self, resource: Resource) -> str | None:
         if resource.name is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from flashcore.build.by_running import Running
 from flashcore.build.calls import CallGraph
 from flashcore.build.checks import check
 from flashcore.build.closure import Closures
@@ -63,15 +64,20 @@ class Examination:
     warnings: tuple[str, ...]
 
 
-def examine(tree: SourceTree, registry: Registry, problems: Problems) -> Examination:
-    """Look at a project. Raises BuildError with everything that is wrong, `problems` included, and where."""
+def examine(tree: SourceTree, registry: Registry, problems: Problems, running: Running | None = None) -> Examination:
+    """Look at a project. Raises BuildError with everything that is wrong, `problems` included, and where.
+
+    `running` may be asked for settings that cannot be read; None: code of the project is not run.
+    """
     _check_names_of_ours(tree, problems)
     sources, index = Sources(tree), ModuleIndex(tree)
     graph = ImportGraph(sources, index)
     evaluator = Evaluator(sources, index, registry.declarations)
     paths = Discovery(tree, graph, evaluator, problems).files()
     scanned = Scanner(sources, evaluator, lambda name: _ingress(registry, name), problems).scan(paths)
-    drafts = sorted(Drafting(evaluator, registry, problems).drafts(scanned), key=lambda draft: draft.declaration.name)
+    drafts = sorted(
+        Drafting(evaluator, registry, problems, running).drafts(scanned), key=lambda draft: draft.declaration.name
+    )
     check(drafts, problems)
     calls = CallGraph(sources, index, evaluator.names, _owners(drafts), problems)
     closures = Closures(tree, graph, problems)

@@ -46,6 +46,8 @@ class BuildOptions:
     exclude: tuple[str, ...] = ()
     """Packages that the image has: they are not bundled, nor what only they need."""
     largest: int = LARGEST_ARTIFACT
+    run_imports: bool = False
+    """Whether files may be imported whose declarations cannot be read, in processes of their own."""
 
 
 def target(platform: str | None, python: str | None, *, here: str) -> Target:

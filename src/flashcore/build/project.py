@@ -14,6 +14,7 @@ import flashcore
 from flashcore.build import last_build
 from flashcore.build.archive import SUFFIX, ArchiveEntry, BytesEntry, FileEntry, digest_of, write_archive
 from flashcore.build.bundle import Bundles
+from flashcore.build.by_running import Running
 from flashcore.build.examine import Examination, Examined, examine
 from flashcore.build.keep import Kept
 from flashcore.build.key import build_key
@@ -48,7 +49,7 @@ class BuildResult:
 
 
 def build(root: Path, *, app: str, registry: Registry, options: BuildOptions | None = None) -> BuildResult:
-    """Build the project at `root`. No code of the project is run, and the environment is not read.
+    """Build the project at `root`. No code of the project is run unless the options ask for it.
 
     Raises BuildError with everything that is wrong, and where; StorageFull when there is no room, with the last build
     left as it was; PluginError when a plugin that is needed fails.
@@ -58,7 +59,7 @@ def build(root: Path, *, app: str, registry: Registry, options: BuildOptions | N
     kept.prepare()
     began, problems = last_build.now(), Problems()
     tree, key = walk(root, problems), build_key(app, registry, options, root)
-    last = None if problems else last_build.recall(kept.memory, key, tree)
+    last = None if problems or options.run_imports else last_build.recall(kept.memory, key, tree)
     if last is not None and last.generation == kept.present():
         manifest = registry.amend_manifest(last.manifest)
         if last_build.is_unchanged(last, manifest):
@@ -84,7 +85,8 @@ class Order:
 def _build(tree: SourceTree, problems: Problems, kept: Kept, order: Order) -> tuple[Manifest, BuildResult]:
     """The manifest as it is before plugins amend it, and all that was made."""
     registry = order.registry
-    examination = examine(tree, registry, problems)
+    running = Running(tree.root) if order.options.run_imports else None
+    examination = examine(tree, registry, problems, running)
     handlers = [_generate(endpoint, examination.tree, registry) for endpoint in examination.endpoints]
     bundles = Bundles(tree.root / LOCAL_DIRECTORY / "bundles", read_lock(tree.root), order.options)
     dependencies = [

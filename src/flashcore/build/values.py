@@ -96,7 +96,10 @@ class EnvironmentReference:
     place: Place
 
 
-ADVICE = 'write a literal, a constant of a module, or os.environ.get("NAME", "default")'
+ADVICE = (
+    'write a literal, a constant of a module, or os.environ.get("NAME", "default"); or let the build import the file: '
+    'scan = "import" in flashcore.toml'
+)
 
 
 class CannotRead(Exception):

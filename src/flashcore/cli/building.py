@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 from flashcore.build.options import BuildOptions
 from flashcore.build.project import BuildResult, build
@@ -18,6 +19,7 @@ from flashcore.settings import Project
 
 def build_project(project: Project, options: BuildOptions | None = None) -> BuildResult:
     """Build the project, and say what the scan warned of. Raises BuildError with every problem found."""
+    options = replace(options or BuildOptions(), run_imports=project.settings.scan == "import")
     with registry_of(project) as registry:
         built = build(project.root, app=project.settings.app, registry=registry, options=options)
     for warning in built.warnings:
