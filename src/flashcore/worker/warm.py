@@ -20,8 +20,8 @@ from pathlib import Path
 from flashcore.model.errors import ConfigurationError
 from flashcore.worker.load import load_handler
 from flashcore.worker.logs import LogFile, Output
-from flashcore.worker.warm_child import become_replica, write_to
-from flashcore.worker.warm_environ import ROOM, EnvironmentBlock, replace_environment
+from flashcore.worker.warm_child import Inheritance, become_replica, write_to
+from flashcore.worker.warm_environ import MARK, ROOM, EnvironmentBlock, encode_environment, replace_environment
 from flashcore.worker.warm_fitness import open_descriptors, why_unfit
 from flashcore.worker.warm_parent import WarmLoop
 from flashcore.worker.warm_words import Unfit, Warm
@@ -61,14 +61,21 @@ def _live(handler: Path) -> int:
         os._exit(1)
     write_to(log)
     loop.tell(Warm(time.perf_counter() - began))
+    inherited = Inheritance(handler, output, block, _given(environ))
     birth = loop.serve()
     if birth is None:
         os._exit(0)
     try:
-        return become_replica(birth, block, output, handler)
+        return become_replica(birth, inherited)
     except (ConfigurationError, OSError) as error:
         sys.stderr.write(f"flashcore: the worker cannot be started: {error}\n")
         return 2
+
+
+def _given(environ: dict[str, str]) -> bytes:
+    """What children show of the environment that this process was given; what marks it as a parent is forgotten."""
+    os.environ.pop(MARK, None)
+    return encode_environment({name: value for name, value in environ.items() if name not in (MARK, "HOME")})
 
 
 def _warm_up(handler: Path) -> str | None:

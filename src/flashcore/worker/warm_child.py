@@ -5,26 +5,44 @@ from __future__ import annotations
 import os
 import random
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from flashcore.worker.logs import LogFile, Output
 from flashcore.worker.runtime import Runtime
 from flashcore.worker.settings import read_settings
-from flashcore.worker.warm_environ import EnvironmentBlock, replace_environment
+from flashcore.worker.warm_environ import EnvironmentBlock, encode_environment
 from flashcore.worker.warm_parent import Birth
 
 
-def become_replica(birth: Birth, block: EnvironmentBlock, output: Output, handler: Path) -> int:
-    """Be the replica, to its end; returns its exit status. Raises ConfigurationError, OSError."""
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a parent has ready for its children."""
+
+    handler: Path
+    output: Output
+    """Installed before the code was imported: what the code made of its own for logging leads there."""
+    block: EnvironmentBlock
+    environment: bytes
+    """What all children have in it."""
+
+
+def become_replica(birth: Birth, inherited: Inheritance) -> int:
+    """Be the replica, to its end; returns its exit status. Raises ConfigurationError, OSError.
+
+    What the import has put into `os.environ` stays, as it does in a replica that imports the code itself.
+    """
     os.setsid()
-    replace_environment(block, {**birth.fork.environment, "FLASHCORE_READY_FD": str(birth.ready)})
+    own = {**birth.fork.environment, "FLASHCORE_READY_FD": str(birth.ready)}
+    os.environ.update(own)
+    inherited.block.write(inherited.environment + encode_environment(own))
     settings = read_settings(os.environ)
     if settings.log is not None:
         write_to(settings.log)
-    output.continue_in(LogFile(settings.log, settings.log_limit))
+    inherited.output.continue_in(LogFile(settings.log, settings.log_limit))
     os.chdir(birth.fork.work)
     seed()
-    return Runtime(settings, output).run(handler)
+    return Runtime(settings, inherited.output).run(inherited.handler)
 
 
 def write_to(log: Path) -> None:

@@ -14,6 +14,9 @@ from pathlib import Path
 ROOM = "FLASHCORE_ROOM"
 """A variable that is only there to make the memory large enough for what is written later."""
 
+MARK = "FLASHCORE_WARM"
+"""A variable by which a warm parent is found, and what its import has started; replicas do not have it."""
+
 _MEMORY = Path("/proc/self/mem")
 
 
@@ -31,9 +34,8 @@ class EnvironmentBlock:
         fields = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return cls(start=int(fields[47]), end=int(fields[48]))
 
-    def write(self, environ: Mapping[str, str]) -> None:
+    def write(self, shown: bytes) -> None:
         """Show these variables from now on. Raises OSError, also when there is no room for them."""
-        shown = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in environ.items())
         room = self.end - self.start
         if len(shown) >= room:
             raise OSError(f"an environment of {len(shown)} bytes does not fit into {room}")
@@ -42,11 +44,16 @@ class EnvironmentBlock:
             memory.write(shown.ljust(room, b"\0"))
 
 
+def encode_environment(environ: Mapping[str, str]) -> bytes:
+    """As it lies in memory."""
+    return b"".join(os.fsencode(f"{name}={value}\0") for name, value in environ.items())
+
+
 def replace_environment(block: EnvironmentBlock, environ: Mapping[str, str]) -> None:
     """Have exactly these variables, for this process's code and for whoever looks at it. Raises OSError.
 
-    Afterwards no variable lies in the block any more as far as the C library knows, so that it may be written over.
+    No variable lies in the block any more then as far as the C library knows, so that it may be written over.
     """
     os.environ.clear()
     os.environ.update(environ)
-    block.write(environ)
+    block.write(encode_environment(environ))

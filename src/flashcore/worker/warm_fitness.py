@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 _HARMLESS = frozenset({"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"})
@@ -22,12 +23,16 @@ _UNSAFE = {
 }
 """Libraries that say so themselves; what they keep is not always to be seen from outside."""
 
+_ENDED_WITHIN = 0.05
+"""Seconds: the system has a thread for a moment longer than whoever has joined it."""
+
 _ANONYMOUS = {"eventpoll": "an event loop or a selector", "eventfd": "an event loop", "inotify": "a watch on files"}
 
 
 def open_descriptors() -> frozenset[int]:
     """The numbers of this process's open descriptors."""
-    return frozenset(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    listed = [*Path("/proc/self/fd").iterdir()]
+    return frozenset(int(path.name) for path in listed if path.is_symlink())  # the folder itself was open just now
 
 
 def why_unfit(before: frozenset[int]) -> str | None:
@@ -36,8 +41,12 @@ def why_unfit(before: frozenset[int]) -> str | None:
 
 
 def _threads() -> str | None:
-    count = len([*Path("/proc/self/task").iterdir()])
-    return f"{count - 1} threads run after its import, and a fork has none of them" if count > 1 else None
+    deadline = time.monotonic() + _ENDED_WITHIN
+    while (count := len([*Path("/proc/self/task").iterdir()])) > 1:
+        if time.monotonic() > deadline:
+            return f"{count - 1} threads run after its import, and a fork has none of them"
+        time.sleep(0.001)
+    return None
 
 
 def _children() -> str | None:
@@ -68,10 +77,7 @@ def _libraries() -> str | None:
 
 def _descriptors(before: frozenset[int]) -> str | None:
     for number in sorted(open_descriptors() - before):
-        try:
-            target = str(Path(f"/proc/self/fd/{number}").readlink())
-        except FileNotFoundError:
-            continue  # the one that the folder was listed by
+        target = str(Path(f"/proc/self/fd/{number}").readlink())
         if target not in _HARMLESS and not _is_mapped(number, target):
             return f"its import keeps {_named(target)} open"
     return None

@@ -20,15 +20,15 @@ from flashcore.builtin.process.warm_parent import NotWarm, WarmParent
 from flashcore.model.layout import Layout
 from flashcore.model.names import ReplicaId, RevisionId
 from flashcore.model.revision import short
-from flashcore.worker.warm_environ import ROOM
+from flashcore.worker.warm_environ import MARK, ROOM
 
-MARK = "FLASHCORE_WARM"
-"""The variable by which a parent, and what its import has started, is found again: the path of its folder."""
-
-_OF_ONE_REPLICA = frozenset(
-    f"FLASHCORE_{name}"
-    for name in ("REPLICA", "INSTANCE", "CONTROL_SOCKET", "HTTP_SOCKET", "LAUNCH", "RECORD", "LOG", "GRACE")
+_OWN = frozenset(
+    {
+        *("HOME", "FLASHCORE_REPLICA", "FLASHCORE_INSTANCE", "FLASHCORE_CONTROL_SOCKET", "FLASHCORE_HTTP_SOCKET"),
+        *("FLASHCORE_LAUNCH", "FLASHCORE_RECORD", "FLASHCORE_LOG", "FLASHCORE_GRACE"),
+    }
 )
+"""Variables that are another replica's in another replica."""
 
 _NUMERIC = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
@@ -60,10 +60,9 @@ def why_spawned(start: Start, options: ProcessOptions) -> str | None:
     return None
 
 
-def replica_environment(start: Start, places: ReplicaPlaces) -> dict[str, str]:
-    """What a forked replica sees: what a spawned one does, and how many threads its libraries were imported for."""
-    threads = str(max(1, int(start.content.template.cpu or 1)))
-    return {**dict.fromkeys(_NUMERIC, threads), **environment(start, places, os.environ)}
+def own_environment(start: Start, places: ReplicaPlaces) -> dict[str, str]:
+    """What a forked replica sees that its parent does not."""
+    return {name: value for name, value in environment(start, places, os.environ).items() if name in _OWN}
 
 
 class Families:
@@ -112,7 +111,7 @@ class Families:
         await asyncio.gather(*self._retired.values())
 
     def _family(self, start: Start, places: ReplicaPlaces) -> _Family:
-        revision, environ = start.launch.revision, _shared(replica_environment(start, places))
+        revision, environ = start.launch.revision, _shared_environment(start, places)
         known = self._families.get(revision)
         if known is not None and (known.is_over or known.environ != environ):
             # Secrets may have changed: what was imported with the old ones forks no more.
@@ -208,9 +207,11 @@ class _Family:
             await asyncio.to_thread(kill_strays, MARK, str(self._folder))
 
 
-def _shared(environ: Mapping[str, str]) -> dict[str, str]:
-    """What is the same for all replicas of a revision."""
-    return {name: value for name, value in environ.items() if name not in _OF_ONE_REPLICA and name != "HOME"}
+def _shared_environment(start: Start, places: ReplicaPlaces) -> dict[str, str]:
+    """What is the same for all replicas: what a spawned one sees, and how many threads libraries are to start."""
+    threads = str(max(1, int(start.content.template.cpu or 1)))
+    everything = {**dict.fromkeys(_NUMERIC, threads), **environment(start, places, os.environ)}
+    return {name: value for name, value in everything.items() if name not in _OWN}
 
 
 def _sweep(folder: Path, keep: set[str]) -> None:

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from flashcore.builtin.process.ending import ChildProcess, OtherProcess, RunningProcess
-from flashcore.builtin.process.families import replica_environment, why_spawned
+from flashcore.builtin.process.families import own_environment, why_spawned
 from flashcore.builtin.process.launch import Launch
 from flashcore.builtin.process.link import ReplicaLink
 from flashcore.builtin.process.obituary import obituary
@@ -175,7 +175,7 @@ class SupervisedReplica:
         await asyncio.to_thread(prepare_places, start, self.places)
         ready = ReadyPipe()
         try:
-            word = Fork(replica_environment(start, self.places), str(self.places.work))
+            word = Fork(own_environment(start, self.places), str(self.places.work))
             return await parent.fork(word, ready.writing), ready.wait
         except BaseException:
             ready.close()
