@@ -16,7 +16,11 @@ from tests.gateway.conftest import FAST, Running, eventually, gateway_at, http_r
 from flashcore.model.job import Payload
 from flashcore.model.layout import Layout
 from flashcore.testing.fake_worker import Answer, FakeWorker, worker_hello
+from flashcore.wire import documents, seal
+from flashcore.wire.envelope import Arguments, Call
 from flashcore.wire.messages import Assignment, Result
+from flashcore.wire.seal import SigningKey, new_stamp
+from flashcore.wire.sealed import seal_call
 
 
 def echo(job: Assignment) -> bytes:
@@ -187,6 +191,23 @@ async def test_a_body_over_every_limit_is_refused_before_it_is_read(layout: Layo
 
     assert answer.status == 413
     assert answer.json["error"]["code"]
+
+
+async def test_a_sealed_call_may_be_larger_than_json_and_is_passed_on_unread(running: Running) -> None:
+    """Q13: its limit is its own; what is sent twice is one job, by the number that was signed."""
+    running.serve(jobs_route("calc"))
+    (data,) = seal_call(SigningKey("k"), "calc", Call("f", arguments=Arguments(("x" * 3_000,))), new_stamp(60.0))
+    as_sealed = {"Content-Type": seal.MEDIA, "Accept": documents.MEDIA}
+
+    first = await running.post("/v2/calc/run", bytes(data), as_sealed)
+    again = await running.post("/v2/calc/run", bytes(data), {**as_sealed, "Idempotency-Key": "another"})
+    status = await running.get(f"/v2/calc/status/{first.json['id']}", as_sealed)
+    strange = await running.post("/v2/calc/run", b"{}", as_sealed)
+
+    assert first.json["id"] == again.json["id"]
+    assert status.headers["content-type"] == documents.MEDIA
+    assert documents.decode_document(status.body) == ({"id": first.json["id"], "status": "IN_QUEUE"}, ())
+    assert (strange.status, strange.json["error"]["code"]) == (400, "invalid_submission")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -28,7 +28,6 @@ from flashcore.gateway.security import Security
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.signals import ChangedEndpoints, Signaller
 from flashcore.gateway.sockets import listen_on_path
-from flashcore.gateway.submission import SEALED_BYTES
 from flashcore.gateway.table import LiveTable, RoutingPolicies, TableRefused
 from flashcore.gateway.tablefile import kept_table
 from flashcore.gateway.workers import WorkerConnection
@@ -70,9 +69,8 @@ class Gateway:
         jobs = JobsApi(self.broker, self._routes, settings)
         metrics = Metrics(self._routes, self.broker, self.keyring)
         front = Front(self._routes, jobs, local, metrics, self.keyring, settings)
-        self.http = HttpServer(
-            in_front(front), Limits(local_body_bytes=max(settings.run_bytes, settings.runsync_bytes, SEALED_BYTES))
-        )
+        largest = max(settings.run_bytes, settings.runsync_bytes)
+        self.http = HttpServer(in_front(front), Limits(local_body_bytes=largest))
         metrics.server = self.http
         self._servers: dict[Path, AbstractServer] = {}
         self._signalling: asyncio.Task[None] | None = None

@@ -82,7 +82,9 @@ class Front:
             refusal = None
         else:
             refusal = self._keyring.refusal(head, peer, _CALL | _READ if verb == "health" else _CALL)
-        return Local(self._jobs.handler(head, path) if refusal is None else _answering(refusal))
+        if refusal is not None:
+            return Local(_answering(refusal))
+        return Local(self._jobs.handler(head, path), self._jobs.largest_body(head))
 
     def _proxy(self, service: HttpService, head: RequestHead, path: bytes, to: Addressed, peer: str) -> Verdict:
         if not service.public:

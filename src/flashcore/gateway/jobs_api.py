@@ -81,6 +81,10 @@ class JobsApi:
             "retry": (_POST, self._retry),
         }
 
+    def largest_body(self, head: RequestHead) -> int:
+        """The most bytes that the body of such a request may have."""
+        return SEALED_BYTES if is_sealed(head) else max(self._settings.run_bytes, self._settings.runsync_bytes)
+
     def handler(self, head: RequestHead, path: bytes) -> Handler:
         """Who answers a request for `path`, which is what follows /v2."""
         name, rest = first_segment(path)

@@ -11,7 +11,7 @@ from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.rawjson import RawValue, read_object
 from flashcore.gateway.routes import JobsRouting
 from flashcore.gateway.webhooks.destination import checked_url
-from flashcore.model.errors import NotFound, UsageError
+from flashcore.model.errors import NotFound, ProtocolError, UsageError
 from flashcore.model.job import LANES, NewJob, Payload
 from flashcore.model.names import JobId, RevisionId
 from flashcore.wire import seal
@@ -62,7 +62,7 @@ def new_job(
     webhook: str | None = None
     if is_sealed(head):
         # Whoever sends a signed call again gets the job that it has made: the nonce is part of what was signed.
-        payload, policy, key = Payload(body, seal.MEDIA), _NO_POLICY, f"sealed-{seal.nonce_in(body).hex()}"
+        payload, policy, key = Payload(body, seal.MEDIA), _NO_POLICY, f"sealed-{_nonce(body).hex()}"
     else:
         payload, policy, webhook = _read(body)
         key = _header(head, IDEMPOTENCY_HEADER)
@@ -86,6 +86,13 @@ def new_job(
 def is_sealed(head: RequestHead) -> bool:
     """Whether the body is a sealed package, which nobody here looks into."""
     return head.get(b"content-type") == _SEALED
+
+
+def _nonce(body: bytes) -> bytes:
+    try:
+        return seal.nonce_in(body)
+    except ProtocolError as error:
+        raise InvalidSubmission(error.message, next_step=error.next_step) from error
 
 
 def _read(body: bytes) -> tuple[Payload, Mapping[str, Any], str | None]:

@@ -212,7 +212,7 @@ class ClientConnection(StreamProtocol):
         if isinstance(verdict, Proxy):
             exchange = Relay(self, shared, head, verdict)
         elif isinstance(verdict, Local):
-            exchange = LocalExchange(self, shared, head, verdict.handler)
+            exchange = LocalExchange(self, shared, head, verdict)
         else:
             exchange = PeekingExchange(self, shared, head, verdict)
         self._exchange = exchange

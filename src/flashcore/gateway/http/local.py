@@ -9,20 +9,22 @@ from flashcore.gateway.http.errors import BadRequest
 from flashcore.gateway.http.exchange import Client
 from flashcore.gateway.http.framing import LAST_CHUNK, encode_chunk
 from flashcore.gateway.http.head import RequestHead
-from flashcore.gateway.http.respond import CONTINUE, Handler, Request, Response, has_no_content, own_lines
+from flashcore.gateway.http.respond import CONTINUE, Request, Response, has_no_content, own_lines
+from flashcore.gateway.http.route import Local
 from flashcore.gateway.http.shared import Shared
 
 
 class LocalExchange:
     """Collects the body, calls the handler, writes its answer. A handler that has to wait runs as a task."""
 
-    __slots__ = ("_client", "_handler", "_head", "_pieces", "_shared", "_size", "_task", "_writable")
+    __slots__ = ("_client", "_handler", "_head", "_limit", "_pieces", "_shared", "_size", "_task", "_writable")
 
-    def __init__(self, client: Client, shared: Shared, head: RequestHead, handler: Handler) -> None:
+    def __init__(self, client: Client, shared: Shared, head: RequestHead, verdict: Local) -> None:
         self._client = client
         self._shared = shared
         self._head = head
-        self._handler = handler
+        self._handler = verdict.handler
+        self._limit = verdict.body_bytes or shared.limits.local_body_bytes
         self._pieces: list[bytes] = []
         self._size = 0
         self._task: Task[None] | None = None
@@ -73,7 +75,7 @@ class LocalExchange:
             self._task.cancel()
 
     def _check_size(self, size: int) -> None:
-        limit = self._shared.limits.local_body_bytes
+        limit = self._limit
         if size > limit:
             raise BadRequest(413, "body_too_large", f"The body is longer than the {limit} bytes that are taken here.")
 

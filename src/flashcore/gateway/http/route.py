@@ -95,6 +95,8 @@ class Local:
     """The gateway answers the request itself."""
 
     handler: Handler
+    body_bytes: int | None = None
+    """The most that its body may have; None: what the limits say for such requests."""
 
 
 @dataclass(slots=True, eq=False)
