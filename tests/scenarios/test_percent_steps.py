@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from flashcore.control.refusals import NoRollout
+from flashcore.hookspecs.gates import GateView, Hold, Pass, Verdict
 from flashcore.hookspecs.strategies import Decision, Done, Progress, View, Wait
 from flashcore.model.deployment import Budget, DeploymentStatus, Rollout, RolloutState, percent
 from flashcore.model.names import RevisionId
@@ -403,5 +405,77 @@ def test_the_deadline_ends_with_the_rollout() -> None:
         assert world.clock.now() - begun == pytest.approx(60, abs=2)
         assert rollout_of(world).reason_code == "progress_deadline"
         assert view.stable == new
+
+    watched(scenario)
+
+
+class Moody:
+    """A gate that measures somewhere else, and cannot always be asked."""
+
+    def __init__(self) -> None:
+        self.word: Verdict | None = Hold("measuring")
+
+    def verdict(self, view: GateView) -> Verdict:
+        """What was measured, if it can be had."""
+        if self.word is None:
+            raise ConnectionError(f"no metrics for {view.checkpoint}")
+        return self.word
+
+
+async def moody(world: World) -> Moody:
+    """A rollout that has waited for two hours at the first step, for a gate that measures."""
+    offer(world)
+    gate = Moody()
+    world.parts.gates.made["moody"] = lambda: gate
+    settings: dict[str, Any] = {"gates": {"step 1": (PartRef("moody"),)}, "progress_deadline": 60.0}
+    await first(world, 5, strategy=STEPS, **settings)
+    await update(world, 2, 5, strategy=STEPS, **settings)
+    await world.until("hello", lambda _view: rollout_of(world).checkpoint == "step 1")
+    await asyncio.sleep(7_200)
+    assert world.view("hello").status is DeploymentStatus.AWAITING_PROMOTION
+    return gate
+
+
+def look(world: World, turn: int = 0) -> None:
+    """Something is heard, so that the gate is asked again."""
+    world.dataplane.say("hello", queued=1 + turn)
+
+
+def test_a_gate_that_cannot_be_asked_for_a_while_is_asked_again() -> None:
+    """M43: it is said at once, an answer ends the count, and hours of waiting before it are not held against it."""
+
+    async def scenario(world: World) -> None:
+        gate = await moody(world)
+        since = rollout_of(world).checkpoint_since
+        for turn in range(4):
+            gate.word = None
+            look(world, 2 * turn)
+            view = await world.until("hello", lambda view: view.status is DeploymentStatus.DEGRADED, 5)
+            assert "gate 'moody': it raised ConnectionError: no metrics for step 1" in view.reason
+            await asyncio.sleep(40)
+            gate.word = Hold("measuring")
+            look(world, 2 * turn + 1)
+            await world.until("hello", lambda view: view.status is DeploymentStatus.AWAITING_PROMOTION, 5)
+        assert rollout_of(world).checkpoint_since == since
+        gate.word = Pass()
+        look(world, 100)
+        await world.ready("hello")
+
+    watched(scenario)
+
+
+def test_a_gate_that_can_never_be_asked_again_takes_the_rollout_back() -> None:
+    """M43: after the deadline of progress, counted from when it failed first, with its own words."""
+
+    async def scenario(world: World) -> None:
+        gate = await moody(world)
+        gate.word = None
+        look(world)
+        begun = world.clock.now()
+        view = await world.settled("hello")
+        assert world.clock.now() - begun == pytest.approx(60, abs=2)
+        assert (rollout_of(world).state, rollout_of(world).reason_code) == (RolloutState.FAILED, "progress_deadline")
+        assert "no metrics for step 1" in view.reason
+        assert live(world) == {1: 5}
 
     watched(scenario)

@@ -15,8 +15,11 @@ from flashcore.model.replica import Phase
 from flashcore.model.revision import short
 
 
-def advance(draft: Draft) -> None:
-    """Note how near the rollout is; fail it when it has not come nearer for as long as its policy allows."""
+def advance(draft: Draft, problem: str = "") -> None:
+    """Note how near the rollout is; fail it when it has not come nearer for as long as its policy allows.
+
+    `problem` is what keeps it from being decided at all.
+    """
     rollout, limit = draft.deployment.rollout, draft.deployment.policy.progress_deadline
     if rollout is None or rollout.state.finished:
         return
@@ -30,7 +33,8 @@ def advance(draft: Draft) -> None:
     if draft.now < deadline:
         draft.wake(deadline)
         return
-    fail(draft, sides, "progress_deadline", f"no progress for {limit:g} s{_obstacle(sides, rollout)}")
+    obstacle = f": {problem}" if problem else _obstacle(sides, rollout)
+    fail(draft, sides, "progress_deadline", f"no progress for {limit:g} s{obstacle}")
 
 
 def _nearness(sides: Sides, rollout: Rollout) -> int:

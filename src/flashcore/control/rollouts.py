@@ -79,9 +79,7 @@ def step(draft: Draft, advice: Advice) -> None:
     if rollout is None or _has_failed(draft, sides, rollout, advice):
         return
     if advice.problem is not None or advice.decision is None or advice.budget is None:
-        draft.complaints.append(str(advice.problem))
-        hold(draft, rollout)
-        advance(draft)
+        _stay_unadvised(draft, rollout, str(advice.problem))
         return
     decision = _heeding_goal(draft, sides, rollout, advice.decision, advice.budget)
     if rollout.goal != draft.deployment.goal:
@@ -99,6 +97,17 @@ def step(draft: Draft, advice: Advice) -> None:
         return
     if draft.deployment.rollout is not None and not _is_waiting(draft.deployment.rollout):
         advance(draft)
+
+
+def _stay_unadvised(draft: Draft, rollout: Rollout, problem: str) -> None:
+    """Stay as it is while a part cannot be asked. That is no wait: from now on the deadline of progress counts."""
+    draft.complaints.append(problem)
+    if _is_waiting(rollout):
+        rollout = draft.amend_rollout(
+            state=RolloutState.RUNNING, reason="", reason_code="", blocked_by="", wake_at=None, progress_at=draft.now
+        )
+    hold(draft, rollout)
+    advance(draft, problem)
 
 
 def hold(draft: Draft, rollout: Rollout) -> None:

@@ -87,7 +87,7 @@ class ProbePolicy:
     failed_terminal: bool = False
     """True: a failed replica is never probed again."""
     disabled: bool = False
-    """True: healthy as soon as it runs."""
+    """True: it is never asked, and healthy at its own word that it is ready."""
 
 
 @dataclass(frozen=True, slots=True)
