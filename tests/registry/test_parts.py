@@ -176,6 +176,7 @@ def test_examining_finds_everything_that_is_wrong(acme: Site) -> None:
         ("state_backends", "postgres", "flashcore-postgres", "pip install flashcore-postgres"),
         ("state_backends", "redis", "flashcore-redis", "pip install flashcore-redis"),
         ("routing_policies", "random", "flashcore-routing", "pip install flashcore-routing"),
+        ("strategies", "manual", "there is a gate 'manual', which is something else", "where a part of 'gates'"),
         ("routing_policies", "zigzag", "no plugin offers it", "install the plugin that has it"),
     ],
 )

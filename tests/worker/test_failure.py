@@ -1,6 +1,11 @@
 """What is told of an exception in user code."""
 
+import importlib
 import json
+import sys
+from pathlib import Path
+
+import pytest
 
 from flashcore.model.codec import from_json
 from flashcore.wire.envelope import RemoteFailure

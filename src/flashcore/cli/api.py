@@ -68,7 +68,8 @@ class ControlApi:
         except TimeoutError as error:
             raise errors.DeadlineExceeded(
                 f"the control plane did not answer {method} {path} within {timeout} s",
-                next_step="look at its log: flashcore server status",
+                next_step="look at logs/server.log of the environment in .flashcore; if it hangs, end it with kill -9: "
+                "replicas and gateway go on, and the next command starts it again",
             ) from error
         except (OSError, http.client.HTTPException) as error:
             raise errors.Unavailable(

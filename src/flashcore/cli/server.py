@@ -11,7 +11,7 @@ from flashcore.cli.backup import backup, restore_state
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect_or_start, connect_running
 from flashcore.model.errors import UsageError
-from flashcore.server.daemon import running_gateway, running_server, stop_process, was_cut_off
+from flashcore.server.daemon import running_gateway, running_server, stop_process, wait_for_start, was_cut_off
 from flashcore.settings import Project
 
 
@@ -77,6 +77,7 @@ def _stop(project: Project, *, keep_serving: bool) -> bool:
 
     Only a control plane knows all that is to end: where one is missing it is started for that.
     """
+    wait_for_start(project)
     if running_server(project) is None:
         if keep_serving or not (was_cut_off(project) or running_gateway(project)):
             return False

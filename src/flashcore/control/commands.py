@@ -91,6 +91,13 @@ def undeploy(draft: Draft, grace: float | None = None) -> Deployment:
     return draft.deployment
 
 
+def suspend(draft: Draft) -> Deployment:
+    """Note that all replicas are about to be ended with the platform: that they are gone then is no failure."""
+    if draft.deployment.status not in _ENDING:
+        draft.amend(suspended=True)
+    return draft.deployment
+
+
 def hold_traffic(draft: Draft) -> Deployment:
     """Let gateways keep new calls waiting."""
     return _set_held(draft, "deployment.held", held=True)

@@ -37,6 +37,9 @@ from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_repli
 from flashcore.model.table import EndpointSignals
 from flashcore.wire.dataplane import DataPlane
 
+_NOTING = 2.0
+"""Seconds that a stop waits for its notes to be written."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -129,10 +132,20 @@ class Controller(Readings):
 
         Raises DeadlineExceeded for what does not end.
         """
+        await self._note_stop()
         await self._halt()
         grace = max((loop.view.deployment.policy.termination_grace for loop in self._loops.values()), default=0.0)
         for watcher in self._services.watchers.values():
             await end_all(watcher.provider, self.clock, grace)
+
+    async def _note_stop(self) -> None:
+        """Have the records say why nothing runs at the next start. A stop does not wait for a store that is away."""
+        noting = [asyncio.ensure_future(loop.command(commands.suspend)) for loop in self._loops.values()]
+        if noting:
+            _, pending = await asyncio.wait(noting, timeout=_NOTING)
+            for late in pending:
+                late.cancel()
+            await asyncio.gather(*noting, return_exceptions=True)
 
     async def close(self) -> None:
         """Stop deciding. Replicas and gateways go on; providers are let go of. Idempotent."""

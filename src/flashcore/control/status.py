@@ -23,6 +23,7 @@ _S = DeploymentStatus
 
 def settle(draft: Draft) -> None:
     """Bring the deployment's status in line with what is, and tell of a change."""
+    _end_suspension(draft)
     before = draft.deployment
     status, reason, code = _standing(draft)
     if draft.complaints and status in (_S.READY, _S.DEPLOYING, _S.IDLE):
@@ -35,6 +36,17 @@ def settle(draft: Draft) -> None:
     if after.status is not before.status:
         data = {"status": status.value, "before": before.status.value, "code": code}
         draft.tell("deployment.status", reason, data=data)
+
+
+def _end_suspension(draft: Draft) -> None:
+    """What was ended with the platform is back when enough got ready; that they were before the stop proves nothing."""
+    if not draft.deployment.suspended:
+        return
+    before = draft.snapshot.replicas
+    ready = [replica for replica in draft.replicas.values() if replica.ready]
+    back = [replica for replica in ready if replica.id not in before or not before[replica.id].ready]
+    if back and len(ready) >= draft.deployment.goal:
+        draft.amend(suspended=False)
 
 
 def _standing(draft: Draft) -> Standing:
@@ -94,6 +106,8 @@ def _serving(draft: Draft, sides: Sides) -> Standing:
     text = f"{ready} of {_counted(deployment.goal, 'replica')} ready"
     text = "; ".join(part for part in (text, _first_obstacle(unready), _back_off(draft, deployment.stable)) if part)
     code = _code_of(draft, deployment.stable, unready)
+    if deployment.suspended and not _keeps_failing(deployment):
+        return _S.DEPLOYING, f"coming back after a stop: {text}", "coming_back"
     if ready == 0 and _keeps_failing(deployment):
         return _S.FAILED, text, code
     return (_S.READY if _merely_grows(draft, unready, ready) else _S.DEGRADED), text, code

@@ -246,6 +246,8 @@ class Deployment:
     """Revisions that were stable, newest first."""
     restart_at: float | None = None
     """Replicas made before this time are being replaced by others of the same revision; None: no restart."""
+    suspended: bool = False
+    """Its replicas were ended with the platform, and have not come back since."""
     revisions_made: int = 0
     """The number of the newest revision; grows, also when revisions are forgotten."""
     backoff: Mapping[str, Backoff] = field(default_factory=dict)

@@ -8,6 +8,7 @@ PROJECT/.flashcore/
   environments/ENV/
     state.db jobs.db     owned by the control plane and by the gateway
     server.json          pid, ports, url of the running control plane
+    starting.json        pid of a control plane that is on its way up
     gateway.json         port in use, url
     gateway.lock         held by the running gateway
     table.json           the last routing table that it served by
@@ -88,6 +89,11 @@ class Layout:
     def server_file(self) -> Path:
         """Where the running control plane says how to reach it."""
         return self.home / "server.json"
+
+    @property
+    def starting_file(self) -> Path:
+        """Which process was started to become the control plane, until it says how to reach it."""
+        return self.home / "starting.json"
 
     @property
     def gateway_file(self) -> Path:

@@ -158,7 +158,11 @@ class PartRegistry(Generic[T]):
         package = package_of(self._point, name)
         absent = [report for report in self._loaded.reports if not report.takes_part]
         culprit = next((report for report in absent if normal(report.origin.distribution) == package), None)
-        if culprit is not None:
+        elsewhere = next((where for where, known in self._loaded.names if known == name), None)
+        if elsewhere is not None:
+            why = f"there is a {titled(elsewhere, name)}, which is something else"
+            step = f"give it where a part of {elsewhere!r} belongs, and another one here"
+        elif culprit is not None:
             why = f"it is in {culprit.origin}, which is {culprit.state.words}: {culprit.reason}"
             step = culprit.next_step
         elif package is not None:

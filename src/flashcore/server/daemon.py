@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,8 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+import flashcore
 from flashcore.model import errors
-from flashcore.presence import Presence, read_presence
+from flashcore.presence import Presence, read_presence, write_presence
 from flashcore.registry.policy import policy_arguments
 from flashcore.settings import Project
 
@@ -38,6 +42,16 @@ def running_gateway(project: Project) -> Presence | None:
 def was_cut_off(project: Project) -> bool:
     """Whether a control plane ended without being told to: one that is told takes its file away."""
     return project.layout.server_file.exists() and running_server(project) is None
+
+
+def wait_for_start(project: Project) -> None:
+    """Return when no control plane is on its way up: somebody may have begun a start and not waited for it."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while running_server(project) is None and time.monotonic() < deadline:
+        starting = read_presence(project.layout.starting_file)
+        if starting is None or not starting.alive:
+            return
+        time.sleep(0.05)  # it gives no signal to strangers
 
 
 def start_server(project: Project) -> Presence:
@@ -66,6 +80,7 @@ def start_server(project: Project) -> Presence:
                 start_new_session=True,
                 cwd=project.root,
             )
+        _note_start(layout.starting_file, process.pid)
     finally:
         os.close(write_end)
     with os.fdopen(read_end, "rb", buffering=0) as ready:
@@ -97,6 +112,12 @@ def as_storage_error(error: OSError, path: Path) -> errors.FlashcoreError:
     return errors.ConfigurationError(
         f"{path} cannot be written: {error.strerror or error}", next_step="check its owner and mode"
     )
+
+
+def _note_start(file: Path, pid: int) -> None:
+    """For who wants to end it before it listens. A process that has ended already needs no note."""
+    with contextlib.suppress(psutil.NoSuchProcess, OSError):
+        write_presence(file, Presence(pid, psutil.Process(pid).create_time(), "", flashcore.__version__))
 
 
 def _started(project: Project, process: subprocess.Popen[bytes], said: bytes | None) -> Presence:

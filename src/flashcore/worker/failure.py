@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import importlib
 import json
 import os
 import traceback
@@ -17,9 +18,9 @@ from flashcore.wire.envelope import RemoteFailure
 MAX_TEXT = 64 * 1024
 """Characters of a message or a traceback that are kept; the middle of a longer one is left out."""
 
-_CALLERS = (__file__, asyncio.__file__, concurrent.futures.__file__)
-_ABOVE_THE_USER = tuple(f"{Path(file).parent}{os.sep}" for file in _CALLERS)
-"""Folders of the code that calls user code."""
+_CALLERS = (__file__, asyncio.__file__, concurrent.futures.__file__, importlib.__file__)
+_ABOVE_THE_USER = (*(f"{Path(file).parent}{os.sep}" for file in _CALLERS), "<frozen importlib")
+"""Where the code is that calls or imports user code."""
 
 
 def failure_of(error: BaseException, worker_id: str = "") -> RemoteFailure:

@@ -1,0 +1,34 @@
+"""Ending everything with the platform, and what is said when it comes back."""
+
+import asyncio
+
+from flashcore.model.deployment import DeploymentStatus
+from flashcore.testing.scenes import first
+from flashcore.testing.simulated_provider import Life
+from flashcore.testing.simulation import World, simulate
+
+
+def test_what_comes_back_after_a_stop_is_not_called_degraded() -> None:
+    """It is on its way, until as many are ready as are wanted; a replica that dies later is a loss again."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 2)
+        world.provider.script = lambda _replica, _revision: Life(ready_after=5.0)
+        await world.controller.stop_replicas()
+        assert world.provider.running() == frozenset()
+        await world.controller.close()
+        before = len(world.events)
+        await world.start()
+        view = await world.until("hello", lambda view: view.ready == 0)
+        await asyncio.sleep(1)
+        view = world.view("hello")
+        assert (view.status, view.deployment.reason_code) == (DeploymentStatus.DEPLOYING, "coming_back")
+        assert view.reason.startswith("coming back after a stop: 0 of 2 replicas ready")
+        await world.ready("hello")
+        told = [one.data["status"] for one in world.events[before:] if one.kind == "deployment.status"]
+        assert told == ["deploying", "ready"]
+        await asyncio.sleep(60)
+        world.provider.kill(min(world.provider.running()))
+        await world.until("hello", lambda view: view.status is DeploymentStatus.DEGRADED)
+
+    simulate(scenario)
