@@ -117,6 +117,23 @@ async def test_a_control_plane_that_is_killed_while_it_starts_one_leaves_no_orph
     assert len(processes_of(machine)) == 1
 
 
+async def test_a_replica_whose_start_nobody_waits_for_any_more_goes_on(machine: Machine) -> None:
+    """The control plane left while the process was being started: that it listens is told to nobody, and found out."""
+    first = await machine.provider()
+    revision = await machine.revision(template=Template(warm=False))
+    await first.apply(revision, frozenset({ONE}), HINTS)
+    await eventually(lambda: (machine.places() / "launch.json").exists())
+    await first.close()
+    instance = json.loads((machine.places() / "launch.json").read_text())["instance"]
+    await machine.logged("ready after")
+
+    second = await machine.provider()
+    running = await state_of(second)
+
+    assert isinstance(running, Running)
+    assert running.instance == instance
+
+
 async def test_letting_go_leaves_replicas_alone(machine: Machine) -> None:
     """`close` ends nothing, is idempotent, and the next provider goes on where this one was."""
     revision = await machine.revision()

@@ -55,7 +55,9 @@ class Replica:
         self._threads.run(self._control.serve(listener))
         self._write_record()
         if self._settings.ready_fd is not None:
-            os.write(self._settings.ready_fd, b"!")
+            # Nobody may read it any more: a control plane that was killed meanwhile is followed by one that finds us.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._settings.ready_fd, b"!")
             os.close(self._settings.ready_fd)
 
     def hello(self) -> Hello:
