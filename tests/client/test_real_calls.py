@@ -7,6 +7,8 @@ import datetime as dt
 import importlib
 import ipaddress
 import math
+import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -97,6 +99,17 @@ def test_values_of_the_users_own_types_arrive_as_themselves(shop: Any, with_key:
     assert shop.echo.remote(value) == shop.web_echo.remote(value) == shop.echo.local(value) == value
     assert math.isnan(shop.echo.remote(math.nan))
     assert shop.point.remote(3, y=4) == shop.Point(3, 4)
+
+
+def test_a_script_has_the_types_of_its_replicas(stand: Stand) -> None:
+    """B34: what is `__main__` here is a module over there, and its classes are the same ones, both ways."""
+    environment = {**os.environ, "FLASHCORE_GATEWAY_URL": stand.url, KEY_VARIABLE: KEY}
+
+    ran = subprocess.run(
+        [sys.executable, str(APP / "shop.py")], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (ran.stdout, ran.stderr) == ("([True, True], True, <Color.RED: 'red'>) 7\n", "")
 
 
 def test_what_only_this_process_knows_is_sent_whole(shop: Any, with_key: None) -> None:

@@ -13,7 +13,7 @@ from flashcore.client.carry import Carrier
 from flashcore.client.exchange import Conversation
 from flashcore.client.handle import JobHandle
 from flashcore.client.in_process import is_here, run_here, run_here_blocking
-from flashcore.client.job_calls import JobCall, run_within, submit
+from flashcore.client.job_calls import JobCall, home_of, run_within, submit
 from flashcore.client.locate import call_key
 from flashcore.client.many import MapOptions, map_awaited, map_blocking, zip_awaited
 from flashcore.client.route_calls import TIMEOUT, CalledRoute, call_route
@@ -127,7 +127,7 @@ class QueueCallable(Remote[P, R]):
         call = replace(self._meant(), arguments=Arguments(args, kwargs))
         key = self._link.carrier.key()
         stamp = None if key is None else new_stamp(JOB_LIFETIME)
-        return JobCall(self._link.endpoint, call, self._shown, key, stamp)
+        return JobCall(self._link.endpoint, call, self._shown, key, stamp, home_of(self._target))
 
     def _meant(self) -> Call:
         """What is called, with no arguments yet."""

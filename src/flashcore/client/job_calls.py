@@ -18,6 +18,7 @@ from flashcore.model.job import JobStatus
 from flashcore.model.names import EndpointName
 from flashcore.wire import documents, seal
 from flashcore.wire.envelope import Call, unwrap_item, unwrap_value, wrap_call
+from flashcore.wire.home import MAIN, own_home
 from flashcore.wire.seal import Bytes, SigningKey, Stamp
 from flashcore.wire.sealed import open_item, open_reply, seal_call
 
@@ -44,11 +45,13 @@ class JobCall:
     key: SigningKey | None = None
     stamp: Stamp | None = None
     """Of the sealed call; None for one that somebody else submitted."""
+    home: str | None = None
+    """The module that replicas know as what is `__main__` here, for functions that stand there."""
 
     def sealed(self, key: SigningKey, stamp: Stamp) -> list[Bytes]:
         """The request's body for whom has the key. Raises Unserializable for arguments that cannot be pickled."""
         try:
-            return seal_call(key, self.endpoint, self.call, stamp)
+            return seal_call(key, self.endpoint, self.call, stamp, self.home)
         except Unserializable as error:
             raise Unserializable(f"{self.shown}: {error.message}", next_step=error.next_step, path=error.path) from None
 
@@ -63,6 +66,11 @@ class JobCall:
         return encode(
             {"input": wrap_call(self.call)}, {f"{self.shown}: {name}": piece for name, piece in pieces.items()}
         )
+
+
+def home_of(target: Any) -> str | None:
+    """The module that replicas have a function's code in, where it stands in `__main__` here."""
+    return own_home() if getattr(target, "__module__", None) == MAIN else None
 
 
 def run_within(call: JobCall, timeout: float | None) -> Conversation[Any]:

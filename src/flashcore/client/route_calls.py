@@ -19,7 +19,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from flashcore.client.encoding import encode
 from flashcore.client.exchange import Conversation, Request, Response, insist
 from flashcore.client.failures import error_of
-from flashcore.client.job_calls import JobCall, credentials
+from flashcore.client.job_calls import JobCall, credentials, home_of
 from flashcore.model.codec import to_json
 from flashcore.model.errors import UsageError
 from flashcore.model.manifest import Route
@@ -117,7 +117,7 @@ def _call_sealed(
         nonlocal stamp
         stamp = new_stamp(CALL_LIFETIME)
         headers = {"Content-Type": seal.MEDIA, **credentials()}
-        body = JobCall(called.endpoint, call, called.shown).sealed(key, stamp)
+        body = JobCall(called.endpoint, call, called.shown, home=home_of(called.target)).sealed(key, stamp)
         return Request(called.route.method, f"/{called.endpoint}{path}", body, headers, called.timeout, once=True)
 
     response = yield from insist(request(), request if called.route.method == "GET" else None)

@@ -12,18 +12,24 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from flashcore.model.errors import CannotUnpickle, Unserializable
+from flashcore.wire.home import dump_at_home, load_at_home, own_home
 
 PROTOCOL = 5
 BESIDE = 64 * 1024
 """Memory of fewer bytes goes into the pickle: a buffer of its own would cost more than the copy."""
 
 _DEPTH = 20
+_SEARCHED = 1 << 16
 _BY_VALUE = b"__main__"
 """What a pickle holds that names something there."""
 
 
-def dump(value: Any, pieces: Mapping[str, Any] | None = None) -> tuple[bytes, list[memoryview]]:
+def dump(
+    value: Any, pieces: Mapping[str, Any] | None = None, home: str | None = None
+) -> tuple[bytes, list[memoryview]]:
     """The pickle and the memory beside it. `pieces` are the value's parts as messages name them.
+
+    What stands in `__main__` travels as a name of the module `home` where there is one, else as a whole.
 
     Raises Unserializable with the path of what cannot be pickled.
     """
@@ -44,14 +50,18 @@ def dump(value: Any, pieces: Mapping[str, Any] | None = None) -> tuple[bytes, li
         pass
     buffers.clear()
     try:
-        return _cloudpickled(value, is_small), buffers
+        data = dump_at_home(value, home, is_small, PROTOCOL) if home else _cloudpickled(value, is_small)
+        return data, buffers
     except Exception as error:  # an object's own __reduce__ may raise anything
         raise _refusal(pieces or {"value": value}, error) from error
 
 
 def load(data: bytes | memoryview, buffers: tuple[memoryview, ...] = ()) -> Any:
     """The object. Raises CannotUnpickle; give it nothing that was not signed."""
+    home = own_home()
     try:
+        if home is not None and (len(data) > _SEARCHED or home.encode() in bytes(data)):
+            return load_at_home(data, home, buffers)
         return pickle.loads(data, buffers=buffers)  # noqa: S301 - only called after a valid signature, see above
     except Exception as error:  # unpickling imports modules and calls constructors, which may raise anything
         raise CannotUnpickle(

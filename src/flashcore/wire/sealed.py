@@ -113,11 +113,14 @@ class SealedCall(NamedTuple):
         return Bond(bond.endpoint, bond.function, Direction.REPLY, self.package.nonce)
 
 
-def seal_call(key: SigningKey, endpoint: str, call: Call, stamp: Stamp) -> list[Bytes]:
-    """The pieces of a call. Raises Unserializable with the path of what cannot be pickled."""
+def seal_call(key: SigningKey, endpoint: str, call: Call, stamp: Stamp, home: str | None = None) -> list[Bytes]:
+    """The pieces of a call. Raises Unserializable with the path of what cannot be pickled.
+
+    `home` is the module that the replica knows as what is `__main__` here.
+    """
     constructor = None if call.constructor is None else (call.constructor.args, dict(call.constructor.kwargs))
     try:
-        content = pickles.dump((call.arguments.args, dict(call.arguments.kwargs), constructor))
+        content = pickles.dump((call.arguments.args, dict(call.arguments.kwargs), constructor), home=home)
     except Unserializable:
         pickles.dump(call, dict(_pieces(call)))  # raises the same, and says in which of them
         raise

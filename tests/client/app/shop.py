@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -90,6 +91,12 @@ def fail(how: str) -> None:
 
 
 @calc.function
+def kinds(point: Point, color: Color) -> list[bool]:
+    """Say whether they are of this module's own types."""
+    return [type(point) is Point, color is Color.RED]
+
+
+@calc.function
 def give_lock() -> Any:
     """Return what cannot be sent."""
     return {"model": [Point(1, 2), {"lock": threading.Lock()}]}
@@ -174,3 +181,16 @@ def web_fail() -> None:
 def numbers(limit: int) -> Iterator[int]:
     """Yield numbers."""
     yield from range(limit)
+
+
+def main() -> None:
+    """What a script does that declares endpoints and calls them."""
+    given = kinds.remote(Point(1, 2), Color.RED), echo.remote(Point(3, 4)) == Point(3, 4), web_echo.remote(Color.RED)
+    try:
+        fail.remote("broken")
+    except Broken as error:
+        sys.stdout.write(f"{given} {error.code}\n")
+
+
+if __name__ == "__main__":
+    main()
