@@ -122,7 +122,7 @@ async def test_a_replica_whose_start_nobody_waits_for_any_more_goes_on(machine: 
     first = await machine.provider()
     revision = await machine.revision(template=Template(warm=False))
     await first.apply(revision, frozenset({ONE}), HINTS)
-    await eventually(lambda: (machine.places() / "launch.json").exists())
+    await eventually((machine.places() / "launch.json").exists)
     await first.close()
     instance = json.loads((machine.places() / "launch.json").read_text())["instance"]
     await machine.logged("ready after")
