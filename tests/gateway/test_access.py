@@ -249,6 +249,33 @@ async def test_tokens_outlast_the_control_plane(layout: Layout) -> None:
     assert text.split("_", 2)[2] not in layout.access_file.read_text()
 
 
+async def test_a_connection_that_goes_on_is_asked_again_each_time(layout: Layout) -> None:
+    """The same bytes: allowed, refused once the token is revoked, unknown once the endpoint is gone."""
+    text, token = made(TokenScope.CALL)
+    request = f"GET /web/ HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {text}\r\n\r\n".encode()
+    async with guarded(layout, token) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(running.gateway.url.rpartition(":")[2]))
+
+        async def status() -> int:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+            await reader.readexactly(int(length.split(b": ")[1]))
+            return int(head.split(b" ")[1])
+
+        statuses = [await status(), await status()]
+        running.gateway.keyring.take_over(())
+        statuses.append(await status())
+        running.gateway.keyring.take_over((token,))
+        statuses.append(await status())
+        running.serve()
+        statuses.append(await status())
+        writer.close()
+
+    assert statuses == [200, 200, 401, 200, 404]
+    assert all("authorization" not in headers for headers in running.seen)
+
+
 # -- where it may listen -----------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from flashcore.gateway.coalesce import Coalescer
 from flashcore.gateway.documents import raw_payload, status_body
 from flashcore.gateway.files import replace_file
 from flashcore.gateway.http.head import RequestHead
-from flashcore.gateway.proxying import PolicyHeaders
+from flashcore.gateway.planning import PolicyHeaders
 from flashcore.gateway.rawjson import NotJson, read_object, write_object
 from flashcore.gateway.submission import lane_of, new_job_id
 from flashcore.gateway.wakes import Wakes

@@ -8,12 +8,12 @@ from flashcore.gateway.answers import unknown_endpoint
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response
 from flashcore.gateway.http.route import Local, Peek, Proxy, Verdict
-from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.local import LocalRoutes
 from flashcore.gateway.metrics import Metrics
-from flashcore.gateway.paths import Addressed, addressed, first_segment, host_label
+from flashcore.gateway.paths import addressed, first_segment, host_label
+from flashcore.gateway.planning import Plan, plan_of
 from flashcore.gateway.proxying import RequestRoute
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
@@ -52,12 +52,15 @@ class Front:
     def dispatch(self, head: RequestHead, peer: str) -> Verdict:
         """Who answers."""
         routes = self._routes()
+        plan = head.plan
+        if isinstance(plan, Plan) and plan.routes is routes:
+            return self._proxy(plan, head, peer)
         label = host_label(head)
         if label:
             to = addressed(label, head)
             service = routes.http.get(to.name)
             if service is not None:
-                return self._proxy(service, head, head.path, to, peer)
+                return self._proxy(plan_of(routes, service, head, head.path, to), head, peer)
         first, rest = first_segment(head.path)
         if first == JOB_API:
             return self._job(routes, head, rest, peer)
@@ -70,7 +73,7 @@ class Front:
         service = routes.http.get(to.name)
         if service is None:
             return Local(_answering(self._keyring.refusal(head, peer, ALL_SCOPES) or self._nobody(to.name, routes)))
-        return self._proxy(service, head, rest, to, peer)
+        return self._proxy(plan_of(routes, service, head, rest, to), head, peer)
 
     def _job(self, routes: Routes, head: RequestHead, path: bytes, peer: str) -> Local:
         name, rest = first_segment(path)
@@ -86,15 +89,17 @@ class Front:
             return Local(_answering(refusal))
         return Local(self._jobs.handler(head, path), self._jobs.largest_body(head))
 
-    def _proxy(self, service: HttpService, head: RequestHead, path: bytes, to: Addressed, peer: str) -> Verdict:
+    def _proxy(self, plan: Plan, head: RequestHead, peer: str) -> Verdict:
+        service = plan.service
         if not service.public:
             refusal = self._keyring.refusal(head, peer, _CALL)
             if refusal is not None:
                 return Local(_answering(refusal))
-            self._keyring.take_token(head)
-        target = path + b"?" + head.query if head.query else path
-        route = RequestRoute(service, head, path, preview=to.preview)
-        proxy = Proxy(route, target, answer_seconds=self._answer_seconds)
+            if head.plan is not plan:
+                self._keyring.take_token(head)
+        head.plan = plan
+        route = RequestRoute(plan)
+        proxy = Proxy(route, plan.target, answer_seconds=self._answer_seconds)
         if service.peeks and service.routing is not None and (wanted := service.routing.wish.bytes_of(head)):
             return Peek(proxy, wanted, route.see)
         return proxy

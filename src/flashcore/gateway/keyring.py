@@ -6,6 +6,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from flashcore.gateway.http.head import RequestHead
@@ -72,7 +73,7 @@ class Keyring:
         if not self._required:
             return None
         allowed, until = self._known.get(shown) or self._look_up(shown)
-        if not allowed or time.time() >= until:
+        if not allowed or (until != inf and time.time() >= until):
             return self._unauthorized("the token is not valid here", peer, shown)
         if TokenScope.ADMIN in allowed or not allowed.isdisjoint(any_of):
             return None
@@ -126,12 +127,12 @@ class Keyring:
         parts = token_parts(text)
         token = None if parts is None else self._tokens.get(parts[0])
         if parts is not None and token is not None and token.is_made_of(parts[1]):
-            return frozenset(token.scopes), float("inf") if token.expires_at is None else token.expires_at
+            return frozenset(token.scopes), inf if token.expires_at is None else token.expires_at
         self._read_admin()
         if self._admin and hmac.compare_digest(text.encode(), self._admin.encode()):
-            return ALL_SCOPES, float("inf")
+            return ALL_SCOPES, inf
         if self._inner and hmac.compare_digest(text.encode(), self._inner.encode()):
-            return frozenset({TokenScope.CALL}), float("inf")
+            return frozenset({TokenScope.CALL}), inf
         return frozenset(), 0.0
 
     def _read_admin(self) -> None:

@@ -4,44 +4,23 @@ from __future__ import annotations
 
 import random
 from asyncio import Future
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from time import monotonic
 
 from flashcore.gateway.ejection import NOBODY
 from flashcore.gateway.http.errors import Outcome, OutcomeKind
-from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.route import Choice, Unavailable, Upstream
-from flashcore.gateway.http_service import DRAWS, HttpService
+from flashcore.gateway.http_service import DRAWS
+from flashcore.gateway.planning import Plan
 from flashcore.gateway.targets import CountedUpstream, Target
 from flashcore.hookspecs.routing import RoutedRequest
 from flashcore.model.errors import PluginError
 
+_NOBODY_TRIED: frozenset[str] = frozenset()
 _RETRY_SOON = ((b"retry-after", b"1"),)
 _NO_FAULT = frozenset({OutcomeKind.CLIENT_GONE, OutcomeKind.MISMATCH, OutcomeKind.DRAINING})
 _NOT_IMPLEMENTED = frozenset({501, 505})
-
-
-class PolicyHeaders(Mapping[str, str]):
-    """A request's headers as a policy may see them, read only when it looks."""
-
-    __slots__ = ("_head",)
-
-    def __init__(self, head: RequestHead) -> None:
-        self._head = head
-
-    def __getitem__(self, name: str) -> str:
-        key = name.encode("latin-1")
-        if key == b"authorization":
-            raise KeyError(name)
-        return self._head.index[key].decode("latin-1")
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in self._head.index if name != b"authorization")
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 class RequestRoute:
@@ -49,18 +28,12 @@ class RequestRoute:
 
     __slots__ = ("_draw", "_failure", "_request", "_service", "_tried")
 
-    def __init__(self, service: HttpService, head: RequestHead, path: bytes, *, preview: bool) -> None:
-        self._service = service
-        self._draw = None if preview else int(random.random() * DRAWS)  # noqa: S311 - shares traffic, guards nothing
-        self._tried: frozenset[str] = frozenset()
+    def __init__(self, plan: Plan) -> None:
+        self._service = plan.service
+        self._draw = None if plan.preview else int(random.random() * DRAWS)  # noqa: S311 - shares traffic, guards nothing
+        self._tried = _NOBODY_TRIED
         self._failure: OutcomeKind | None = None
-        self._request = RoutedRequest(
-            head.method.decode("latin-1"),
-            path.decode("latin-1"),
-            PolicyHeaders(head),
-            0 if head.content_length is None and not head.chunked else head.content_length,
-            now=monotonic(),
-        )
+        self._request = RoutedRequest(plan.method, plan.path, plan.headers, plan.length, now=monotonic())
 
     def see(self, body: bytes, length: int | None) -> None:
         """Show the policy what it asked for of the body, before the first choice."""

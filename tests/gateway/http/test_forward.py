@@ -20,13 +20,14 @@ from flashcore.gateway.http.forward import (
 from flashcore.gateway.http.parse import parse_request, parse_response
 
 STRANGER = PeerLines(b"10.0.0.9", trusted=False)
+MADE = b"5eed" * 8
 PROXY = PeerLines(b"10.0.0.1", trusted=True)
 
 
 def forwarded(lines: bytes, peer: PeerLines = STRANGER, added: AddedHeaders = NOTHING_ADDED) -> list[str]:
     """The header lines that a replica is sent for a request with these header lines."""
     raw = b"POST /x HTTP/1.1\r\nHost: shop.example\r\n" + lines + b"\r\n"
-    block = request_block(parse_request(raw, 64, lambda: b"made"), b"/y", peer, added).decode()
+    block = request_block(parse_request(raw, 64, lambda: MADE), b"/y", peer, added).decode()
     assert block.startswith("POST /y HTTP/1.1\r\n")
     assert block.endswith("\r\n\r\n")
     return block[:-4].split("\r\n")[1:]
@@ -34,7 +35,7 @@ def forwarded(lines: bytes, peer: PeerLines = STRANGER, added: AddedHeaders = NO
 
 def returned(lines: bytes, added: AddedHeaders = NOTHING_ADDED) -> list[str]:
     """The header lines that a client is sent for an answer with these header lines."""
-    block = b"".join(answer_lines(parse_response(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n", 64), added))
+    block = answer_lines(parse_response(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n", 64), added)
     return block.decode().split("\r\n")[:-1]
 
 
@@ -46,7 +47,7 @@ def test_a_plain_request_gains_what_the_gateway_knows() -> None:
         "x-forwarded-proto: http",
         "x-forwarded-for: 10.0.0.9",
         "x-forwarded-host: shop.example",
-        "x-request-id: made",
+        f"x-request-id: {MADE.decode()}",
     ]
 
 
@@ -80,6 +81,21 @@ def test_a_trace_goes_on_and_may_be_found_by_the_requests_id() -> None:
         "tracestate: a=b",
     ]
     assert "traceparent: 00-0123456789abcdef0123456789abcdef-0123456789abcdef-00" in forwarded(ours)
+
+
+def test_what_is_kept_of_a_head_depends_on_where_it_goes() -> None:
+    """A head that is sent to another target, or with other headers added, is written anew."""
+    head = parse_request(b"GET /x HTTP/1.1\r\nHost: shop\r\nX-Own: 1\r\n\r\n", 64, lambda: MADE)
+    own = add_headers((b"x-own", b"2"))
+
+    sent = [
+        request_block(head, target, STRANGER, added)
+        for target, added in ((b"/a", NOTHING_ADDED), (b"/b", NOTHING_ADDED), (b"/b", own), (b"/a", NOTHING_ADDED))
+    ]
+
+    assert [block.split(b" ")[1] for block in sent] == [b"/a", b"/b", b"/b", b"/a"]
+    assert [block.count(b"x-own: 1") for block in sent] == [1, 1, 0, 1]
+    assert sent[0] == sent[3]
 
 
 def test_hop_by_hop_headers_end_here() -> None:

@@ -28,6 +28,12 @@ from flashcore.gateway.http.respond import Response, error_response, has_no_cont
 from flashcore.gateway.http.route import Local, Proxy
 from flashcore.gateway.http.shared import Shared
 
+_REMEMBERED = 4096
+"""Bytes of a head that is kept for the case that it comes again."""
+
+_FORGOTTEN_AFTER = 2.0
+"""Seconds of idling after which it is not expected any more: ten thousand idle connections hold nothing."""
+
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -44,6 +50,7 @@ class ClientConnection(StreamProtocol):
         "_fresh",
         "_head",
         "_heads",
+        "_last",
         "_outflow",
         "_output_held",
         "_paused",
@@ -60,6 +67,7 @@ class ClientConnection(StreamProtocol):
         self._shared = shared
         self._heads = HeadReader()
         self._head: RequestHead | None = None
+        self._last: tuple[bytes, RequestHead] | None = None
         self._exchange: Exchange | None = None
         self._body: BodyReader | None = None
         self._ahead = bytearray()
@@ -154,6 +162,10 @@ class ClientConnection(StreamProtocol):
         elif now >= self._answer_deadline and self._exchange is not None:
             self._answer_deadline = inf
             self._exchange.expire()
+        elif self._last is not None and self._exchange is None:
+            idle_since = self._read_deadline - self._shared.limits.idle_seconds
+            if now - idle_since > _FORGOTTEN_AFTER:
+                self._last = None
 
     def shut(self) -> None:
         """Close now if nothing is under way; else with the end of the current answer.
@@ -193,8 +205,20 @@ class ClientConnection(StreamProtocol):
             return b""
         # _begin may use up what follows through finish(): it is taken out first.
         rest, heads.rest = heads.rest, b""
-        self._begin(parse_request(raw, limits.header_count, self._shared.new_id))
+        self._begin(self._parse(raw))
         return rest
+
+    def _parse(self, raw: bytes) -> RequestHead:
+        """The head; where it is the same, byte by byte, as the connection's last one, that one with another id."""
+        last = self._last
+        if last is not None and last[0] == raw:
+            head = last[1]
+            if not head.has_given_id:
+                head.request_id = self._shared.new_id()
+            return head
+        head = parse_request(raw, self._shared.limits.header_count, self._shared.new_id)
+        self._last = (raw, head) if len(raw) <= _REMEMBERED else None
+        return head
 
     def _begin(self, head: RequestHead) -> None:
         shared = self._shared

@@ -32,6 +32,7 @@ _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b
 _NEVER_NAMED = frozenset({b"host"})
 _TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 _HEX_ID = re.compile(rb"(?!0{16})[0-9a-f]{32}")
+_TRACE_NAMES = frozenset({b"traceparent", b"tracestate"})
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
 
@@ -41,6 +42,7 @@ class AddedHeaders:
     """Headers that the gateway adds, encoded once. Make one with `add_headers`."""
 
     block: bytes
+    names: frozenset[bytes]
     request_drop: frozenset[bytes]
     """Names that are not taken over from the client's request."""
     answer_drop: frozenset[bytes]
@@ -52,6 +54,7 @@ def add_headers(*headers: tuple[bytes, bytes]) -> AddedHeaders:
     names = frozenset(name for name, _ in headers)
     return AddedHeaders(
         encode_headers(headers),
+        names,
         HOP_BY_HOP | _REWRITTEN | _FORWARDED | names,
         HOP_BY_HOP | _REWRITTEN | names,
     )
@@ -102,10 +105,24 @@ class PeerLines:
 
 
 def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: AddedHeaders) -> bytes:
-    """The head of a request as a replica is sent it."""
+    """The head of a request as a replica is sent it.
+
+    Clients repeat themselves: most of it is kept with the head, which belongs to one connection and so to one peer.
+    """
+    start = head.start
+    if start is None or start[0] != target or start[1] != added.names:
+        start = head.start = (target, added.names, _start(head, target, peer, added))
+    trace = b"" if _has_trace(head) else _new_trace(head)
+    return b"".join((start[2], trace, added.block, b"x-request-id: ", head.request_id, b"\r\n\r\n"))
+
+
+def _start(head: RequestHead, target: bytes, peer: PeerLines, added: AddedHeaders) -> bytes:
+    """All that is the same of two requests with equal heads."""
     drop = added.request_drop
     if not head.connection <= drop:
         drop = drop | (head.connection - _NEVER_NAMED)
+    if not _has_trace(head):
+        drop = drop | _TRACE_NAMES
     kept = [name + b": " + value + b"\r\n" for name, value in head.headers if name not in drop]
     if head.chunked:
         kept.append(b"transfer-encoding: chunked\r\n")
@@ -113,35 +130,26 @@ def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: Adde
         kept.append(b"content-length: %d\r\n" % head.content_length)
     if head.upgrade and passes_upgrade(head):
         kept.append(b"connection: upgrade\r\nupgrade: %b\r\n" % head.upgrade)
-    if b"traceparent" not in head.index:
-        kept.append(_new_trace(head.request_id))
-    elif _TRACE.fullmatch(head.index[b"traceparent"]) is None:
-        kept = [line for line in kept if not line.startswith((b"traceparent:", b"tracestate:"))]
-        kept.append(_new_trace(head.request_id))
     if not head.minor and b"host" not in head.index:
         kept.append(b"host:\r\n")  # HTTP/1.0 may do without, the replica's HTTP/1.1 may not
-    lines = (
-        head.method,
-        b" ",
-        target,
-        b" HTTP/1.1\r\n",
-        *kept,
-        *peer.lines(head),
-        added.block,
-        b"x-request-id: ",
-        head.request_id,
-        b"\r\n\r\n",
-    )
-    return b"".join(lines)
+    return b"".join((head.method, b" ", target, b" HTTP/1.1\r\n", *kept, *peer.lines(head)))
 
 
-def _new_trace(request_id: bytes) -> bytes:
-    """A trace that begins here (W3C Trace Context), under the request's own id where that has the form of one.
+def _has_trace(head: RequestHead) -> bool:
+    """Whether the client's request is part of a trace (W3C Trace Context), and says so in the right form."""
+    trace = head.index.get(b"traceparent")
+    return trace is not None and _TRACE.fullmatch(trace) is not None
+
+
+def _new_trace(head: RequestHead) -> bytes:
+    """A trace that begins here, under the request's own id where that has the form of one.
 
     It is not sampled: whoever wants to record it decides so.
     """
-    trace = request_id if _HEX_ID.fullmatch(request_id) is not None else os.urandom(16).hex().encode()
-    return b"traceparent: 00-%b-%b-00\r\n" % (trace, trace[:16])
+    trace = head.request_id
+    if b"x-request-id" in head.index and _HEX_ID.fullmatch(trace) is None:
+        trace = os.urandom(16).hex().encode()
+    return b"traceparent: 00-" + trace + b"-" + trace[:16] + b"-00\r\n"
 
 
 def passes_upgrade(head: RequestHead) -> bool:
@@ -152,11 +160,16 @@ def passes_upgrade(head: RequestHead) -> bool:
     return bool(head.upgrade) and not head.has_body and b"h2c" not in head.upgrade.lower()
 
 
-def answer_lines(answer: ResponseHead, added: AddedHeaders) -> list[bytes]:
+def answer_lines(answer: ResponseHead, added: AddedHeaders) -> bytes:
     """The header lines of an answer that are taken over, then the added ones; framing is not among them."""
+    kept = answer.lines
+    if kept is None or kept[0] != added.names:
+        kept = answer.lines = (added.names, _kept_lines(answer, added))
+    return kept[1] + added.block
+
+
+def _kept_lines(answer: ResponseHead, added: AddedHeaders) -> bytes:
     drop = added.answer_drop
     if not answer.connection <= drop:
         drop = drop | answer.connection
-    kept = [name + b": " + value + b"\r\n" for name, value in answer.headers if name not in drop]
-    kept.append(added.block)
-    return kept
+    return b"".join([name + b": " + value + b"\r\n" for name, value in answer.headers if name not in drop])

@@ -35,10 +35,19 @@ class RequestHead:
     """The protocol that the client asks to change to, or nothing."""
     request_id: bytes
     """The client's own where it is usable, else a new one."""
+    plan: object = None
+    """What the dispatcher found out about this head, for when the same bytes come again on the connection."""
+    start: tuple[bytes, frozenset[bytes], bytes] | None = None
+    """The same of what is sent on: for which target, without which headers, and the lines."""
 
     def get(self, name: bytes) -> bytes | None:
         """The value of a header; `name` in lower case."""
         return self.index.get(name)
+
+    @property
+    def has_given_id(self) -> bool:
+        """Whether the request id is the client's own."""
+        return self.index.get(b"x-request-id") == self.request_id
 
     @property
     def has_body(self) -> bool:
@@ -54,7 +63,7 @@ class RequestHead:
 def without_expectation(head: RequestHead) -> RequestHead:
     """The same head once the client has been told to send its body."""
     headers = tuple(header for header in head.headers if header[0] != b"expect")
-    return replace(head, headers=headers, index=index_headers(headers))
+    return replace(head, headers=headers, index=index_headers(headers), start=None)
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +78,8 @@ class ResponseHead:
     chunked: bool
     keep_alive: bool
     connection: frozenset[bytes]
+    lines: tuple[frozenset[bytes], bytes] | None = None
+    """What is passed on of the headers, and without which: for when the same head comes again on the connection."""
 
     def get(self, name: bytes) -> bytes | None:
         """The value of a header; `name` in lower case."""

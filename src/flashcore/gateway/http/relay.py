@@ -224,7 +224,7 @@ class Relay:
     def interim(self, head: ResponseHead) -> None:
         """100 and 103 are passed on to those who can understand them."""
         if self._head.minor:
-            self._client.write(b"".join((status_line(head.status), *answer_lines(head, NOTHING_ADDED), b"\r\n")))
+            self._client.write(b"".join((status_line(head.status), answer_lines(head, NOTHING_ADDED), b"\r\n")))
 
     def answer(self, head: ResponseHead, piece: bytes, done: bool) -> None:  # noqa: FBT001 - see Asker.answer
         """The answer's head and what came with it, in one write."""
@@ -245,7 +245,7 @@ class Relay:
         framing = self._framing(head, piece, done)
         lines = (
             status_line(head.status),
-            *answer_lines(head, upstream.answer_headers),
+            answer_lines(head, upstream.answer_headers),
             framing,
             client.connection_line(),
             b"x-request-id: ",
@@ -306,7 +306,7 @@ class Relay:
             b"%b%bconnection: upgrade\r\nupgrade: %b\r\nx-request-id: %b\r\n\r\n%b"
             % (
                 status_line(101),
-                b"".join(answer_lines(head, upstream.answer_headers)),
+                answer_lines(head, upstream.answer_headers),
                 head.get(b"upgrade") or self._head.upgrade,
                 self._head.request_id,
                 rest,

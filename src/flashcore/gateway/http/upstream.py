@@ -84,6 +84,8 @@ class UpstreamConnection(StreamProtocol):
         "_heads",
         "_held",
         "_keeper",
+        "_last_head",
+        "_last_raw",
         "_method",
         "_reusable",
         "_transport",
@@ -101,6 +103,8 @@ class UpstreamConnection(StreamProtocol):
         self._asker: Asker | None = None
         self._heads = HeadReader()
         self._body: BodyReader | None = None
+        self._last_raw = b""
+        self._last_head: ResponseHead | None = None
         self._method = b""
         self._reusable = True
         self._held = False
@@ -222,7 +226,11 @@ class UpstreamConnection(StreamProtocol):
             raise BadAnswer(f"The head of the replica's answer is longer than {self._keeper.limits.head_bytes} bytes.")
         if raw is None:
             return
-        head = parse_response(raw, self._keeper.limits.header_count)
+        if raw == self._last_raw and self._last_head is not None:
+            head = self._last_head
+        else:
+            head = self._last_head = parse_response(raw, self._keeper.limits.header_count)
+            self._last_raw = raw
         rest = self._heads.rest
         if head.status < 200:
             self._read_interim(asker, head, rest)
