@@ -73,3 +73,21 @@ def test_causes_and_notes_are_part_of_the_traceback() -> None:
 
     assert "KeyError: 'inner'\nwhile loading" in shown
     assert "direct cause" in shown
+
+
+def test_a_module_that_cannot_be_imported_is_told_without_the_machinery_that_imports(tmp_path: Path) -> None:
+    """From the user's own first line on."""
+    (tmp_path / "broken_user_module.py").write_text("import nowhere_to_be_found\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with pytest.raises(ModuleNotFoundError) as caught:
+            importlib.import_module("broken_user_module")
+    finally:
+        sys.path.remove(str(tmp_path))
+    own = caught.value.__traceback__
+    assert own is not None
+
+    told = failure_of(caught.value.with_traceback(own.tb_next)).error_traceback
+
+    assert "broken_user_module.py" in told
+    assert "importlib" not in told
