@@ -155,6 +155,48 @@ def test_a_caller_without_the_key_speaks_json(shop: Any, outside: None, value: A
     assert shop.echo.remote(value) == (list(value) if isinstance(value, tuple) else value)
 
 
+@pytest.mark.parametrize(
+    ("what", "seen"),
+    [
+        ("bytes", {"$bytes": "/w=="}),
+        ("point", {"x": 1, "y": 2}),
+        ("item", {"name": "pen", "price": 1.5}),
+        ("array", [0, 1, 2]),
+        ("error", {"error": 1}),
+        ("status", {"status": "FAILED"}),
+        ("refresh", {"refresh_worker": True}),
+        ("none", None),
+        ("nothing", []),
+    ],
+)
+def test_every_result_has_one_json_form(shop: Any, outside: None, what: str, seen: Any) -> None:
+    """B33, B34: what a function returns is a value, whatever its keys are called."""
+    assert shop.make.remote(what) == seen
+
+
+def test_a_result_without_a_json_form_fails_the_call(shop: Any, outside: None) -> None:
+    """B33: NaN is none of JSON's numbers."""
+    with pytest.raises(Unserializable, match="result has no JSON form: JSON has no nan"):
+        shop.make.remote("nan")
+
+
+def test_replicas_call_each_other_as_they_are_called(shop: Any, with_key: None) -> None:
+    """B34: an endpoint's own functions in the process, others through the gateway, values and errors as they are."""
+    point = shop.Point(1, 2)
+
+    assert shop.relay.remote(point) == (point, point, True)
+    assert shop.relay_failure.remote() == "lid"
+
+
+async def test_awaited_calls_share_connections(shop: Any, with_key: None) -> None:
+    """As many as there are calls at a time, and no more."""
+    for _ in range(3):
+        await asyncio.gather(*(shop.web_echo(number) for number in range(4)))
+
+    connections = shop.web._link.carrier._transport._of_loops[asyncio.get_running_loop()]  # noqa: SLF001 - what is asked
+    assert [len(idle) for idle in connections._idle.values()] == [4]  # noqa: SLF001 - as above
+
+
 def test_what_cannot_be_sent_is_named_by_its_path(shop: Any, with_key: None) -> None:
     """B33, B34: before anything is sent, with the type that stands there."""
     with pytest.raises(Unserializable, match=r"args\[1\]\['model'\]\.lock: _thread\.lock cannot be pickled") as refused:

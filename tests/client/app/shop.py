@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 import time
@@ -97,6 +98,25 @@ def kinds(point: Point, color: Color) -> list[bool]:
 
 
 @calc.function
+def make(what: str) -> Any:
+    """Return a value of one of many types, to whoever asks."""
+    import numpy as np
+
+    return {
+        "nan": math.nan,
+        "bytes": b"\xff",
+        "point": Point(1, 2),
+        "item": Item(name="pen"),
+        "array": np.arange(3),
+        "error": {"error": 1},
+        "status": {"status": "FAILED"},
+        "refresh": {"refresh_worker": True},
+        "none": None,
+        "nothing": [],
+    }[what]
+
+
+@calc.function
 def give_lock() -> Any:
     """Return what cannot be sent."""
     return {"model": [Point(1, 2), {"lock": threading.Lock()}]}
@@ -181,6 +201,24 @@ def web_fail() -> None:
 def numbers(limit: int) -> Iterator[int]:
     """Yield numbers."""
     yield from range(limit)
+
+
+@web.post("/relay")
+async def relay(value: Any) -> Any:
+    """Call another endpoint, and one of its own, from within a replica."""
+    own = await web_echo(value)
+    other = await echo_async(value)
+    return own, other, threading.main_thread() is threading.current_thread()
+
+
+@web.post("/relay_failure")
+async def relay_failure() -> str:
+    """What another endpoint's function raises is caught here as it was raised there."""
+    try:
+        await fail("broken")
+    except Broken as error:
+        return error.part
+    return "nothing was raised"
 
 
 def main() -> None:
