@@ -325,7 +325,7 @@ async def test_paths_of_nobody_are_answered_in_json(running: Running, path: str)
 
 
 async def test_the_manifest_comes_from_the_last_table(running: Running) -> None:
-    """Replicas find other endpoints here while the control plane is away."""
+    """B54, B55: replicas find other endpoints here while the control plane is away, and how many could answer."""
     running.serve(http_route("web"), jobs_route("resize"))
 
     answer = await running.get("/manifest")
@@ -334,7 +334,7 @@ async def test_the_manifest_comes_from_the_last_table(running: Running) -> None:
     assert answer.json == {
         "version": 1,
         "endpoints": [
-            {"name": "web", "ingress": "http", "url": f"{base}/web"},
-            {"name": "resize", "ingress": "jobs", "url": f"{base}/v2/resize"},
+            {"name": "web", "ingress": "http", "url": f"{base}/web", "ready": 0},
+            {"name": "resize", "ingress": "jobs", "url": f"{base}/v2/resize", "ready": 0},
         ],
     }

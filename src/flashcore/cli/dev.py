@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from flashcore.cli.common import Invocation, command
-from flashcore.cli.dev_lines import JsonLines, Lines
+from flashcore.cli.dev_lines import JsonLines, Lines, spoken
 from flashcore.dev.local import for_elsewhere, for_this_machine
 from flashcore.dev.place import own_place
 from flashcore.dev.session import Session
@@ -43,14 +43,15 @@ def dev(invocation: Invocation, directory: Path | None, port: int | None, remote
     with own_place(root, os.environ, invocation.environment, provider) as project:
         first = project.settings.ports.gateway if port is None else port
         lines = JsonLines() if invocation.as_json else Lines(width=_width())
-        session = Session(project, for_elsewhere if remote else for_this_machine, lines.tell)
-        with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_run(session, first))
+        with spoken(lines.tell) as tell:
+            session = Session(project, for_elsewhere if remote else for_this_machine, tell)
+            with contextlib.suppress(KeyboardInterrupt):
+                asyncio.run(_run(session, first))
 
 
 async def _run(session: Session, port: int) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await session.run(stop, port)
 

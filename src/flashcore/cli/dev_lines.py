@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
+from queue import SimpleQueue
+from threading import Thread
 
 import click
 
 from flashcore.cli.output import seconds
 from flashcore.cli.reasons import brief
-from flashcore.dev.told import Called, Noted, NotStarting, Printed, Ready, Refused, Removed, Started, Told
+from flashcore.dev.told import Called, Noted, NotStarting, Printed, Ready, Refused, Removed, Started, Tell, Told
 from flashcore.model.codec import to_json
 from flashcore.model.errors import FlashcoreError
 
 _LONGEST_RESULT = 200
+_LAST_WORDS = 1.0
+"""Seconds that the output has to be read in the end."""
 
 
 class JsonLines:
@@ -66,6 +72,24 @@ class Lines:
         line = f"{_clock()}  {what}  {outcome}  {seconds(call.seconds)}"
         room = _LONGEST_RESULT if self._width is None else self._width - len(click.unstyle(line)) - 2
         return [f"{line}  {_cut(said, room)}" if said and room > 3 else line]
+
+
+@contextmanager
+def spoken(tell: Tell) -> Iterator[Tell]:
+    """Have things told by a thread of its own: a terminal that is paused, or a full pipe, holds up nobody else."""
+    waiting: SimpleQueue[Told | None] = SimpleQueue()
+
+    def speak() -> None:
+        while (told := waiting.get()) is not None:
+            tell(told)
+
+    speaker = Thread(target=speak, name="output", daemon=True)
+    speaker.start()
+    try:
+        yield waiting.put
+    finally:
+        waiting.put(None)
+        speaker.join(_LAST_WORDS)
 
 
 def _started(started: Started) -> list[str]:

@@ -54,7 +54,8 @@ class DevProject(Project):
 def own_place(root: Path, environ: Mapping[str, str], name: str | None, provider: str | None) -> Iterator[DevProject]:
     """A project whose environment nobody else has; nothing of it is left afterwards.
 
-    Stores are in memory. `provider` None means this machine, whatever the project's settings say.
+    Stores are in memory, and it is reached from this machine alone. `provider` None means this machine, too, whatever
+    the project's settings say.
     """
     settings = read_settings(root, environ, {"environment": name or DEFAULT_NAME})
     with _free_environment(root, settings.environment) as environment:
@@ -63,6 +64,7 @@ def own_place(root: Path, environ: Mapping[str, str], name: str | None, provider
             settings,
             environment=environment,
             provider=provider or Settings(settings.app).provider,
+            host=Settings(settings.app).host,
             state="memory:",
             jobs="memory:",
             artifacts=f"file://{layout.artifacts}",

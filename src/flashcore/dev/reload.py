@@ -21,7 +21,7 @@ from flashcore.control.refusals import BeingDestroyed
 from flashcore.dev.local import REMOVAL_GRACE
 from flashcore.dev.place import DevProject
 from flashcore.dev.tables import Tables
-from flashcore.dev.told import Ready, Refused, Removed, Served, Tell
+from flashcore.dev.told import Noted, Ready, Refused, Removed, Served, Tell
 from flashcore.hookspecs.resources import Ingress
 from flashcore.model.deployment import Deployment
 from flashcore.model.errors import FlashcoreError, NotFound
@@ -60,6 +60,7 @@ class Reloader:
         self._url = url
         self._tell = tell
         self._rolled_out: dict[EndpointName, Digest] = {}
+        self._warned: frozenset[str] = frozenset()
         self._waiting: dict[EndpointName, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -83,6 +84,7 @@ class Reloader:
         except FlashcoreError as error:
             self._tell(Refused(error))
             return
+        self._warn(built.warnings)
         load = _Load(built, manifest, began)
         for entry in manifest.endpoints:
             if self._rolled_out.get(entry.name) != digest(entry):
@@ -90,6 +92,12 @@ class Reloader:
         for name in self._rolled_out.keys() - {entry.name for entry in manifest.endpoints}:
             await self._take_down(name)
         await self._tidy({entry.artifact for entry in manifest.endpoints})
+
+    def _warn(self, warnings: tuple[str, ...]) -> None:
+        for warning in warnings:
+            if warning not in self._warned:
+                self._tell(Noted(warning))
+        self._warned = frozenset(warnings)
 
     def _build(self) -> BuildResult:
         return build(self._project.root, app=self._project.settings.app, registry=self._platform.registry)

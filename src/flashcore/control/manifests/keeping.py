@@ -143,7 +143,5 @@ class Manifests:
 
 def _failed(name: EndpointName, failure: Failure, now: float) -> str:
     attempt = f" (attempt {failure.attempts})" if failure.attempts > 1 else ""
-    when = (
-        "it is being tried again" if failure.retry_at is None else f"next in {max(0.0, failure.retry_at - now):.0f} s"
-    )
-    return f"{name} is not as the manifest says{attempt}: {failure.message}; {when}"
+    again = "is under way" if failure.retry_at is None else f"in {max(0.0, failure.retry_at - now):.0f} s"
+    return f"{name} is not as the manifest says{attempt}: {failure.message}; the next attempt {again}"
