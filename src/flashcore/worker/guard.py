@@ -1,13 +1,15 @@
 """What every HTTP request passes on its way into a replica, whatever ASGI application is inside.
 
 * A request for another life of this address (`x-flashcore-instance`) is answered 421: the gateway goes elsewhere.
-* A draining replica answers 503 with `x-flashcore-draining: 1` to what is new, and finishes what it has.
+* A draining replica answers 503 with `x-flashcore-draining: 1` to what is new, and finishes what it has. WebSockets,
+  which may never be finished, are closed at once (1012, service restart): their clients come back, to another replica.
 * The request's id (`x-request-id`, or a new one) stands in its log lines and in its answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -29,6 +31,8 @@ REQUEST_ID_HEADER = b"x-request-id"
 
 LONGEST_REQUEST_ID = 128
 
+_RESTARTING = 1012
+
 
 class Guard:
     """An ASGI application around another one."""
@@ -40,6 +44,7 @@ class Guard:
         self._in_flight = 0
         self._draining = False
         self._idle = asyncio.Event()
+        self._sockets: set[_WebSocket] = set()
         self.startup_failure = ""
         """The traceback with which the application refused to start."""
 
@@ -51,6 +56,8 @@ class Guard:
     async def drain(self) -> None:
         """Let nothing more in; returns when nothing is inside."""
         self._draining = True
+        for socket in list(self._sockets):
+            await socket.end("this replica is draining")
         while self._in_flight:
             self._idle.clear()
             await self._idle.wait()
@@ -75,9 +82,16 @@ class Guard:
         current = CurrentJob(request.decode("latin-1"), kind="request")
         CURRENT.set(current)
         self._in_flight += 1
+        send = _with_header(send, (REQUEST_ID_HEADER, request))
+        socket = _WebSocket(send) if scope["type"] == "websocket" else None
+        if socket is not None:
+            self._sockets.add(socket)
+            send = socket.send
         try:
-            await self._app(scope, receive, _with_header(send, (REQUEST_ID_HEADER, request)))
+            await self._app(scope, receive, send)
         finally:
+            if socket is not None:
+                self._sockets.discard(socket)
             self._in_flight -= 1
             self._output.finish(current)
             if not self._in_flight:
@@ -90,6 +104,26 @@ class Guard:
             await send(message)
 
         return watching
+
+
+class _WebSocket:
+    """What an application sends over one WebSocket, until it is closed over its head."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._ended = False
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """Pass it on. What comes after the end goes nowhere: the application has yet to hear of it."""
+        if not self._ended:
+            await self._send(message)
+
+    async def end(self, reason: str) -> None:
+        """Close it; the application is told by its next `receive`."""
+        self._ended = True
+        # Whoever is gone already needs no farewell, and says so in as many ways as there are servers.
+        with contextlib.suppress(Exception):
+            await self._send({"type": "websocket.close", "code": _RESTARTING, "reason": reason})
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from pathlib import Path
 
@@ -117,8 +118,8 @@ async def test_a_client_that_has_just_connected_is_still_served(start_gateway: S
     assert await closing == 0
 
 
-async def test_what_does_not_finish_is_aborted_and_counted(gateway: Gateway) -> None:
-    """After the grace: handlers are cancelled, replicas are left, leases released."""
+async def test_what_does_not_finish_is_told_so_and_counted(gateway: Gateway) -> None:
+    """M57: after the grace handlers are cancelled, replicas are left, leases released; who waits is told 504."""
     cancelled = asyncio.Event()
 
     async def never(request: Request) -> Response:
@@ -145,8 +146,41 @@ async def test_what_does_not_finish_is_aborted_and_counted(gateway: Gateway) -> 
 
     assert cancelled.is_set()
     assert (route.in_flight, gateway.server.connection_count) == (0, 0)
+    for wire in wires[:2]:
+        answer = await wire.answer()
+        assert (answer.status, json.loads(answer.body)["error"]["code"]) == (504, "gateway_stopping")
     for wire in wires:
         assert await wire.ends()
+
+
+async def test_tunnels_end_at_once_when_the_server_stops(gateway: Gateway) -> None:
+    """M57: nobody can say when they would; a request under way has the whole grace."""
+    release = asyncio.Event()
+
+    async def upgraded(wire: Wire) -> None:
+        await wire.reader.readuntil(b"\r\n\r\n")
+        await wire.send(b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        await wire.rest()
+
+    async def slow(request: Request) -> Response:
+        await release.wait()
+        return Response(200)
+
+    route = gateway.route(await gateway.replica(upgraded), path=b"/socket")
+    gateway.local(slow)
+    socket, request = await gateway.connect(), await gateway.connect()
+    await socket.send(b"GET /socket HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+    await socket.reader.readuntil(b"\r\n\r\n")
+    await request.send(GET)
+    await eventually(lambda: gateway.server.busy_count == 2)
+
+    closing = asyncio.create_task(gateway.server.close(10.0))
+    assert await socket.ends()
+    ended_first = not closing.done()
+    release.set()
+
+    assert ((await request.answer()).status, await closing, ended_first) == (200, 0, True)
+    assert route.in_flight == 0
 
 
 async def test_closing_twice_is_harmless(gateway: Gateway) -> None:

@@ -177,6 +177,16 @@ class ClientConnection(StreamProtocol):
             self._read_deadline = self._shared.loop.time() + self._shared.limits.linger_seconds
         elif self._exchange is None and not self._heads.size and not self._ahead:
             self._close()
+        elif self._exchange is not None and self._exchange.has_no_end:
+            self._abandon()
+            self.cut()
+
+    def give_up(self) -> None:
+        """The time is over for what is under way: an answer that has not begun will not come, and is said not to."""
+        if self._exchange is not None and not self._answer_started:
+            self._refuse(BadRequest(504, "gateway_stopping", "The gateway stops, and no answer came in time."))
+        else:
+            self._transport.abort()
 
     def abort(self) -> None:
         """Close at once."""

@@ -39,6 +39,11 @@ class Exchange(Protocol):
         """The client will send nothing more; whether the exchange goes on nevertheless."""
         ...
 
+    @property
+    def has_no_end(self) -> bool:
+        """Whether nobody can say when this will be over: a tunnel."""
+        ...
+
     def abandon(self) -> None:
         """The client is gone, or is refused: let go of everything, write nothing."""
         ...

@@ -69,6 +69,11 @@ class LocalExchange:
         """A client that closes its side is one that left: the two look the same."""
         return False
 
+    @property
+    def has_no_end(self) -> bool:
+        """It ends with its answer."""
+        return False
+
     def abandon(self) -> None:
         """Cancel the handler; what it awaits hears of it."""
         if self._task is not None:

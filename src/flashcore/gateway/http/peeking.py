@@ -74,6 +74,11 @@ class PeekingExchange:
         """A client that closes its side is one that left: the two look the same."""
         return False
 
+    @property
+    def has_no_end(self) -> bool:
+        """It ends with its answer."""
+        return False
+
     def abandon(self) -> None:
         """Nobody was chosen: there is nothing to give back."""
 

@@ -411,6 +411,11 @@ class Relay:
         """A client that closes its side is one that left: the two look the same."""
         return False
 
+    @property
+    def has_no_end(self) -> bool:
+        """It ends with its answer."""
+        return False
+
     def abandon(self) -> None:
         """Stop what is under way: the wait for a replica, the connecting, or the request itself."""
         self._gone = True

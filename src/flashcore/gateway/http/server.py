@@ -17,6 +17,8 @@ from flashcore.gateway.http.shared import Shared
 
 _BACKLOG = 2048
 _ABORT_SECONDS = 5.0
+_FAREWELL_SECONDS = 0.5
+"""For the last answers to leave."""
 
 
 class HttpServer:
@@ -62,7 +64,8 @@ class HttpServer:
     async def close(self, grace: float) -> int:
         """Accept nothing more, let requests under way finish for `grace` seconds, then abort what is left.
 
-        Idle connections are closed at once. Returns how many connections had to be aborted.
+        Idle connections and tunnels (WebSockets) are closed at once: nobody can say when those would end. Who waits for
+        an answer at the end of the grace is told 504. Returns how many connections had to be given up.
         """
         shared = self._shared
         shared.closing = True
@@ -72,6 +75,9 @@ class HttpServer:
             connection.shut()
         await self._empty_within(grace)
         aborted = len(shared.connections)
+        for connection in list(shared.connections):
+            connection.give_up()
+        await self._empty_within(_FAREWELL_SECONDS)
         for connection in list(shared.connections):
             connection.abort()
         await self._empty_within(_ABORT_SECONDS)

@@ -53,6 +53,11 @@ class Tunnel:
         self._connection.write_eof()
         return True
 
+    @property
+    def has_no_end(self) -> bool:
+        """It may be open for days."""
+        return True
+
     def abandon(self) -> None:
         """The client is gone, which is how most tunnels end."""
         self._connection.drop()

@@ -1,0 +1,99 @@
+"""What a request passes on its way into a replica that drains: WebSockets are closed, requests are finished."""
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+from flashcore.model.names import InstanceId
+from flashcore.worker.guard import Application, Guard, Receive, Scope, Send
+
+Message = MutableMapping[str, Any]
+
+
+class Silent:
+    """An output that nobody reads."""
+
+    def finish(self, current: object) -> None:
+        """Nothing was written."""
+
+
+class Connection:
+    """A server's side of one scope: what the application receives, and what it sent."""
+
+    def __init__(self, kind: str) -> None:
+        self.scope: Scope = {"type": kind, "headers": []}
+        self.sent: list[Message] = []
+        self._incoming: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def receive(self) -> Message:
+        """What came, or the end after a close."""
+        return await self._incoming.get()
+
+    async def send(self, message: Message) -> None:
+        """Remember; a close ends the connection for the application, too."""
+        self.sent.append(message)
+        if message["type"] == "websocket.close":
+            self._incoming.put_nowait({"type": "websocket.disconnect", "code": message["code"]})
+
+    @property
+    def kinds(self) -> list[str]:
+        """What was sent, by type."""
+        return [message["type"] for message in self.sent]
+
+
+def guarded(app: Application) -> Guard:
+    """The application behind a guard."""
+    return Guard(app, InstanceId("i1"), Silent())  # type: ignore[arg-type]  # all that a guard asks of an output
+
+
+async def test_a_draining_replica_closes_websockets_and_finishes_requests() -> None:
+    """M57: the socket is told to come back elsewhere at once, the request has the grace."""
+    inside, release = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            inside.set()
+            await release.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            return
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        await send({"type": "websocket.send", "text": "too late"})
+
+    guard = guarded(app)
+    socket, request = Connection("websocket"), Connection("http")
+    running = [asyncio.create_task(guard(each.scope, each.receive, each.send)) for each in (socket, request)]
+    await inside.wait()
+    draining = asyncio.create_task(guard.drain())
+    await running[0]
+    left, ended = guard.in_flight, draining.done()
+    release.set()
+    await asyncio.gather(*running, draining)
+
+    assert socket.kinds == ["websocket.accept", "websocket.close"]
+    assert socket.sent[1]["code"] == 1012
+    assert (left, ended) == (1, False)
+    assert request.kinds == ["http.response.start"]
+
+
+async def test_a_socket_that_is_gone_does_not_stop_the_drain() -> None:
+    """Its server may answer a close with any error."""
+    gone = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        gone.set()
+        await receive()
+
+    async def broken(message: Message) -> None:
+        socket._incoming.put_nowait({"type": "websocket.disconnect"})  # noqa: SLF001 - as a server does
+        raise RuntimeError("the connection is closed")
+
+    guard, socket = guarded(app), Connection("websocket")
+    running = asyncio.create_task(guard(socket.scope, socket.receive, broken))
+    await gone.wait()
+
+    await guard.drain()
+
+    await running
+    assert guard.in_flight == 0
