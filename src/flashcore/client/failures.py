@@ -17,6 +17,7 @@ _BY_STATUS: Mapping[int, type[errors.FlashcoreError]] = {
     403: errors.Unauthorized,
     404: errors.NotFound,
     408: errors.DeadlineExceeded,
+    413: errors.Unserializable,
     429: errors.Unavailable,
     502: errors.Unavailable,
     503: errors.Unavailable,

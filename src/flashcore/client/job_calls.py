@@ -47,13 +47,17 @@ class JobCall:
     """Of the sealed call; None for one that somebody else submitted."""
     home: str | None = None
     """The module that replicas know as what is `__main__` here, for functions that stand there."""
+    limit: int = seal.LARGEST_JOB
+    """Bytes that it may have."""
 
     def sealed(self, key: SigningKey, stamp: Stamp) -> list[Bytes]:
         """The request's body for whom has the key. Raises Unserializable for arguments that cannot be pickled."""
         try:
-            return seal_call(key, self.endpoint, self.call, stamp, self.home)
+            pieces = seal_call(key, self.endpoint, self.call, stamp, self.home)
+            seal.check_size(seal.size_of(pieces), self.limit, "arguments")
         except Unserializable as error:
             raise Unserializable(f"{self.shown}: {error.message}", next_step=error.next_step, path=error.path) from None
+        return pieces
 
     def body(self) -> bytes:
         """The request's body as JSON. Raises Unserializable for arguments that JSON cannot carry."""

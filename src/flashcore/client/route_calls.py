@@ -26,7 +26,7 @@ from flashcore.model.manifest import Route
 from flashcore.model.names import EndpointName
 from flashcore.wire import seal
 from flashcore.wire.envelope import Arguments, Call
-from flashcore.wire.seal import CALL_LIFETIME, SigningKey, new_stamp
+from flashcore.wire.seal import CALL_LIFETIME, LARGEST_CALL, SigningKey, new_stamp
 from flashcore.wire.sealed import open_reply
 
 TIMEOUT = 330.0
@@ -117,7 +117,8 @@ def _call_sealed(
         nonlocal stamp
         stamp = new_stamp(CALL_LIFETIME)
         headers = {"Content-Type": seal.MEDIA, **credentials()}
-        body = JobCall(called.endpoint, call, called.shown, home=home_of(called.target)).sealed(key, stamp)
+        sending = JobCall(called.endpoint, call, called.shown, home=home_of(called.target), limit=LARGEST_CALL)
+        body = sending.sealed(key, stamp)
         return Request(called.route.method, f"/{called.endpoint}{path}", body, headers, called.timeout, once=True)
 
     response = yield from insist(request(), request if called.route.method == "GET" else None)

@@ -21,7 +21,6 @@ from flashcore.gateway.polling.routes import PolledApi
 from flashcore.gateway.routes import JobsRouting, Routes
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.submission import (
-    SEALED_BYTES,
     InvalidSubmission,
     is_sealed,
     new_job,
@@ -31,7 +30,7 @@ from flashcore.gateway.submission import (
 from flashcore.model.errors import FlashcoreError, NotFound
 from flashcore.model.job import Job
 from flashcore.model.names import JobId
-from flashcore.wire import documents
+from flashcore.wire import documents, seal
 
 RUNSYNC_WAIT = 90.0
 LONGEST_WAIT = 300.0
@@ -83,7 +82,7 @@ class JobsApi:
 
     def largest_body(self, head: RequestHead) -> int:
         """The most bytes that the body of such a request may have."""
-        return SEALED_BYTES if is_sealed(head) else max(self._settings.run_bytes, self._settings.runsync_bytes)
+        return seal.LARGEST_JOB if is_sealed(head) else max(self._settings.run_bytes, self._settings.runsync_bytes)
 
     def handler(self, head: RequestHead, path: bytes) -> Handler:
         """Who answers a request for `path`, which is what follows /v2."""
@@ -197,7 +196,7 @@ def _wants_frame(call: Call) -> bool:
 
 
 def _check_size(call: Call, limit: int) -> None:
-    limit = SEALED_BYTES if is_sealed(call.request.head) else limit
+    limit = seal.LARGEST_JOB if is_sealed(call.request.head) else limit
     size = len(call.request.body)
     if size > limit:
         raise _TooLarge(f"the body has {size} bytes, {limit} are allowed", size=size, limit=limit)

@@ -24,9 +24,6 @@ MAX_KEY = 256
 MAX_POLICY_SECONDS = 7 * 86_400.0
 LOW_PRIORITY = -1
 
-SEALED_BYTES = 512 << 20
-"""Body of a sealed call, which may hold arrays."""
-
 _UNSUPPORTED = frozenset({"webhookV2", "s3Config"})
 _SEALED = seal.MEDIA.encode()
 _NO_POLICY: Mapping[str, Any] = {}

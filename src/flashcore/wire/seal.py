@@ -26,7 +26,7 @@ from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
 
-from flashcore.model.errors import IncompatiblePeer, ProtocolError, PythonMismatch, SignatureRefused
+from flashcore.model.errors import IncompatiblePeer, ProtocolError, PythonMismatch, SignatureRefused, Unserializable
 
 MEDIA = "application/vnd.flashcore.sealed"
 """The content type of a package."""
@@ -36,6 +36,12 @@ CALL_LIFETIME = 300.0
 
 JOB_LIFETIME = 7 * 86_400.0
 """Seconds in which a job has to begin: as long as a gateway lets one wait at most."""
+
+LARGEST_JOB = 512 << 20
+"""Bytes of a package that goes through a queue, either way: the gateway and the job store have it in memory."""
+
+LARGEST_CALL = 2 << 30
+"""Bytes of a package that goes straight to a replica, or comes from one."""
 
 NO_NONCE = bytes(16)
 
@@ -148,6 +154,18 @@ def seal(
 def size_of(pieces: Sequence[Bytes]) -> int:
     """Bytes of all pieces together."""
     return sum(piece.nbytes if isinstance(piece, memoryview) else len(piece) for piece in pieces)
+
+
+def check_size(size: int, limit: int, what: str) -> None:
+    """Refuse what is larger than it may be. Raises Unserializable, with both sizes."""
+    if size > limit:
+        raise Unserializable(
+            f"{what}: it has {size:,} bytes, {limit:,} are allowed",
+            next_step="pass where it is stored, or pass it in pieces",
+            path=what,
+            size=size,
+            limit=limit,
+        )
 
 
 def unseal(key: SigningKey, data: Bytes, *, endpoint: str, direction: Direction) -> Package:

@@ -24,9 +24,6 @@ _MEDIA = seal.MEDIA.encode()
 INTAKE = "flashcore.intake"
 """Where the scope has the body of a request whose server could take it in at once."""
 
-LARGEST_CALL = 2 << 30
-"""Bytes of a call that a replica takes."""
-
 
 class SealedRequests:
     """An ASGI application around another one, which gets every request that is no sealed call."""
@@ -63,6 +60,7 @@ class SealedRequests:
                 await value(scope, receive, send)  # a Response of the user's own, which is the same for everybody
                 return
             status, pieces = 200, sealed.seal_value(call, value)
+            seal.check_size(seal.size_of(pieces), seal.LARGEST_CALL, "result")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything; the caller is told what
             failure = failure_of(error)
             sys.stderr.write(failure.error_traceback)
@@ -78,8 +76,7 @@ async def _read(scope: Scope, receive: Receive) -> seal.Bytes:
         await _whole(receive)
         return intake
     size = int(_header(scope, b"content-length") or 0)
-    if size > LARGEST_CALL:
-        raise Unserializable(f"the call has {size:,} bytes, {LARGEST_CALL:,} are allowed", size=size, path="arguments")
+    seal.check_size(size, seal.LARGEST_CALL, "arguments")
     body, filled = bytearray(size), 0
     while True:
         message = await receive()

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flashcore.wire import seal
 from flashcore.wire.memory import memory_for
-from flashcore.worker.direct import INTAKE, LARGEST_CALL
+from flashcore.worker.direct import INTAKE
 
 LARGE = 1 << 16
 """Bytes of bodies that are taken in this way; smaller ones are not worth it."""
@@ -33,7 +33,7 @@ class IntakeProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         size = _size_of(self.headers)
         self._filled = 0
-        self._body = memory_for(size) if LARGE <= size <= LARGEST_CALL else None
+        self._body = memory_for(size) if LARGE <= size <= seal.LARGEST_CALL else None
         if self._body is not None:
             self.scope[INTAKE] = self._body  # type: ignore[literal-required]  # a key of our own in uvicorn's typed dict
 

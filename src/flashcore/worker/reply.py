@@ -41,17 +41,17 @@ class JsonReply:
 
     def value(self, value: Any) -> Payload:
         """See Reply."""
-        return Payload(output_of(encode(value), enveloped=self._enveloped))
+        return _json(output_of(encode(value), enveloped=self._enveloped), "result")
 
     def item(self, value: Any) -> Payload:
         """See Reply."""
         item = encode_item(value, len(self._items))
         self._items.append(item)
-        return Payload(item_of(item, len(self._items) - 1, enveloped=self._enveloped))
+        return _json(item_of(item, len(self._items) - 1, enveloped=self._enveloped), f"item[{len(self._items) - 1}]")
 
     def items(self) -> Payload:
         """See Reply."""
-        return Payload(output_of(list_of(self._items), enveloped=self._enveloped))
+        return _json(output_of(list_of(self._items), enveloped=self._enveloped), "result")
 
     def raised(self, error: BaseException, failure: RemoteFailure) -> Payload | None:  # noqa: ARG002 - as in Reply
         """JSON has no form for it."""
@@ -67,34 +67,33 @@ class SealedReply:
 
     def value(self, value: Any) -> Payload:
         """See Reply."""
-        return _payload(sealed.seal_value(self._call, value))
+        return _sealed(sealed.seal_value(self._call, value), "result")
 
     def item(self, value: Any) -> Payload:
         """See Reply."""
-        payload = _payload(sealed.seal_item(self._call, len(self._items), value))
+        number = len(self._items)
+        payload = _sealed(sealed.seal_item(self._call, number, value), f"item[{number}]")
         self._items.append(payload.data)
         return payload
 
     def items(self) -> Payload:
         """See Reply."""
-        return _payload(sealed.seal_items(self._call, self._items))
+        return _sealed(sealed.seal_items(self._call, self._items), "result")
 
     def raised(self, error: BaseException, failure: RemoteFailure) -> Payload | None:
         """See Reply."""
         told = failure.error_type, failure.error_message, failure.error_traceback
-        return _payload(sealed.seal_raised(self._call, error, told))
+        try:
+            return _sealed(sealed.seal_raised(self._call, error, told), "exception")
+        except Unserializable:
+            return None  # one that is too large is told as text
 
 
-def _payload(pieces: list[seal.Bytes]) -> Payload:
+def _json(data: bytes, what: str) -> Payload:
+    seal.check_size(len(data), seal.LARGEST_JOB, what)
+    return Payload(data)
+
+
+def _sealed(pieces: list[seal.Bytes], what: str) -> Payload:
+    seal.check_size(seal.size_of(pieces), seal.LARGEST_JOB, what)
     return Payload(bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces), seal.MEDIA)
-
-
-def too_large(payload: Payload, limit: int, what: str) -> Unserializable:
-    """The error for a value that is over the limit, with both sizes."""
-    return Unserializable(
-        f"{what} has {len(payload.data):,} bytes, {limit:,} are allowed",
-        next_step="store it somewhere and return where it is, or yield it in pieces",
-        path=what,
-        size=len(payload.data),
-        limit=limit,
-    )
