@@ -11,7 +11,7 @@ import pytest
 from flashcore.control.draft import Draft
 from flashcore.control.health import Judgement, step
 from flashcore.control.keeping import replace_failed
-from flashcore.control.lifecycle import judged, reported, unprobed
+from flashcore.control.lifecycle import judged, observe, reported, unprobed
 from flashcore.control.probing import can_be_asked
 from flashcore.control.snapshot import Snapshot
 from flashcore.hookspecs.probes import Answer, Finding, ProbeTarget
@@ -597,3 +597,36 @@ def test_going_back_goes_back_to_the_probes_of_the_revision() -> None:
 def test_every_phase_has_a_way_to_its_end() -> None:
     """S40: from draining there is no way back into service."""
     assert PHASE_MOVES[Phase.DRAINING] == {Phase.TERMINATED, Phase.FAILED_TO_START}
+
+
+@pytest.mark.parametrize("heard_of", [ONE, OTHER])
+def test_what_was_not_ready_in_time_is_told_with_what_its_probes_found(heard_of: InstanceId) -> None:
+    """S8, E44: whoever reads why the rollout failed need not ask the replica; answers of another life are not told."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 1, initial_delay=30.0)
+        view = world.view("hello")
+        (replica,) = view.sides[0].replicas
+        silent = dataclasses.replace(
+            replica, phase=Phase.STARTING, health=Health.NOT_CHECKED, instance=ONE, running_since=100.0
+        )
+        judgement = Judgement(heard_of, Health.NOT_CHECKED, failures=4, detail="status 503")
+        snapshot = Snapshot(
+            view.deployment,
+            {revision.id: revision for revision in view.revisions},
+            {silent.id: silent},
+            sightings={silent.id: running(Stage.STARTING)},
+            judgements={silent.id: judgement},
+        )
+        early, late = (Draft(snapshot, now, lambda *_: ReplicaId("x")) for now in (129.0, 130.0))
+
+        observe(early)
+        observe(late)
+
+        assert early.replicas[silent.id].live
+        assert early.wake_at == 130.0
+        assert late.replicas[silent.id].failed
+        found = "; its probes found: status 503" if heard_of == ONE else ""
+        assert late.replicas[silent.id].reason == f"it was not ready within 30 s of its start{found}"
+
+    watched(scenario)

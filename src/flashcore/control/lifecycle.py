@@ -25,15 +25,16 @@ def observe(draft: Draft) -> None:
     """Take over everything that was seen of the deployment's replicas."""
     for before in tuple(draft.replicas.values()):
         state = draft.snapshot.sightings.get(before.id)
-        if _is_steady(before, state, draft.snapshot.judgements.get(before.id)):
+        judgement = draft.snapshot.judgements.get(before.id)
+        if _is_steady(before, state, judgement):
             continue
         watch = draft.deployment.watch_of(before.revision)
         after = before if state is None else reported(before, state, draft.now)
         if watch.health.disabled:
             after = unprobed(after, state, draft.now)
         else:
-            after = judged(after, state, draft.snapshot.judgements.get(before.id), draft.now)
-        after = _overdue(after, watch, draft)
+            after = judged(after, state, judgement, draft.now)
+        after = _overdue(after, watch, judgement, draft)
         if state is None and before.id in draft.snapshot.absent:
             after = _finished(after, draft.now)
         draft.put(after)
@@ -156,7 +157,7 @@ def _running(replica: Replica, state: Running, now: float) -> Replica:
             return replica
 
 
-def _overdue(replica: Replica, watch: Watch, draft: Draft) -> Replica:
+def _overdue(replica: Replica, watch: Watch, judgement: Judgement | None, draft: Draft) -> Replica:
     """The replica, failed if it has been warming up for longer than it may. The time counts from when it ran."""
     if replica.phase not in _NOT_YET_READY or replica.running_since is None or not watch.initial_delay:
         return replica
@@ -164,7 +165,9 @@ def _overdue(replica: Replica, watch: Watch, draft: Draft) -> Replica:
     if draft.now < deadline:
         draft.wake(deadline)
         return replica
-    return _leaving(replica, draft.now, f"it was not ready within {watch.initial_delay:g} s of its start")
+    heard = judgement.detail if judgement is not None and judgement.instance == replica.instance else ""
+    said = f"; its probes found: {heard}" if heard else ""
+    return _leaving(replica, draft.now, f"it was not ready within {watch.initial_delay:g} s of its start{said}")
 
 
 def _casualty(before: Replica, after: Replica, state: InstanceState | None, now: float) -> Casualty:
