@@ -35,12 +35,16 @@ def greet(name: str = "world") -> str:
     return f"Hello, {name}!"
 
 
-@jobs.function
-def wait(begun: str, until: str) -> str:
+def waited(begun: str, until: str) -> str:
     Path(begun).touch()
     while not Path(until).exists():
         time.sleep(0.01)
     return "old"
+
+
+@jobs.function
+def wait(begun: str, until: str) -> str:
+    return waited(begun, until)
 
 
 @jobs.function
@@ -51,6 +55,11 @@ def fail() -> None:
 @web.get("/hello")
 def hello() -> dict[str, str]:
     return {"hello": "world"}
+
+
+@web.get("/wait")
+def wait_too(begun: str, until: str) -> str:
+    return waited(begun, until)
 
 
 @web.get("/fail")

@@ -28,7 +28,7 @@ def test_two_sessions_do_not_meet_and_an_interrupt_ends_all_at_once(shop: Projec
 
     assert second.call("greet", "Ada") == "Hello, Ada!"
     assert not first.home.exists()
-    assert second.stop(signal.SIGTERM) == 0
+    assert second.stop(signal.SIGHUP) == 0
     assert not (shop.root / ".flashcore/environments").exists()
     assert shop.processes() == []
 
@@ -48,6 +48,14 @@ def test_what_a_killed_session_left_is_cleared_away_by_the_next(shop: ProjectUnd
     assert session.home.name == "dev"
     assert not any(orphan.is_running() and orphan.status() != "zombie" for orphan in orphans)
     assert session.stop() == 0
+
+
+def test_a_folder_without_a_project_is_refused_unless_it_is_named(tmp_path: Path) -> None:
+    """Nobody's home directory becomes a project by accident."""
+    folder = ProjectUnderTest(tmp_path)
+
+    assert "there is no flashcore project" in folder.run("dev").err
+    assert not (tmp_path / ".flashcore").exists()
 
 
 def test_an_environment_of_somebody_else_is_left_alone(shop: ProjectUnderTest) -> None:

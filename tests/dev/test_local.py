@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import threading
+import time
 from pathlib import Path
 
 import click
 import pytest
 
 from flashcore.canonical import digest
-from flashcore.cli.dev_lines import JsonLines, Lines
+from flashcore.cli.dev_lines import JsonLines, Lines, spoken
 from flashcore.dev.local import for_elsewhere, for_this_machine
 from flashcore.dev.told import Called, Noted, NotStarting, Printed, Ready, Refused, Removed, Served, Started, Told
 from flashcore.dev.watch import changes
@@ -91,6 +93,24 @@ def test_a_long_result_is_cut_to_the_terminal(capsys: pytest.CaptureFixture[str]
     line = click.unstyle(capsys.readouterr().out).rstrip("\n")
     assert len(line) == 60
     assert line.endswith("x…")
+
+
+def test_a_terminal_that_is_paused_holds_up_nobody() -> None:
+    """What is told waits in a thread of its own, in the end for a moment only."""
+    resumed = threading.Event()
+    shown: list[Told] = []
+
+    def show(told: Told) -> None:
+        resumed.wait(20)
+        shown.append(told)
+
+    began = time.monotonic()
+    with spoken(show) as tell:
+        for _ in range(1000):
+            tell(Noted("again"))
+        assert not shown
+    resumed.set()
+    assert time.monotonic() - began < 10
 
 
 async def test_only_folders_that_matter_are_watched(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.dev.conftest import DevUnderTest, ask, until
@@ -52,18 +53,23 @@ def test_failures_are_shown_with_their_traceback(dev: DevUnderTest) -> None:
 
 
 def test_a_change_is_served_and_calls_under_way_finish_on_the_old_code(dev: DevUnderTest, tmp_path: Path) -> None:
-    """The new code answers while the old one still works."""
-    begun, until_there = tmp_path / "begun", tmp_path / "until"
-    job = dev.submit("wait", str(begun), str(until_there))
-    until(begun.exists)
+    """The new code answers while the old one still works, on jobs and on requests."""
+    begun, begun_too, there = tmp_path / "begun", tmp_path / "begun-too", tmp_path / "there"
+    job = dev.submit("wait", str(begun), str(there))
+    with ThreadPoolExecutor(1) as pool:
+        request = pool.submit(ask, f"{dev.url}/web/wait?begun={begun_too}&until={there}")
+        until(lambda: begun.exists() and begun_too.exists())
 
-    dev.change("app.py", 'return "old"', 'return "new"', "jobs")
-    dev.change("app.py", "Hello, {", "Hey, {", "jobs")
+        dev.change("app.py", 'return "old"', 'return "new"', "jobs", "web")
+        dev.change("app.py", '"Hello, {', '"Hey, {', "jobs")
+        dev.change("app.py", '{"hello": "world"}', '{"hello": "moon"}', "web")
 
-    assert dev.call("greet", "Ada") == "Hey, Ada!"
-    until_there.touch()
+        assert dev.call("greet", "Ada") == "Hey, Ada!"
+        assert ask(f"{dev.url}/web/hello") == (200, {"hello": "moon"})
+        there.touch()
+        assert request.result() == (200, "old")
     assert ask(f"{dev.url}/v2/jobs/status-sync/{job}")[1]["output"]["$flashcore"]["value"] == "old"
-    dev.change("app.py", "Hey, {", "Hello, {", "jobs")
+    dev.change("app.py", '"Hey, {', '"Hello, {', "jobs")
 
 
 def test_code_with_a_syntax_error_is_refused_by_place_and_the_old_code_serves(dev: DevUnderTest) -> None:

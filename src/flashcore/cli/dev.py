@@ -37,8 +37,7 @@ def dev(invocation: Invocation, directory: Path | None, port: int | None, remote
     The same addresses as deployed, one replica of each endpoint, nothing kept. Calls that are under way finish on the
     old code. With --json each line of the output is a JSON document.
     """
-    near = invocation.directory if directory is None else directory.resolve()
-    root = find_project(near) or near
+    root = invocation.project().root if directory is None else _root_of(directory.resolve())
     provider = _remote_provider(root) if remote else None
     with own_place(root, os.environ, invocation.environment, provider) as project:
         first = project.settings.ports.gateway if port is None else port
@@ -54,6 +53,11 @@ async def _run(session: Session, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await session.run(stop, port)
+
+
+def _root_of(directory: Path) -> Path:
+    """The project around a folder that was named; a folder without any project becomes one."""
+    return find_project(directory) or directory
 
 
 def _remote_provider(root: Path) -> str:

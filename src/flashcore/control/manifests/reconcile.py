@@ -28,6 +28,8 @@ FIRST_RETRY = 5.0
 LAST_RETRY = 300.0
 """Seconds until something that failed is tried again; the pause doubles from the first to the last."""
 
+_NOTHING = Manifest("", (), "", "")
+
 _LOG = logging.getLogger(__name__)
 
 _ENDING = frozenset({DeploymentStatus.DESTROYING, DeploymentStatus.DESTROYED})
@@ -51,6 +53,7 @@ class Reconciler:
         self._leadership = leadership
         self._keeper = keeper
         self._records: dict[EndpointName, Stored[ManagedEndpoint]] | None = None
+        self._digested: tuple[Manifest, Mapping[EndpointName, Digest]] | None = None
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -65,7 +68,7 @@ class Reconciler:
         """
         async with self._one_at_a_time:
             await self._load()
-            wanted = {entry.name: digest_of(entry, manifest.python_version) for entry in manifest.endpoints}
+            wanted = self._digests_of(manifest)
             await self._look(wanted)
             steps = plan(wanted, self.records, self._present(), self._controller.clock.now(), self._keeper.spared)
             for step in steps:
@@ -74,7 +77,7 @@ class Reconciler:
 
     async def remove_all(self) -> tuple[Step, ...]:
         """Take down everything that this reconciler has deployed, as if the manifest were empty."""
-        return await self.reconcile(Manifest("", (), "", ""))
+        return await self.reconcile(_NOTHING)
 
     def drifted(self) -> Iterator[EndpointName]:
         """Endpoints that somebody has changed by hand since: that stands until the manifest changes."""
@@ -85,6 +88,13 @@ class Reconciler:
                 heading = rollout.target if rollout is not None and not rollout.state.finished else view.stable
                 if heading != record.revision:
                     yield name
+
+    def _digests_of(self, manifest: Manifest) -> Mapping[EndpointName, Digest]:
+        """By name; made once for a manifest that is passed over again and again."""
+        if self._digested is None or self._digested[0] is not manifest:
+            digests = {entry.name: digest_of(entry, manifest.python_version) for entry in manifest.endpoints}
+            self._digested = (manifest, digests)
+        return self._digested[1]
 
     # -- one step --------------------------------------------------------------------------------------------------
 
