@@ -246,7 +246,10 @@ JSON = st.recursive(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(
     plugins=st.dictionaries(st.text(max_size=5), st.dictionaries(st.text(max_size=5), JSON, max_size=3), max_size=2),
-    env=st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), st.text(st.characters(codec="utf-8"))),
+    env=st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="=\0"), min_size=1, max_size=5),
+        st.text(st.characters(codec="utf-8", exclude_characters="\0")),
+    ),
     gpu_count=st.integers(0, 8),
     delay=st.floats(0, 1e6),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,9 @@ from flashcore.model.errors import InvalidDeclaration
 from flashcore.model.parts import PartRef
 
 MAX_REPLICAS = 10_000
+
+_MEMORY = re.compile(r"\s*\d+(?:\.\d+)?\s*(?:[kKMGT]i?)?[bB]?\s*")
+_NO_NAME = frozenset("=\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,9 @@ class Template:
     """Extra files of the project, as glob patterns from its root."""
     datacenter: tuple[str, ...] = ()
     image: str | None = None
+    """The container image that replicas start from, where the provider has such."""
+    template: str | None = None
+    """The provider's own template that replicas start from, by the provider's name for it."""
     warm: bool = True
     """Whether replicas may be forked from a parent that has imported the code."""
     provider: PartRef | None = None
@@ -161,6 +168,7 @@ def problems(declaration: Declaration) -> Iterator[str]:
         },
     )
     yield from _health_problems(declaration.policy.health)
+    yield from _form_problems(declaration.template)
     both = sorted(set(declaration.template.env) & set(declaration.template.secrets))
     if both:
         yield f"{both[0]!r} is set in env and named in secrets"
@@ -188,6 +196,23 @@ def _replica_problems(bounds: Bounds) -> Iterator[str]:
         yield f"the most replicas ({bounds.maximum}) are fewer than the least ({bounds.minimum})"
     if bounds.maximum > MAX_REPLICAS:
         yield f"at most {MAX_REPLICAS} replicas are allowed, not {bounds.maximum}"
+
+
+def _form_problems(template: Template) -> Iterator[str]:
+    if template.memory is not None and not _MEMORY.fullmatch(template.memory):
+        yield f"memory must be an amount as in '512Mi' or '4Gi', not {template.memory!r}"
+    for name in (*template.env, *template.secrets):
+        if not name or not _NO_NAME.isdisjoint(name):
+            yield f"{name!r} cannot be the name of an environment variable"
+    for name, value in template.env.items():
+        if "\0" in value:
+            yield f"the value of {name!r} in env cannot have a NUL in it"
+    paths = [volume.path for volume in template.volumes]
+    for path in paths:
+        if not path.startswith("/") or "\0" in path:
+            yield f"a volume's path must begin with a slash, not {path!r}"
+    for path in sorted({path for path in paths if paths.count(path) > 1}):
+        yield f"there are two volumes at {path!r}"
 
 
 def _number_problems(half: Template | Policy, least: Mapping[str, float]) -> Iterator[str]:

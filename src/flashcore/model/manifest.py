@@ -115,6 +115,8 @@ class EndpointEntry:
     policy_digest: Digest
     declared_at: str = ""
     """`file:line` of the declaration."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What plugins added, and fields that are not known here."""
 
 
 @dataclass(frozen=True, slots=True)
