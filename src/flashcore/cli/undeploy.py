@@ -11,6 +11,7 @@ from flashcore.cli.api import ControlApi
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 from flashcore.cli.following import cursor_now
+from flashcore.cli.reasons import brief
 from flashcore.model import errors
 
 
@@ -44,7 +45,7 @@ def undeploy(invocation: Invocation, endpoint: str | None, everything: bool, for
     while left := _remaining(api, names):
         if time.monotonic() > deadline:
             raise errors.DeadlineExceeded(
-                f"not gone after {output.seconds(timeout)}: {', '.join(left)}",
+                f"not gone after {output.seconds(timeout)}: {'; '.join(left)}",
                 next_step="it goes on in the background: flashcore status",
             )
         cursor = api.get(f"/api/v1/events?cursor={cursor}&wait=2")["cursor"]
@@ -55,4 +56,9 @@ def undeploy(invocation: Invocation, endpoint: str | None, everything: bool, for
 
 
 def _remaining(api: ControlApi, names: list[str]) -> list[str]:
-    return [one["endpoint"] for one in api.get("/api/v1/deployments")["deployments"] if one["endpoint"] in names]
+    """What is not gone yet, each with what is still there of it."""
+    return [
+        f"{one['endpoint']} ({brief(one['reason']) or one['status']})"
+        for one in api.get("/api/v1/deployments")["deployments"]
+        if one["endpoint"] in names
+    ]

@@ -68,7 +68,12 @@ def _destroying(draft: Draft) -> Standing:
     left = len(draft.replicas)
     if left == 0:
         return _S.DESTROYED, "nothing is left of it", ""
-    return _S.DESTROYING, f"{_counted(left, 'replica')} still there", "draining"
+    there = f"{_counted(left, 'replica')} still there"
+    if draft.complaints:
+        # An answer that did not come is no proof that nothing is left.
+        said = "; ".join(dict.fromkeys(draft.complaints))
+        return _S.DESTROYING, f"{there}, which may cost money until their end is confirmed: {said}", "unreachable"
+    return _S.DESTROYING, there, "draining"
 
 
 def _under_way(draft: Draft, sides: Sides, rollout: Rollout) -> Standing:

@@ -58,7 +58,7 @@ def test_a_removal_that_is_not_confirmed_may_still_cost_money() -> None:
         await asyncio.sleep(100)
         await one.take_turn()
         (note,) = one.notes()
-        assert note.startswith("a is being taken down and may cost money until it is gone")
+        assert note.startswith("a is being taken down: 1 replica still there, which may cost money")
         world.provider.reach(away=False)
         await world.controller.wait_gone("a", 600)
         await one.take_turn()

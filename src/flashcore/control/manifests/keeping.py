@@ -108,7 +108,7 @@ class Manifests:
                 yield _failed(one.endpoint, one.failure, self._controller.clock.now())
             if one.leaving:
                 why = self._reason(one.endpoint)
-                yield f"{one.endpoint} is being taken down and may cost money until it is gone{why}"
+                yield f"{one.endpoint} is being taken down{why}"
             if one.drifted:
                 yield f"{one.endpoint} was changed by hand: it stays so until the manifest changes"
 
