@@ -199,6 +199,33 @@ def test_an_abort_half_way_loses_nothing(shop: Shop, capsys: pytest.CaptureFixtu
     assert min(tally.bodies[str(stable)], tally.bodies[str(shop.version)]) > 20
 
 
+def test_an_undo_loses_nothing(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """The version before answers again."""
+    shop.deploy()
+    before = shop.version
+    shop.deploy("BlueGreen(keep_old=5)")
+    with shop.load() as load:
+        load.wait_for(100)
+        shop.project.must("rollout", "undo", "web")
+        shop.until(lambda status: status["status"] == "ready")
+        load.wait_for(200)
+
+    tally = assert_nothing_lost(load, capsys)
+    assert tally.bodies[str(before)] > 50
+
+
+def test_a_restart_loses_nothing(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """M37: each replica is replaced after another one has come up."""
+    status = shop.status()
+    before = {replica["id"] for replica in status["replicas"] if replica["revision"] == status["revision"]}
+    with shop.load() as load:
+        shop.project.must("rollout", "restart", "web")
+        shop.until(lambda status: before.isdisjoint(one["id"] for one in status["replicas"]))
+        load.wait_for(100)
+
+    assert_nothing_lost(load, capsys)
+
+
 def test_a_third_version_half_way_loses_nothing(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     """The second one is given up where it is."""
     with shop.load() as load:
