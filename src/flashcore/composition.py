@@ -21,6 +21,7 @@ from flashcore.control.manifests.keeping import Manifests
 from flashcore.control.manifests.lasting import require_lasting
 from flashcore.control.store import Leadership, Ledger
 from flashcore.control.tokens import Tokens
+from flashcore.control.transitions import Transitions
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.hookspecs.providers import Provider, ProviderContext
 from flashcore.hookspecs.state import StateBackend
@@ -48,6 +49,7 @@ class Platform:
     ledger: Ledger
     dataplane: SocketDataPlane
     tokens: Tokens
+    transitions: Transitions
     controller: Controller
     manifests: Manifests
 
@@ -73,6 +75,7 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
         leadership = await _lead(registry, ledger, project.state_url)
         tokens = Tokens(ledger, leadership, dataplane.grant)
         await tokens.load()
+        transitions = Transitions()
         context = ProviderContext(project.settings.scope, project.layout, artifacts, StoreClock(state.now))
         controller = Controller(
             ledger=ledger,
@@ -84,10 +87,10 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
             artifacts=artifacts,
             surroundings=ProjectSurroundings(project),
             amend_env=registry.amend_replica_env,
-            observers=(registry.tell, observe),
+            observers=(registry.tell, transitions.note, observe),
         )
         manifests = Manifests(controller, ledger, leadership, own_endpoint(project))
-        yield Platform(project, registry, artifacts, ledger, dataplane, tokens, controller, manifests)
+        yield Platform(project, registry, artifacts, ledger, dataplane, tokens, transitions, controller, manifests)
 
 
 def own_endpoint(project: Project) -> frozenset[EndpointName]:

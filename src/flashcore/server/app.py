@@ -12,6 +12,7 @@ from flashcore.server.bell import Bell
 from flashcore.server.errors import add_error_answers
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.guard import Guard
+from flashcore.server.metrics import metric_routes
 from flashcore.server.mothership import Mothership
 from flashcore.server.routes.artifacts import artifact_routes
 from flashcore.server.routes.deployments import deployment_routes
@@ -45,3 +46,4 @@ def create_app(
     app.include_router(token_routes(platform.tokens))
     app.add_middleware(Guard, token=token, tokens=platform.tokens, host=platform.project.settings.host)
     return app
+    app.include_router(metric_routes(platform.controller.views, platform.transitions, platform.ledger.now))
