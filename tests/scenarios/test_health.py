@@ -21,7 +21,7 @@ from flashcore.model.deployment import DeploymentStatus, Watch
 from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
 from flashcore.model.parts import PartRef
 from flashcore.model.replica import HEALTH_MOVES, PHASE_MOVES, Health, Phase, Replica, move_phase
-from flashcore.testing.scenes import first, live, update, watched
+from flashcore.testing.scenes import first, update, watched
 from flashcore.testing.simulated_provider import NEVER, Life
 from flashcore.testing.simulation import World, entry, simulate
 from flashcore.wire.hello import Stage
@@ -524,72 +524,6 @@ def test_news_of_what_is_not_there_is_no_news() -> None:
         await asyncio.sleep(5)
         assert world.controller.endpoints() == ("hello",)
         assert len(world.events) == before
-
-    watched(scenario)
-
-
-class Paths:
-    """Probes that ask for a path: which replica was asked for which."""
-
-    def __init__(self, world: World) -> None:
-        self.asked: set[tuple[str, str]] = set()
-        self._world = world
-        world.parts.probes.made["path"] = self.of
-
-    def of(self, path: str) -> Paths.One:
-        """A probe that asks for the path."""
-        return Paths.One(self, path)
-
-    class One:
-        """Asks for one path; only replicas that know it are well."""
-
-        def __init__(self, paths: Paths, path: str) -> None:
-            self._paths = paths
-            self._path = path
-
-        async def probe(self, target: ProbeTarget, timeout: float) -> Finding:
-            """The revision of the replica must be the one that has the path."""
-            revision = target.replica.split("-")[1]
-            self._paths.asked.add((revision, self._path))
-            return Finding(Answer.OK)
-
-
-def test_each_replica_is_asked_as_its_own_revision_declares() -> None:
-    """E63: the second revision has another health path; neither is ever asked for the other's."""
-
-    async def scenario(world: World) -> None:
-        paths = Paths(world)
-        old = await first(world, 3, probe=PartRef("path", ("/old",)), health=EAGER)
-        await asyncio.sleep(5)
-        world.provider.script = lambda _replica, _revision: Life(ready_after=20)
-        new = await update(world, 2, 3, probe=PartRef("path", ("/new",)), health=EAGER)
-        await asyncio.sleep(10)
-        assert paths.asked == {(old[:6], "/old")}
-        await world.ready("hello")
-        await asyncio.sleep(10)
-        assert paths.asked == {(old[:6], "/old"), (new[:6], "/new")}
-
-    watched(scenario)
-
-
-def test_going_back_goes_back_to_the_probes_of_the_revision() -> None:
-    """E63: an old revision that comes back is asked, and given time, as it was declared with it."""
-
-    async def scenario(world: World) -> None:
-        paths = Paths(world)
-        old = await first(world, 2, probe=PartRef("path", ("/old",)), health=EAGER, initial_delay=100.0)
-        await update(world, 2, 2, probe=PartRef("path", ("/new",)), health=EAGER, initial_delay=5.0)
-        await world.ready("hello")
-        await asyncio.sleep(10)
-        paths.asked.clear()
-        world.provider.script = lambda _replica, _revision: Life(ready_after=50)
-        await world.controller.undo("hello")
-        view = await world.ready("hello")
-        await asyncio.sleep(5)
-        assert view.stable == old
-        assert (old[:6], "/old") in paths.asked
-        assert (old[:6], "/new") not in paths.asked
-        assert live(world) == {1: 2}
 
     watched(scenario)
 
