@@ -1,7 +1,8 @@
 """How long an edit takes under `flashcore dev`: from the file's change to the first answer of the new code.
 
 Beside it the limit: a fresh Python that imports what the replica imports, which no reload by a new process can beat.
-Both are timed by the clock, in turns, so that what else the machine does weighs on both; medians of ten.
+Both are timed by the clock, in turns, so that what else the machine does weighs on both; medians of ten. The budget is
+a second, or three times the limit where the machine is so busy that the limit itself comes near a second.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 RUNS = 10
 BUDGET = 1.0
 """Seconds for an edit of an app that is quick to import."""
+TIMES_LIMIT = 3.0
 
 APP = """
 from flashcore import LoadBalancedEndpoint, QueueEndpoint
@@ -47,7 +49,7 @@ def main() -> None:
     ):
         edits, limits = measure(app, imports, ask)
         edit, limit = statistics.median(edits), statistics.median(limits)
-        slow |= edit > BUDGET
+        slow |= edit > max(BUDGET, TIMES_LIMIT * limit)
         print(
             f"{name:14} edit to answer {edit * 1000:6.0f} ms (most {max(edits) * 1000:.0f})"
             f"   limit {limit * 1000:6.0f} ms   {edit / limit:4.1f} x"
