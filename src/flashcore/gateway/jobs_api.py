@@ -65,7 +65,7 @@ class JobsApi:
         self._broker = broker
         self._routes = routes
         self._settings = settings
-        self._polled = PolledApi(Desk(broker.crew), settings)
+        self._polled = PolledApi(Desk(broker.crew, paced=settings.poll_pacing > 0), settings)
         self._endpoint_routes: Mapping[str, tuple[tuple[bytes, ...], _Action]] = {
             "run": (_POST, self._run),
             "runsync": (_POST, self._runsync),

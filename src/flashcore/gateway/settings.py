@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from flashcore.gateway.circuit import CircuitRules
 from flashcore.model.errors import ConfigurationError
 
-_SWITCHES = frozenset({"webhook_private"})
+_SWITCHES = frozenset({"poll_pacing", "webhook_private"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Settings:
     """How long a worker that no table lists yet is kept waiting before it is sent away: less than it waits itself."""
     poll_seconds: float = 25.0
     """How long a worker that asks for jobs over HTTP is held when there are none."""
+    poll_pacing: int = 1
+    """0: such a worker is never given more jobs than it asked for, nor made to wait for its next ones."""
     sweep_interval: float = 1.0
     """Between two looks at what time did to the stored jobs."""
     forget_after: float = 30.0

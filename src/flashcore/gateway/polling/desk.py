@@ -6,6 +6,7 @@ import time
 
 from flashcore.gateway.crew import Crew
 from flashcore.gateway.polling.link import PolledLink
+from flashcore.gateway.polling.pace import Pace
 from flashcore.gateway.routes import JobsRouting
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_instance_id
 from flashcore.wire.hello import Hello, Identity, Stage, Status
@@ -17,8 +18,9 @@ class Desk:
     A guest runs code of its own, so it takes jobs of whichever revision is stable, and none that is pinned elsewhere.
     """
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, *, paced: bool) -> None:
         self.crew = crew
+        self._paced = paced
         self._known: dict[tuple[EndpointName, str], tuple[PolledLink, Hello]] = {}
 
     def present(self, routing: JobsRouting, name: str) -> PolledLink:
@@ -26,7 +28,7 @@ class Desk:
         key = (routing.route.name, name)
         known = self._known.get(key)
         if known is None or known[0].closed:
-            known = self._known[key] = (PolledLink(), _hello(routing, name))
+            known = self._known[key] = (PolledLink(Pace(enabled=self._paced)), _hello(routing, name))
             self._let_in(*known, routing)
         elif known[0].away:
             known[0].away = False

@@ -14,8 +14,8 @@ from flashcore.wire.messages import Assignment, Message, Received, Refusal, Stop
 class PolledLink:
     """A WorkerLink. Belongs to one event loop."""
 
-    def __init__(self) -> None:
-        self.pace = Pace()
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
         self.refused: str | None = None
         """Why it is not wanted."""
         self.closed = False

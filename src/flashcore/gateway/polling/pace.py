@@ -32,6 +32,7 @@ class Pace:
     """The most that it ever asked for: it does not say how many it has."""
     seconds: float | None = None
     """Of a job, as they were lately; None before the first one."""
+    enabled: bool = True
 
     @property
     def in_batches(self) -> bool:
@@ -53,4 +54,4 @@ class Pace:
 
     @property
     def _short(self) -> bool:
-        return self.seconds is not None and self.seconds < SHORT
+        return self.enabled and self.seconds is not None and self.seconds < SHORT
