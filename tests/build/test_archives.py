@@ -49,7 +49,7 @@ contents = st.builds(
 @settings(max_examples=50)
 @given(st.dictionaries(paths, contents, max_size=4))
 def test_b40_an_archive_is_an_ordinary_tar_gz(files: dict[str, bytes]) -> None:
-    """Whatever its files are called, and across the blocks that it is made of."""
+    """B40: whatever its files are called, and across the blocks that it is made of."""
     target = io.BytesIO()
     entries = [BytesEntry(path, data, executable=len(data) % 2 == 0) for path, data in files.items()]
 
@@ -65,14 +65,14 @@ def test_b40_an_archive_is_an_ordinary_tar_gz(files: dict[str, bytes]) -> None:
 
 
 def test_b40_the_bytes_are_the_same_for_ever() -> None:
-    """Another Python, another zlib, another machine: a digest that changes would roll out everything."""
+    """B40: another Python, another zlib, another machine: a digest that changes would roll out everything."""
     entries = [BytesEntry("b/ü.py", b"x = 1\n"), BytesEntry("a.sh", b"#!/bin/sh\n" * 9000, executable=True)]
 
     assert digest_of(entries) == "f190eb35c5f1ef91c82bf902987e3f2b2cb92fd8700dbfda0590ed075af9cfb6"
 
 
 def test_b40_the_same_tree_gives_the_same_digest(project: ProjectWriter, tmp_path: Path) -> None:
-    """On another day, in another folder, with another umask, whoever owns it; being executable counts."""
+    """B40: on another day, in another folder, with another umask, whoever owns it; being executable counts."""
     made = project({"app.py": APP, "data/run.sh": "#!/bin/sh\n"})
     first = made.endpoint("q").artifact
 
@@ -91,7 +91,7 @@ def test_b40_the_same_tree_gives_the_same_digest(project: ProjectWriter, tmp_pat
 
 
 def test_b41_an_archive_that_did_not_change_is_kept(project: ProjectWriter) -> None:
-    """The same file, under the same digest, in the next generation."""
+    """B41: the same file, under the same digest, in the next generation."""
     made = project(app=APP)
     ((digest, first),) = made.build().artifacts.items()
 
@@ -103,7 +103,7 @@ def test_b41_an_archive_that_did_not_change_is_kept(project: ProjectWriter) -> N
 
 
 def test_b41_the_last_generations_stay(project: ProjectWriter) -> None:
-    """Somebody may still be uploading from them; older ones go."""
+    """B41: somebody may still be uploading from them; older ones go."""
     made = project(app=APP)
     results: list[BuildResult] = []
     for number in range(KEPT + 2):
@@ -117,7 +117,7 @@ def test_b41_the_last_generations_stay(project: ProjectWriter) -> None:
 
 
 def test_b41_a_build_that_is_refused_leaves_the_last_one(project: ProjectWriter) -> None:
-    """Whole, and where it was."""
+    """B41: whole, and where it was."""
     made = project(app=APP)
     before = made.build()
     manifest = (before.directory / MANIFEST_FILE).read_bytes()
@@ -134,7 +134,7 @@ class Interrupted(BaseException):
 
 
 def test_b41_an_interrupted_build_leaves_the_last_one_and_no_debris(tmp_path: Path) -> None:
-    """At any point while it writes."""
+    """B41: at any point while it writes."""
     kept = Kept(tmp_path / "build")
     with kept.next_generation() as folder:
         (folder / "x").write_text("old")
@@ -162,7 +162,7 @@ with Kept(Path(sys.argv[1])).next_generation() as folder:
 
 
 def test_b41_what_a_killed_build_left_is_removed_by_the_next(tmp_path: Path) -> None:
-    """The lock went with the process; its draft is nobody's."""
+    """B41: the lock went with the process; its draft is nobody's."""
     kept = Kept(tmp_path / "build")
     with kept.next_generation() as folder:
         (folder / "x").write_text("old")
@@ -176,7 +176,7 @@ def test_b41_what_a_killed_build_left_is_removed_by_the_next(tmp_path: Path) -> 
 
 
 def test_b41_a_directory_in_the_place_of_the_build_is_moved_aside(tmp_path: Path) -> None:
-    """Left by somebody's hand."""
+    """B41: left by somebody's hand."""
     (tmp_path / "build").mkdir()
     kept = Kept(tmp_path / "build")
 
@@ -187,7 +187,7 @@ def test_b41_a_directory_in_the_place_of_the_build_is_moved_aside(tmp_path: Path
 
 
 def test_b41_two_builds_at_once_do_not_mix(project: ProjectWriter) -> None:
-    """Each archive is what its name says; what is present belongs together."""
+    """B41: each archive is what its name says; what is present belongs together."""
     made = project(app=APP)
     failures: list[BaseException] = []
 
@@ -215,7 +215,7 @@ def test_b41_two_builds_at_once_do_not_mix(project: ProjectWriter) -> None:
 
 
 def test_b41_a_full_disk_is_an_error_without_debris(project: ProjectWriter) -> None:
-    """The last build stays as it is. A limit on the size of files stands in for the end of the disk."""
+    """B41: the last build stays as it is. A limit on the size of files stands in for the end of the disk."""
     made = project({"app.py": APP, "data/a.bin": b"a"})
     before = made.build()
     made.write("data/a.bin", b"a" * 4_000_000)

@@ -9,7 +9,7 @@ ProjectWriter = Callable[..., Project]
 
 
 def test_b01_nothing_of_the_project_is_run(project: ProjectWriter, tmp_path: object) -> None:
-    """A file that exits, raises, or imports what is not installed here is scanned like any other."""
+    """B01: a file that exits, raises, or imports what is not installed here is scanned like any other."""
     made = project(
         app="""
         import a_package_that_is_not_installed
@@ -29,7 +29,7 @@ def test_b01_nothing_of_the_project_is_run(project: ProjectWriter, tmp_path: obj
 
 
 def test_b02_all_kinds_of_functions_and_classes_are_found(project: ProjectWriter) -> None:
-    """Functions, coroutines, generators, async generators and classes, also below `if` and `try`."""
+    """B02: functions, coroutines, generators, async generators and classes, also below `if` and `try`."""
     made = project(
         app="""
         import os
@@ -73,7 +73,7 @@ def test_b02_all_kinds_of_functions_and_classes_are_found(project: ProjectWriter
 
 @pytest.mark.parametrize("path", ["pkg/__init__.py", "03_workers/a-b.py", "a/b/c/d.py", "mit leer/x.py", "src/p/m.py"])
 def test_b02_functions_are_found_wherever_they_are(project: ProjectWriter, path: str) -> None:
-    """In packages, and in folders and files whose names Python could not import."""
+    """B02: in packages, and in folders and files whose names Python could not import."""
     made = project(
         {
             path: """
@@ -89,7 +89,7 @@ def test_b02_functions_are_found_wherever_they_are(project: ProjectWriter, path:
 
 
 def test_b02_functions_inside_of_functions_are_refused_with_their_name(project: ProjectWriter) -> None:
-    """Replicas could not find them; neither endpoints that exist only once a function has run."""
+    """B02: replicas could not find them; neither endpoints that exist only once a function has run."""
     made = project(
         app="""
         from flashcore import QueueEndpoint
@@ -136,7 +136,7 @@ IMPORTS = {
 
 @pytest.mark.parametrize("imports", IMPORTS)
 def test_b03_names_are_resolved_however_they_were_imported(project: ProjectWriter, imports: str) -> None:
-    """Aliases, modules, stars, fallbacks."""
+    """B03: aliases, modules, stars, fallbacks."""
     endpoint, remote = IMPORTS[imports]
     made = project(app=f"{imports}\nq = {endpoint}('q')\n@{remote}(q)\ndef f(): ...\n@q.function\ndef g(): ...\n")
 
@@ -166,7 +166,7 @@ USES = {
 
 @pytest.mark.parametrize("imports", USES)
 def test_b03_endpoints_of_other_modules_are_known_there(project: ProjectWriter, imports: str) -> None:
-    """Imported absolutely, relatively, aliased, re-exported, as a module's attribute, or as a script's neighbour."""
+    """B03: imported absolutely, relatively, aliased, re-exported, as an attribute, or as a script's neighbour."""
     first, second = USES[imports]
     made = project(
         {
@@ -186,7 +186,7 @@ def test_b03_endpoints_of_other_modules_are_known_there(project: ProjectWriter, 
 
 
 def test_b03_a_subclass_sets_defaults(project: ProjectWriter) -> None:
-    """As class attributes, in another module, two levels deep; what the call says comes last."""
+    """B03: as class attributes, in another module, two levels deep; what the call says comes last."""
     made = project(
         {
             "kinds.py": """
@@ -214,7 +214,7 @@ def test_b03_a_subclass_sets_defaults(project: ProjectWriter) -> None:
 
 
 def test_b03_a_subclass_that_computes_is_refused(project: ProjectWriter) -> None:
-    """Its constructor would have to be run."""
+    """B03: its constructor would have to be run."""
     made = project(
         app="""
         from flashcore import QueueEndpoint
@@ -231,7 +231,7 @@ def test_b03_a_subclass_that_computes_is_refused(project: ProjectWriter) -> None
 
 
 def test_b04a_a_plugins_resource_type_is_known_by_its_class(project: ProjectWriter) -> None:
-    """The record says which class declares it; the class is not imported."""
+    """B04a: the record says which class declares it; the class is not imported."""
     made = project(
         app="""
         from flashcore_acme import CronEndpoint
@@ -245,7 +245,7 @@ def test_b04a_a_plugins_resource_type_is_known_by_its_class(project: ProjectWrit
 
 
 def test_b05_a_function_is_known_by_where_it_is_defined(project: ProjectWriter) -> None:
-    """Importing it elsewhere does not make it twice."""
+    """B05: importing it elsewhere does not make it twice."""
     made = project(
         {
             "workers.py": "from flashcore import QueueEndpoint\nq = QueueEndpoint('q')\n@q.function\ndef f(): ...\n",
@@ -258,7 +258,7 @@ def test_b05_a_function_is_known_by_where_it_is_defined(project: ProjectWriter) 
 
 
 def test_b06_all_functions_of_an_endpoint_are_served(project: ProjectWriter) -> None:
-    """Chosen by name, also from several files."""
+    """B06: chosen by name, also from several files."""
     made = project(
         {
             "a.py": "from flashcore import QueueEndpoint\nq = QueueEndpoint('q')\n@q.function\ndef f(): ...\n",

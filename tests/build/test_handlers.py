@@ -107,7 +107,7 @@ print(json.dumps({
 
 
 def test_b31_b35_b36_the_archive_serves_functions_and_classes(project: ProjectWriter, tmp_path: Path) -> None:
-    """From a path that Python could not import; arguments as in Python; a class made once for each constructor."""
+    """B31, B35, B36: from a path that Python could not import; arguments as in Python; classes made once."""
     handler = unpack(project(FILES), "odd-one", tmp_path / "unpacked")
 
     answer = run(CALLS, handler.parent)
@@ -150,7 +150,7 @@ class serverless:
 def test_b32_the_queue_handler_runs_under_runpods_start(
     project: ProjectWriter, tmp_path: Path, job: Any, output: Any
 ) -> None:
-    """As a script, as it is: `python handler_odd_one.py`."""
+    """B32: as a script, as it is: `python handler_odd_one.py`."""
     handler = unpack(project(FILES), "odd-one", tmp_path / "unpacked")
     sdk = tmp_path / "sdk"
     (sdk / "runpod").mkdir(parents=True)
@@ -179,14 +179,14 @@ print(json.dumps([client.get(p).json() for p in ("/items/3?verbose=true", "/item
 
 
 def test_b32_the_app_runs_under_any_asgi_server(project: ProjectWriter, tmp_path: Path) -> None:
-    """A fixed path comes before a placeholder, whatever comes first in the file; `/execute` is not there (B37)."""
+    """B32, B37: a fixed path comes before a placeholder, whatever comes first; `/execute` is not there."""
     handler = unpack(project(FILES), "web", tmp_path / "unpacked")
 
     assert run(REQUESTS, handler.parent) == [{"id": 3, "verbose": True}, {"id": "latest"}, 200, 404]
 
 
 def test_b30_handlers_are_short_valid_and_the_same_each_time(project: ProjectWriter) -> None:
-    """They parse, pass the linter, import nothing of the build, and hold no address of this machine."""
+    """B30: they parse, pass the linter, import nothing of the build, and hold no address of this machine."""
     made = project(FILES)
     first = made.build()
     texts = {path.name: path.read_text() for path in first.directory.glob("handler_*")}
@@ -214,7 +214,7 @@ def test_b30_handlers_are_short_valid_and_the_same_each_time(project: ProjectWri
 
 
 def test_b30_no_two_endpoints_have_one_handler() -> None:
-    """The name of the file says which endpoint it is, and is a module's name."""
+    """B30: the name of the file says which endpoint it is, and is a module's name."""
     names = ["a-b", "ab", "a-b-c", "a1"]
     made = {QueueHandlerGenerator().generate(Declaration(name, "queue"), ()).entry for name in names}
 
@@ -223,7 +223,7 @@ def test_b30_no_two_endpoints_have_one_handler() -> None:
 
 
 def test_b30_a_file_of_the_users_is_never_replaced_by_a_handler(project: ProjectWriter) -> None:
-    """It is named instead."""
+    """B30: it is named instead."""
     made = project({**FILES, "handler_web.py": "mine = 1\n"})
 
     assert "handler_web.py: the handler of 'web' gets this name" in made.refusal()

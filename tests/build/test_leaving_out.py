@@ -20,7 +20,7 @@ HANDLER = {"handler_q.py", "handler_q.json"}
 
 
 def test_b09_ignore_rules_count_from_the_nearest_folder(project: ProjectWriter) -> None:
-    """.gitignore of any folder; .flashcoreignore after it, so that it can take back."""
+    """B09: .gitignore of any folder; .flashcoreignore after it, so that it can take back."""
     made = project(
         {
             "app.py": APP,
@@ -49,7 +49,7 @@ def test_b09_ignore_rules_count_from_the_nearest_folder(project: ProjectWriter) 
 
 
 def test_b09_what_is_nobodys_code_is_left_out_unless_taken_back(project: ProjectWriter) -> None:
-    """Caches, editors' folders, keys, tests; a project may say otherwise."""
+    """B09: caches, editors' folders, keys, tests; a project may say otherwise."""
     files: dict[str, str | bytes] = {
         "app.py": APP,
         "__pycache__/app.cpython-311.pyc": "",
@@ -69,7 +69,7 @@ def test_b09_what_is_nobodys_code_is_left_out_unless_taken_back(project: Project
 
 
 def test_b23_secrets_and_other_peoples_folders_never_get_in(project: ProjectWriter) -> None:
-    """Whatever the rules say, and however they are asked for."""
+    """B23: whatever the rules say, and however they are asked for."""
     made = project(
         {
             "app.py": APP.replace('"q"', '"q", include=["**/*", ".env", ".git/config"]'),
@@ -98,7 +98,7 @@ def test_b23_secrets_and_other_peoples_folders_never_get_in(project: ProjectWrit
 
 
 def test_b09_an_import_of_a_file_that_is_left_out_is_an_error(project: ProjectWriter) -> None:
-    """The replica would fail where the build can tell; an import that may fail is left alone."""
+    """B09: the replica would fail where the build can tell; an import that may fail is left alone."""
     made = project(
         {
             "app.py": "import generated\nfrom pkg import other\ntry:\n    import maybe\nexcept ImportError:\n    pass\n"
@@ -121,7 +121,7 @@ def test_b09_an_import_of_a_file_that_is_left_out_is_an_error(project: ProjectWr
 
 
 def test_b08_links_that_loop_or_lead_out_are_not_followed(project: ProjectWriter, tmp_path: Path) -> None:
-    """A loop ends; what is outside stays outside; a link inside the project is a copy of what it means."""
+    """B08: a loop ends; what is outside stays outside; a link inside the project is a copy of what it means."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "leak.txt").write_text("leak")
@@ -148,7 +148,7 @@ def test_b08_links_that_loop_or_lead_out_are_not_followed(project: ProjectWriter
 
 
 def test_b08_what_is_no_file_is_left_out(project: ProjectWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe would never end."""
+    """B08: a pipe would never end."""
     made = project({"app.py": APP})
     os.mkfifo(made.root / "pipe.py")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -172,7 +172,7 @@ ODD = {
 
 @pytest.mark.parametrize("kind", ODD)
 def test_b08_files_are_read_as_python_reads_them(project: ProjectWriter, kind: str) -> None:
-    """Marks, line ends, cookies; warnings of the parser are nobody's business here."""
+    """B08: marks, line ends, cookies; warnings of the parser are nobody's business here."""
     made = project({"app.py": ODD[kind]})
 
     assert list(made.functions()) == ["f"]
@@ -188,7 +188,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_b08_a_file_that_speaks_of_flashcore_and_cannot_be_parsed_is_refused(project: ProjectWriter, kind: str) -> None:
-    """It might hold an endpoint; the message says whose grammar was used, and how to leave it out."""
+    """B08: it might hold an endpoint; the message says whose grammar was used, and how to leave it out."""
     made = project({"app.py": APP, "odd.py": BROKEN[kind]})
 
     message = made.refusal()
@@ -204,14 +204,14 @@ def test_b08_a_file_that_speaks_of_flashcore_and_cannot_be_parsed_is_refused(pro
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_b08_one_that_cannot_matter_is_passed_over(project: ProjectWriter, kind: str) -> None:
-    """Templates, fixtures, other people's experiments."""
+    """B08: templates, fixtures, other people's experiments."""
     made = project({"app.py": APP, "odd.py": BROKEN[kind].replace(b"flashcore", b"something")})
 
     assert list(made.functions()) == ["f"]
 
 
 def test_b08_a_huge_file_is_passed_over_or_named(project: ProjectWriter) -> None:
-    """50 MB of data in Python's clothes."""
+    """B08: 50 MB of data in Python's clothes."""
     data = b"DATA = [\n" + b"0,\n" * (17 << 20) + b"]\n"
     made = project({"app.py": APP, "data/big.py": data})
     assert list(made.functions()) == ["f"]
@@ -221,14 +221,14 @@ def test_b08_a_huge_file_is_passed_over_or_named(project: ProjectWriter) -> None
 
 
 def test_b08_a_module_that_replicas_need_must_parse(project: ProjectWriter) -> None:
-    """Its import would fail there."""
+    """B08: its import would fail there."""
     made = project({"app.py": "import helper\n" + APP, "helper.py": "def f(:\n"})
 
     assert "helper.py:1:7: Python 3." in made.refusal()
 
 
 def test_b08_a_file_name_that_is_no_text_is_named(project: ProjectWriter) -> None:
-    """It could not be told to anybody."""
+    """B08: it could not be told to anybody."""
     made = project({"app.py": APP})
     Path(os.fsdecode(os.fsencode(made.root) + b"/\xff.txt")).touch()
 
@@ -237,7 +237,7 @@ def test_b08_a_file_name_that_is_no_text_is_named(project: ProjectWriter) -> Non
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_b08_a_file_that_cannot_be_read_is_named(project: ProjectWriter) -> None:
-    """It could neither be scanned nor packed."""
+    """B08: it could neither be scanned nor packed."""
     made = project({"app.py": APP, "closed.py": ""})
     (made.root / "closed.py").chmod(0)
 

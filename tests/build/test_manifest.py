@@ -49,7 +49,7 @@ async def item(item_id: int): ...
 
 
 def test_b20_it_is_canonical_json_that_reads_back(project: ProjectWriter) -> None:
-    """RFC 8785: other languages come to the same digest."""
+    """B20: RFC 8785: other languages come to the same digest."""
     made = project(app=APP)
     result = made.build()
 
@@ -60,7 +60,7 @@ def test_b20_it_is_canonical_json_that_reads_back(project: ProjectWriter) -> Non
 
 
 def test_b20_a_newer_one_is_refused_and_what_is_unknown_survives(project: ProjectWriter) -> None:
-    """A field that a plugin added is still there after a round trip."""
+    """B20: a field that a plugin added is still there after a round trip."""
     made = project(app=APP)
     document = json.loads((made.build().directory / MANIFEST_FILE).read_bytes())
     document["acme_audit"] = {"by": "jo"}
@@ -75,14 +75,14 @@ def test_b20_a_newer_one_is_refused_and_what_is_unknown_survives(project: Projec
 
 
 def test_b20_the_published_schema_is_the_one_of_the_code(repository: Path) -> None:
-    """Written by hand, it would be wrong soon: see the head of build/schema.py for how it is made."""
+    """B20: written by hand, it would be wrong soon: see the head of build/schema.py for how it is made."""
     published = json.loads((repository / "docs" / "manifest.schema.json").read_text())
 
     assert published == manifest_schema()
 
 
 def test_b24_functions_are_described_as_their_source_shows_them(project: ProjectWriter) -> None:
-    """Kinds, parameters with annotations and defaults, first line of the docstring, routes, methods."""
+    """B24: kinds, parameters with annotations and defaults, first line of the docstring, routes, methods."""
     found = project(app=APP).functions()
 
     plain = found["plain"]
@@ -99,7 +99,7 @@ def test_b24_functions_are_described_as_their_source_shows_them(project: Project
 
 
 def test_b36_classes_have_their_constructor_and_public_methods(project: ProjectWriter) -> None:
-    """Inherited ones too; properties and private methods cannot be called."""
+    """B36: inherited ones too; properties and private methods cannot be called."""
     entry = project(app=APP).functions()["Index"]
 
     assert [(one.name, one.default) for one in entry.parameters] == [("path", "'idx'")]
@@ -113,7 +113,7 @@ def test_b36_classes_have_their_constructor_and_public_methods(project: ProjectW
 
 
 def test_b23_secrets_are_names_alone(project: ProjectWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The value is in the environment of the build, and nowhere in what it made."""
+    """B23: the value is in the environment of the build, and nowhere in what it made."""
     monkeypatch.setenv("HF_TOKEN", "hf_s3cret")
 
     result = project(app=APP).build()
@@ -161,14 +161,14 @@ ROUTES = {
 
 @pytest.mark.parametrize("routes", ROUTES)
 def test_b22_routes_that_cannot_be_are_refused_with_both_places(project: ProjectWriter, routes: str) -> None:
-    """Two templates that match the same requests clash, whatever their placeholders are called."""
+    """B22: two templates that match the same requests clash, whatever their placeholders are called."""
     made = project(app=CLASHES.replace("two = Q", "other = Q").replace("@two", "@one") + routes + "\n")
 
     assert ROUTES[routes] in made.refusal()
 
 
 def test_b22_routes_that_differ_may_be(project: ProjectWriter) -> None:
-    """By method, by length, by a fixed part; `**kwargs` takes any placeholder."""
+    """B22: by method, by length, by a fixed part; `**kwargs` takes any placeholder."""
     routes = '@web.get("/a/{x}")\ndef h(x): ...\n@web.put("/a/{y}")\ndef i(y): ...\n@web.get("/a/b")\ndef j(): ...\n'
     routes += '@web.get("/a/{z}/c")\ndef k(**any): ...\n'
     made = project(app='from flashcore import *\nweb = LoadBalancedEndpoint("web")\n' + routes)
@@ -177,14 +177,14 @@ def test_b22_routes_that_differ_may_be(project: ProjectWriter) -> None:
 
 
 def test_b22_two_endpoints_of_one_name_are_refused_with_both_places(project: ProjectWriter) -> None:
-    """In one file or two."""
+    """B22: in one file or two."""
     made = project(app=CLASHES)
 
     assert "app.py:5:7: there is another endpoint 'same', at app.py:4:7" in made.refusal()
 
 
 def test_b22_two_functions_of_one_name_are_refused_with_both_places(project: ProjectWriter) -> None:
-    """Callers could not say which."""
+    """B22: callers could not say which."""
     made = project(
         {
             "a.py": "from flashcore import QueueEndpoint\nq = QueueEndpoint('q')\n@q.function\ndef f(): ...\n",

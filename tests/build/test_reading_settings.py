@@ -79,7 +79,7 @@ LEFT, RIGHT = 1, 2
 
 @pytest.mark.parametrize("setting", LITERALS)
 def test_b04_constants_are_folded(project: ProjectWriter, setting: str) -> None:
-    """Literals, names, arithmetic, f-strings, and a few functions that can do no harm."""
+    """B04: literals, names, arithmetic, f-strings, and a few functions that can do no harm."""
     name, value = LITERALS[setting]
 
     found = project(app=declared(setting, CONSTANTS)).declaration("q")
@@ -88,7 +88,7 @@ def test_b04_constants_are_folded(project: ProjectWriter, setting: str) -> None:
 
 
 def test_b04_constants_of_other_modules_are_folded(project: ProjectWriter) -> None:
-    """Through as many imports as there are."""
+    """B04: through as many imports as there are."""
     made = project(
         {"a.py": "N = 3\n", "b.py": "from a import N as M\n", "c.py": "import b\n"},
         app=declared("gpu_count=c.b.M", "import c"),
@@ -130,7 +130,7 @@ else: EITHER = 2
 
 @pytest.mark.parametrize("setting", UNREADABLE)
 def test_b04_what_cannot_be_read_says_what_to_write(project: ProjectWriter, setting: str) -> None:
-    """With file, line and column; what is not known is never guessed."""
+    """B04: with file, line and column; what is not known is never guessed."""
     before = TROUBLE if UNREADABLE[setting].split()[0] != "7:34:" else "def compute(): return 1"
 
     message = project(app=declared(setting, before)).refusal()
@@ -140,7 +140,7 @@ def test_b04_what_cannot_be_read_says_what_to_write(project: ProjectWriter, sett
 
 
 def test_b04_the_environment_is_not_read_but_noted(project: ProjectWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same tree gives the same manifest everywhere; the manifest says which variables stand behind it."""
+    """B04: the same tree gives the same manifest everywhere; the manifest says which variables stand behind it."""
     monkeypatch.setenv("REGION", "somewhere")
     made = project(app=declared("env={'REGION': os.environ.get('REGION', 'eu')}"))
 
@@ -163,7 +163,7 @@ PARTS = {
 
 @pytest.mark.parametrize("setting", PARTS)
 def test_b04a_parts_are_known_by_their_name(project: ProjectWriter, setting: str) -> None:
-    """A plugin's class becomes the part's name by what the plugin's record declares; nothing is imported for it."""
+    """B04a: a plugin's class becomes the part's name by what the plugin's record declares, without an import."""
     found = project(app=declared(setting, "STEP = 2")).declaration("q")
 
     assert found.policy.strategy == PARTS[setting]
@@ -192,7 +192,7 @@ def test_anybodys_scaler_may_be_declared(project: ProjectWriter) -> None:
 
 @pytest.mark.parametrize("setting", BAD_PARTS)
 def test_b04a_a_part_that_does_not_fit_is_refused_at_its_place(project: ProjectWriter, setting: str) -> None:
-    """The message names the package to install, the near name, or the option."""
+    """B04a: the message names the package to install, the near name, or the option."""
     message = project(app=declared(setting, "from strangers import Stranger")).refusal()
 
     assert message.startswith("app.py:7:")
@@ -200,7 +200,7 @@ def test_b04a_a_part_that_does_not_fit_is_refused_at_its_place(project: ProjectW
 
 
 def test_b22_settings_are_checked_as_in_the_running_program(project: ProjectWriter) -> None:
-    """All that is wrong is said at once, each at its own place."""
+    """B22: all that is wrong is said at once, each at its own place."""
     made = project(
         app="""
         from flashcore import QueueEndpoint

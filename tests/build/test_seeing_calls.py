@@ -35,7 +35,7 @@ CALLS = {
 
 @pytest.mark.parametrize("imports", CALLS)
 def test_b07_calls_between_endpoints_are_seen(project: ProjectWriter, imports: str) -> None:
-    """By name, by module, by instance, in comprehensions, in tables, in helpers, imported where it is used."""
+    """B07: by name, by module, by instance, in comprehensions, in tables, in helpers, imported where it is used."""
     made = project(
         {
             "workers.py": WORKERS,
@@ -55,7 +55,7 @@ def test_b07_calls_between_endpoints_are_seen(project: ProjectWriter, imports: s
 
 
 def test_b07_calls_in_circles_end(project: ProjectWriter) -> None:
-    """Functions that call each other, in modules that import each other."""
+    """B07: functions that call each other, in modules that import each other."""
     made = project(
         {
             "a.py": "import b\nfrom flashcore import QueueEndpoint\nq = QueueEndpoint('a')\n@q.function\n"

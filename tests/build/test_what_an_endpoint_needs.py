@@ -39,7 +39,7 @@ def shop(project: ProjectWriter) -> Project:
 
 
 def test_imports_and_the_data_beside_them_are_packed(shop: Project) -> None:
-    """Followed through packages, relative and absolute; what nobody imports stays behind."""
+    """B21: followed through packages, relative and absolute; what nobody imports stays behind."""
     assert shop.archived("a") == {
         "a.py",
         "common.py",
@@ -75,7 +75,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("path", CHANGES)
 def test_a_change_reaches_only_who_needs_the_file(shop: Project, path: str) -> None:
-    """One fingerprint for all would roll everything. What is beside common.py in the root may be read by it."""
+    """B21: one fingerprint for all would roll everything. What is beside common.py in the root may be read by it."""
     before = {one.name: one.artifact for one in shop.build().manifest.endpoints}
 
     shop.write(path, "# changed\n")
@@ -85,7 +85,7 @@ def test_a_change_reaches_only_who_needs_the_file(shop: Project, path: str) -> N
 
 
 def test_settings_change_only_their_own_digest(shop: Project) -> None:
-    """The template makes a revision, the policy is applied in place, neither touches another endpoint."""
+    """B21: the template makes a revision, the policy is applied in place, neither touches another endpoint."""
     before = shop.endpoint("b")
     other = shop.endpoint("a")
 
@@ -111,7 +111,7 @@ def test_settings_change_only_their_own_digest(shop: Project) -> None:
     ],
 )
 def test_a_computed_import_takes_the_whole_project_and_says_so(shop: Project, imports: str) -> None:
-    """Nobody knows which module it will be."""
+    """B21: nobody knows which module it will be."""
     shop.write("sub/neighbour.py", imports)
 
     assert "other/unused.txt" in shop.archived("b")
@@ -123,7 +123,7 @@ def test_a_computed_import_takes_the_whole_project_and_says_so(shop: Project, im
 
 @pytest.mark.parametrize("call", ["importlib.import_module('own.sibling')", "importlib.resources.files('own.sibling')"])
 def test_an_import_by_a_written_name_is_followed(shop: Project, call: str) -> None:
-    """It is an import like any other."""
+    """B21: it is an import like any other."""
     shop.write("sub/neighbour.py", f"import importlib\n{call}\n")
 
     assert "own/sibling.py" in shop.archived("b")
@@ -131,7 +131,7 @@ def test_an_import_by_a_written_name_is_followed(shop: Project, call: str) -> No
 
 
 def test_include_adds_files_also_those_that_git_leaves_out(shop: Project) -> None:
-    """Weights are not committed, and are needed all the same."""
+    """B21: weights are not committed, and are needed all the same."""
     shop.write(".gitignore", "*.bin\n")
     shop.write("weights/deep/w.bin", b"\0")
     shop.write("sub/b.py", endpoint("b", settings=", include=['weights/**/*.bin', 'other/*.txt']"))
@@ -142,14 +142,14 @@ def test_include_adds_files_also_those_that_git_leaves_out(shop: Project) -> Non
 
 @pytest.mark.parametrize("pattern", ["nothing/*", "../x", "/etc/passwd", ""])
 def test_an_include_that_means_nothing_is_refused(shop: Project, pattern: str) -> None:
-    """A spelling mistake would be missed in the replica."""
+    """B21: A spelling mistake would be missed in the replica."""
     shop.write("sub/b.py", endpoint("b", settings=f", include=[{pattern!r}]"))
 
     assert f"include: {pattern!r}" in shop.refusal()
 
 
 def test_import_cycles_end(shop: Project) -> None:
-    """As Python allows them."""
+    """B21: as Python allows them."""
     shop.write("common.py", "import own.sibling\n")
     shop.write("own/sibling.py", "import common\n")
 
@@ -157,7 +157,7 @@ def test_import_cycles_end(shop: Project) -> None:
 
 
 def test_the_packages_of_a_module_are_run_before_it(shop: Project) -> None:
-    """Their files are needed, and what those import."""
+    """B21: their files are needed, and what those import."""
     shop.write("own/deep/work.py", endpoint("c"))
 
     assert shop.archived("c") >= {"own/__init__.py", "own/deep/__init__.py", "own/sibling.py"}
@@ -165,7 +165,7 @@ def test_the_packages_of_a_module_are_run_before_it(shop: Project) -> None:
 
 @pytest.mark.parametrize("path", ["queue.py", "types/__init__.py"])
 def test_a_module_that_hides_one_of_pythons_own_is_refused(project: ProjectWriter, path: str) -> None:
-    """In the replica every library would get it: the worker itself could not start."""
+    """B21: in the replica every library would get it: the worker itself could not start."""
     shop = project({"a.py": endpoint("a", f"import {path.split('/', maxsplit=1)[0].removesuffix('.py')}"), path: ""})
 
     refusal = shop.refusal()
@@ -174,7 +174,7 @@ def test_a_module_that_hides_one_of_pythons_own_is_refused(project: ProjectWrite
 
 
 def test_a_module_with_such_a_name_may_be_in_a_package_or_unused(project: ProjectWriter) -> None:
-    """There it hides nothing."""
+    """B21: there it hides nothing."""
     shop = project(
         {"a.py": endpoint("a", "import own.queue"), "own/queue.py": "", "own/__init__.py": "", "json.py": ""}
     )
