@@ -6,10 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flashcore.control.draft import Draft
 from flashcore.control.health import Judgement
-from flashcore.control.lifecycle import judged, reported
+from flashcore.control.lifecycle import judged, observe, reported
+from flashcore.control.snapshot import Snapshot
 from flashcore.hookspecs.providers import Gone, InstanceState, Pending, Running, Stopping
-from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
+from flashcore.model.declaration import Policy
+from flashcore.model.deployment import Deployment, Surface
+from flashcore.model.names import Digest, EndpointName, InstanceId, ReplicaId, RevisionId
+from flashcore.model.parts import PartRef
 from flashcore.model.replica import Health, Phase, Replica, move_phase
 from flashcore.wire.hello import Stage
 
@@ -177,3 +182,29 @@ def test_what_is_finished_is_never_alive_again(phase: Phase) -> None:
     finished = dataclasses.replace(NEW, phase=phase)
 
     assert after(running(Stage.READY), Pending("x"), Gone("again"), replica=finished).phase is phase
+
+
+def seen(replica: Replica, state: InstanceState) -> Replica:
+    """The replica after a pass that saw it so."""
+    surface = Surface("jobs", PartRef("p2c"), PartRef("http"), PartRef("fixed"))
+    deployment = Deployment(replica.endpoint, "queue", Policy(), Digest("d"), surface, goal=1, stable=replica.revision)
+    snapshot = Snapshot(deployment, {}, {replica.id: replica}, sightings={replica.id: state})
+    draft = Draft(snapshot, 30.0, lambda *_: ReplicaId("x"))
+    observe(draft)
+    return draft.replicas[replica.id]
+
+
+def test_a_process_that_was_started_again_between_two_looks_is_another_life() -> None:
+    """S60, E80: it was ready before and is ready now; nobody saw it load, and it is not the same process."""
+    again = seen(READY, running(Stage.READY, OTHER))
+
+    assert (again.instance, again.ready) == (OTHER, True)
+    assert again.running_since == 5.0
+
+
+def test_an_address_that_moved_between_two_looks_is_taken_over() -> None:
+    """E56: a table with the old one would send calls to whoever has it now."""
+    moved = dataclasses.replace(running(Stage.READY), address="tcp:10.0.0.9:80")
+
+    assert seen(READY, moved).address == "tcp:10.0.0.9:80"
+    assert seen(READY, running(Stage.READY)) is READY
