@@ -1,0 +1,85 @@
+"""A platform that asks for tokens: those who own it notice nothing, everybody else needs one."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from flashcore.testing.project import ProjectUnderTest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+APP = """
+from flashcore import LoadBalancedEndpoint, QueueEndpoint, remote
+
+hello = QueueEndpoint("hello")
+web = LoadBalancedEndpoint("web")
+everybody = LoadBalancedEndpoint("everybody", public=True)
+
+
+@hello.function
+def greet(name: str = "world") -> str:
+    return f"hello {name}"
+
+
+@web.get("/greet")
+def relayed() -> str:
+    return greet.remote("from inside")
+
+
+@everybody.get("/")
+def come_in() -> str:
+    return "welcome"
+"""
+
+
+def status(url: str, token: str = "", path: str = "") -> int:
+    """What a caller with this token is answered."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(url + path, headers=headers)  # noqa: S310 - the address is the platform's own
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - as above
+            code: int = answer.status
+            return code
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_owners_call_as_ever_and_others_need_a_token(project: ProjectUnderTest) -> None:
+    """The command line, replicas that call others, a token with a scope, a public endpoint, metrics, the log."""
+    project.write("flashcore.toml", 'app = "shop"\nauth = "on"\n')
+    project.write("app.py", APP)
+    project.must("deploy")
+
+    assert project.must("call", "hello", "greet", '{"name": "you"}').out == "hello you\n"
+    assert project.must("call", "web", "/greet").out == "hello from inside\n"
+
+    token = project.must("token", "create", "caller", "--scope", "call").out.strip()
+    url, api = project.url(), project.must("server", "status", "--json").json
+    assert [status(url, "", path) for path in ("/web/greet", "/everybody/", "/ping")] == [401, 200, 200]
+    assert [status(url, token, path) for path in ("/web/greet", "/metrics", "/manifest")] == [200, 403, 200]
+    assert api["gateway"] == url
+
+    project.must("token", "revoke", "caller")
+    deadline_passed = [status(url, token, "/web/greet") for _ in range(50)]
+    assert deadline_passed[-1] == 401
+    assert project.must("token", "list", "--json").json == {"tokens": []}
+
+    kept = [path for path in Path(project.root).rglob("*") if path.is_file() and os.access(path, os.R_OK)]
+    secret = token.split("_", 2)[2].encode()
+    assert [path for path in kept if secret in path.read_bytes()] == []
+
+
+def test_a_gateway_does_not_listen_beyond_this_machine_unprotected(project: ProjectUnderTest) -> None:
+    """The refusal says what is missing and what to set."""
+    project.write("flashcore.toml", 'app = "shop"\nhost = "0.0.0.0"\n')
+
+    refused = project.run("server", "start")
+
+    assert refused.code != 0
+    assert "without TLS" in refused.err
+    assert "tls.certificate" in refused.err
