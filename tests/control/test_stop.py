@@ -32,3 +32,22 @@ def test_what_comes_back_after_a_stop_is_not_called_degraded() -> None:
         await world.until("hello", lambda view: view.status is DeploymentStatus.DEGRADED)
 
     simulate(scenario)
+
+
+def test_e45_the_time_to_get_ready_begins_when_it_runs_again() -> None:
+    """E45, E80: not when it first ran, which may be longer ago than any replica may take; the same one comes back."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 1, initial_delay=60.0)
+        await asyncio.sleep(1000)
+        (replica,) = world.provider.started
+        await world.controller.stop_replicas()
+        await world.controller.close()
+        world.provider.script = lambda _replica, _revision: Life(runs_after=10.0, ready_after=20.0)
+        await world.start()
+        await world.until("hello", lambda view: view.ready == 0)
+        view = await world.ready("hello", 60)
+        assert [one.id for side in view.sides for one in side.replicas] == [replica]
+        assert world.kinds("replica.failed") == []
+
+    simulate(scenario)

@@ -121,7 +121,10 @@ def _pending(replica: Replica, state: Pending, now: float) -> Replica:
     if replica.phase is Phase.RUNNING:
         # Its process is gone and its provider will start another in its place.
         replica = _unready(move_phase(replica, Phase.WARMING_UP, now), now)
-    return replica if replica.reason == state.reason else dataclasses.replace(replica, reason=state.reason)
+    if replica.reason == state.reason and replica.running_since is None:
+        return replica
+    # No process runs: the time in which it must get ready has not begun.
+    return dataclasses.replace(replica, reason=state.reason, running_since=None)
 
 
 def _introduced(replica: Replica, state: Running, now: float) -> Replica:
