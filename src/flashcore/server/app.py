@@ -15,6 +15,7 @@ from flashcore.server.guard import Guard
 from flashcore.server.metrics import metric_routes
 from flashcore.server.mothership import Mothership
 from flashcore.server.routes.artifacts import artifact_routes
+from flashcore.server.routes.dashboard import dashboard_routes
 from flashcore.server.routes.deployments import deployment_routes
 from flashcore.server.routes.events import event_routes
 from flashcore.server.routes.manifest import manifest_routes
@@ -36,6 +37,7 @@ def create_app(
     """The ASGI app over a platform; `bell` rings after each commit, `stop` ends the process in the given way."""
     app = FastAPI(title="flashcore control API", version=flashcore.__version__, docs_url="/api/docs", redoc_url=None)
     add_error_answers(app)
+    app.include_router(dashboard_routes())
     app.include_router(process_routes(platform, keeper, stop))
     app.include_router(deployment_routes(platform, keeper))
     app.include_router(reading_routes(platform.controller))

@@ -16,7 +16,8 @@ from flashcore.server.token import check_token
 _log = logging.getLogger(__name__)
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-_OPEN = frozenset({"/ping"})
+_OPEN = frozenset({"/ping", "/"})
+"""An answer without data, and the dashboard's page, which has to ask for its data with a token."""
 _FOR_ADMINS = ("/api/v1/tokens", "/api/v1/server/")
 _READING = frozenset({"GET", "HEAD"})
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict
 
@@ -36,7 +36,7 @@ def process_routes(platform: Platform, keeper: GatewayKeeper, stop: Callable[[Sh
         return {"status": "ok"}
 
     @routes.get("/api/v1/server")
-    async def describe() -> dict[str, Any]:
+    async def describe(request: Request) -> dict[str, Any]:
         """Who this is, what it has loaded, and what a person should know."""
         settings = platform.project.settings
         present = keeper.present
@@ -45,6 +45,7 @@ def process_routes(platform: Platform, keeper: GatewayKeeper, stop: Callable[[Sh
             "environment": settings.environment,
             "version": flashcore.__version__,
             "pid": os.getpid(),
+            "dashboard": str(request.base_url),
             "gateway": present.url if present is not None else None,
             "gateway_pid": present.pid if present is not None else None,
             "provider": settings.provider,
