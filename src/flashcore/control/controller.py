@@ -109,7 +109,7 @@ class Controller(Readings):
         Raises what a provider's start raises.
         """
         services = self._services
-        stored = records_in(await services.ledger.load())
+        stored = records_in(await services.ledger.load(at_least=services.leadership.newest))
         # Known before anything is looked at: what runs and is in no record would be ended.
         self._loops.update({endpoint: DeploymentLoop(records, services) for endpoint, records in stored.items()})
         for watcher in services.watchers.values():

@@ -7,7 +7,8 @@
 
 Needs hypothesis, which makes up the events: versions that start, start slowly, crash or cannot start; people who
 deploy, scale, pause, promote and abort; replicas that die, vanish or look unwell; gateways that are slow; a provider
-that is away; a controller that is killed. Then everything is well again, and within a bounded time nothing moves any
+that is away, or tells of no change; a store that is away, loses an answer or says that somebody else wrote; a
+controller that is killed. Then everything is well again, and within a bounded time nothing moves any
 more.
 """
 
@@ -20,15 +21,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from flashcore.hookspecs.providers import Stopping
+from flashcore.hookspecs.state import StateBackend
 from flashcore.hookspecs.strategies import Strategy
 from flashcore.model.deployment import DeploymentStatus
-from flashcore.model.errors import NotFound, Refused
+from flashcore.model.errors import NotFound, Refused, StateError
 from flashcore.model.names import ReplicaId
 from flashcore.model.parts import PartRef
 from flashcore.testing.conformance import require
 from flashcore.testing.invariants import Invariants
 from flashcore.testing.simulated_provider import NEVER, Life
 from flashcore.testing.simulation import World, simulate
+from flashcore.testing.unreliable_store import UnreliableStore
 
 NAME = "hello"
 REST = 4_000.0
@@ -58,6 +61,7 @@ HAPPENINGS = (
     *("deploy", "deploy", "scale", "wait", "wait", "wait", "live"),
     *("kill", "vanish", "unwell", "well", "restart", "slow_gateway"),
     *("pause", "resume", "promote", "abort", "away", "back"),
+    *("mute", "store_away", "store_back", "lose_answer", "refuse_write"),
 )
 WAITS = (0.0, 0.05, 0.3, 0.7, 2.0, 15.0, 90.0)
 
@@ -91,24 +95,30 @@ def live_through(
     policy: Mapping[str, Any],
 ) -> None:
     """One order of events, to its end."""
+    stores: list[UnreliableStore] = []
+
+    def store(backend: StateBackend) -> StateBackend:
+        stores.append(UnreliableStore(backend))
+        return stores[0]
 
     async def scenario(world: World) -> None:
         world.parts.strategies.made.update(made)
-        play = _Play(world, strategy, {"progress_deadline": 120.0, "initial_delay": 60.0, **policy})
+        play = _Play(world, stores[0], strategy, {"progress_deadline": 120.0, "initial_delay": 60.0, **policy})
         await play.deploy(1, goal)
         for happening in happenings:
             await play.happen(happening)
         await play.come_to_rest()
         play.invariants.require_kept()
 
-    simulate(scenario)
+    simulate(scenario, store=store)
 
 
 class _Play:
     """One world and what happens in it."""
 
-    def __init__(self, world: World, strategy: PartRef, policy: Mapping[str, Any]) -> None:
+    def __init__(self, world: World, store: UnreliableStore, strategy: PartRef, policy: Mapping[str, Any]) -> None:
         self.world = world
+        self.store = store
         self.invariants = Invariants(world)
         self._strategy = strategy
         self._policy = dict(policy)
@@ -121,12 +131,14 @@ class _Play:
 
     async def happen(self, happening: Happening) -> None:
         """Let it happen, as far as it can."""
-        with contextlib.suppress(Refused, NotFound):
+        with contextlib.suppress(Refused, NotFound, StateError):
             await getattr(self, f"_{happening.what}")(happening.number)
 
     async def come_to_rest(self) -> None:
         """Everything is well again: it must come to rest, whole, and stay there."""
         world = self.world
+        self.store.behave()
+        world.provider.mute = False
         world.provider.reach(away=False)
         world.provider.script = lambda _replica, _revision: LIVES["well"]
         world.probe.answers.clear()
@@ -182,7 +194,23 @@ class _Play:
     async def _well(self, _number: int) -> None:
         self.world.probe.answers.clear()
 
+    async def _mute(self, _number: int) -> None:
+        self.world.provider.mute = True
+
+    async def _store_away(self, _number: int) -> None:
+        self.store.away = True
+
+    async def _store_back(self, _number: int) -> None:
+        self.store.away = False
+
+    async def _lose_answer(self, _number: int) -> None:
+        self.store.lose_answers(1)
+
+    async def _refuse_write(self, number: int) -> None:
+        self.store.refuse(number)
+
     async def _restart(self, _number: int) -> None:
+        self.store.away = False
         await self.world.restart()
         self.invariants.forget()
 

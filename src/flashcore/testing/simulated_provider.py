@@ -85,6 +85,8 @@ class SimulatedProvider:
         places: int | None = None,
     ) -> None:
         self.script: Script = script or (lambda _replica, _revision: Life())
+        self.mute = False
+        """Whether it tells nobody of changes: they are seen at the next look only."""
         self.away = False
         """Whether it cannot be reached at present."""
         self.places = places
@@ -303,5 +305,7 @@ class SimulatedProvider:
             raise Unavailable("the simulated provider is away")
 
     def _ring(self) -> None:
+        if self.mute:
+            return
         for bell in self._bells:
             bell.set()

@@ -75,6 +75,8 @@ class Leadership:
         self.epoch = epoch
         self.until = epoch.since + duration
         """When the lease runs out, by the store's clock, unless it is renewed."""
+        self.newest = version
+        """The revision of the newest commit of this leader; what is older is not what is."""
         self._backend = backend
         self._keys = keys
         self._version = version
@@ -95,10 +97,12 @@ class Leadership:
         """Commit under the fence. Raises LostLeadership, or StaleWrite when another key was not as expected."""
         fenced = Transaction((self.fence, *transaction.checks), transaction.puts, transaction.deletes)
         try:
-            return await self._backend.commit(fenced)
+            revision = await self._backend.commit(fenced)
         except StaleWrite:
             await self.confirm()
             raise
+        self.newest = max(self.newest, revision)
+        return revision
 
     async def confirm(self) -> None:
         """Ask the store whether this epoch still stands; raises LostLeadership. For just before an act outside."""

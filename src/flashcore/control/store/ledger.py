@@ -14,6 +14,7 @@ from flashcore.control.store.records import Kind, Removed, Snapshot, Stored, dec
 from flashcore.control.store.watched import WatchedState
 from flashcore.control.store.workspace import Workspace
 from flashcore.hookspecs.state import Batch, Change, Entry, StateBackend
+from flashcore.model.errors import StateError
 from flashcore.model.names import Scope
 
 
@@ -46,9 +47,19 @@ class Ledger:
         """Seconds since 1970 by the store's clock."""
         return self.backend.now()
 
-    async def load(self) -> Snapshot:
-        """All records at one revision, from which `watch` goes on."""
-        return await read_snapshot(self.backend, self.keys.records, self._kinds)
+    async def load(self, *, at_least: int = 0) -> Snapshot:
+        """All records at one revision, from which `watch` goes on.
+
+        Raises StateError when that is before `at_least`: a store that lags behind what was written to it would have a
+        leader end what it does not know of.
+        """
+        snapshot = await read_snapshot(self.backend, self.keys.records, self._kinds)
+        if snapshot.revision < at_least:
+            raise StateError(
+                f"the state is read as it was at revision {snapshot.revision}, and {at_least} was written",
+                next_step="have the control plane read where it writes, not from a copy that lags behind",
+            )
+        return snapshot
 
     async def watch(self, after: int) -> AsyncGenerator[Changes, None]:
         """The commits after a revision that touched records or the log, decoded, in order, for ever.
