@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import time
 
+import psutil
 import pytest
 
 from flashcore.testing.project import ProjectUnderTest
@@ -149,7 +150,8 @@ def test_what_a_crash_left_behind_is_no_obstacle(project: ProjectUnderTest) -> N
     project.write("app.py", ONE)
     project.must("deploy")
     for process in project.processes():
-        process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):  # some end by themselves, when those before them have
+            process.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
     while project.processes() and time.monotonic() < deadline:
         time.sleep(0.02)

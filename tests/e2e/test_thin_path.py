@@ -161,7 +161,7 @@ def test_e52_a_killed_replica_is_replaced(project: ProjectUnderTest) -> None:
     """E52: what dies by itself comes back, and the endpoint is whole again."""
     project.write("app.py", APP.format(version=1))
     project.must("deploy")
-    workers = [one for one in project.processes() if "flashcore.worker" in " ".join(one.cmdline())]
+    workers = [one for one in project.processes() if "flashcore.worker" in one.cmdline()]
 
     victim = next(one for one in workers if one.environ().get("FLASHCORE_ENDPOINT") == "hello")
     lost = victim.environ()["FLASHCORE_REPLICA"]

@@ -115,6 +115,12 @@ async def test_replicas_are_forked_and_everything_else_is_their_own(machine: Mac
         ]
         assert not [path for path in told["open"] if "pidfd" in path or "pipe" in path]
     assert not set(one["dice"]) & set(two["dice"])
+    commands = {process.pid: process.cmdline() for process in (parent, *processes_of(machine))}
+    assert [("flashcore.worker.warm" in words, "flashcore.worker" in words) for words in commands.values()] == [
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
 
 
 async def test_what_the_machine_says_of_an_endpoint_stays_true_for_forks(machine: Machine) -> None:

@@ -37,6 +37,8 @@ class ProcessProvider:
         self._workshop = Workshop(context, options, self._changed)
         self._replicas: dict[ReplicaId, SupervisedReplica] = {}
         self._unwanted: set[ReplicaId] = set()
+        self._over: set[ReplicaId] = set()
+        """Of which nothing is left but what is known of them."""
         self._forgetting: set[asyncio.Task[None]] = set()
         self._listeners: set[asyncio.Event] = set()
 
@@ -125,10 +127,13 @@ class ProcessProvider:
     async def _forget(self, replica: SupervisedReplica) -> None:
         await replica.wait()
         await asyncio.to_thread(remove, replica.places)
+        self._over.add(replica.id)
+        if self._over >= {other.id for other in self._replicas.values() if other.revision == replica.revision}:
+            # Before it is said that nothing is left.
+            await self._workshop.families.leave(replica.revision)
         del self._replicas[replica.id]
         self._unwanted.discard(replica.id)
-        if all(other.revision != replica.revision for other in self._replicas.values()):
-            await self._workshop.families.leave(replica.revision)
+        self._over.discard(replica.id)
         await asyncio.to_thread(_drop_old_logs, self._layout, self._options.kept_logs, frozenset(self._replicas))
         self._changed()
 

@@ -36,6 +36,7 @@ def become_replica(birth: Birth, inherited: Inheritance) -> int:
     own = {**birth.fork.environment, "FLASHCORE_READY_FD": str(birth.ready)}
     os.environ.update(own)
     inherited.block.write(inherited.environment + encode_environment(own))
+    inherited.block.write_command(b"flashcore.worker.warm", b"flashcore.worker")
     settings = read_settings(os.environ)
     if settings.log is not None:
         write_to(settings.log)

@@ -1,4 +1,4 @@
-"""The environment that others see of this process, which a fork alone does not change.
+"""The environment and the command that others see of this process, which a fork alone does not change.
 
 The system shows whoever asks (`/proc/PID/environ`, `ps e`) the memory that a process was started with. A forked replica
 writes its own variables there: it is found, and what it leaves behind is found, by the same variables as a spawned one.
@@ -24,6 +24,8 @@ _MEMORY = Path("/proc/self/mem")
 class EnvironmentBlock:
     """Where this process's first environment lies in its memory; the same in a forked child."""
 
+    command: int
+    """Where its command begins."""
     start: int
     end: int
 
@@ -32,16 +34,25 @@ class EnvironmentBlock:
         """Raises OSError, ValueError where the system does not tell."""
         # The second field is the program's name in parentheses, and may hold blanks and parentheses.
         fields = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return cls(start=int(fields[47]), end=int(fields[48]))
+        return cls(command=int(fields[45]), start=int(fields[47]), end=int(fields[48]))
 
     def write(self, shown: bytes) -> None:
         """Show these variables from now on. Raises OSError, also when there is no room for them."""
         room = self.end - self.start
         if len(shown) >= room:
             raise OSError(f"an environment of {len(shown)} bytes does not fit into {room}")
-        with _MEMORY.open("r+b", buffering=0) as memory:
-            memory.seek(self.start)
-            memory.write(shown.ljust(room, b"\0"))
+        _write(self.start, shown.ljust(room, b"\0"))
+
+    def write_command(self, old: bytes, new: bytes) -> None:
+        """Show a command with another word in it, which is no longer, from now on. Raises OSError."""
+        command = Path("/proc/self/cmdline").read_bytes()
+        _write(self.command, command.replace(b"\0%b\0" % old, b"\0%b\0" % new, 1).ljust(len(command), b"\0"))
+
+
+def _write(place: int, content: bytes) -> None:
+    with _MEMORY.open("r+b", buffering=0) as memory:
+        memory.seek(place)
+        memory.write(content)
 
 
 def encode_environment(environ: Mapping[str, str]) -> bytes:
