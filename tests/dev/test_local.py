@@ -60,7 +60,7 @@ TOLD: list[tuple[Told, str]] = [
     (Refused(BuildError("app.py:3: invalid syntax", next_step="correct it")), "app.py:3: invalid syntax"),
     (
         NotStarting("web", "Traceback (most recent call last):\nNameError: x"),
-        "the new code does not start: NameError: x",
+        "the code does not start: NameError: x",
     ),
     (Called("jobs", "greet", "completed", ok=True, seconds=0.004, result='"hi"'), 'jobs greet  completed  4 ms  "hi"'),
     (
@@ -84,6 +84,26 @@ def test_everything_is_told_in_short_lines_and_as_json(
     line = capsys.readouterr().out
     assert line.count("\n") == 1
     assert {field.name for field in dataclasses.fields(told)} <= json.loads(line).keys()
+
+
+def test_of_a_traceback_only_the_users_frames_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The others say nothing to whoever edits the app."""
+    lines = Lines(None)
+    for text in (
+        "Traceback (most recent call last):",
+        '  File "flashcore/worker/load.py", line 46, in load_module',
+        "    return importlib.import_module(dotted)",
+        '  File "app.py", line 22, in <module>',
+        "    import missing",
+        "ModuleNotFoundError: missing",
+    ):
+        lines.tell(Printed("jobs", text))
+
+    shown = click.unstyle(capsys.readouterr().out)
+    assert "load.py" not in shown
+    assert "importlib" not in shown
+    assert 'File "app.py", line 22' in shown
+    assert shown.endswith("ModuleNotFoundError: missing\n")
 
 
 def test_a_long_result_is_cut_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

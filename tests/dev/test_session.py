@@ -100,6 +100,7 @@ def test_code_that_does_not_start_is_told_once_and_the_old_code_serves(dev: DevU
     dev.heard("printed", lambda one: one["text"] == "RuntimeError: not today", said)
     dev.change("app.py", "raise RuntimeError('not today')", "", "jobs", "web")
     assert sum(one["kind"] == "not_starting" and one["endpoint"] == "jobs" for one in dev.said[said:]) == 1
+    assert told["serving"]
 
 
 def test_endpoints_come_and_go_with_their_declarations(dev: DevUnderTest) -> None:

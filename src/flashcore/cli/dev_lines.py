@@ -13,12 +13,13 @@ from threading import Thread
 import click
 
 from flashcore.cli.output import seconds
-from flashcore.cli.reasons import brief
+from flashcore.cli.reasons import TheirFrames, brief
 from flashcore.dev.told import Called, Noted, NotStarting, Printed, Ready, Refused, Removed, Started, Tell, Told
 from flashcore.model.codec import to_json
 from flashcore.model.errors import FlashcoreError
 
 _LONGEST_RESULT = 200
+_STILL = "; what served before still does"
 _LAST_WORDS = 1.0
 """Seconds that the output has to be read in the end."""
 
@@ -38,6 +39,7 @@ class Lines:
 
     def __init__(self, width: int | None) -> None:
         self._width = width
+        self._frames: dict[str, TheirFrames] = {}
 
     def tell(self, told: Told) -> None:
         """Write what is worth a line or two."""
@@ -53,15 +55,16 @@ class Lines:
                 return [_line("ready", "green", served.endpoint, f"in {seconds(took)}  {served.url}  {called}")]
             case Removed(endpoint):
                 return [_line("removed", "yellow", endpoint, "it is declared no more")]
-            case Refused(error, endpoint):
-                return _refused(error, endpoint)
-            case NotStarting(endpoint, reason):
-                why = f"{brief(reason)}; what served before still does"
-                return [_line("failed", "red", endpoint, f"the new code does not start: {why}")]
+            case Refused():
+                return _refused(told)
+            case NotStarting(endpoint, reason, serving):
+                why = brief(reason) + (_STILL if serving else "")
+                return [_line("failed", "red", endpoint, f"the code does not start: {why}")]
             case Called():
                 return self._called(told)
             case Printed(endpoint, text):
-                return [f"{'':8}  {click.style(f'{endpoint} |', dim=True)} {text}"]
+                shown = self._frames.setdefault(endpoint, TheirFrames()).keeps(text)
+                return [f"{'':8}  {click.style(f'{endpoint} |', dim=True)} {text}"] if shown else []
             case Noted(text):
                 return [_line("note", "yellow", "", text)]
 
@@ -101,9 +104,10 @@ def _started(started: Started) -> list[str]:
     ]
 
 
-def _refused(error: FlashcoreError, endpoint: str | None) -> list[str]:
-    head, *rest = str(error).splitlines()
-    return [_line("refused", "red", endpoint or "", head), *rest, f"{'':8}  what served before still does"]
+def _refused(refused: Refused) -> list[str]:
+    head, *rest = str(refused.error).splitlines()
+    still = [f"{'':8}  {_STILL.removeprefix('; ')}"] if refused.serving else []
+    return [_line("refused", "red", refused.endpoint or "", head), *rest, *still]
 
 
 def _said(call: Called) -> str:

@@ -39,13 +39,20 @@ def _without_log(lines: Iterable[str]) -> list[str]:
     return [line for line in lines if not line.startswith(_LOG)]
 
 
-def _theirs(lines: Iterable[str]) -> Iterator[str]:
-    """The lines without frames that are not the user's; a frame's code is below its first line, further in."""
-    skipping = False
-    for line in lines:
+class TheirFrames:
+    """A traceback line by line, without the frames of flashcore and Python."""
+
+    def __init__(self) -> None:
+        self._skipping = False
+
+    def keeps(self, line: str) -> bool:
+        """Whether the next line is of theirs; a frame's code is below its first line, further in."""
         if _FRAME.match(line):
-            skipping = _NOT_THEIRS.match(line) is not None
+            self._skipping = _NOT_THEIRS.match(line) is not None
         elif not line.startswith("    "):
-            skipping = False
-        if not skipping:
-            yield line
+            self._skipping = False
+        return not self._skipping
+
+
+def _theirs(lines: Iterable[str]) -> Iterator[str]:
+    return filter(TheirFrames().keeps, lines)

@@ -14,7 +14,7 @@ from flashcore.model.errors import NotFound
 from flashcore.model.events import Event
 from flashcore.model.names import ReplicaId, RevisionId
 
-_WORKERS_OWN = re.compile(r"\S+Z flashcore: ")
+_WORKERS_OWN = re.compile(r"(?:\S+Z )?flashcore: ")
 _CALL = re.compile(r"\[(?:job|request) [^\]]*\] ")
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds until a log is looked for again that is not there yet."""
@@ -57,7 +57,11 @@ class Output:
             self._following[event.replica] = asyncio.create_task(work, name=f"output of {event.replica}")
         if event.kind == "replica.failed_to_start":
             self._failed.add(event.revision)
-            self._tell(NotStarting(event.endpoint, self._code.sub("", event.message)))
+            serving = event.endpoint in self._controller.endpoints() and self._serves(event.endpoint)
+            self._tell(NotStarting(event.endpoint, self._code.sub("", event.message), serving))
+
+    def _serves(self, endpoint: str) -> bool:
+        return self._controller.view(endpoint).stable is not None
 
     async def _follow(self, endpoint: str, replica: ReplicaId) -> None:
         for pause in _PAUSES:

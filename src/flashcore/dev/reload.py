@@ -17,6 +17,7 @@ from flashcore.build.project import BuildResult, build
 from flashcore.canonical import digest
 from flashcore.composition import Platform
 from flashcore.control.controller import Controller
+from flashcore.control.heading import heading
 from flashcore.control.refusals import BeingDestroyed
 from flashcore.dev.local import REMOVAL_GRACE
 from flashcore.dev.place import DevProject
@@ -82,7 +83,7 @@ class Reloader:
             built = await asyncio.to_thread(self._build)
             manifest = self._adapt(built.manifest)
         except FlashcoreError as error:
-            self._tell(Refused(error))
+            self._tell(Refused(error, serving=bool(self._rolled_out)))
             return
         self._warn(built.warnings)
         load = _Load(built, manifest, began)
@@ -109,11 +110,11 @@ class Reloader:
         except FileNotFoundError:
             return  # another build of this project has replaced this one: the change that it saw is seen here, too
         except FlashcoreError as error:
-            self._tell(Refused(error, entry.name))
+            self._tell(Refused(error, entry.name, serving=entry.name in self._rolled_out))
             return
         self._rolled_out[entry.name] = digest(entry)
         self._forget_waiting(entry.name)
-        waiting = self._until_ready(self._served(entry), _target(deployment), load.began)
+        waiting = self._until_ready(self._served(entry), heading(deployment.rollout, deployment.stable), load.began)
         self._waiting[entry.name] = asyncio.create_task(waiting, name=f"new code of {entry.name}")
 
     async def _until_ready(self, served: Served, target: RevisionId | None, began: float) -> None:
@@ -157,11 +158,6 @@ async def _deploy(controller: Controller, manifest: Manifest, name: EndpointName
         # It was not declared a moment ago, and is again.
         await controller.wait_gone(name, REMOVAL_GRACE + 5.0)
         return (await controller.deploy(manifest, [name]))[0]
-
-
-def _target(deployment: Deployment) -> RevisionId | None:
-    rollout = deployment.rollout
-    return rollout.target if rollout is not None and not rollout.state.finished else deployment.stable
 
 
 def _remove_others(unpacked: Path, used: set[Digest]) -> None:

@@ -45,18 +45,22 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The project cannot be built, or the endpoint cannot be run: what served before still does."""
+    """The project cannot be built, or the endpoint cannot be run."""
 
     error: FlashcoreError
     endpoint: str | None = None
+    serving: bool = False
+    """There is code from before, which goes on serving."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotStarting:
-    """The endpoint's new code does not start; what served before still does."""
+    """The endpoint's new code does not start."""
 
     endpoint: str
     reason: str
+    serving: bool = False
+    """There is code from before, which goes on serving."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,27 @@ def test_what_was_taken_down_by_hand_is_put_back_and_what_was_changed_by_hand_is
     simulate(scenario)
 
 
+def test_going_back_to_what_was_good_in_the_middle_of_a_rollout_is_no_drift() -> None:
+    """The rollout is taken back, and what is on record is what is meant."""
+
+    async def scenario(world: World) -> None:
+        one, name = reconciler(world), EndpointName("a")
+        await one.reconcile(manifest(entry("a", replicas=3)))
+        await world.ready("a")
+        good = world.view("a").stable
+        await one.reconcile(manifest(entry("a", 2, replicas=3)))
+        await asyncio.sleep(0.5)
+        await one.reconcile(manifest(entry("a", replicas=3)))
+        assert one.records[name].revision == good
+        assert list(one.drifted()) == []
+        await world.ready("a")
+        await one.reconcile(manifest(entry("a", replicas=3)))
+        assert world.view("a").stable == good
+        assert one.records[name].good == one.records[name].applied
+
+    simulate(scenario)
+
+
 def test_a_test_uses_names_of_its_own_and_touches_nothing_that_is_real() -> None:
     """B58: the real endpoints stay as they are, and nothing of the test is left when it ends."""
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from flashcore.control.controller import Controller
+from flashcore.control.heading import heading
 from flashcore.control.manifests.plan import Action, Present, Step, plan
 from flashcore.control.manifests.record import MANAGED, Failure, ManagedEndpoint, digest_of
 from flashcore.control.readmodel import DeploymentView
@@ -83,11 +84,9 @@ class Reconciler:
         """Endpoints that somebody has changed by hand since: that stands until the manifest changes."""
         for name, record in self.records.items():
             view = self._view(name)
-            if view is not None and record.failure is None and not record.leaving:
-                rollout = view.rollout
-                heading = rollout.target if rollout is not None and not rollout.state.finished else view.stable
-                if heading != record.revision:
-                    yield name
+            settled = view is not None and record.failure is None and not record.leaving
+            if settled and view is not None and heading(view.rollout, view.stable) != record.revision:
+                yield name
 
     def _digests_of(self, manifest: Manifest) -> Mapping[EndpointName, Digest]:
         """By name; made once for a manifest that is passed over again and again."""
@@ -118,8 +117,7 @@ class Reconciler:
         record = self.records.get(name, ManagedEndpoint(name, temporary=self._keeper.temporary))
         await self._require_own(record)
         (deployment,) = await self._controller.deploy(manifest, [name])
-        rollout = deployment.rollout
-        target = rollout.target if rollout is not None and not rollout.state.finished else deployment.stable
+        target = heading(deployment.rollout, deployment.stable)
         failure = record.failure if record.failure is not None and record.failure.wanted == wanted else None
         # The failure stays on record until it is seen that this attempt went better.
         again = None if failure is None else dataclasses.replace(failure, retry_at=None)
@@ -211,8 +209,8 @@ class Reconciler:
 
 
 def _came_up(view: DeploymentView, revision: RevisionId | None) -> bool:
-    done = view.rollout is None or view.rollout.state is RolloutState.DONE
-    return done and view.stable == revision
+    finished = view.rollout is None or view.rollout.state.finished
+    return finished and view.stable == revision
 
 
 def _did_not_come_up(view: DeploymentView, record: ManagedEndpoint) -> str | None:
