@@ -96,6 +96,7 @@ def examine(tree: SourceTree, registry: Registry, problems: Problems, running: R
     problems.raise_if_any()
     if not endpoints:
         raise _nothing_found(tree, paths)
+    sources.forget()
     environment = sorted(evaluator.environment, key=lambda one: (one.place, one.variable))
     return Examination(tree, tuple(endpoints), tuple(environment), tuple(warnings))
 

@@ -27,7 +27,7 @@ from flashcore.build.problems import Place, Problem, Problems, error_of
 from flashcore.build.runtime import runtime_entries
 from flashcore.build.size import require_fit
 from flashcore.build.syntax import minor_version
-from flashcore.build.tree import KEPT_SIZE, SourceFile, SourceTree, walk
+from flashcore.build.tree import SourceFile, SourceTree, walk
 from flashcore.canonical import digest
 from flashcore.hookspecs.handlers import Generated
 from flashcore.model.errors import PluginError
@@ -140,13 +140,14 @@ def _generate(endpoint: Examined, tree: SourceTree, registry: Registry) -> Gener
 
 
 def _project_entries(tree: SourceTree, files: Iterable[SourceFile]) -> list[ArchiveEntry]:
-    """The user's files: small ones as they were when they were scanned, large ones from the disk."""
-    return [
-        BytesEntry(file.path, tree.read(file.path), executable=file.executable)
-        if file.size <= KEPT_SIZE and file.path in tree.files
-        else FileEntry(file.path, Path(file.location), executable=file.executable)
-        for file in files
-    ]
+    """The user's files: as they were when they were scanned where that is kept, or else from the disk."""
+    return [_project_entry(file, tree.kept(file.path)) for file in files]
+
+
+def _project_entry(file: SourceFile, content: bytes | None) -> ArchiveEntry:
+    if content is not None:
+        return BytesEntry(file.path, content, executable=file.executable)
+    return FileEntry(file.path, Path(file.location), executable=file.executable)
 
 
 def _handler_entries(generated: Generated) -> list[ArchiveEntry]:

@@ -67,6 +67,10 @@ class Sources:
             if isinstance(found, Unparsable):
                 problems.add(found.place, found.reason, found.advice)
 
+    def forget(self) -> None:
+        """Let go of all code: it is much, and archives are made without it."""
+        self._code.clear()
+
     def _read_code(self, path: str) -> Code | Unparsable:
         data = self._read(path)
         if isinstance(data, Unparsable):

@@ -66,6 +66,10 @@ class SourceTree:
             self._kept += len(data)
         return data
 
+    def kept(self, path: str) -> bytes | None:
+        """The content of a file that was read and is kept; None of one that would have to be read again."""
+        return self._read.get(path)
+
     def python_files(self) -> Iterator[SourceFile]:
         """Every Python file."""
         return (file for file in self.files.values() if file.is_python)
