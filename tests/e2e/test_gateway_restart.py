@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
+import threading
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -51,3 +54,44 @@ def test_a_stop_leaves_no_folder_of_sockets_behind(project: ProjectUnderTest) ->
     project.must("server", "stop")
 
     assert not run.exists()
+
+
+WEB = """
+from flashcore import LoadBalancedEndpoint
+
+web = LoadBalancedEndpoint("web", replicas=2, max_concurrency=20)
+
+
+@web.get("/")
+def index() -> str:
+    return "hello"
+"""
+
+
+def test_a_gateway_is_replaced_without_a_call_refused(project: ProjectUnderTest) -> None:
+    """Who calls meanwhile waits for the next one, on the same port; who is being answered is answered."""
+    project.write("app.py", WEB)
+    project.must("deploy")
+    address = urlsplit(project.url())
+    ended = threading.Event()
+    statuses: list[int] = []
+
+    def call() -> None:
+        while not ended.is_set():
+            connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+            connection.request("GET", "/web/")
+            statuses.append(connection.getresponse().status)
+            connection.close()
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    pids = {project.must("server", "restart-gateway", "--json").json["gateway_pid"] for _ in range(3)}
+    ended.set()
+    for caller in callers:
+        caller.join()
+
+    assert len(pids) == 3
+    assert project.url() == f"http://{address.netloc}"
+    assert len(statuses) > 20
+    assert set(statuses) == {200}

@@ -72,6 +72,17 @@ server.add_command(backup)
 server.add_command(restore_state)
 
 
+@server.command("restart-gateway")
+@command
+def restart_gateway(invocation: Invocation) -> None:
+    """Replace the gateway by a new one: nobody is refused, requests under way end first and new ones wait."""
+    answer = connect_running(invocation.project()).call("POST", "/api/v1/server/gateway/restart", {})
+    if invocation.as_json:
+        output.show_json(answer)
+    else:
+        output.say(f"the gateway goes on at {answer['gateway']} (pid {answer['gateway_pid']})")
+
+
 def _stop(project: Project, *, keep_serving: bool) -> bool:
     """End what runs; whether anything did.
 

@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 from flashcore.gateway.assembly import Gateway
 from flashcore.gateway.files import make_private_directory
+from flashcore.gateway.handover import Handover, Listeners
 from flashcore.gateway.security import Security, is_loopback
 from flashcore.gateway.settings import Settings, settings_from
 from flashcore.hookspecs.jobs import JobStore
@@ -49,6 +51,7 @@ class Options:
     jobs_url: str
     settings: Settings
     security: Security
+    inherited: Listeners
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -67,6 +70,8 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="certificate chain, in PEM")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, in PEM")
     parser.add_argument("--exposed", action="store_true", help="listen beyond this machine without TLS or tokens")
+    parser.add_argument("--listen-fd", action="append", default=[], type=int, help="a socket that listens already")
+    parser.add_argument("--listen-tls-fd", action="append", default=[], type=int, help="the same, to speak TLS on")
     # The registry reads these by itself.
     parser.add_argument("--no-plugins", action="store_true", help="load built-in plugins only")
     parser.add_argument("--no-plugin", action="append", metavar="NAME", help="do not load this plugin")
@@ -77,7 +82,8 @@ def parse(arguments: Sequence[str]) -> Options:
     security = Security(auth, given.tls_certificate, given.tls_key, given.exposed)
     security.check(given.host)
     settings = settings_from(given.set)
-    return Options(layout, given.host, given.port, given.strict_port, given.jobs, settings, security)
+    inherited = Listeners(given.host, tuple(given.listen_tls_fd), tuple(given.listen_fd))
+    return Options(layout, given.host, given.port, given.strict_port, given.jobs, settings, security, inherited)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,12 +128,15 @@ async def _serve(options: Options, registry: Registry) -> None:
         security=options.security,
     )
     file = options.layout.gateway_file
+    handover = Handover(options.layout.listeners_socket, lambda: _listeners(gateway, options.host))
     try:
         await gateway.start()
-        gateway.url = await _open_door(gateway, options)
+        gateway.url = await (_take_over(gateway, options) if options.inherited.all else _open_door(gateway, options))
+        handover.start()
         write_presence(file, own_presence(gateway.url, _own_version()))
         await stop.wait()
     finally:
+        handover.close()
         await gateway.close()
         remove_presence(file)
 
@@ -142,6 +151,26 @@ def _stop(stop: asyncio.Event, number: signal.Signals) -> None:
 async def _open_jobs(registry: Registry, url: str) -> JobStore:
     scheme = urlsplit(url).scheme
     return await registry.state_backends.make(PartRef(scheme)).open_jobs(url)
+
+
+def _listeners(gateway: Gateway, host: str) -> Listeners:
+    return Listeners(host, gateway.http.descriptors(encrypted=True), gateway.http.descriptors(encrypted=False))
+
+
+async def _take_over(gateway: Gateway, options: Options) -> str:
+    """Go on with the sockets of the last gateway; the URL for programs of this machine."""
+    inherited, tls = options.inherited, options.security.context()
+    for descriptor in inherited.encrypted:
+        await gateway.http.listen_on(socket.socket(fileno=descriptor), tls)
+    port = 0
+    for descriptor in inherited.plain:
+        listener = socket.socket(fileno=descriptor)
+        port = listener.getsockname()[1]
+        await gateway.http.listen_on(listener)
+    host = "127.0.0.1" if inherited.encrypted else _LOOPBACK.get(options.host, options.host)
+    url = f"http://{_shown_host(host)}:{port}"
+    _log.info("goes on at %s, with the sockets of the last gateway", url)
+    return url
 
 
 async def _open_door(gateway: Gateway, options: Options) -> str:

@@ -150,6 +150,11 @@ class Layout:
         return self.run / "workers.sock"
 
     @property
+    def listeners_socket(self) -> Path:
+        """Where the gateway gives its listening sockets to who starts the next one."""
+        return self.run / "listeners.sock"
+
+    @property
     def dataplane_socket(self) -> Path:
         """Where the control plane connects to the gateway."""
         return self.run / "dataplane.sock"

@@ -18,6 +18,7 @@ from flashcore.server.routes.artifacts import artifact_routes
 from flashcore.server.routes.dashboard import dashboard_routes
 from flashcore.server.routes.deployments import deployment_routes
 from flashcore.server.routes.events import event_routes
+from flashcore.server.routes.gateway import gateway_routes
 from flashcore.server.routes.manifest import manifest_routes
 from flashcore.server.routes.process import process_routes
 from flashcore.server.routes.readings import reading_routes
@@ -45,6 +46,7 @@ def create_app(
     app.include_router(manifest_routes(platform, mothership))
     app.include_router(event_routes(platform.ledger.journal, bell))
     app.include_router(artifact_routes(platform.artifacts, platform.project.layout.local / "uploads"))
+    app.include_router(gateway_routes(keeper))
     app.include_router(token_routes(platform.tokens))
     app.add_middleware(Guard, token=token, tokens=platform.tokens, host=platform.project.settings.host)
     return app

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 import psutil
 
+import flashcore
+from flashcore.gateway.handover import Listeners, ask_for_listeners
 from flashcore.model.errors import Unavailable
 from flashcore.presence import Presence, read_presence
 from flashcore.registry.policy import policy_arguments
@@ -36,6 +38,8 @@ class GatewayKeeper:
         self._task: asyncio.Task[None] | None = None
         self._present: Presence | None = None
         self._own = False
+        self._listeners: Listeners | None = None
+        """The gateway's sockets, held here so that the next one has them and nobody is refused in between."""
 
     @property
     def present(self) -> Presence | None:
@@ -45,7 +49,25 @@ class GatewayKeeper:
     async def start(self) -> Presence:
         """Return when a gateway answers. Raises Unavailable with what it said when it does not come up."""
         self._present = await self._find_or_start()
+        await self._hold_listeners()
+        if self._present.version != flashcore.__version__:
+            log.info("the gateway is of version %s; it is replaced by this one's", self._present.version)
+            await self.replace()
         self._task = asyncio.create_task(self._keep(self._present), name="gateway keeper")
+        return self._present
+
+    async def restart(self) -> Presence:
+        """Replace the gateway that runs: requests under way end, new ones wait. Raises Unavailable."""
+        await self.let_go()
+        present = await self.replace()
+        self._task = asyncio.create_task(self._keep(present), name="gateway keeper")
+        return present
+
+    async def replace(self) -> Presence:
+        """End the gateway and start another one on its sockets."""
+        if self._present is not None and self._present.alive:
+            await asyncio.to_thread(_end, self._present, self._project.settings.gateway_grace)
+        self._present = await self._start_at_last()
         return self._present
 
     async def abandon(self) -> None:
@@ -66,6 +88,7 @@ class GatewayKeeper:
         if self._present is not None and self._present.alive:
             await asyncio.to_thread(_end, self._present, grace)
         self._present = None
+        self._drop_listeners()
 
     async def _keep(self, present: Presence) -> None:
         delay = _FIRST_DELAY
@@ -84,7 +107,9 @@ class GatewayKeeper:
         delay = _FIRST_DELAY
         while True:
             try:
-                return await self._find_or_start()
+                found = await self._find_or_start()
+                await self._hold_listeners()
+                return found
             except Unavailable as error:
                 log.error("%s", error)
                 delay = min(delay * 2, _LONGEST_DELAY)
@@ -101,8 +126,30 @@ class GatewayKeeper:
         log.info("the gateway listens at %s (pid %d)", present.url, present.pid)
         return present
 
+    async def _hold_listeners(self) -> None:
+        given = await asyncio.to_thread(ask_for_listeners, self._project.layout.listeners_socket)
+        if given is not None:
+            self._drop_listeners()
+            self._listeners = given
+
+    def _drop_listeners(self) -> None:
+        if self._listeners is not None:
+            for descriptor in self._listeners.all:
+                os.close(descriptor)
+            self._listeners = None
+
+    def _inherited(self) -> Listeners | None:
+        """The sockets that the next gateway goes on with, where it is to listen as the last one did."""
+        settings, held = self._project.settings, self._listeners
+        if held is None or held.host != settings.host or bool(held.encrypted) is not bool(settings.tls.certificate):
+            return None
+        return held
+
     def _spawn(self) -> subprocess.Popen[bytes]:
         project, settings = self._project, self._project.settings
+        inherited = self._inherited() or Listeners(settings.host)
+        if not inherited.all:
+            self._drop_listeners()
         with self._log.open("ab") as logfile:
             return subprocess.Popen(
                 [
@@ -112,11 +159,14 @@ class GatewayKeeper:
                     *("--jobs", project.jobs_url),
                     *_security(project),
                     *(f"--set={name}={value}" for name, value in settings.gateway.items()),
+                    *(f"--listen-tls-fd={descriptor}" for descriptor in inherited.encrypted),
+                    *(f"--listen-fd={descriptor}" for descriptor in inherited.plain),
                     *policy_arguments(sys.argv[1:]),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=logfile,
                 stderr=logfile,
+                pass_fds=inherited.all,
                 start_new_session=True,
                 cwd=project.root,
             )

@@ -38,6 +38,7 @@ class HttpServer:
         limits = limits or Limits()
         self._shared = Shared(loop, limits, dispatcher, UpstreamPool(loop, limits), trusted_peers)
         self._servers: list[AbstractServer] = []
+        self._encrypted: list[AbstractServer] = []
         self._timer: TimerHandle | None = None
         self._sweep()
 
@@ -48,17 +49,24 @@ class HttpServer:
         server = await loop.create_server(
             self._connection, host, port, backlog=_BACKLOG, ssl=tls, ssl_handshake_timeout=handshake
         )
+        if tls is not None:
+            self._encrypted.append(server)
         self._servers.append(server)
         bound: int = server.sockets[0].getsockname()[1]
         return bound
 
-    async def listen_on(self, sock: socket.socket) -> None:
+    async def listen_on(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Accept connections on a bound socket, TCP or Unix; from here on it is the server's to close."""
         loop = self._shared.loop
+        handshake = None if tls is None else self._shared.limits.head_seconds
         if sock.family == socket.AF_UNIX:
             server: AbstractServer = await loop.create_unix_server(self._connection, sock=sock, backlog=_BACKLOG)
         else:
-            server = await loop.create_server(self._connection, sock=sock, backlog=_BACKLOG)
+            server = await loop.create_server(
+                self._connection, sock=sock, backlog=_BACKLOG, ssl=tls, ssl_handshake_timeout=handshake
+            )
+        if tls is not None:
+            self._encrypted.append(server)
         self._servers.append(server)
 
     async def close(self, grace: float) -> int:
@@ -87,6 +95,15 @@ class HttpServer:
         if self._timer is not None:
             self._timer.cancel()
         return aborted
+
+    def descriptors(self, *, encrypted: bool) -> tuple[int, ...]:
+        """Of the listening sockets, those on which TLS is spoken or the others."""
+        return tuple(
+            sock.fileno()
+            for server in self._servers
+            if (server in self._encrypted) is encrypted
+            for sock in getattr(server, "sockets", ())
+        )
 
     @property
     def connection_count(self) -> int:
