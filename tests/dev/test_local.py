@@ -16,6 +16,7 @@ import pytest
 from flashcore.canonical import digest
 from flashcore.cli.dev_lines import JsonLines, Lines, spoken
 from flashcore.dev.local import for_elsewhere, for_this_machine
+from flashcore.dev.place import own_place
 from flashcore.dev.told import Called, Noted, NotStarting, Printed, Ready, Refused, Removed, Served, Started, Told
 from flashcore.dev.watch import changes
 from flashcore.model.declaration import Bounds, Policy, Template
@@ -23,6 +24,7 @@ from flashcore.model.errors import BuildError
 from flashcore.model.manifest import EndpointEntry, Manifest
 from flashcore.model.names import Digest, EndpointName
 from flashcore.model.parts import PartRef
+from flashcore.settings import MothershipSettings, Settings
 from flashcore.wire.envelope import RemoteFailure
 
 TEMPLATE = Template(gpu="any", gpu_count=8, cpu=64, memory="1Ti", provider=PartRef("elsewhere"), env={"A": "b"})
@@ -51,6 +53,26 @@ def test_a_session_runs_one_replica_and_asks_for_no_hardware() -> None:
 def test_elsewhere_hardware_is_as_declared() -> None:
     """What runs at a provider keeps what the provider has to know."""
     assert for_elsewhere(Manifest("shop", (ENTRY,), "1", "3.11")).endpoints[0].template == TEMPLATE
+
+
+def test_a_session_keeps_nothing_and_is_reached_from_this_machine_alone(tmp_path: Path) -> None:
+    """Whatever the project's settings say of the platform that is deployed."""
+    (tmp_path / "flashcore.toml").write_text(
+        'app = "shop"\nhost = "0.0.0.0"\nprovider = "cloud"\nstate = "postgres://db/x"\n[mothership]\ndeployed = true\n'
+    )
+
+    with own_place(tmp_path, {}, None, None) as project:
+        settings = project.settings
+        assert (settings.app, settings.environment, settings.state, settings.jobs) == (
+            "shop",
+            "dev",
+            "memory:",
+            "memory:",
+        )
+        assert (settings.host, settings.provider) == (Settings("shop").host, Settings("shop").provider)
+        assert settings.mothership == MothershipSettings()
+        assert project.layout.unpacked.is_relative_to(project.layout.home)
+    assert not (tmp_path / ".flashcore/environments").exists()
 
 
 TOLD: list[tuple[Told, str]] = [

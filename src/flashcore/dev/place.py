@@ -20,7 +20,7 @@ from typing import IO
 from flashcore.dev.ending import end_processes
 from flashcore.model.layout import Layout
 from flashcore.server.daemon import make_private
-from flashcore.settings import Project, Settings, read_settings
+from flashcore.settings import MothershipSettings, Project, Settings, read_settings
 
 DEFAULT_NAME = "dev"
 
@@ -65,6 +65,7 @@ def own_place(root: Path, environ: Mapping[str, str], name: str | None, provider
             environment=environment,
             provider=provider or Settings(settings.app).provider,
             host=Settings(settings.app).host,
+            mothership=MothershipSettings(),
             state="memory:",
             jobs="memory:",
             artifacts=f"file://{layout.artifacts}",
