@@ -186,12 +186,17 @@ def test_what_is_finished_is_never_alive_again(phase: Phase) -> None:
 
 def seen(replica: Replica, state: InstanceState) -> Replica:
     """The replica after a pass that saw it so."""
+    return drafted(replica, state).replicas[replica.id]
+
+
+def drafted(replica: Replica, state: InstanceState) -> Draft:
+    """A pass that saw it so."""
     surface = Surface("jobs", PartRef("p2c"), PartRef("http"), PartRef("fixed"))
     deployment = Deployment(replica.endpoint, "queue", Policy(), Digest("d"), surface, goal=1, stable=replica.revision)
     snapshot = Snapshot(deployment, {}, {replica.id: replica}, sightings={replica.id: state})
     draft = Draft(snapshot, 30.0, lambda *_: ReplicaId("x"))
     observe(draft)
-    return draft.replicas[replica.id]
+    return draft
 
 
 def test_a_process_that_was_started_again_between_two_looks_is_another_life() -> None:
@@ -208,3 +213,14 @@ def test_an_address_that_moved_between_two_looks_is_taken_over() -> None:
 
     assert seen(READY, moved).address == "tcp:10.0.0.9:80"
     assert seen(READY, running(Stage.READY)) is READY
+
+
+def test_only_what_never_ran_is_beyond_help() -> None:
+    """E09: a provider that says so of a replica that had been ready speaks of that one, not of the revision."""
+    lost = Gone("the package is not there", permanent=True)
+    loading = after(running(Stage.LOADING))
+
+    (never,), (once,) = drafted(loading, lost).casualties, drafted(READY, lost).casualties
+
+    assert (never.permanent, never.ran_for) == (True, None)
+    assert (once.permanent, once.ran_for) == (False, 20.0)

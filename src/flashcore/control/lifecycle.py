@@ -97,8 +97,6 @@ def unprobed(replica: Replica, state: InstanceState | None, now: float) -> Repli
 def _gone(replica: Replica, state: Gone, now: float) -> Replica:
     if replica.live:
         replica = _leaving(replica, now, state.reason)
-    elif state.log_tail and not replica.log_tail:
-        replica = dataclasses.replace(replica, log_tail=state.log_tail)
     return _finished(dataclasses.replace(replica, log_tail=state.log_tail or replica.log_tail), now)
 
 
