@@ -66,10 +66,11 @@ def _show_plan(invocation: Invocation, api: ControlApi, built: BuildResult) -> N
 
 def _followed(answer: Mapping[str, Any]) -> Followed:
     accepted = [one for one in answer["endpoints"] if "error" not in one]
+    begun = [one for one in accepted if one["change"] in ("new", "rolling out")]
     return Followed(
         names=tuple(one["endpoint"] for one in accepted),
-        generations={one["endpoint"]: one["generation"] for one in accepted},
-        rolled_out=frozenset(one["endpoint"] for one in accepted if one["change"] in ("new", "rolling out")),
+        generations={one["endpoint"]: one["generation"] for one in begun},
+        rolled_out=frozenset(one["endpoint"] for one in begun),
     )
 
 

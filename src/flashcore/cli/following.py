@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ TAKEN_BACK = frozenset({RolloutState.ABORTED.value, RolloutState.FAILED.value})
 
 _TICK = 1.0
 """Seconds after which a picture is drawn again though nothing happened: its times have gone on."""
+_MOST_PICTURES = 6
 _PATIENCE = 10.0
 """Seconds that one question for events may wait where there is no picture."""
 
@@ -150,13 +152,14 @@ def _looks(api: ControlApi, followed: Followed, after: str, deadline: float, pan
 
 
 def _pictures(api: ControlApi, names: Iterable[str]) -> list[str]:
+    """Those that are on their way, as many as can be taken in."""
+    moving = [one["endpoint"] for one in _summaries(api, names) if not one["settled"]]
     lines: list[str] = []
-    for name in names:
-        try:
+    for name in moving[:_MOST_PICTURES]:
+        with contextlib.suppress(errors.NotFound):  # gone since; the next look says so
             lines += picture(api.get(f"/api/v1/deployments/{name}"))
-        except errors.NotFound:
-            lines.append(f"{name}: gone")
-    return lines
+    more = len(moving) - _MOST_PICTURES
+    return [*lines, f"and {more} more (flashcore status)"] if more > 0 else lines
 
 
 def _show(event: Mapping[str, Any], narrator: Narrator, pane: Pane | None) -> None:
