@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, finalize
 
 from flashcore.client.address import Address, parse_url
+from flashcore.client.bulk import receive_body, send_pieces
 from flashcore.client.exchange import Request, Response, is_ours
 from flashcore.model.errors import DeadlineExceeded, Unavailable
-from flashcore.wire.memory import memory_for
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -92,14 +92,13 @@ class Transport:
 
         try:
             connection.sock.settimeout(request.timeout)
-            connection.request(
-                request.method,
-                address.prefix + request.target,
-                body=iter(request.pieces) if request.pieces else None,
-                headers={**request.headers, **request.framing},
-            )
+            connection.putrequest(request.method, address.prefix + request.target)
+            for name, value in {**request.headers, **request.framing}.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            send_pieces(connection, request.pieces, request.timeout)
             answer = connection.getresponse()
-            response = _response(answer)
+            response = _response(connection, answer, request.timeout)
         except TimeoutError as error:
             connection.close()
             raise too_slow(address, request) from error
@@ -116,24 +115,12 @@ class Transport:
         return response
 
 
-def _response(answer: HTTPResponse) -> Response:
+def _response(connection: HTTPConnection, answer: HTTPResponse, timeout: float) -> Response:
     """The answer, read to its end."""
     headers = {name.lower(): value for name, value in answer.getheaders()}
     if answer.length and is_ours(headers):
-        return Response(answer.status, headers, b"", _memory(answer, answer.length))
+        return Response(answer.status, headers, b"", receive_body(connection, answer, timeout))
     return Response(answer.status, headers, answer.read())
-
-
-def _memory(answer: HTTPResponse, size: int) -> memoryview:
-    """The body, straight into its place."""
-    body = memory_for(size)
-    filled = 0
-    while filled < size:
-        count = answer.readinto(body[filled:])
-        if not count:
-            raise EOFError(f"the answer ended {size - filled} bytes before its end")
-        filled += count
-    return body
 
 
 def too_slow(address: Address, request: Request) -> DeadlineExceeded:

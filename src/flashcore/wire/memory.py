@@ -15,7 +15,8 @@ def memory_for(size: int) -> memoryview:
     """
     if size < _LARGE:
         return memoryview(bytearray(size))
-    memory = mmap.mmap(-1, size)
+    # Shared memory, which is Python's default, has no huge pages.
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         try:
             memory.madvise(mmap.MADV_HUGEPAGE)
