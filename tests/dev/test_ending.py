@@ -95,3 +95,24 @@ def unpacked(archive: Path) -> bytes:
     """All bytes of an archive's files."""
     with tarfile.open(archive) as tar:
         return b"".join(file.read() for member in tar if (file := tar.extractfile(member)) is not None)
+
+
+@pytest.mark.slow
+def test_two_sessions_of_one_project_both_follow_its_changes(shop: ProjectUnderTest) -> None:
+    """Both build the same project at the same moment, again and again."""
+    sessions = DevUnderTest(shop), DevUnderTest(shop)
+    for session in sessions:
+        session.until_ready("jobs")
+    before = "Hello, {"
+    for after in ("One, {", "Two, {", "Three, {"):
+        said = [len(session.said) for session in sessions]
+        app = shop.root / "app.py"
+        app.write_text(app.read_text().replace(before, after))
+        before = after
+        for session, since in zip(sessions, said, strict=True):
+            session.until_ready("jobs", since=since)
+            assert session.call("greet", "Ada") == f"{after.removesuffix('{')}Ada!"
+
+    for session in sessions:
+        assert not [one for one in session.said if one["kind"] == "refused"]
+        assert session.stop() == 0

@@ -101,14 +101,16 @@ class Reloader:
         self._warned = frozenset(warnings)
 
     def _build(self) -> BuildResult:
-        return build(self._project.root, app=self._project.settings.app, registry=self._platform.registry)
+        """Build; again where another build of this project, a second session's, has put its own in place meanwhile."""
+        while True:
+            built = build(self._project.root, app=self._project.settings.app, registry=self._platform.registry)
+            if all(path.is_file() for path in built.artifacts.values()):
+                return built
 
     async def _roll_out(self, load: _Load, entry: EndpointEntry) -> None:
         try:
             await self._platform.artifacts.put(entry.artifact, load.built.artifacts[entry.artifact])
             deployment = await _deploy(self._platform.controller, load.manifest, entry.name)
-        except FileNotFoundError:
-            return  # another build of this project has replaced this one: the change that it saw is seen here, too
         except FlashcoreError as error:
             self._tell(Refused(error, entry.name, serving=entry.name in self._rolled_out))
             return
