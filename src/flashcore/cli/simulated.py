@@ -97,10 +97,9 @@ def show_run(result: RunResult, *, as_json: bool, trace: bool) -> None:
         output.say(f"refused: {refused}")
     _show_problems(result)
     word = click.style("good", fg="green") if result.good else click.style("not good", fg="red", bold=True)
-    click.echo(
-        f"{word}: {result.scenario}, seed {result.seed}, {result.seconds:g} s, {result.commits} commits,"
-        f" trace {result.digest}"
-    )
+    which = f", seed {result.seed}" if result.digest else ""
+    digest = f", trace {result.digest}" if result.digest else ""
+    click.echo(f"{word}: {result.scenario}{which}, {result.seconds:g} s, {result.commits} commits{digest}")
 
 
 def show_runs(summary: Summary, *, as_json: bool) -> None:

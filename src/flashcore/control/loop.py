@@ -220,7 +220,8 @@ class DeploymentLoop:
 
     async def _reload(self) -> None:
         """Somebody else wrote, or an answer of the store was lost: begin again from what it holds."""
-        found = records_in(await self._services.ledger.load(at_least=self._services.leadership.newest)).get(self.endpoint)
+        services = self._services
+        found = records_in(await services.ledger.load(at_least=services.leadership.newest)).get(self.endpoint)
         before = self._records.changes
         self._records = found if found is not None else Records(self._records.deployment)
         # Whoever remembers what it made of the last change must not take this for the same.

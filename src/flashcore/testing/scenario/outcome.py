@@ -105,7 +105,7 @@ def result_of(play: Play) -> RunResult:
         digest=hashlib.sha256("\n".join(trace).encode()).hexdigest()[:16],
         endpoints=endpoints,
         breaches=recording.breaches,
-        unmet=tuple(_unmet(play.scenario.expects, endpoints)),
+        unmet=tuple(unmet(play.scenario.expects, endpoints)),
         stuck=tuple(play.stuck),
         refused=tuple(play.refused),
         codes=dict(sorted(recording.codes.items())),
@@ -173,7 +173,8 @@ def _rollout(view: DeploymentView, play: Play) -> RolloutResult:
     )
 
 
-def _unmet(expects: tuple[Expect, ...], endpoints: tuple[EndpointResult, ...]) -> Iterator[str]:
+def unmet(expects: tuple[Expect, ...], endpoints: tuple[EndpointResult, ...]) -> Iterator[str]:
+    """Every expectation that was not met, in words."""
     by_name = {one.endpoint: one for one in endpoints}
     for expect in expects:
         for what in _differences(expect, by_name[expect.endpoint]):
