@@ -213,6 +213,33 @@ def test_b03_a_subclass_sets_defaults(project: ProjectWriter) -> None:
     assert (found.policy.replicas.minimum, found.policy.replicas.maximum) == (0, 3)
 
 
+KINDS = {
+    "from kinds import OnGpu": "OnGpu",
+    "import kinds": "kinds.OnGpu",
+    "from kinds import Alias as A": "A",
+    "from again import Kind": "Kind",
+    "from again import *": "OnGpu",
+}
+
+
+@pytest.mark.parametrize("imports", KINDS)
+def test_b03_endpoints_of_the_projects_own_classes_are_found_without_a_word_of_flashcore(
+    project: ProjectWriter, imports: str
+) -> None:
+    """B03: also in a file without decorators, which gives its endpoint no function."""
+    made = project(
+        {
+            "kinds.py": "import flashcore\nclass OnGpu(flashcore.QueueEndpoint):\n    gpu = 'any'\nAlias = OnGpu\n",
+            "again.py": "from kinds import *\nfrom kinds import OnGpu as Kind\n",
+            "declared.py": f"{imports}\nq = {KINDS[imports]}('q')\n",
+        }
+    )
+    assert "declared.py:2:5: endpoint 'q': it has no functions" in made.refusal()
+
+    made.write("work.py", "import declared\n@declared.q.function\ndef f(): ...\n")
+    assert made.declaration("q").template.gpu == "any"
+
+
 def test_b03_a_subclass_that_computes_is_refused(project: ProjectWriter) -> None:
     """B03: its constructor would have to be run."""
     made = project(

@@ -7,10 +7,11 @@ imports leads to a file that does speak of it, its import statements tell.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from itertools import chain
 
-from flashcore.build.bindings import Binding, Defined, Imported
+from flashcore.build.bindings import Assigned, Binding, Defined, Imported
 from flashcore.build.evaluate import Evaluator
 from flashcore.build.graph import ImportGraph
 from flashcore.build.problems import Place, Problems
@@ -115,6 +116,8 @@ class Discovery:
 def _may_be_class(binding: Binding) -> bool:
     if isinstance(binding, Defined):
         return not binding.is_function
+    if isinstance(binding, Assigned):
+        return isinstance(binding.expression, ast.Name | ast.Attribute)
     return isinstance(binding, Imported)
 
 

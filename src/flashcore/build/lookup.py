@@ -101,6 +101,21 @@ class Lookup:
             return self._index.find_relative(imported.module, imported.level, file)
         return self._index.find(imported.module, file)
 
+    def _offers(self, file: str, name: str, seen: set[str]) -> bool:
+        """Whether `from FILE import *` binds a name, which may have come there in the same way."""
+        if self._has(file, name):
+            return True
+        code = self._sources.code(file)
+        seen.add(file)
+        for star in () if isinstance(code, Unparsable) else code.names.stars:
+            found = self.module(file, star)
+            if found is None and star.module == "flashcore" and name in flashcore.__all__:
+                return True
+            path = None if found is None else found.path
+            if path is not None and path not in seen and self._offers(path, name, seen):
+                return True
+        return False
+
     def _has(self, file: str, name: str) -> bool:
         code = self._sources.code(file)
         return not isinstance(code, Unparsable) and name in code.names.by_name
@@ -115,7 +130,7 @@ class Lookup:
         for star in code.names.stars:
             found = self.module(file, star)
             if found is not None and found.path is not None and not name.startswith("_"):
-                if self._has(found.path, name):
+                if self._offers(found.path, name, {file}):
                     return self.name(found.path, name, node)
             elif found is None and star.module == "flashcore" and name in flashcore.__all__:
                 return self.external(f"flashcore.{name}")
