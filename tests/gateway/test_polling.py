@@ -92,6 +92,19 @@ async def test_a_batch_has_as_many_as_were_asked_for(running: Running) -> None:
     assert [one["id"] for one in second.json] == jobs[3:]
 
 
+async def test_a_worker_with_short_jobs_gets_more_than_it_asks_for(running: Running) -> None:
+    """Q-C18: it would sleep for a second after each; a version that cannot read lists gets one all the same."""
+    jobs = [await submit(running, number) for number in range(60)]
+    await take(running)
+    await done(running, jobs[0], {"output": 1})
+
+    taken = await take(running)
+    old = await running.get("/v2/hello/job-take/w1?gpu=X", {**SDK, "User-Agent": "RunPod-Python-SDK/1.6.2 (Linux)"})
+
+    assert [one["id"] for one in taken.json] == jobs[1:51]
+    assert old.json["id"] == jobs[51]
+
+
 @pytest.mark.parametrize(
     ("posted", "outcome"),
     [

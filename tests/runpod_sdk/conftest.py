@@ -43,9 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def python_with(request: pytest.FixtureRequest) -> Callable[[str], Path]:
-    """The interpreter of an environment that has a version of the package, made once and kept with the checkout."""
-    rooms = request.config.rootpath / ".cache" / "runpod"
+def python_with() -> Callable[[str], Path]:
+    """The interpreter of an environment that has a version of the package, made once and kept beside this one."""
+    rooms = Path(sys.prefix) / "beside" / "runpod"
 
     def made(version: str) -> Path:
         room = rooms / version

@@ -75,6 +75,8 @@ class Worker:
     """No table lists it: it came by itself, and runs code of its own."""
     leaving: bool = False
     """It said that it takes no more."""
+    asks: int | None = None
+    """Jobs that it asked for and has not been given; None for one that takes what its slots hold."""
     reserved: int = 0
     """Slots that a claim under way may fill."""
     heard: float = 0.0
@@ -89,7 +91,8 @@ class Worker:
     @property
     def free(self) -> int:
         """Jobs that it may be given now."""
-        return max(0, self.slots - len(self.attempts) - self.reserved) if self.takes_work else 0
+        room = self.slots - len(self.attempts) if self.asks is None else self.asks
+        return max(0, room - self.reserved) if self.takes_work else 0
 
     @property
     def running(self) -> list[JobId]:
@@ -160,6 +163,8 @@ class Books:
         """The worker has one more job."""
         claimed = attempt.claimed
         worker.attempts[claimed.id] = attempt
+        if worker.asks:
+            worker.asks -= 1
         self._holders[claimed.id, claimed.attempt] = worker
 
     def settle(self, worker: Worker, job: JobId) -> Attempt | None:

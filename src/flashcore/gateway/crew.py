@@ -123,9 +123,10 @@ class Crew:
             worker.heard = self._loop.time()
 
     def offer(self, link: WorkerLink, more: int) -> None:
-        """It has slots for so many jobs beside those that it has."""
+        """It asks for so many jobs beside those that it has."""
         if (worker := self._present.get(link)) is not None:
-            worker.slots = len(worker.attempts) + more
+            worker.asks = more
+            worker.slots = max(worker.slots, more)
             if more:
                 self._events.slots_freed(worker.endpoint)
 
