@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from flashcore import Unavailable
-from flashcore.client.locate import gateway_url
+from flashcore.client.locate import call_key, gateway_url
 from flashcore.model.layout import Layout
+from flashcore.wire.seal import SigningKey
+from flashcore.wire.sealed import KEY_VARIABLE
 
 
 @pytest.fixture
@@ -87,3 +89,36 @@ def test_outside_of_a_project_the_places_are_named(tmp_path: Path, monkeypatch: 
 
     with pytest.raises(Unavailable, match="no flashcore project was found"):
         gateway_url()
+
+
+def test_the_key_of_calls_is_found_where_the_gateway_is(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project's own callers need not set anything."""
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    file = Layout(project, "production").call_key
+    file.parent.mkdir(parents=True)
+    file.write_text("secret\n")
+
+    found = call_key()
+
+    assert found is not None
+    assert found.sign(b"x") == SigningKey("secret").sign(b"x")
+
+
+def test_a_gateway_elsewhere_has_a_key_of_its_own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This project's would be refused there; the variable says what to sign with, and an empty one not to."""
+    file = Layout(project, "production").call_key
+    file.parent.mkdir(parents=True)
+    file.write_text("secret\n")
+    monkeypatch.setenv("FLASHCORE_GATEWAY_URL", "http://there:2")
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+
+    without = call_key()
+    monkeypatch.setenv(KEY_VARIABLE, "theirs")
+    given = call_key()
+    monkeypatch.delenv("FLASHCORE_GATEWAY_URL")
+    monkeypatch.setenv(KEY_VARIABLE, "")
+    emptied = call_key()
+
+    assert (without, emptied) == (None, None)
+    assert given is not None
+    assert given.sign(b"x") == SigningKey("theirs").sign(b"x")

@@ -373,6 +373,19 @@ def test_a_job_is_cancelled_on_the_loop_and_in_a_thread(shop: Any, with_key: Non
             job.result()
 
 
+@pytest.mark.parametrize("who", ["with_key", "outside"])
+def test_a_handle_tells_how_far_its_job_is(shop: Any, request: pytest.FixtureRequest, who: str) -> None:
+    """As the function says it, while it runs."""
+    request.getfixturevalue(who)
+    job = shop.report.spawn(3)
+
+    while (progress := job.progress()) is None:
+        time.sleep(0.01)
+    job.cancel()
+
+    assert progress == {"step": 3}
+
+
 def test_a_call_ends_when_its_time_is_over(shop: Any, with_key: None) -> None:
     """`within` limits the wait, of jobs and of direct calls."""
     with pytest.raises(DeadlineExceeded):

@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any, Generic, TypeVar
 
 from flashcore.client.carry import Carrier
-from flashcore.client.job_calls import JobCall, ask_items, ask_result, ask_status, ask_to_cancel, ask_to_wait
+from flashcore.client.job_calls import (
+    JobCall,
+    ask_items,
+    ask_progress,
+    ask_result,
+    ask_status,
+    ask_to_cancel,
+    ask_to_wait,
+)
 from flashcore.model.job import JobStatus
 
 R = TypeVar("R")
@@ -33,6 +41,10 @@ class JobHandle(Generic[R]):
     def status(self) -> JobStatus:
         """Where the job is now."""
         return self._carrier.carry(ask_status(self._call, self.id))
+
+    def progress(self) -> Any:
+        """What the function said of its progress last, while it runs; None if it said nothing."""
+        return self._carrier.carry(ask_progress(self._call, self.id))
 
     def wait(self, timeout: float | None = None) -> JobStatus:
         """Wait for its end, at most `timeout` seconds; returns how it ended. Raises DeadlineExceeded."""
@@ -62,6 +74,10 @@ class JobHandle(Generic[R]):
     async def status_async(self) -> JobStatus:
         """Where the job is now."""
         return await self._carrier.carry_async(ask_status(self._call, self.id))
+
+    async def progress_async(self) -> Any:
+        """What the function said of its progress last, as `progress`."""
+        return await self._carrier.carry_async(ask_progress(self._call, self.id))
 
     async def wait_async(self, timeout: float | None = None) -> JobStatus:
         """Wait for its end, as `wait` does."""

@@ -103,6 +103,14 @@ def ask_status(call: JobCall, job: str) -> Conversation[JobStatus]:
     return _status(document)
 
 
+def ask_progress(call: JobCall, job: str) -> Conversation[Any]:
+    """What the function said of its progress last, None if it said nothing."""
+    document = yield from _get(call, f"status/{job}", _SLACK)
+    if "progress" in document or _status(document).final:
+        return document.get("progress")
+    return document.get("output")
+
+
 def ask_result(call: JobCall, job: str, timeout: float | None) -> Conversation[Any]:
     """Wait for the job's value; `timeout` in seconds, None for as long as it takes."""
     document = yield from await_end(call, job, timeout)

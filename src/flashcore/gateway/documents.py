@@ -41,6 +41,8 @@ def status_frame(job: Job) -> bytes:
     document = status_document(job)
     document.pop("output", None)
     output = job.output if job.status.final else None
+    if job.progress is not None and job.progress.media == JSON:
+        document["progress"] = json.loads(job.progress.data)
     return encode_document(document, () if output is None else (output,))
 
 

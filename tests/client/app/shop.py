@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from flashcore import LoadBalancedEndpoint, QueueEndpoint
+from flashcore.worker.job import current_job
 
 calc = QueueEndpoint("calc", max_concurrency=4)
 web = LoadBalancedEndpoint("web", max_concurrency=4)
@@ -114,6 +115,13 @@ def make(what: str) -> Any:
         "none": None,
         "nothing": [],
     }[what]
+
+
+@calc.function
+async def report(steps: int) -> None:
+    """Say how far it is, and go no further until it is cancelled."""
+    current_job().progress({"step": steps})
+    await asyncio.sleep(60)
 
 
 @calc.function
