@@ -21,6 +21,7 @@ WITHIN = 30.0
 
 APP = """
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from flashcore import LoadBalancedEndpoint, QueueEndpoint
@@ -45,6 +46,21 @@ def waited(begun: str, until: str) -> str:
 @jobs.function
 def wait(begun: str, until: str) -> str:
     return waited(begun, until)
+
+
+@jobs.function
+def shapes() -> dict[str, object]:
+    return {"tuple": (1, 2), "bytes": b"x", "set": {3}}
+
+
+@dataclass
+class Point:
+    x: int
+
+
+@jobs.function
+def point() -> Point:
+    return Point(1)
 
 
 @jobs.function

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -155,6 +158,29 @@ def test_archives_that_nobody_runs_are_cleared_away(dev: DevUnderTest) -> None:
 def test_the_client_finds_the_session_by_its_environment(dev: DevUnderTest) -> None:
     """`--env dev` is all that commands need."""
     assert dev.project.must("call", "--env", "dev", "jobs", "greet", '["Ada"]').out.strip() == "Hello, Ada!"
+
+
+def test_values_keep_their_types(dev: DevUnderTest) -> None:
+    """B34: a program gets from a session what it gets from the function itself, and from a deployed endpoint."""
+    said = len(dev.said)
+    program = "import app; print(repr((app.shapes.remote(), app.shapes.local()))); app.point.remote()"
+    environment = {**os.environ, "FLASHCORE_ENV": "dev", "PYTHONPATH": str(dev.project.root)}
+
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=dev.project.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    there, here = eval(ran.stdout or repr(ran.stderr))  # noqa: S307 - it is our own program's output
+    assert there == here == {"tuple": (1, 2), "bytes": b"x", "set": {3}}
+    shown = dev.heard("called", lambda one: one["what"] == "shapes", said)
+    assert shown["result"] == repr({"tuple": (1, 2), "bytes": b"x", "set": {3}})
+    shown = dev.heard("called", lambda one: one["what"] == "point", said)
+    assert shown["result"].startswith("(application/vnd.flashcore.sealed, ")
 
 
 def test_a_provider_that_runs_no_sessions_is_refused(shop: ProjectUnderTest) -> None:

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
 from asyncio import Future
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from flashcore.dev.reading import Reader, failure_in
 from flashcore.dev.told import Called, Tell
 from flashcore.gateway.http.errors import Outcome, OutcomeKind
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.route import Choice, Dispatcher, Peek, Proxy, Route, Unavailable, Upstream, Verdict
 from flashcore.gateway.paths import first_segment, host_label
 from flashcore.hookspecs.jobs import Finish, JobStore, Return
-from flashcore.model.codec import CodecError, from_json
-from flashcore.model.errors import FlashcoreError
-from flashcore.model.job import Job, JobStatus, Payload
+from flashcore.model.job import Job, JobStatus
 from flashcore.model.names import JobId
-from flashcore.wire.envelope import RemoteFailure, unwrap_call, unwrap_value
 
-_JSON = "application/json"
 _ASKED_AGAIN = frozenset({OutcomeKind.CONNECT_FAILED, OutcomeKind.DRAINING, OutcomeKind.MISMATCH})
 """After these another replica gets the same request."""
 
 
-def seen_jobs(store: JobStore, tell: Tell) -> JobStore:
+def seen_jobs(store: JobStore, reader: Reader, tell: Tell) -> JobStore:
     """The store, with each job told of that reaches its final state."""
-    return cast(JobStore, _SeenJobs(store, tell))
+    return cast(JobStore, _SeenJobs(store, reader, tell))
 
 
 class _SeenJobs:
     """Passes everything on; only what ends jobs is looked at."""
 
-    def __init__(self, store: JobStore, tell: Tell) -> None:
+    def __init__(self, store: JobStore, reader: Reader, tell: Tell) -> None:
         self._store = store
+        self._reader = reader
         self._tell = tell
 
     def __getattr__(self, name: str) -> Any:
@@ -75,51 +71,20 @@ class _SeenJobs:
     def _look(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
             if job.status.final:
-                self._tell(_called(job))
+                self._tell(_called(job, self._reader))
 
 
-def _called(job: Job) -> Called:
+def _called(job: Job, reader: Reader) -> Called:
     began = job.started_at if job.started_at is not None else job.submitted_at
     return Called(
         endpoint=job.new.endpoint,
-        what=_function(job.new.input),
+        what=reader.function(job.new.endpoint, job.new.input),
         outcome=job.status.value.lower(),
         ok=job.status is JobStatus.COMPLETED,
         seconds=max(0.0, (job.finished_at or began) - began),
-        result=_result(job.output),
-        failure=_failure(job.error),
+        result=reader.result(job.new.endpoint, job.output) if job.output is not None and job.error is None else None,
+        failure=failure_in(job.error) if job.error is not None else None,
     )
-
-
-def _function(given: Payload) -> str:
-    """Which function was called; empty where the endpoint has but one, or the input means nothing."""
-    try:
-        call = unwrap_call(json.loads(given.data))
-    except (ValueError, FlashcoreError):
-        return ""
-    return ".".join(name for name in (call.function, call.method) if name)
-
-
-def _result(output: Payload | None) -> str | None:
-    if output is None or output.media != _JSON:
-        return None if output is None else f"({output.media}, {len(output.data)} bytes)"
-    try:
-        value = json.loads(output.data)
-    except ValueError:
-        return None
-    with contextlib.suppress(FlashcoreError):  # the caller did not use the envelope: what was returned is all of it
-        value = unwrap_value(value)
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _failure(error: str | None) -> RemoteFailure | None:
-    """What a worker says is JSON; what the platform says of a job that could not run is text."""
-    if error is None:
-        return None
-    try:
-        return from_json(RemoteFailure, json.loads(error))
-    except (ValueError, CodecError):
-        return RemoteFailure("", error, "")
 
 
 class SeenFront:

@@ -15,6 +15,7 @@ from flashcore.dev.calls import SeenFront, seen_jobs
 from flashcore.dev.execute import PATH, Execute
 from flashcore.dev.output import Output
 from flashcore.dev.place import DevProject
+from flashcore.dev.reading import Reader
 from flashcore.dev.reload import Reloader
 from flashcore.dev.tables import Tables
 from flashcore.dev.told import Noted, Started, Tell
@@ -30,6 +31,7 @@ from flashcore.model.parts import PartRef
 from flashcore.presence import own_presence, write_presence
 from flashcore.server.daemon import make_private
 from flashcore.server.token import create_token
+from flashcore.wire.seal import SigningKey
 
 PORTS_TRIED = 100
 
@@ -52,7 +54,6 @@ class Session:
         layout = self._project.layout
         for folder in (layout.home, layout.logs, layout.run):
             make_private(folder)
-        create_token(layout.call_key)
         async with (
             open_platform(self._project, self._observe) as platform,
             _started(platform.controller),
@@ -92,7 +93,8 @@ class Session:
     @asynccontextmanager
     async def _gateway(self, platform: Platform, port: int) -> AsyncIterator[str]:
         layout, host = self._project.layout, self._project.settings.host
-        store = seen_jobs(await _open_jobs(platform), self._tell)
+        reader = Reader(SigningKey(create_token(layout.call_key)))
+        store = seen_jobs(await _open_jobs(platform), reader, self._tell)
         execute = Execute(self._project, create_token(layout.token), lambda: gateway.url, self._tell)
 
         def in_front(front: Dispatcher) -> Dispatcher:

@@ -75,7 +75,7 @@ class Called:
     ok: bool
     seconds: float
     result: str | None = None
-    """JSON text, where there is one."""
+    """As text: JSON, or Python where it came pickled."""
     failure: RemoteFailure | None = None
 
 
