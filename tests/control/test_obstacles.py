@@ -2,6 +2,7 @@
 
 import asyncio
 
+from flashcore.control.causes import causes
 from flashcore.control.obstacles import Obstacle, obstacles
 from flashcore.hookspecs.state import StateBackend, Transaction
 from flashcore.hookspecs.strategies import Decision, Progress, View, Wait
@@ -310,3 +311,37 @@ def test_a_state_that_cannot_be_written_is_said_and_forgotten_when_it_can() -> N
         assert world.view("hello").ready == 1
 
     simulate(scenario, store=store)
+
+
+def test_a_failure_that_is_over_is_no_back_off() -> None:
+    """It is remembered for the next one, and nothing is waited for."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 1)
+        world.provider.kill(world.provider.started[0])
+        await world.until("hello", lambda view: view.ready == 0)
+        await world.ready("hello")
+        view = world.view("hello")
+        assert view.deployment.backoff
+        assert obstacles(view, world.clock.now()) == ()
+
+    watched(scenario)
+
+
+def test_a_chain_begins_with_what_was_asked_last() -> None:
+    """A rollout that is over has no part in it; one that was under way when something else was asked has."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 1)
+        await world.controller.scale("hello", 2)
+        await world.ready("hello")
+        kinds = [one.event.kind for one in causes(await world.controller.last_events(1000))]
+        assert kinds[0] == "deployment.goal"
+        await update(world, 2, 2)
+        await world.controller.scale("hello", 3)
+        kinds = [one.event.kind for one in causes(await world.controller.last_events(1000))]
+        assert kinds[0] == "rollout.started"
+        assert "deployment.goal" in kinds
+        assert not {"replica.created", "replica.starting"} & set(kinds)
+
+    watched(scenario)
