@@ -117,6 +117,25 @@ def test_less_waits_for_the_rollout_unless_it_is_less_than_half(wanted: int, goa
     watched(scenario)
 
 
+@pytest.mark.parametrize(("wanted", "goal"), [(5, 8), (4, 4)])
+def test_half_of_what_runs_is_not_less_than_half(wanted: int, goal: int) -> None:
+    """M24: of the ten that run, five are kept waiting for, four are not."""
+
+    async def scenario(world: World) -> None:
+        by_two = PartRef("rolling", options={"max_surge": 2, "max_unavailable": 0})
+        dial = await dialled(world, 8, strategy=by_two)
+        old = world.view("hello").stable
+        assert old is not None
+        world.provider.script = by_revision({old: Life()}, Life(ready_after=400))
+        await deployed(world, 2, (1, 10), strategy=by_two)
+        dial.wanted = wanted
+        hear(world, 2)
+        await asyncio.sleep(100)
+        assert world.view("hello").goal == goal
+
+    watched(scenario)
+
+
 def test_a_persons_number_waits_for_nothing() -> None:
     """M24, E72: in the middle of a rollout, up and down."""
 
