@@ -10,6 +10,7 @@ from tests.registry.conftest import PARTS, Site
 import flashcore
 
 OFF = {"FLASHCORE_DISABLE_PLUGINS": "off", "COLUMNS": "200"}
+BESIDE = ("builtin", "canary", "routing", "PLUGIN")
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def motley(site: Site) -> Site:
 def ours(text: str) -> list[str]:
     """The lines that are not about what happens to be installed beside, with times made equal."""
     lines = [re.sub(r"\d+ ms", "N ms", line) for line in text.splitlines() if "slow import" not in line]
-    return [re.sub(r"  +", "  ", line) for line in lines if not line.startswith(("builtin", "routing", "PLUGIN"))]
+    return [re.sub(r"  +", "  ", line) for line in lines if not line.startswith(BESIDE)]
 
 
 def documents(text: str) -> dict[str, dict[str, Any]]:
