@@ -89,9 +89,10 @@ def change(project: ProjectUnderTest, old: str, new: str) -> None:
 @pytest.mark.slow
 def test_an_environment_follows_its_manifest(shop: ProjectUnderTest) -> None:
     """B50, B54: the API answers at once and tells what is ready so far; changes roll out, removals are taken down."""
-    shop.must("server", "start", "--manifest", MANIFEST)
-    assert {one["endpoint"] for one in api(shop, "/api/v1/manifest")["endpoints"]} == {"one", "two"}
+    shop.write("flashcore.toml", f'app = "shop"\n[mothership]\nmanifest = "{MANIFEST}"\n')
+    shop.must("server", "start")
     until(shop, "/api/v1/manifest", ready("one", "two"))
+    assert MANIFEST in shop.must("server", "status").out
     assert shop.must("call", "two").out.strip() == "two says 1"
     before = api(shop, "/api/v1/deployments/two")["revision"]
 
@@ -115,6 +116,7 @@ def test_a_failure_is_in_the_status_and_the_next_control_plane_goes_on(shop: Pro
     shop.write("app.py", APP.replace('QueueEndpoint("two")', 'QueueEndpoint("two", secrets=["MISSING"])'))
     shop.must("build")
     shop.must("server", "start", "--manifest", MANIFEST)
+    assert {one["endpoint"] for one in api(shop, "/api/v1/manifest")["endpoints"]} == {"one", "two"}
 
     until(shop, "/api/v1/deployments/one", lambda one: one["settled"] and one["ready"] == 1)
     notes = json.loads(shop.must("status", "--json").out)["notes"]

@@ -49,6 +49,7 @@ def process_routes(platform: Platform, keeper: GatewayKeeper, stop: Callable[[Sh
             "gateway": present.url if present is not None else None,
             "gateway_pid": present.pid if present is not None else None,
             "provider": settings.provider,
+            "manifest": platform.manifests.progress().source,
             "plugins": dict(platform.registry.versions()),
             "notes": platform_notes(platform, keeper),
         }
