@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashcore.model.errors import ConfigurationError, Refused
+from flashcore.model.names import RevisionId
 from flashcore.model.revision import Revision
 from flashcore.model.token import inner_token
 from flashcore.presence import read_presence
 from flashcore.settings import Project
+from flashcore.wire.hop import HOP_HEADER, hop_key, hop_secret
+from flashcore.wire.hop import KEY_VARIABLE as HOP_KEY_VARIABLE
 from flashcore.wire.sealed import KEY_VARIABLE
 
 
@@ -22,7 +25,7 @@ class ProjectSurroundings:
     project: Project
 
     def environment(self, revision: Revision) -> Mapping[str, str]:
-        """App, environment, endpoint, the gateway's address where one runs, and a token to call others there."""
+        """App, environment, endpoint, and the gateway's address where one runs."""
         settings = self.project.settings
         gateway = read_presence(self.project.layout.gateway_file)
         found = {
@@ -32,12 +35,19 @@ class ProjectSurroundings:
         }
         if gateway is not None:
             found["FLASHCORE_GATEWAY_URL"] = gateway.url
-        if (token := _own_token(self.project.layout.token)) is not None:
-            found["FLASHCORE_TOKEN"] = inner_token(token)
+        if secret := hop_secret(self.project.layout.hop_key):
+            found[HOP_KEY_VARIABLE] = hop_key(secret, revision.id)
         return found
 
+    def probe_headers(self, revision: RevisionId) -> Mapping[str, str]:
+        """What a replica of that revision lets requests of the control plane in by."""
+        secret = hop_secret(self.project.layout.hop_key)
+        return {HOP_HEADER.decode(): hop_key(secret, revision)} if secret else {}
+
     def secrets(self, names: tuple[str, ...]) -> Mapping[str, str]:
-        """The values, from this process's environment or the project's secrets file; the key of calls, too.
+        """The values, from this process's environment or the project's secrets file; and what replicas prove with.
+
+        That is the key that calls are signed with, and a token to call the gateway.
 
         Raises Refused, which names the secrets that are nowhere.
         """
@@ -50,14 +60,18 @@ class ProjectSurroundings:
                 next_step=f"write NAME=VALUE lines to {file} (mode 600), or set them where the server is started",
                 missing=missing,
             )
-        return {**_call_key(self.project.layout.call_key), **{name: known[name] for name in names}}
+        layout = self.project.layout
+        own = {**_call_key(layout.call_key), **_inner_token(layout.token)}
+        return {**own, **{name: known[name] for name in names}}
 
 
-def _own_token(file: Path) -> str | None:
+def _inner_token(file: Path) -> Mapping[str, str]:
+    """What replicas call the gateway with; nothing where there is no token to make it of."""
     try:
-        return file.read_text(encoding="ascii").strip() or None
+        token = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
-        return None  # whoever reads it as a credential says what is wrong with it
+        return {}  # whoever reads it as a credential says what is wrong with it
+    return {"FLASHCORE_TOKEN": inner_token(token)} if token else {}
 
 
 def _call_key(file: Path) -> Mapping[str, str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from flashcore.model.layout import Layout
 from flashcore.testing.project import ProjectUnderTest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -72,6 +75,30 @@ def test_owners_call_as_ever_and_others_need_a_token(project: ProjectUnderTest) 
     kept = [path for path in Path(project.root).rglob("*") if path.is_file() and os.access(path, os.R_OK)]
     secret = token.split("_", 2)[2].encode()
     assert [path for path in kept if secret in path.read_bytes()] == []
+
+    inner, shown = b"fci_", project.must("status", "--json").out
+    assert [path for path in kept if inner in path.read_bytes()] == []
+    assert not any(word in shown for word in ("fci_", token))
+
+
+def test_a_replica_answers_nobody_but_the_gateway(project: ProjectUnderTest) -> None:
+    """Who finds its socket, and may open it, is refused; probes and callers are not."""
+    app = APP.replace('LoadBalancedEndpoint("web")', 'LoadBalancedEndpoint("web", probe=HttpProbe())')
+    project.write("app.py", app.replace("import Load", "import HttpProbe, Load"))
+    project.must("deploy")
+    assert project.must("call", "everybody", "/").out == "welcome\n"
+
+    table = json.loads(Layout(project.root, "production").table_file.read_bytes())
+    replicas = [one for endpoint in table["endpoints"] for side in endpoint["sides"] for one in side["replicas"]]
+    answers = []
+    for address in filter(None, (one.get("address") for one in replicas)):
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(address.removeprefix("unix:"))
+            caller.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            answers.append(caller.recv(4096).split(b"\r\n")[0])
+
+    assert len(answers) == 2
+    assert set(answers) == {b"HTTP/1.1 403 Forbidden"}
 
 
 def test_a_gateway_does_not_listen_beyond_this_machine_unprotected(project: ProjectUnderTest) -> None:

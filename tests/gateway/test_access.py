@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.gateway.conftest import FAST, HttpReplica, Policies, Running, http_replica, http_route, jobs_route, side
+from tests.gateway.conftest import (
+    FAST,
+    HttpReplica,
+    Policies,
+    Running,
+    gateway_at,
+    http_replica,
+    http_route,
+    jobs_route,
+    side,
+)
 
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.gateway.assembly import Gateway
@@ -20,6 +30,7 @@ from flashcore.gateway.security import Security, is_loopback
 from flashcore.model.errors import ConfigurationError
 from flashcore.model.layout import Layout
 from flashcore.model.token import Token, TokenScope, inner_token, new_token
+from flashcore.wire.hop import hop_key
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
 ADMIN = "the environment's own token"
@@ -158,6 +169,21 @@ async def test_no_replica_is_shown_the_gateways_token(layout: Layout) -> None:
     assert "authorization" not in first
     assert second["authorization"] == "the endpoint's"
     assert "x-flashcore-token" not in second
+
+
+async def test_requests_carry_the_key_of_the_replicas_revision(layout: Layout) -> None:
+    """And not one that the caller made up."""
+    layout.home.mkdir(parents=True)
+    layout.hop_key.write_text("the platform's secret")
+    async with gateway_at(layout) as running, http_replica(layout, "a") as one, http_replica(layout, "b") as other:
+        running.serve(
+            http_route("a", side(one.route, revision="ra")), http_route("b", side(other.route, revision="rb"))
+        )
+        for path in ("/a/", "/b/"):
+            await running.get(path, {"x-flashcore-hop": "made up"})
+
+    seen = [replica.seen[0].headers["x-flashcore-hop"] for replica in (one, other)]
+    assert seen == [hop_key("the platform's secret", revision) for revision in ("ra", "rb")]
 
 
 async def test_replicas_may_call_others_and_no_more(layout: Layout) -> None:

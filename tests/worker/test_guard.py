@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
+import pytest
+
 from flashcore.model.names import InstanceId
+from flashcore.wire.hop import HOP_HEADER, hop_key
 from flashcore.worker.guard import Application, Guard, Receive, Scope, Send
 
 Message = MutableMapping[str, Any]
@@ -20,8 +23,8 @@ class Silent:
 class Connection:
     """A server's side of one scope: what the application receives, and what it sent."""
 
-    def __init__(self, kind: str) -> None:
-        self.scope: Scope = {"type": kind, "headers": []}
+    def __init__(self, kind: str, *headers: tuple[bytes, bytes]) -> None:
+        self.scope: Scope = {"type": kind, "headers": list(headers)}
         self.sent: list[Message] = []
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
 
@@ -41,9 +44,9 @@ class Connection:
         return [message["type"] for message in self.sent]
 
 
-def guarded(app: Application) -> Guard:
+def guarded(app: Application, hop_key: str = "") -> Guard:
     """The application behind a guard."""
-    return Guard(app, InstanceId("i1"), Silent())  # type: ignore[arg-type]  # all that a guard asks of an output
+    return Guard(app, InstanceId("i1"), Silent(), hop_key)  # type: ignore[arg-type]  # all that a guard asks of an output
 
 
 async def test_a_draining_replica_closes_websockets_and_finishes_requests() -> None:
@@ -97,3 +100,39 @@ async def test_a_socket_that_is_gone_does_not_stop_the_drain() -> None:
 
     await running
     assert guard.in_flight == 0
+
+
+@pytest.mark.parametrize("shown", [(), ((HOP_HEADER, b"another"),), ((HOP_HEADER, b""),)])
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_nobody_without_the_revisions_key_gets_in(kind: str, shown: tuple[tuple[bytes, bytes], ...]) -> None:
+    """Whoever finds the socket: 403, and the application hears nothing of it."""
+    reached: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope)
+
+    caller = Connection(kind, *shown)
+    await guarded(app, hop_key("secret", "r1"))(caller.scope, caller.receive, caller.send)
+
+    assert reached == []
+    assert caller.kinds[0] == ("http.response.start" if kind == "http" else "websocket.close")
+    assert kind != "http" or caller.sent[0]["status"] == 403
+
+
+async def test_the_application_is_not_shown_the_key() -> None:
+    """Many answer with the headers that they got."""
+    reached: list[Scope] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope)
+
+    key = hop_key("secret", "r1")
+    caller = Connection("http", (b"accept", b"*/*"), (HOP_HEADER, key.encode()))
+    await guarded(app, key)(caller.scope, caller.receive, caller.send)
+
+    assert reached[0]["headers"] == [(b"accept", b"*/*")]
+
+
+def test_each_revision_has_a_key_of_its_own() -> None:
+    """One tells nothing of another."""
+    assert len({hop_key("secret", "r1"), hop_key("secret", "r2"), hop_key("other", "r1")}) == 3

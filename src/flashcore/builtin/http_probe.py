@@ -7,7 +7,6 @@ import asyncio
 from flashcore.builtin.heartbeat_probe import WARMING
 from flashcore.builtin.reaching import connection_to, unreached
 from flashcore.hookspecs.probes import Answer, Finding, ProbeTarget
-from flashcore.model.names import InstanceId
 from flashcore.model.parts import HttpProbe
 
 LONGEST_HEAD = 16 * 1024
@@ -30,7 +29,7 @@ class HttpProbing:
             return unreached(target, "it has no address for HTTP")
         try:
             async with asyncio.timeout(timeout):
-                status = await _status(address, self._path, target.running.instance)
+                status = await _status(address, self._path, target)
         except TimeoutError:
             return unreached(target, f"no answer within {timeout:g} s")
         except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as error:
@@ -48,12 +47,13 @@ def _finding(target: ProbeTarget, status: int, path: str) -> Finding:
     return Finding(Answer.FAILING, f"GET {path} answers {status}")
 
 
-async def _status(address: str, path: str, instance: InstanceId) -> int:
+async def _status(address: str, path: str, target: ProbeTarget) -> int:
+    given = "".join(f"{name}: {value}\r\n" for name, value in target.headers.items())
     async with connection_to(address) as (reader, writer):
         # A replica that is another one by now says so, instead of passing for the one that is asked.
         writer.write(
             f"GET {path} HTTP/1.1\r\nHost: replica\r\nUser-Agent: flashcore-probe\r\n"
-            f"x-flashcore-instance: {instance}\r\nConnection: close\r\n\r\n".encode()
+            f"x-flashcore-instance: {target.running.instance}\r\n{given}Connection: close\r\n\r\n".encode()
         )
         await writer.drain()
         head = await reader.readuntil(b"\r\n\r\n")

@@ -95,7 +95,8 @@ class Observing:
         except PartFailed as failed:
             self._probe_trouble = str(failed.problem)
             return
-        target = ProbeTarget(self._endpoint, replica.id, state, self.provider_of(replica, records))
+        headers = self._services.surroundings.probe_headers(replica.revision)
+        target = ProbeTarget(self._endpoint, replica.id, state, self.provider_of(replica, records), headers)
         self._followed[replica.id] = _Followed(replica, state, watch, Asked(replica, target, watch, probe))
 
     def provider_of(self, replica: Replica, records: Records) -> Provider:

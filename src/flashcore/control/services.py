@@ -17,6 +17,7 @@ from flashcore.control.store import Committed, Leadership, Ledger
 from flashcore.hookspecs.providers import Clock
 from flashcore.model.errors import ConfigurationError
 from flashcore.model.events import Event
+from flashcore.model.names import RevisionId
 from flashcore.model.parts import PartRef
 from flashcore.model.revision import Revision
 from flashcore.wire.dataplane import DataPlane
@@ -36,6 +37,10 @@ class Surroundings(Protocol):
         """The values of secrets. Raises Refused, which names those that are missing."""
         ...
 
+    def probe_headers(self, revision: RevisionId) -> Mapping[str, str]:
+        """HTTP headers by which a replica of that revision lets probes in."""
+        ...
+
 
 class NoSurroundings:
     """Nothing is given; for simulations."""
@@ -47,6 +52,10 @@ class NoSurroundings:
     def secrets(self, names: tuple[str, ...]) -> Mapping[str, str]:
         """See Surroundings."""
         return dict.fromkeys(names, "")
+
+    def probe_headers(self, revision: RevisionId) -> Mapping[str, str]:  # noqa: ARG002  # nobody asks for any
+        """See Surroundings."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from flashcore.gateway.tablefile import kept_table
 from flashcore.gateway.workers import WorkerConnection
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.model.layout import Layout
+from flashcore.wire.hop import hop_secret
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Gateway:
         self.settings = settings
         self.url = ""
         changed = ChangedEndpoints()
-        self.live = LiveTable(policies, asyncio.get_running_loop(), settings, changed.add)
+        self.live = LiveTable(policies, asyncio.get_running_loop(), settings, changed.add, hop_secret(layout.hop_key))
         self.broker = Broker(store, settings, self._routes, changed.add, layout.home)
         self.live.on_swap(self.broker.table_swapped)
         security = security or Security()

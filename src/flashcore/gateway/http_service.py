@@ -19,6 +19,7 @@ from flashcore.gateway.waiting import WaitingRoom
 from flashcore.hookspecs.routing import RoutedRequest, RoutingPolicy
 from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
 from flashcore.model.table import EndpointRoute, ReplicaRoute, SideRoute
+from flashcore.wire.hop import HOP_HEADER, hop_key
 
 _log = logging.getLogger(__name__)
 
@@ -76,8 +77,10 @@ class HttpService:
         loop: AbstractEventLoop,
         settings: Settings,
         changed: Callable[[EndpointName], None],
+        hop_secret: str = "",
     ) -> None:
         self.name = name
+        self._hop_secret = hop_secret
         self.routing: HttpRouting | None = None
         self.peeks = False
         """Whether the policy has to see anything of a body."""
@@ -171,7 +174,8 @@ class HttpService:
         if known is not None and known.candidate.revision == side.revision:
             return known
         circuit = Circuit(self._circuit_rules)
-        return Target(replica, side.revision, counts[side.revision], self._freed, circuit, self._loop.time())
+        hop = ((HOP_HEADER, hop_key(self._hop_secret, side.revision).encode()),) if self._hop_secret else ()
+        return Target(replica, side.revision, counts[side.revision], self._freed, circuit, hop)
 
     def _set_limit(self, replica: ReplicaRoute) -> None:
         target = self._targets.get((replica.replica, replica.instance, replica.address or ""))

@@ -42,7 +42,9 @@ class LiveTable:
         loop: AbstractEventLoop,
         settings: Settings,
         changed: Callable[[EndpointName], None],
+        hop_secret: str = "",
     ) -> None:
+        self._hop_secret = hop_secret
         self.routes = Routes()
         self._policies = policies
         self._loop = loop
@@ -81,7 +83,7 @@ class LiveTable:
             if route.ingress != Ingress.HTTP.value:
                 continue
             service = self.routes.http.get(route.name) or HttpService(
-                route.name, self._loop, self._settings, self._changed
+                route.name, self._loop, self._settings, self._changed, self._hop_secret
             )
             try:
                 prepared.append((service, service.prepare(route, self._policy(service, route))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from time import monotonic
 
 from flashcore.gateway.circuit import Circuit
 from flashcore.gateway.counting import SideCount
@@ -50,11 +51,11 @@ class Target:
         count: SideCount,
         freed: Callable[[Target], None],
         circuit: Circuit,
-        now: float,
+        hop: tuple[tuple[bytes, bytes], ...] = (),
     ) -> None:
         self.address_text = route.address or ""
         self.candidate = Candidate(
-            route.replica, route.instance, revision, max_concurrency=route.max_concurrency, warm_since=now
+            route.replica, route.instance, revision, max_concurrency=route.max_concurrency, warm_since=monotonic()
         )
         self.count = count
         self.circuit = circuit
@@ -64,7 +65,7 @@ class Target:
             route.replica,
             parse_address(self.address_text),
             self._release,
-            add_headers((INSTANCE_HEADER, route.instance.encode())),
+            add_headers((INSTANCE_HEADER, route.instance.encode()), *hop),
             add_headers((REPLICA_HEADER, route.replica.encode())),
             count=count,
             target=self,

@@ -11,7 +11,7 @@ How unlike probes satisfy it:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -42,6 +42,8 @@ class ProbeTarget:
     replica: ReplicaId
     running: Running
     provider: Provider
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """To be sent with a request over HTTP: by them the replica knows that the control plane asks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,11 @@ class Layout:
         return self.home / "call.key"
 
     @property
+    def hop_key(self) -> Path:
+        """What the keys are made of that requests from the gateway to replicas carry."""
+        return self.home / "hop.key"
+
+    @property
     def replicas(self) -> Path:
         """One directory per replica of the process provider."""
         return self.home / "replicas"

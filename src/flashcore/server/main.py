@@ -65,6 +65,7 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
     make_private(project.layout.run)
     token = create_token(project.layout.token)
     create_token(project.layout.call_key)
+    create_token(project.layout.hop_key)
     ending: asyncio.Future[Shutdown] = asyncio.get_running_loop().create_future()
 
     def stop(way: Shutdown) -> None:

@@ -1,5 +1,6 @@
 """What every HTTP request passes on its way into a replica, whatever ASGI application is inside.
 
+* A request without the revision's key (`x-flashcore-hop`) is answered 403: only the gateway and probes have it.
 * A request for another life of this address (`x-flashcore-instance`) is answered 421: the gateway goes elsewhere.
 * A draining replica answers 503 with `x-flashcore-draining: 1` to what is new, and finishes what it has. WebSockets,
   which may never be finished, are closed at once (1012, service restart): their clients come back, to another replica.
@@ -10,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from flashcore.model.names import InstanceId
+from flashcore.wire.hop import HOP_HEADER
 from flashcore.worker.job import CURRENT, CurrentJob
 from flashcore.worker.logs import Output
 
@@ -32,15 +35,17 @@ REQUEST_ID_HEADER = b"x-request-id"
 LONGEST_REQUEST_ID = 128
 
 _RESTARTING = 1012
+_CODES = {403: "forbidden", 421: "misdirected", 503: "unavailable"}
 
 
 class Guard:
     """An ASGI application around another one."""
 
-    def __init__(self, app: Application, instance: InstanceId, output: Output) -> None:
+    def __init__(self, app: Application, instance: InstanceId, output: Output, hop_key: str = "") -> None:
         self._app = app
         self._instance = instance.encode()
         self._output = output
+        self._hop_key = hop_key.encode()
         self._in_flight = 0
         self._draining = False
         self._idle = asyncio.Event()
@@ -67,6 +72,9 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, self._watching(send))
             return
+        if self._hop_key and not hmac.compare_digest(_header(scope, HOP_HEADER), self._hop_key):
+            await _refuse(scope, send, 403, "requests reach this replica through the gateway alone", [])
+            return
         wanted = _header(scope, INSTANCE_HEADER)
         if wanted and wanted != self._instance:
             own = [(INSTANCE_HEADER, self._instance)]
@@ -78,6 +86,9 @@ class Guard:
             await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._hop_key:
+            # The application has no use for it, and might show it: many answer with the headers that they got.
+            scope["headers"] = [header for header in scope["headers"] if header[0] != HOP_HEADER]
         request = _header(scope, REQUEST_ID_HEADER)[:LONGEST_REQUEST_ID] or os.urandom(8).hex().encode()
         current = CurrentJob(request.decode("latin-1"), kind="request")
         CURRENT.set(current)
@@ -145,7 +156,7 @@ async def _refuse(scope: Scope, send: Send, status: int, message: str, headers: 
         # The server answers 403 to a WebSocket that is closed before it is accepted.
         await send({"type": "websocket.close", "code": 1012, "reason": message})
         return
-    body = json.dumps({"code": "misdirected" if status == 421 else "unavailable", "message": message}).encode()
+    body = json.dumps({"code": _CODES[status], "message": message}).encode()
     head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

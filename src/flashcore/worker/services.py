@@ -102,7 +102,7 @@ class HttpService:
         self._path = _needed(settings.http_socket, "FLASHCORE_HTTP_SOCKET", "a load-balanced endpoint")
         self._say = output.say
         self._threads = threads
-        self._guard = Guard(app, settings.instance, output)
+        self._guard = Guard(app, settings.instance, output, settings.hop_key)
         self._main = MainLoop(output.say, server_loop())
         self._server = HttpServer(self._guard, self._accepting)
         self._watch = StallWatch(threads, self._main.loop, output.say)

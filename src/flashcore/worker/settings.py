@@ -14,6 +14,7 @@
     FLASHCORE_LOG_LIMIT        bytes of the log before it is rotated, 10 MB; one older file is kept
     FLASHCORE_LAUNCH           path of the provider's own note of this start (JSON with `instance`): a process that
                                finds it gone, or about another life, is no longer wanted and ends
+    FLASHCORE_HOP_KEY          what requests over HTTP have to carry in x-flashcore-hop; without it all are let in
     FLASHCORE_READY_FD         file descriptor to write one byte to when the control socket listens
 
 Others that user code or the client reads (FLASHCORE_GATEWAY_URL, FLASHCORE_ENV) pass untouched.
@@ -52,6 +53,7 @@ class WorkerSettings:
     log_limit: int = DEFAULT_LOG_LIMIT
     launch: Path | None = None
     ready_fd: int | None = None
+    hop_key: str = ""
 
 
 def read_settings(environ: Mapping[str, str]) -> WorkerSettings:
@@ -71,6 +73,7 @@ def read_settings(environ: Mapping[str, str]) -> WorkerSettings:
         log_limit=_optional(environ, "LOG_LIMIT", int, DEFAULT_LOG_LIMIT),
         launch=_optional(environ, "LAUNCH", Path, None),
         ready_fd=_optional(environ, "READY_FD", int, None),
+        hop_key=_optional(environ, "HOP_KEY", str, ""),
     )
 
 
