@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -42,9 +43,7 @@ def _lock(root: Path) -> str:
 
 def _modules(file: Path) -> Iterator[list[str | int]]:
     """The modules beside a plugin's hooks: whoever works on a plugin sees it act at once."""
-    for path in sorted(file.parent.glob("*.py")):
-        status = path.stat()
-        yield [str(path), status.st_size, status.st_mtime_ns]
+    return _stamps(sorted(map(str, file.parent.glob("*.py"))))
 
 
 def _code(folder: Path) -> Iterator[list[str | int]]:
@@ -53,5 +52,11 @@ def _code(folder: Path) -> Iterator[list[str | int]]:
         if entry.is_dir(follow_symlinks=False):
             yield from _code(Path(entry.path))
         elif entry.name.endswith(".py"):
-            status = entry.stat()
-            yield [entry.path, status.st_size, status.st_mtime_ns]
+            yield from _stamps([entry.path])
+
+
+def _stamps(paths: list[str]) -> Iterator[list[str | int]]:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):  # an editor has just put another one in its place
+            status = os.stat(path)  # noqa: PTH116 - there are hundreds of them
+            yield [path, status.st_size, status.st_mtime_ns]
