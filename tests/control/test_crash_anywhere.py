@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
+from flashcore.hookspecs.strategies import Decision, Done, Progress, View
+from flashcore.model.deployment import Budget, Traffic
 from flashcore.model.parts import PartRef
-from flashcore.testing.crash import crash_anywhere
+from flashcore.testing.conformance import Nonconformance
+from flashcore.testing.crash import crash_anywhere, crash_update_anywhere
 from flashcore.testing.scenes import first, live
 from flashcore.testing.simulated_provider import NEVER, Life, by_revision
 from flashcore.testing.simulation import World
@@ -22,17 +25,35 @@ async def at_rest(world: World) -> End:
     return live(world), len(world.provider.states()), view.status.value
 
 
-@pytest.mark.parametrize("strategy", [BY_ONE, PartRef("blue_green"), PartRef("recreate")], ids=lambda ref: ref.name)
+STRATEGIES = [BY_ONE, PartRef("blue_green", options={"keep_old": 30.0}), PartRef("recreate")]
+BY_HAND = PartRef("blue_green", options={"auto_promote": False})
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, BY_HAND], ids=lambda ref: ref.name)
 def test_an_update_ends_alike_wherever_the_controller_is_killed(strategy: PartRef) -> None:
-    """With three replicas; before and after each of its writes."""
+    """With three replicas; before and after each of its writes; promoted where it waits for a person."""
+    assert crash_update_anywhere(strategy) > 10
 
-    async def prepare(world: World) -> None:
-        await first(world, 3, strategy=strategy)
 
-    async def begin(world: World) -> None:
-        await world.deploy("hello", 2, replicas=3, strategy=strategy)
+def test_a_strategy_that_keeps_something_in_mind_is_found_out() -> None:
+    """What it remembers is gone with the controller, and its rollout never ends."""
 
-    assert crash_anywhere(prepare, begin, at_rest) > 10
+    class Forgetful:
+        """Goes on only if it has seen the beginning."""
+
+        began = False
+
+        def budget(self, goal: int) -> Budget:
+            return Budget(goal, 2 * goal)
+
+        def decide(self, view: View) -> Decision:
+            self.began = self.began or not view.target.exists
+            if view.target.ready < view.goal or not self.began:
+                return Decision(view.goal, view.goal, Progress(), Traffic(0))
+            return Decision(0, view.goal, Done(), Traffic(100))
+
+    with pytest.raises(Nonconformance, match="killed"):
+        crash_update_anywhere(PartRef("forgetful"), {"forgetful": Forgetful}, auto_rollback=False)
 
 
 def test_a_rollback_ends_alike_wherever_the_controller_is_killed() -> None:

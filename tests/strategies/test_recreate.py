@@ -2,7 +2,7 @@
 
 from flashcore.builtin.recreate import RecreateStrategy
 from flashcore.hookspecs.strategies import Done, Progress, SideView, View
-from flashcore.model.deployment import Traffic
+from flashcore.model.deployment import Budget, Traffic
 from flashcore.model.names import RevisionId
 from flashcore.model.parts import Recreate
 
@@ -32,3 +32,8 @@ def test_it_is_done_when_all_are_ready() -> None:
     """And not before."""
     assert RecreateStrategy(Recreate()).decide(view(None, SideView(TARGET, 2, 1, 1))).outcome == Progress()
     assert RecreateStrategy(Recreate()).decide(view(None, SideView(TARGET, 2, 2, 2))).outcome == Done()
+
+
+def test_its_budget_rules_out_two_revisions_side_by_side() -> None:
+    """The core enforces that, whatever is decided."""
+    assert RecreateStrategy(Recreate()).budget(2) == Budget(min_ready=0, max_existing=2, exclusive=True)

@@ -1,26 +1,36 @@
 """Killing a controller at any of its writes: whatever it was about to do, another one brings it to the same end.
 
-    await_end = crash_anywhere(scenario, end)     # raises Nonconformance with the write after which it went wrong
+    def test_it_survives_a_crash_anywhere():
+        assert crash_update_anywhere(PartRef("acme"), {"acme": lambda: AcmeStrategy(Acme())}) > 1
 
-`scenario(world)` begins something; `end(world)` waits until it has come to its end and returns what is to be compared.
-The scenario is run once to count its writes, then once for each write and each side of it: killed just before the
-write, and just after it, before anything could follow from it.
+`crash_anywhere(prepare, begin, end)` is for anything else: `prepare` brings a world to where it begins, `begin` asks
+for something, `end` waits until that has come to its end, and returns what is to be compared. It is run once to count
+its writes, then once for each write and each side of it: killed just before the write, and just after it, before
+anything could follow from it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from flashcore.control.readmodel import DeploymentView
 from flashcore.hookspecs.state import Batch, Page, StateBackend, Transaction
+from flashcore.hookspecs.strategies import Strategy
+from flashcore.model.deployment import DeploymentStatus
+from flashcore.model.errors import FlashcoreError, Refused
+from flashcore.model.parts import PartRef
 from flashcore.testing.conformance import Nonconformance
 from flashcore.testing.invariants import Invariants
 from flashcore.testing.simulation import World, simulate
 
 T = TypeVar("T")
+AFTERMATH = 600.0
+"""Seconds after which nothing is left of an update: longer than old sides are kept."""
 
 
 class Side(Enum):
@@ -93,10 +103,49 @@ def crash_anywhere(
     expected, writes = _run(prepare, begin, end, None)
     kills = [Kill(write, side) for write in range(1, writes + 1) for side in Side]
     for kill in kills:
-        seen, _ = _run(prepare, begin, end, kill)
+        where = f"killed {kill.side.value} write {kill.write}"
+        try:
+            seen, _ = _run(prepare, begin, end, kill)
+        except FlashcoreError as error:
+            raise Nonconformance(f"{where}: {error.message}") from error
         if seen != expected:
-            raise Nonconformance(f"killed {kill.side.value} write {kill.write}: {seen!r}, not {expected!r}")
+            raise Nonconformance(f"{where}: {seen!r}, not {expected!r}")
     return len(kills) + 1
+
+
+def crash_update_anywhere(
+    strategy: PartRef, made: Mapping[str, Callable[..., Strategy]] | None = None, *, replicas: int = 3, **policy: Any
+) -> int:
+    """Update by a strategy, killed at each write: in the end there is the new version, whole and alone.
+
+    `made` makes strategies that no plugin offers, by name. Where it waits for a person, it is promoted. Raises
+    Nonconformance; returns how many runs there were.
+    """
+    settings: dict[str, Any] = {"replicas": replicas, "strategy": strategy, **policy}
+
+    async def prepare(world: World) -> None:
+        world.parts.strategies.made.update(made or {})
+        await world.deploy("hello", 1, **settings)
+        await world.ready("hello")
+
+    async def begin(world: World) -> None:
+        await world.deploy("hello", 2, **settings)
+        while not (await world.until("hello", _stands_still)).settled:
+            with contextlib.suppress(Refused):
+                await world.controller.promote("hello")
+
+    async def end(world: World) -> object:
+        await world.settled("hello")
+        await asyncio.sleep(AFTERMATH)
+        view = world.view("hello")
+        left = {(side.number, side.live) for side in view.sides if side.live}
+        return left, len(world.provider.states()), view.status.value
+
+    return crash_anywhere(prepare, begin, end)
+
+
+def _stands_still(view: DeploymentView) -> bool:
+    return view.settled or view.status is DeploymentStatus.AWAITING_PROMOTION
 
 
 def _run(
