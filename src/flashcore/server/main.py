@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 import flashcore
 from flashcore.composition import Platform, open_platform
+from flashcore.gateway.security import is_loopback
 from flashcore.model.errors import ConfigurationError, FlashcoreError
 from flashcore.presence import Presence, own_presence, remove_presence, write_presence
 from flashcore.server.app import create_app
@@ -31,7 +32,7 @@ from flashcore.server.mothership import Mothership, at_work
 from flashcore.server.shutdown import Shutdown
 from flashcore.server.token import create_token
 from flashcore.server.upkeep import Upkeep
-from flashcore.settings import Project, open_project
+from flashcore.settings import Project, Settings, open_project
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def _api(app: FastAPI, project: Project) -> AsyncIterator[Presence]:
     """The control API, listening, with its address written where commands look for it; gives that address."""
-    listener = listen(project.settings.host, project.settings.ports.api)
+    listener = listen(api_host(project.settings), project.settings.ports.api)
     host, port = listener.getsockname()[:2]
     config = uvicorn.Config(
         app,
@@ -168,6 +169,11 @@ async def _api(app: FastAPI, project: Project) -> AsyncIterator[Presence]:
         remove_presence(project.layout.server_file)
         server.should_exit = True
         await serving
+
+
+def api_host(settings: Settings) -> str:
+    """Where the control API listens: it speaks no TLS, so beyond this machine only if something in front of it does."""
+    return settings.host if settings.exposed or is_loopback(settings.host) else "127.0.0.1"
 
 
 def listen(host: str, port: int) -> socket.socket:
