@@ -13,6 +13,7 @@ from tests.dev.conftest import DevUnderTest, ask, until
 from flashcore.testing.project import ProjectUnderTest
 
 
+@pytest.mark.slow
 def test_two_sessions_do_not_meet_and_an_interrupt_ends_all_at_once(shop: ProjectUnderTest, tmp_path: Path) -> None:
     """Other ports, other folders; a call that is under way is not waited for, and nothing is left."""
     first, second = DevUnderTest(shop), DevUnderTest(shop)

@@ -93,6 +93,7 @@ class Session:
     @asynccontextmanager
     async def _gateway(self, platform: Platform, port: int) -> AsyncIterator[str]:
         layout, host = self._project.layout, self._project.settings.host
+        create_token(layout.hop_key)
         reader = Reader(SigningKey(create_token(layout.call_key)))
         store = seen_jobs(await _open_jobs(platform), reader, self._tell)
         execute = Execute(self._project, create_token(layout.token), lambda: gateway.url, self._tell)
