@@ -23,6 +23,7 @@ def summary(view: DeploymentView) -> dict[str, Any]:
         "reason": view.reason,
         "reason_code": view.deployment.reason_code,
         "settled": settled(view),
+        "next_wake": view.next_wake,
         "generation": view.deployment.generation,
         "rollout_state": view.rollout.state.value if view.rollout is not None else None,
         "goal": view.goal,
