@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import tarfile
@@ -10,6 +11,11 @@ from pathlib import Path
 import pytest
 from tests.dev.conftest import DevUnderTest, ask, until
 
+from flashcore.dev.ending import processes_of
+from flashcore.dev.local import Where
+from flashcore.dev.place import own_place
+from flashcore.dev.session import Session
+from flashcore.dev.told import Noted, Ready, Told
 from flashcore.testing.project import ProjectUnderTest
 
 
@@ -32,6 +38,23 @@ def test_two_sessions_do_not_meet_and_an_interrupt_ends_all_at_once(shop: Projec
     assert second.stop(signal.SIGHUP) == 0
     assert not (shop.root / ".flashcore/environments").exists()
     assert shop.processes() == []
+
+
+async def test_what_runs_elsewhere_is_taken_down_by_its_provider(shop: ProjectUnderTest) -> None:
+    """A session that ends leaves nothing that costs money; here the provider is this machine's own."""
+    told: list[Told] = []
+    stop = asyncio.Event()
+
+    def tell(one: Told) -> None:
+        told.append(one)
+        if isinstance(one, Ready) and one.endpoint.endpoint == "jobs":
+            stop.set()
+
+    with own_place(shop.root, {}, None, None) as project:
+        await Session(project, Where.ELSEWHERE, tell).run(stop, 0)
+
+        assert not await asyncio.to_thread(processes_of, project.layout.home)
+    assert not [one for one in told if isinstance(one, Noted)]
 
 
 @pytest.mark.slow

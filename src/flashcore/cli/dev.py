@@ -13,7 +13,7 @@ import click
 
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.dev_lines import JsonLines, Lines, spoken
-from flashcore.dev.local import for_elsewhere, for_this_machine
+from flashcore.dev.local import Where
 from flashcore.dev.place import own_place
 from flashcore.dev.session import Session
 from flashcore.model.errors import Refused
@@ -43,7 +43,7 @@ def dev(invocation: Invocation, directory: Path | None, port: int | None, remote
         first = project.settings.ports.gateway if port is None else port
         lines = JsonLines() if invocation.as_json else Lines(width=_width())
         with spoken(lines.tell) as tell:
-            session = Session(project, for_elsewhere if remote else for_this_machine, tell)
+            session = Session(project, Where.ELSEWHERE if remote else Where.HERE, tell)
             with contextlib.suppress(KeyboardInterrupt):
                 asyncio.run(_run(session, first))
 

@@ -1,8 +1,9 @@
-"""A manifest as it is run here: the code as declared, one replica each, on whatever machine this is."""
+"""Where replicas of a session run, and what that makes of a manifest: the code as declared, one replica each."""
 
 from __future__ import annotations
 
 import dataclasses
+from enum import Enum
 
 from flashcore.canonical import digest
 from flashcore.model.declaration import Bounds, Policy, Template
@@ -10,6 +11,19 @@ from flashcore.model.manifest import EndpointEntry, Manifest
 
 REMOVAL_GRACE = 5.0
 """Seconds that calls of an endpoint have that is not declared any more."""
+
+
+class Where(Enum):
+    """Where replicas run."""
+
+    HERE = "here"
+    """On this machine, whatever it is."""
+    ELSEWHERE = "elsewhere"
+    """At the project's provider."""
+
+    def adapt(self, manifest: Manifest) -> Manifest:
+        """What is run there of a manifest."""
+        return for_this_machine(manifest) if self is Where.HERE else for_elsewhere(manifest)
 
 
 def for_this_machine(manifest: Manifest) -> Manifest:

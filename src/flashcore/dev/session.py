@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from flashcore.composition import Platform, open_platform
 from flashcore.control.controller import Controller
 from flashcore.dev.calls import SeenFront, seen_jobs
 from flashcore.dev.execute import PATH, Execute
+from flashcore.dev.local import Where
 from flashcore.dev.output import Output
 from flashcore.dev.place import DevProject
 from flashcore.dev.reading import Reader
@@ -24,9 +25,9 @@ from flashcore.gateway.assembly import Gateway
 from flashcore.gateway.http.route import Dispatcher, Local
 from flashcore.gateway.settings import Settings as GatewaySettings
 from flashcore.hookspecs.jobs import JobStore
-from flashcore.model.errors import Refused
+from flashcore.model.errors import FlashcoreError, Refused
 from flashcore.model.events import Event
-from flashcore.model.manifest import Manifest
+from flashcore.model.names import EndpointName
 from flashcore.model.parts import PartRef
 from flashcore.presence import own_presence, write_presence
 from flashcore.server.daemon import make_private
@@ -34,17 +35,19 @@ from flashcore.server.token import create_token
 from flashcore.wire.seal import SigningKey
 
 PORTS_TRIED = 100
+GONE_WITHIN = 60.0
+"""Seconds that a provider elsewhere has to confirm the end of an endpoint."""
 
 _READ_ONCE = ("flashcore.toml", "pyproject.toml", "flashcore_plugins.py")
 """Files of the project's root that count at the start alone."""
 
 
 class Session:
-    """Lives as long as `run`. `adapt` makes of a built manifest what is run of it."""
+    """Lives as long as `run`."""
 
-    def __init__(self, project: DevProject, adapt: Callable[[Manifest], Manifest], tell: Tell) -> None:
+    def __init__(self, project: DevProject, where: Where, tell: Tell) -> None:
         self._project = project
-        self._adapt = adapt
+        self._where = where
         self._tell = tell
         self._tables = Tables()
         self._output: Output | None = None
@@ -59,10 +62,28 @@ class Session:
             _started(platform.controller),
             self._gateway(platform, port) as url,
             Output(platform.controller, layout.unpacked, self._tell) as self._output,
-            Reloader(self._project, platform, self._adapt, self._tables, url, self._tell) as reloader,
+            self._left(platform.controller),
+            Reloader(self._project, platform, self._where.adapt, self._tables, url, self._tell) as reloader,
         ):
             self._tell(Started(url, self._project.settings.environment, str(layout.token)))
             await self._until(stop, platform.controller, reloader)
+
+    @asynccontextmanager
+    async def _left(self, controller: Controller) -> AsyncIterator[None]:
+        """Take down at the end what runs elsewhere; what runs here is ended by whoever clears the place away."""
+        try:
+            yield
+        finally:
+            if self._where is Where.ELSEWHERE:
+                for name in controller.endpoints():
+                    await self._take_down(controller, name)
+
+    async def _take_down(self, controller: Controller, name: EndpointName) -> None:
+        try:
+            await controller.undeploy(name, grace=0.0)
+            await controller.wait_gone(name, GONE_WITHIN)
+        except FlashcoreError as error:
+            self._tell(Noted(f"{name} may still run at its provider, and cost money: {error.message}"))
 
     async def _until(self, stop: asyncio.Event, controller: Controller, reloader: Reloader) -> None:
         following = asyncio.create_task(self._follow(reloader), name="changes of the project")
