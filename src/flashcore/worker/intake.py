@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flashcore.wire import seal
 from flashcore.wire.memory import memory_for
+from flashcore.wire.sockets import give_room
 from flashcore.worker.direct import INTAKE
 
 LARGE = 1 << 16
@@ -27,6 +28,11 @@ class IntakeProtocol(HttpToolsProtocol):
 
     _body: memoryview | None = None
     _filled = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own signature
+        """Begin."""
+        super().connection_made(transport)
+        give_room(transport)
 
     def on_headers_complete(self) -> None:
         """Make room for the body."""

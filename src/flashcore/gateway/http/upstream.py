@@ -14,6 +14,7 @@ from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.outflow import Outflow
 from flashcore.gateway.http.parse import has_answer_body, parse_response
 from flashcore.gateway.http.route import Address
+from flashcore.wire.sockets import give_room
 
 
 class Asker(Protocol):
@@ -179,6 +180,7 @@ class UpstreamConnection(StreamProtocol):
     def connection_made(self, transport: object) -> None:
         """Remember the transport."""
         self._transport = cast(Transport, transport)
+        give_room(self._transport)
         self.outflow = Outflow(self._transport, self._keeper.limits.write_seconds)
         self._keeper.remember(self)
 
