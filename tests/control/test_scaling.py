@@ -5,10 +5,12 @@ import math
 
 import pytest
 
-from flashcore.control.scaling import Autoscaler, Load
+from flashcore.control.scaling import Autoscaler, Load, load_of
 from flashcore.hookspecs.scalers import ScaleView
 from flashcore.model.deployment import DeploymentStatus
+from flashcore.model.names import RevisionId
 from flashcore.model.parts import PartRef
+from flashcore.model.table import EndpointSignals, SideSignals
 from flashcore.testing.scenes import live, update, watched
 from flashcore.testing.simulated_provider import Life
 from flashcore.testing.simulation import World
@@ -266,3 +268,25 @@ def test_update_keeps_the_scalers_number() -> None:
         assert (view.goal, view.ready) == (5, 5)
 
     watched(scenario)
+
+
+def test_the_load_is_that_of_all_gateways_together() -> None:
+    """Work adds up; the oldest of all waits the longest."""
+    sides = SideSignals(RevisionId("a"), in_flight=2), SideSignals(RevisionId("b"), in_flight=3)
+    one = EndpointSignals(sides, queued=4, oldest_queued=7.0, gateway="one")
+    other = EndpointSignals(sides[:1], queued=1, oldest_queued=2.0, gateway="other")
+
+    assert load_of((one, other)) == Load(in_flight=7, queued=5, oldest_queued=7.0)
+    assert load_of(()) == Load()
+    assert load_of(()).idle
+
+
+def test_the_next_look_is_when_something_counts_no_more() -> None:
+    """The end of what was needed lately, or of the time with nothing to do; none while nothing can change by itself."""
+    scaler = Autoscaler(goal=3, now=0.0)
+    assert scaler.next_look(Load(in_flight=1), 0.0, 60.0) is None
+    assert scaler.next_look(Load(), 10.0, 60.0) == 60.0
+    assert scaler.next_look(Load(), 60.0, 60.0) is None
+
+    scaler.heed(1, 5.0, 60.0)
+    assert scaler.next_look(Load(in_flight=1), 10.0, 60.0) == 65.0
