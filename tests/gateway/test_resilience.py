@@ -15,6 +15,7 @@ from tests.gateway.conftest import FAST, HttpReplica, Running, eventually, gatew
 from flashcore.gateway.circuit import CircuitState
 from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.retrying import RESERVE
+from flashcore.gateway.tablefile import keep_table
 from flashcore.model.layout import Layout
 
 SETTINGS = dataclasses.replace(FAST, circuit_failures=3, circuit_seconds=0.2, circuit_trials=2)
@@ -209,3 +210,19 @@ async def test_held_requests_are_told_after_a_while(running: Running) -> None:
     answer = await running.get("/web/")
 
     assert (answer.status, answer.json["error"]["code"]) == (504, "held_too_long")
+
+
+async def test_a_gateway_that_comes_back_takes_its_replicas_for_well(layout: Layout) -> None:
+    """M60: it serves by its last table at once, also to a replica that it had left alone before."""
+    async with http_replica(layout, "a") as bad, http_replica(layout, "b") as good:
+        async with gateway_at(layout, SETTINGS) as running:
+            running.serve(http_route("web", side(bad.route, good.route)))
+            keep_table(layout.table_file, running.gateway.live.routes.table)
+            bad.status = 500
+            await eventually(lambda: _get_until(running, CircuitState.OPEN))
+        bad.status, seen = 200, len(bad.seen)
+        async with gateway_at(layout, SETTINGS) as running:
+            answers = [await running.get("/web/") for _ in range(4)]
+
+    assert {answer.status for answer in answers} == {200}
+    assert len(bad.seen) > seen

@@ -153,7 +153,7 @@ async def test_a_chunked_body_is_framed_anew(gateway: Gateway) -> None:
 
 
 async def test_a_streamed_answer_arrives_piece_by_piece(gateway: Gateway) -> None:
-    """What the replica has said so far is not held back; the lease lasts to the last byte."""
+    """S57: What the replica has said so far is not held back; the lease lasts to the last byte."""
     turn = asyncio.Event()
 
     async def stream(wire: Wire) -> None:

@@ -414,7 +414,7 @@ async def test_a_lease_that_comes_as_the_client_leaves_is_given_back(gateway: Ga
 
 
 async def test_a_hold_that_is_called_off_is_told(gateway: Gateway) -> None:
-    """503; so is a hold that fails, as 500."""
+    """M58: 503; so is a hold that fails, as 500."""
     route = gateway.route(await gateway.replica())
     route.held = asyncio.get_running_loop().create_future()
     wire = await gateway.connect()
