@@ -84,6 +84,8 @@ class Names:
     """Functions and classes of module level, also those below `if` and `try`, that were read."""
     unread: list[Defined] = field(default_factory=list)
     """Those that were not, in the order in which they stand there."""
+    telling: list[str] = field(default_factory=list)
+    """Names that may be bound to something else than a function of the module's own."""
     expressions: list[ast.expr] = field(default_factory=list)
     """Values that are assigned or computed at module level."""
 
@@ -99,8 +101,11 @@ def names_of(
     names = Names()
     for statement in module_level(code.body):
         _bind(names, statement)
+    names.telling.extend(names.by_name)
     for left_out in unread:
         defined = Defined(left_out, read)
+        if not defined.is_function and left_out.name not in names.by_name:
+            names.telling.append(left_out.name)
         names.unread.append(defined)
         names.add(left_out.name, defined)
     return names

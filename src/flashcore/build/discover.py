@@ -90,7 +90,10 @@ class Discovery:
     def _classes_of(self, path: str) -> Iterator[bytes]:
         """The names that a file has for classes of endpoints."""
         code = self._graph.sources.code(path)
-        for name, bindings in () if isinstance(code, Unparsable) else code.names.by_name.items():
+        if isinstance(code, Unparsable):
+            return
+        for name in code.names.telling:
+            bindings = code.names.by_name[name]
             if any(map(_may_be_class, bindings)) and self._is_class(path, name, bindings[0]):
                 yield name.encode()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from flashcore.build.annotations import schema_of
 from flashcore.build.evaluate import Evaluator
+from flashcore.build.syntax import children_of
 from flashcore.build.values import CannotRead, Definition
 from flashcore.model.manifest import FunctionEntry, FunctionKind, MethodEntry, Parameter, ParameterKind, Result, Route
 
@@ -88,12 +89,12 @@ def kind_of(node: Function) -> FunctionKind:
 
 def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """Nodes of a function's own body, without those of functions inside it."""
-    pending = list(getattr(node, "body", []))
+    pending: list[ast.AST] = list(getattr(node, "body", []))
     while pending:
         inner = pending.pop()
         yield inner
         if not isinstance(inner, Function | ast.ClassDef | ast.Lambda):
-            pending.extend(ast.iter_child_nodes(inner))
+            pending.extend(children_of(inner))
 
 
 def parameters_of(arguments: ast.arguments) -> Iterator[Parameter]:

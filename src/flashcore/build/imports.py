@@ -31,7 +31,6 @@ _ANYTHING = frozenset(
 )
 """Calls that may import any file."""
 
-_MAY_CALL = (b"__import__", b"importlib", b"pkgutil", b"runpy")
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
@@ -72,7 +71,7 @@ def statements_in(code: ast.Module) -> Iterator[ImportStatement]:
 
 def may_call(data: bytes) -> bool:
     """Whether the content of a file may hold calls that import by name."""
-    return any(word in data for word in _MAY_CALL)
+    return b"importlib" in data or b"__import__" in data or b"pkgutil" in data or b"runpy" in data
 
 
 def _in_block(node: ast.AST, *, optional: bool) -> Iterator[ImportStatement]:

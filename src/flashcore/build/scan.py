@@ -78,7 +78,7 @@ class Scanner:
 
     def _look_into_unread(self, code: Code) -> None:
         """Definitions without decorators matter here only if they speak of what endpoints are declared by."""
-        telling = {name.encode() for name in code.names.by_name if self._tells(code, name)}
+        telling = {name.encode() for name in code.names.telling if self._tells(code, name)}
         for defined in code.names.unread:
             if defined.unread is None or not _mentions(defined.unread.text, telling):
                 continue
@@ -226,7 +226,12 @@ class Scanner:
 
 
 def _mentions(text: bytes, names: Iterable[bytes]) -> bool:
-    return b"@" in text or any(name in text for name in names)
+    if b"@" in text:
+        return True
+    for name in names:  # noqa: SIM110 - a generator for each of thousands of texts takes longer than the search
+        if name in text:
+            return True
+    return False
 
 
 def _inside(outer: DefinitionNode) -> Iterator[ast.AST]:

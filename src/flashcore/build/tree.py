@@ -102,7 +102,7 @@ def read_file(location: str, expected: int) -> bytes:
 def walk(root: Path, problems: Problems) -> SourceTree:
     """Find the files of the project at `root`. What cannot be read becomes a problem."""
     walker = _Walker(root.resolve(), problems)
-    found = sorted(walker.files(walker.root, "", Rules(), (walker.root,)), key=lambda file: os.fsencode(file.path))
+    found = sorted(walker.files(walker.root, "", Rules(), (walker.root,)), key=lambda file: file.path)
     return SourceTree(walker.root, {file.path: file for file in found}, tuple(walker.warnings), walker.folders)
 
 
@@ -118,7 +118,7 @@ class _Walker:
         try:
             rules = above.within(folder, prefix)
             self.folders[prefix] = folder.stat().st_mtime_ns
-            entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             self._refuse(prefix.rstrip("/") or ".", error)
             return
@@ -154,6 +154,8 @@ class _Walker:
             yield from self.files(Path(entry.found.path), f"{entry.path}/", rules, (*trail, real))
 
     def _nameable(self, path: str) -> bool:
+        if path.isascii():
+            return True
         try:
             path.encode()
         except UnicodeEncodeError:
