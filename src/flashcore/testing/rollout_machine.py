@@ -6,7 +6,7 @@
         check_any_order(PartRef("acme"), {"acme": lambda: AcmeStrategy(Acme())})
 
 Needs hypothesis, which makes up the events: versions that start, start slowly, crash or cannot start; people who
-deploy, scale, pause, promote and abort; replicas that die, vanish or look unwell; gateways that are slow; a provider
+do all that people can do to a rollout; replicas that die, vanish or look unwell; gateways that are slow; a provider
 that is away, or tells of no change; a store that is away, loses an answer or says that somebody else wrote; a
 controller that is killed. Then everything is well again, and within a bounded time nothing moves any
 more.
@@ -60,7 +60,8 @@ class Happening:
 HAPPENINGS = (
     *("deploy", "deploy", "scale", "wait", "wait", "wait", "live"),
     *("kill", "vanish", "unwell", "well", "restart", "slow_gateway"),
-    *("pause", "resume", "promote", "abort", "away", "back"),
+    *("pause", "resume", "promote", "promote_fully", "abort", "retry", "undo", "renew", "away", "back"),
+    *("cordon", "uncordon", "hold", "release"),
     *("mute", "store_away", "store_back", "lose_answer", "refuse_write"),
 )
 WAITS = (0.0, 0.05, 0.3, 0.7, 2.0, 15.0, 90.0)
@@ -145,6 +146,9 @@ class _Play:
         for replica, state in world.provider.states().items():
             if not isinstance(state, Stopping):
                 world.provider.restart_in_place(replica)
+        for replica in [one.id for side in world.view(NAME).sides for one in side.replicas if one.cordoned]:
+            with contextlib.suppress(Refused, NotFound):
+                await world.controller.uncordon(NAME, replica)
         for _ in range(8):
             for operation in (world.controller.resume, world.controller.promote):
                 with contextlib.suppress(Refused, NotFound):
@@ -229,6 +233,32 @@ class _Play:
 
     async def _abort(self, _number: int) -> None:
         await self.world.controller.abort(NAME)
+
+    async def _promote_fully(self, _number: int) -> None:
+        await self.world.controller.promote_fully(NAME)
+
+    async def _retry(self, _number: int) -> None:
+        await self.world.controller.retry(NAME)
+
+    async def _undo(self, _number: int) -> None:
+        await self.world.controller.undo(NAME)
+
+    async def _renew(self, number: int) -> None:
+        await self.world.controller.restart(NAME, self.world.clock.now() + WAITS[number % len(WAITS)])
+
+    async def _cordon(self, number: int) -> None:
+        if (replica := self._pick(number)) is not None:
+            await self.world.controller.cordon(NAME, replica)
+
+    async def _uncordon(self, number: int) -> None:
+        if (replica := self._pick(number)) is not None:
+            await self.world.controller.uncordon(NAME, replica)
+
+    async def _hold(self, _number: int) -> None:
+        await self.world.controller.hold_traffic(NAME)
+
+    async def _release(self, _number: int) -> None:
+        await self.world.controller.release_traffic(NAME)
 
     async def _away(self, _number: int) -> None:
         self.world.provider.reach(away=True)
