@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -230,3 +230,34 @@ def test_b41_a_full_disk_is_an_error_without_debris(project: ProjectWriter) -> N
 
     assert before.directory.resolve() == next(iter(before.artifacts.values())).parent
     assert not list((made.root / ".flashcore" / "builds").glob("draft-*"))
+
+
+@pytest.fixture
+def small_disk(project: ProjectWriter, tmp_path: Path) -> Iterator[Project]:
+    """A project whose local data is on a file system of three megabytes."""
+    made = project({"app.py": APP, "data/a.bin": b"a"})
+    local = made.root / ".flashcore"
+    local.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(local)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+    yield made
+    subprocess.run(["umount", "--lazy", str(local)], check=True)
+
+
+def test_b41_a_disk_that_is_full_is_an_error_without_debris(small_disk: Project) -> None:
+    """B41: of a real file system; when there is room again the same build succeeds."""
+    before = small_disk.build()
+    builds = small_disk.root / ".flashcore" / "builds"
+    present = sorted(path.name for path in builds.iterdir())
+    small_disk.write("data/a.bin", b"a" * 4_000_000)
+
+    with pytest.raises(StorageFull, match="there is no room to build in"):
+        small_disk.build()
+
+    assert sorted(path.name for path in builds.iterdir()) == present
+    assert all(path.is_file() for path in before.artifacts.values())
+    small_disk.write("data/a.bin", b"b")
+    assert small_disk.build().artifacts.keys() != before.artifacts.keys()
