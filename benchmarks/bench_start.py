@@ -99,8 +99,12 @@ def main() -> None:
     _show("peer: spawned Python that imports numpy and FastAPI", spawned(min(starts, 5), "numpy", "fastapi", "uvicorn"))
     print()
     with platform() as project:
-        for name in ("queue", "web", "spawned", "web-spawned"):
-            _tell(name, measured(project, name, starts if name in BUDGETS else 4))
+        for warm, alone in (("queue", "spawned"), ("web", "web-spawned")):
+            forked, spawned_ones = measured(project, warm, starts), measured(project, alone, 4)
+            _tell(warm, forked)
+            _tell(alone, spawned_ones)
+            share = forked.second.pss / spawned_ones.first.rss
+            print(f"  a second warm replica costs {share:.0%} of the RSS of one that was spawned\n")
 
 
 def measured(project: ProjectUnderTest, endpoint: str, starts: int) -> Started:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -19,6 +20,7 @@ from tests.process_provider.conftest import (
     gone,
     processes_of,
     ready,
+    revision_of,
     state_of,
     until,
 )
@@ -26,7 +28,9 @@ from tests.process_provider.test_again import leave_running
 
 from flashcore.builtin.process.options import ProcessOptions
 from flashcore.hookspecs.providers import Hints, Running
+from flashcore.model.codec import to_json
 from flashcore.model.declaration import Template
+from flashcore.model.manifest import FunctionEntry, FunctionKind, Route
 from flashcore.model.names import ReplicaId
 from flashcore.testing.fake_gateway import FakeGateway
 from flashcore.wire.hello import Stage
@@ -327,6 +331,50 @@ async def test_an_import_that_nobody_waits_for_any_more_is_ended(machine: Machin
 
     assert loading.detail == "its code is being imported"
     assert parents_of(machine) == []
+
+
+APP = """
+import json
+from pathlib import Path
+
+from flashcore.worker.lb import create_app
+from flashcore.worker.load import load_functions
+
+ROOT = Path(__file__).resolve().parent
+app = create_app(load_functions(ROOT, json.loads((ROOT / "handler_e.json").read_text())))
+"""
+
+
+async def answer_of(socket: Path) -> dict[str, int]:
+    """What a replica answers to GET /."""
+    reader, writer = await asyncio.open_unix_connection(str(socket))
+    writer.write(b"GET / HTTP/1.1\r\nhost: e\r\nconnection: close\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 200"), head
+    return dict(json.loads(body))
+
+
+async def test_http_replicas_are_forked_with_their_app(machine: Machine) -> None:
+    """The app is built before the fork, each serves on its own socket and loop, and each ends as it is told."""
+    code = "import os\nBY = os.getpid()\ndef f() -> dict[str, int]:\n    return {'by': BY, 'in': os.getpid()}"
+    entry = FunctionEntry("f", "code_of_user.py", "f", FunctionKind.FUNCTION, route=Route("GET", "/"))
+    files = {"code_of_user.py": code, "handler_e.py": APP, "handler_e.json": json.dumps([to_json(entry)])}
+    revision = revision_of(await machine.artifact({name: text.encode() for name, text in files.items()}), Template())
+    provider = await machine.provider()
+    await provider.apply(revision, frozenset({ONE, TWO}), HINTS)
+    await ready(provider, ONE)
+    await ready(provider, TWO)
+
+    one, two = [await answer_of(machine.layout.run / f"{name}.h") for name in (ONE, TWO)]
+
+    (parent,) = parents_of(machine)
+    assert one["by"] == two["by"] == parent.pid
+    assert len({one["in"], two["in"], parent.pid}) == 3
+    await provider.apply(revision, NONE, HINTS)
+    await forgotten(provider)
+    assert "draining" in machine.log(ONE)
+    assert processes_of(machine) == []
 
 
 async def test_many_are_forked_at_once(machine: Machine) -> None:

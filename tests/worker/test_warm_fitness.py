@@ -40,7 +40,7 @@ def verdict_after(code: str, folder: Path, **variables: str) -> str:
     ran = subprocess.run(
         [sys.executable, "-c", LOOKS, code], cwd=folder, env=environ, capture_output=True, text=True, check=False
     )
-    assert ran.returncode == 0, ran.stderr
+    assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.splitlines()[-1]
 
 
@@ -90,6 +90,15 @@ def test_what_a_fork_does_not_break_is_fit(code: str, tmp_path: Path) -> None:
 def test_what_a_fork_would_break_is_named(code: str, reason: str, tmp_path: Path) -> None:
     """The sentence stands in the replica's log."""
     assert reason in verdict_after(code, tmp_path, OPENBLAS_NUM_THREADS="2")
+
+
+def test_a_rehearsal_leaves_nothing_behind(tmp_path: Path) -> None:
+    """No thread, no socket, no folder, no warning: what it has made is in Python's own memory."""
+    code = "import tempfile; from flashcore.worker.warm_rehearsal import rehearse; rehearse()"
+
+    assert verdict_after(code, tmp_path, TMPDIR=str(tmp_path), PYTHONWARNINGS="error") == "fit"
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -262,10 +262,12 @@ def _http_protocol() -> Any:
 
 
 def load_server(app: Application) -> None:
-    """Import everything that `HttpServer` takes to serve this app: it would do so itself, after the fork."""
-    config = _config(app)
-    config.load()
-    config.get_loop_factory()
+    """Import everything that `HttpServer` takes to serve this app: it would do so itself, after the fork.
+
+    A loop is made, too, and closed: its library is in memory then, and makes its own things anew in each fork.
+    """
+    _config(app).load()
+    server_loop().close()
 
 
 def _config(app: Application) -> uvicorn.Config:

@@ -9,6 +9,7 @@ and its replicas go on. Linux only.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -24,6 +25,7 @@ from flashcore.worker.warm_child import Inheritance, become_replica, write_to
 from flashcore.worker.warm_environ import MARK, ROOM, EnvironmentBlock, encode_environment, replace_environment
 from flashcore.worker.warm_fitness import open_descriptors, why_unfit
 from flashcore.worker.warm_parent import WarmLoop
+from flashcore.worker.warm_rehearsal import rehearse
 from flashcore.worker.warm_words import Unfit, Warm
 
 USAGE = "usage: python -m flashcore.worker.warm --handler PATH\n"
@@ -80,15 +82,18 @@ def _given(environ: dict[str, str]) -> bytes:
 
 def _warm_up(handler: Path) -> str | None:
     """Import the code; why it cannot be forked, if it cannot."""
+    with contextlib.suppress(OSError):  # a full disk, a folder whose path is too long for a socket: it is not needed
+        rehearse()
     before = open_descriptors()
     try:
-        _prepare(load_handler(handler))
+        module = load_handler(handler)
+        gc.collect()
+        reason = why_unfit(before)
+        if reason is None:
+            _prepare(module)
     except BaseException as error:  # noqa: BLE001 - user code may raise anything; a spawned replica will tell of it
         return f"its code cannot be imported ahead: {type(error).__name__}: {error}"
-    gc.collect()
-    reason = why_unfit(before)
-    if reason is None:
-        gc.freeze()  # the collector would write to each page that it looks at, and take it from what is shared
+    gc.freeze()  # the collector would write to each page that it looks at, and take it from what is shared
     return reason
 
 
