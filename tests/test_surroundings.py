@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from flashcore.model.errors import ConfigurationError, Refused
+from flashcore.model.names import RevisionId
+from flashcore.model.token import inner_token
 from flashcore.settings import Project, Settings
 from flashcore.surroundings import ProjectSurroundings, read_secrets
+from flashcore.wire.hop import hop_key
 
 
 def secrets_file(root: Path, text: str, mode: int = 0o600) -> Path:
@@ -51,3 +54,19 @@ def test_a_line_that_is_none_is_named_without_its_content(tmp_path: Path) -> Non
 
     assert ":2 " in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_replicas_are_given_what_they_prove_with_and_nothing_that_allows_more(tmp_path: Path) -> None:
+    """A token that calls, a key of their revision; neither the environment's token nor what keys are made of."""
+    project = Project(tmp_path, Settings("shop"))
+    project.layout.home.mkdir(parents=True)
+    project.layout.token.write_text("everything\n")
+    project.layout.hop_key.write_text("the secret\n")
+    surroundings = ProjectSurroundings(project)
+
+    secrets = surroundings.secrets(())
+    headers = surroundings.probe_headers(RevisionId("r1"))
+
+    assert secrets == {"FLASHCORE_TOKEN": inner_token("everything")}
+    assert headers == {"x-flashcore-hop": hop_key("the secret", "r1")}
+    assert not {"everything", "the secret"} & {*secrets.values(), *headers.values()}

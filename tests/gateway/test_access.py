@@ -171,6 +171,18 @@ async def test_no_replica_is_shown_the_gateways_token(layout: Layout) -> None:
     assert "x-flashcore-token" not in second
 
 
+@pytest.mark.parametrize("auth", [True, False])
+@pytest.mark.parametrize("path", ["/web/", "/open/"])
+async def test_a_token_goes_no_further_wherever_it_is_shown(layout: Layout, path: str, auth: bool) -> None:  # noqa: FBT001 - a parameter
+    """Where none is needed, too: the owner's client shows the one that allows everything."""
+    text, token = made(TokenScope.CALL)
+    async with guarded(layout, token, auth=auth) as running:
+        for shown in (ADMIN, text, inner_token(ADMIN)):
+            assert (await running.get(path, bearer(shown))).status == 200
+
+    assert not any("authorization" in headers for headers in running.seen)
+
+
 async def test_requests_carry_the_key_of_the_replicas_revision(layout: Layout) -> None:
     """And not one that the caller made up."""
     layout.home.mkdir(parents=True)

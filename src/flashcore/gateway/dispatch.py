@@ -95,9 +95,9 @@ class Front:
             refusal = self._keyring.refusal(head, peer, _CALL)
             if refusal is not None:
                 return Local(_answering(refusal))
-            if head.plan is not plan:
-                self._keyring.take_token(head)
-        head.plan = plan
+        if head.plan is not plan:
+            self._keyring.take_token(head)
+            head.plan = plan
         route = RequestRoute(plan)
         proxy = Proxy(route, plan.target, answer_seconds=self._answer_seconds)
         if service.peeks and service.routing is not None and (wanted := service.routing.wish.bytes_of(head)):

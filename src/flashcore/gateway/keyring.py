@@ -80,11 +80,13 @@ class Keyring:
         return self._forbidden(any_of, peer, shown)
 
     def take_token(self, head: RequestHead) -> None:
-        """Take the gateway's token out of a request that goes on to a replica: it is none of the endpoint's business.
+        """Take a token of ours out of a request that goes on to a replica: it is none of the endpoint's business.
 
-        Where it came in a header of its own, Authorization is the endpoint's.
+        Also where none is needed: the client shows its own to every gateway of its project. Any other Authorization is
+        the endpoint's.
         """
-        if self._required and TOKEN_HEADER not in head.index:
+        shown = head.index.get(b"authorization")
+        if shown is not None and (self._known.get(shown) or self._look_up(shown))[0]:
             head.headers = tuple(header for header in head.headers if header[0] != b"authorization")
 
     def _without_token(self, head: RequestHead, peer: str) -> Response | None:
