@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 import threading
@@ -39,7 +40,7 @@ class Refusing(Exception):
         raise RuntimeError("no")
 
 
-def there_and_back(error: BaseException) -> BaseException | None:
+def there_and_back(error: BaseException) -> Exception | None:
     """What arrives of it."""
     return put_together(pickle.loads(take_apart(error, "Type", "message", "Traceback: line 1")))  # noqa: S301 - made here
 
@@ -52,7 +53,6 @@ def there_and_back(error: BaseException) -> BaseException | None:
         FileNotFoundError(2, "No such file", "name", None, "other"),
         UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
         StopIteration(5),
-        SystemExit(3),
         ImportError("m", name="n", path="p"),
         json.JSONDecodeError("bad", "{", 1),
         Picky(7, part="lid"),
@@ -105,6 +105,16 @@ def test_an_attribute_that_cannot_be_sent_is_left_out_with_a_note() -> None:
     assert isinstance(got, Holding)
     assert (got.name, hasattr(got, "lock")) == ("x", False)
     assert got.__notes__ == ["(its attribute 'lock' could not be sent)"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), BaseExceptionGroup("g", [SystemExit(1)])],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_would_end_or_cancel_the_caller_does_not_arrive_as_itself(error: BaseException) -> None:
+    """It is told as a RemoteError."""
+    assert there_and_back(error) is None
 
 
 @pytest.mark.parametrize("error", [ValueError(threading.Lock()), Refusing()], ids=["argument", "refuses"])

@@ -59,8 +59,10 @@ def take_apart(error: BaseException, type_name: str, message: str, traceback: st
     return pickle.dumps(Raised(type_name, message, traceback, _whole(error, 0)), pickles.PROTOCOL)
 
 
-def put_together(raised: Raised) -> BaseException | None:
+def put_together(raised: Raised) -> Exception | None:
     """The exception itself, its cause being the remote traceback; None where its type is not known here.
+
+    None, too, for what is no Exception: a replica's sys.exit must not end the caller, nor its cancellation cancel him.
 
     Give it nothing that was not signed.
     """
@@ -69,6 +71,8 @@ def put_together(raised: Raised) -> BaseException | None:
     try:
         error = _made(raised.whole)
     except CannotUnpickle:
+        return None
+    if not isinstance(error, Exception):
         return None
     error.__cause__ = RemoteTraceback(raised.traceback)
     return error
