@@ -102,12 +102,21 @@ async def _run(command: Sequence[str], requirements: Sequence[str], folder: Path
             said = (said + data)[-MOST_OUTPUT:]
         status = await process.wait()
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await _end(process)
     if status != 0:
         text = said.decode("utf-8", "replace")
         raise _failed(requirements, tuple(text.splitlines()), passing=_PASSING.search(text) is not None)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill what is left of it, and let go of its output: nobody else would before the loop is closed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1.0):
+            while process.stdout is not None and await process.stdout.read(MOST_OUTPUT):
+                continue
 
 
 def _environment() -> dict[str, str]:
