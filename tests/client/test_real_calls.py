@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import importlib
 import ipaddress
+import json
 import math
 import os
 import subprocess
@@ -23,10 +24,15 @@ from typing import Any
 import pytest
 
 from flashcore import DeadlineExceeded, JobStatus, NotFound, RemoteError, SignatureRefused, Unserializable
+from flashcore.client.exchange import Request, Response
 from flashcore.client.functions import RemoteFunction, RouteFunction
+from flashcore.client.transport import Transport
 from flashcore.model.manifest import FunctionEntry, FunctionKind, MethodEntry
 from flashcore.testing.stand import Served, Stand, standing
-from flashcore.wire.sealed import KEY_VARIABLE
+from flashcore.wire import seal
+from flashcore.wire.envelope import Arguments, Call
+from flashcore.wire.seal import SigningKey, new_stamp
+from flashcore.wire.sealed import KEY_VARIABLE, seal_call
 
 APP = Path(__file__).parent / "app"
 KEY = "the key of the tests"
@@ -421,6 +427,24 @@ def test_a_caller_with_another_key_is_refused(shop: Any, with_key: None, monkeyp
     for call in (shop.echo, shop.web_echo):
         with pytest.raises(SignatureRefused, match="made with another key"):
             call.remote(1)
+
+
+def test_a_call_that_was_overheard_is_refused_when_it_comes_again(stand: Stand, with_key: None) -> None:
+    """Straight to a replica it is not carried out twice; as a job it is the job that it has been."""
+    direct = b"".join(seal_call(SigningKey(KEY), "web", Call("web_echo", arguments=Arguments((1,))), new_stamp(60.0)))
+    queued = b"".join(seal_call(SigningKey(KEY), "calc", Call("echo", arguments=Arguments((1,))), new_stamp(60.0)))
+
+    first, second = (send(stand, "/web/echo", direct) for _ in range(2))
+    jobs = [json.loads(send(stand, "/v2/calc/run", queued).body)["id"] for _ in range(2)]
+
+    assert (first.status, second.status) == (200, 401)
+    assert json.loads(second.body)["error"]["code"] == "signature_refused"
+    assert jobs[0] == jobs[1]
+
+
+def send(stand: Stand, path: str, body: bytes) -> Response:
+    """Send a sealed body as it is."""
+    return Transport().send(stand.url, Request("POST", path, body, {"Content-Type": seal.MEDIA}))
 
 
 def test_blocking_calls_of_one_thread_share_a_connection(shop: Any, with_key: None) -> None:
