@@ -23,6 +23,7 @@ from flashcore.dev.told import Noted, Started, Tell
 from flashcore.dev.watch import changes
 from flashcore.gateway.assembly import Gateway
 from flashcore.gateway.http.route import Dispatcher, Local
+from flashcore.gateway.security import Security
 from flashcore.gateway.settings import Settings as GatewaySettings
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.model.errors import FlashcoreError, Refused
@@ -114,6 +115,8 @@ class Session:
     @asynccontextmanager
     async def _gateway(self, platform: Platform, port: int) -> AsyncIterator[str]:
         layout, host = self._project.layout, self._project.settings.host
+        # It speaks no TLS and asks for no token: beyond this machine only where somebody vouches for it.
+        Security(exposed=self._project.settings.exposed).check(host)
         create_token(layout.hop_key)
         reader = Reader(SigningKey(create_token(layout.call_key)))
         store = seen_jobs(await _open_jobs(platform), reader, self._tell)
