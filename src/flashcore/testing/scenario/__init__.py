@@ -5,6 +5,8 @@ chance     numbers drawn per replica          curve      load over time
 traffic    requests as a stream               playing    the course of events in a world
 recording  what is written down of a run      outcome    what it came to
 running    once, or many times                picture    the run, drawn
+real       the same with real processes       app        the project that is written for that
+consistent strategies that are asked twice
 """
 
 from flashcore.testing.scenario.outcome import EndpointResult, RunResult
