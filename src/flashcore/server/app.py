@@ -48,6 +48,6 @@ def create_app(
     app.include_router(artifact_routes(platform.artifacts, platform.project.layout.local / "uploads"))
     app.include_router(gateway_routes(keeper))
     app.include_router(token_routes(platform.tokens))
+    app.include_router(metric_routes(platform.controller.views, platform.transitions, platform.ledger.now))
     app.add_middleware(Guard, token=token, tokens=platform.tokens, host=platform.project.settings.host)
     return app
-    app.include_router(metric_routes(platform.controller.views, platform.transitions, platform.ledger.now))
