@@ -37,13 +37,20 @@ class Api:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """One request; with the token unless headers are given."""
+        status, text = self.text(method, path, body, headers)
+        return Answer(status, json.loads(text) if text else None)
+
+    def text(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """One request; its status and its body as it is."""
         connection = http.client.HTTPConnection(str(self._address.hostname), self._address.port, timeout=30)
         given = {"Authorization": f"Bearer {self.token}"} if headers is None else dict(headers)
         connection.request(method, path, body, given)
         response = connection.getresponse()
         text = response.read()
         connection.close()
-        return Answer(response.status, json.loads(text) if text else None)
+        return response.status, text
 
 
 @pytest.fixture
@@ -51,6 +58,14 @@ def api(project: ProjectUnderTest) -> Api:
     """The API of a platform on which nothing is deployed."""
     project.must("server", "start")
     return Api(project)
+
+
+def test_the_numbers_of_the_control_plane_are_there_to_be_read(api: Api) -> None:
+    """In the text that Prometheus reads, and not without a token."""
+    status, text = api.text("GET", "/metrics")
+
+    assert (status, text.startswith(b"# HELP flashcore_")) == (200, True)
+    assert api.ask("GET", "/metrics", headers={}).status == 401
 
 
 def test_every_route_but_ping_needs_the_token(api: Api) -> None:
