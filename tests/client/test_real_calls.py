@@ -395,7 +395,7 @@ def test_a_handle_tells_how_far_its_job_is(shop: Any, request: pytest.FixtureReq
 
 def test_a_call_ends_when_its_time_is_over(shop: Any, with_key: None) -> None:
     """`within` limits the wait, of jobs and of direct calls."""
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(DeadlineExceeded, match=r"had not ended after 0\.1 s"):
         shop.rest_async.within(0.1).remote(5.0)
 
 

@@ -52,6 +52,22 @@ def test_the_reason_names_the_first_replica_that_failed_with_its_words_and_last_
     watched(scenario)
 
 
+def test_deploying_what_serves_again_ends_the_matter() -> None:
+    """What failed is history then, no reason to be shown beside an endpoint that is ready."""
+
+    async def scenario(world: World) -> None:
+        old = await first(world, 3, strategy=BY_ONE)
+        world.provider.script = by_revision({old: Life()}, BROKEN)
+        await update(world, 2, 3, strategy=BY_ONE)
+        await world.settled("hello")
+        await update(world, 1, 3, strategy=BY_ONE)
+        view = await world.settled("hello")
+        assert (view.status, view.stable) == (DeploymentStatus.READY, old)
+        assert "ModuleNotFoundError" not in view.reason
+
+    watched(scenario)
+
+
 def test_what_cannot_help_is_not_tried_again() -> None:
     """The provider says that it is permanent: one attempt is enough."""
 

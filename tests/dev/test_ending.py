@@ -19,6 +19,17 @@ from flashcore.dev.told import Noted, Ready, Told
 from flashcore.testing.project import ProjectUnderTest
 
 
+def test_nothing_is_deployed_into_a_session(shop: ProjectUnderTest) -> None:
+    """It would go with the session, its replicas and its state."""
+    with own_place(shop.root, {}, None, None) as project:
+        environment = project.settings.environment
+        deployed, asked = shop.run("deploy", "--env", environment), shop.run("status", "--env", environment)
+
+    assert (deployed.code, asked.code) == (1, 1)
+    assert "belongs to a `flashcore dev` that runs" in deployed.err
+    assert "is a `flashcore dev` session" in asked.err
+
+
 @pytest.mark.slow
 def test_two_sessions_do_not_meet_and_an_interrupt_ends_all_at_once(shop: ProjectUnderTest, tmp_path: Path) -> None:
     """Other ports, other folders; a call that is under way is not waited for, and nothing is left."""

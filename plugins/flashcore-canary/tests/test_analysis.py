@@ -13,7 +13,7 @@ from flashcore.hookspecs.strategies import SideView
 from flashcore.model.names import EndpointName, RevisionId
 from flashcore.model.table import SideSignals
 from flashcore_canary import Analysis
-from flashcore_canary.analysis import AnalysisGate
+from flashcore_canary.analysis import LOOK_AGAIN, AnalysisGate
 from flashcore_canary.confidence import interval
 
 OLD, TARGET = RevisionId("a" * 64), RevisionId("b" * 64)
@@ -63,7 +63,7 @@ def test_a_revision_that_is_slower_is_refused() -> None:
 @pytest.mark.parametrize(("old", "new"), [(None, None), (None, counted(TARGET, 9)), (counted(OLD, 9), None)])
 def test_nothing_counted_is_no_verdict(old: SideSignals | None, new: SideSignals | None) -> None:
     """M44: neither good nor bad."""
-    assert verdict(old, new) == Hold("nothing is counted yet")
+    assert verdict(old, new) == Hold("nothing is counted yet", until=SINCE + LOOK_AGAIN)
 
 
 def test_too_few_calls_are_no_verdict() -> None:
@@ -71,8 +71,8 @@ def test_too_few_calls_are_no_verdict() -> None:
     said = verdict(counted(OLD, 5_000, 3), counted(TARGET, 10))
 
     assert isinstance(said, Hold)
-    assert "10 calls of the new revision" in said.reason
-    assert said.until is None
+    assert "10 calls of warm replicas of the new revision" in said.reason
+    assert said.until == SINCE + LOOK_AGAIN
 
 
 def test_few_failures_of_few_calls_fail_nothing() -> None:
@@ -89,6 +89,7 @@ def test_patience_ends_as_was_asked(choice: str, expected: type) -> None:
     assert isinstance(early, Hold)
     assert early.until == SINCE + 60
     assert isinstance(late, expected)
+    assert not isinstance(late, Hold) or late.until is None
 
 
 def test_a_person_who_promotes_is_believed() -> None:

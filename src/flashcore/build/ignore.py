@@ -56,7 +56,7 @@ _DEFAULT_FILES = frozenset(
         "id_rsa",
     }
 )
-_DEFAULT_SUFFIXES = (".key", ".p12", ".pem", ".pfx", ".pyc", ".pyo", ".swo", ".swp", "~")
+_DEFAULT_SUFFIXES = (".key", ".log", ".p12", ".pem", ".pfx", ".pyc", ".pyo", ".swo", ".swp", "~")
 _DEFAULT_PATHS = frozenset(
     {
         ".dockerignore",

@@ -8,7 +8,7 @@ from flashcore.cli import output
 from flashcore.cli.api import ControlApi
 from flashcore.model.errors import Unavailable
 from flashcore.presence import Presence
-from flashcore.server.daemon import running_gateway, running_server, start_server, was_cut_off
+from flashcore.server.daemon import belongs_to_session, running_gateway, running_server, start_server, was_cut_off
 from flashcore.server.token import read_token
 from flashcore.settings import Project
 
@@ -51,6 +51,11 @@ def _start(project: Project) -> Presence:
 
 def _refuse(project: Project) -> NoReturn:
     where = f"{project.settings.app}/{project.settings.environment}"
+    if belongs_to_session(project.layout):
+        raise Unavailable(
+            f"{where} is a `flashcore dev` session: it has no control plane to ask",
+            next_step="look at its terminal, or name a deployed environment with --env",
+        )
     serving = running_gateway(project)
     raise Unavailable(
         f"the platform of {where} is not running"

@@ -87,7 +87,7 @@ def run_within(call: JobCall, timeout: float | None) -> Conversation[Any]:
     document = yield from _submit(call, f"runsync?wait={round(wait * 1000)}", wait + _SLACK)
     if not _status(document).final:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        document = yield from await_end(call, _id(document), left)
+        document = yield from await_end(call, _id(document), left, of=timeout)
     return value_of(call, document)
 
 
@@ -154,8 +154,13 @@ def ask_to_cancel(call: JobCall, job: str) -> Conversation[JobStatus]:
     return _status(_document(response, call))
 
 
-def await_end(call: JobCall, job: str, timeout: float | None) -> Conversation[Mapping[str, Any]]:
-    """Ask until the job has its final status; returns the status document. Raises DeadlineExceeded."""
+def await_end(
+    call: JobCall, job: str, timeout: float | None, of: float | None = None
+) -> Conversation[Mapping[str, Any]]:
+    """Ask until the job has its final status; returns the status document. Raises DeadlineExceeded.
+
+    `of` is what was asked for, where a part of it is over already.
+    """
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = _FIRST_PAUSE
     while True:
@@ -167,7 +172,7 @@ def await_end(call: JobCall, job: str, timeout: float | None) -> Conversation[Ma
         now = time.monotonic()
         if deadline is not None and now >= deadline:
             raise DeadlineExceeded(
-                f"{call.shown}: job {job} had not ended after {timeout:g} s; it goes on",
+                f"{call.shown}: job {job} had not ended after {of or timeout:g} s; it goes on",
                 next_step="ask for its result again, or cancel it",
                 job=job,
             )

@@ -153,7 +153,7 @@ def _settle_on_stable(draft: Draft) -> None:
         sides = sides_of(draft)
         retire(draft, (*sides.superseded, *((sides.target,) if sides.target else ())))
         draft.amend(superseded=())
-        draft.amend_rollout(state=RolloutState.ABORTED, reason="the stable revision was deployed again")
+        draft.amend_rollout(state=RolloutState.ABORTED, reason="the stable revision was deployed again", failure=None)
 
 
 def _with_grace(policy: Policy, grace: float) -> Policy:

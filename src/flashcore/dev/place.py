@@ -89,7 +89,7 @@ def _free_environment(root: Path, wanted: str) -> Iterator[str]:
 
 def _take(layout: Layout) -> IO[bytes] | None:
     """The environment's lock, held; None if another session has it, or the environment is not one of a session."""
-    path = layout.home / "dev.lock"
+    path = layout.session_lock
     make_private(layout.home)
     if not path.exists() and any(layout.home.iterdir()):
         return None

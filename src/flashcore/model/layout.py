@@ -76,6 +76,11 @@ class Layout:
         return self.local / "environments" / self.environment
 
     @property
+    def session_lock(self) -> Path:
+        """Held by the `flashcore dev` session that this environment belongs to."""
+        return self.home / "dev.lock"
+
+    @property
     def state_db(self) -> Path:
         """The control plane's state."""
         return self.home / "state.db"

@@ -36,7 +36,7 @@ def create_app(
     mothership: Mothership,
 ) -> FastAPI:
     """The ASGI app over a platform; `bell` rings after each commit, `stop` ends the process in the given way."""
-    app = FastAPI(title="flashcore control API", version=flashcore.__version__, docs_url="/api/docs", redoc_url=None)
+    app = FastAPI(title="flashcore control API", version=flashcore.__version__, docs_url=None, redoc_url=None)
     add_error_answers(app)
     app.include_router(dashboard_routes())
     app.include_router(process_routes(platform, keeper, stop))

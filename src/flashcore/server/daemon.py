@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import select
@@ -17,6 +18,7 @@ import psutil
 
 import flashcore
 from flashcore.model import errors
+from flashcore.model.layout import Layout
 from flashcore.presence import Presence, read_presence, write_presence
 from flashcore.registry.policy import policy_arguments
 from flashcore.settings import Project
@@ -54,12 +56,30 @@ def wait_for_start(project: Project) -> None:
         time.sleep(0.05)  # it gives no signal to strangers
 
 
+def belongs_to_session(layout: Layout) -> bool:
+    """Whether a `flashcore dev` that runs has the environment: all of it goes when the session ends."""
+    try:
+        with layout.session_lock.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def start_server(project: Project) -> Presence:
     """Start a control plane that outlives this process, and wait until it answers.
 
-    Raises what the start failed with (a port, the state, a full disk), or DeadlineExceeded.
+    Raises what the start failed with (a port, the state, a full disk), DeadlineExceeded, or Refused for an environment
+    that belongs to a session.
     """
     layout = project.layout
+    if belongs_to_session(layout):
+        raise errors.Refused(
+            f"environment {layout.environment!r} belongs to a `flashcore dev` that runs",
+            next_step="end that session, or use another environment with --env",
+        )
     make_private(layout.local)
     make_private(layout.home)
     make_private(layout.logs)

@@ -10,6 +10,9 @@ from flashcore.model.table import SideSignals
 from flashcore_canary.confidence import Interval, interval
 from flashcore_canary.forms import Analysis
 
+LOOK_AGAIN = 5.0
+"""Seconds until counts are looked at again that were not enough, unless new ones come before."""
+
 _SIDES = 2
 _METRICS = 2
 
@@ -64,7 +67,7 @@ class AnalysisGate:
         if all(one.fine for one in comparisons):
             return Pass()
         openest = max((one for one in comparisons if not one.fine), key=lambda one: one.width - one.tolerance)
-        counted = f"{target.requests} calls of the new revision and {stable.requests} of the old one"
+        counted = f"{target.requests} calls of warm replicas of the new revision and {stable.requests} of the old one"
         return self._unsure(view, f"{counted} are too few to tell; {openest}")
 
     def _comparisons(self, stable: SideSignals, target: SideSignals) -> Iterator[Comparison]:
@@ -89,7 +92,7 @@ class AnalysisGate:
     def _unsure(self, view: GateView, reason: str) -> Verdict:
         patience, choice = self._options.patience, self._options.if_unsure
         if patience is None:
-            return Hold(reason)
+            return Hold(reason, until=view.now + LOOK_AGAIN)
         end = view.since + patience
         if view.now < end:
             return Hold(reason, until=end)
