@@ -193,12 +193,12 @@ def test_an_unknown_name_says_what_is_there_and_what_to_do(
 
 def test_a_name_of_a_package_that_does_not_work_says_so(site: Site) -> None:
     """Installing it again would not help."""
-    site.plugin("canary", "import nowhere_at_all")
+    site.plugin("redis", "import nowhere_at_all")
 
     with pytest.raises(UnknownPart) as caught:
-        site.registry().strategies.get("canary")
+        site.registry().state_backends.get("redis")
 
-    assert "it is in canary (flashcore-canary 1.0), which is broken" in caught.value.message
+    assert "it is in redis (flashcore-redis 1.0), which is broken" in caught.value.message
     assert "No module named 'nowhere_at_all'" in caught.value.message
 
 

@@ -29,7 +29,7 @@ from flashcore.control.readmodel import DeploymentView
 from flashcore.control.store import Leadership, Ledger
 from flashcore.hookspecs.probes import Answer, Finding, Probe, ProbeTarget
 from flashcore.hookspecs.state import StateBackend
-from flashcore.model.declaration import Bounds, Policy, Template
+from flashcore.model.declaration import Bounds, Policy, ProbePolicy, Template
 from flashcore.model.deployment import Deployment, DeploymentStatus
 from flashcore.model.events import Event
 from flashcore.model.manifest import EndpointEntry, Manifest
@@ -76,10 +76,12 @@ class ScriptedProbe:
 
     answers: dict[ReplicaId, Finding] = dataclasses.field(default_factory=dict)
     asked: list[ReplicaId] = dataclasses.field(default_factory=list)
+    doubts: dict[ReplicaId, int] = dataclasses.field(default_factory=dict)
+    """How often it has to say ok of a replica until what it said before is forgotten."""
 
     def suspects(self, replica: ReplicaId) -> bool:
-        """Whether it says anything but ok of a replica."""
-        return replica in self.answers
+        """Whether it says anything but ok of a replica, or has just done so: that may be acted upon a little later."""
+        return replica in self.answers or replica in self.doubts
 
     def fail(self, replica: ReplicaId, detail: str = "status 500") -> None:
         """Let every probe of a replica fail from now on."""
@@ -88,7 +90,14 @@ class ScriptedProbe:
     async def probe(self, target: ProbeTarget, timeout: float) -> Finding:  # noqa: ARG002  # it answers at once
         """See Probe."""
         self.asked.append(target.replica)
-        return self.answers.get(target.replica, Finding(Answer.OK))
+        finding = self.answers.get(target.replica, Finding(Answer.OK))
+        if finding.answer is not Answer.OK:
+            self.doubts[target.replica] = ProbePolicy().success_threshold
+        elif self.doubts.get(target.replica, 0) > 1:
+            self.doubts[target.replica] -= 1
+        else:
+            self.doubts.pop(target.replica, None)
+        return finding
 
 
 class World:
