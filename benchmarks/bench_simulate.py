@@ -23,13 +23,13 @@ from flashcore.testing.parts import PartTables
 from flashcore.testing.scenario import RunResult, Scenario, run, run_many, scenario_from
 from flashcore.testing.virtual_time import run_virtual
 
-UPDATES = 3
+UPDATES = 9
 WANTED_A_MINUTE = 10_000
 WANTED_SECONDS = 2.0
 
 
 def small() -> Scenario:
-    """Three replicas, updated three times."""
+    """Three replicas, updated nine times."""
     behaviour = {"runs": {"uniform": [0.05, 0.2]}, "ready": {"uniform": [0.3, 0.9]}, "fails": 0.1}
     versions = {str(version): behaviour for version in range(1, UPDATES + 2)}
     deploys = [{"do": "deploy", "version": 1}]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from fractions import Fraction
 
@@ -31,8 +30,8 @@ class RollingStrategy:
 
     def budget(self, goal: int) -> Budget:
         """Surge rounds up, unavailable rounds down; where both come to nothing, one may be unavailable."""
-        surge = math.ceil(self._surge.of(goal))
-        unavailable = math.floor(self._unavailable.of(goal))
+        surge = self._surge.ceiling(goal)
+        unavailable = self._unavailable.floor(goal)
         if surge == 0 and unavailable == 0:
             unavailable = 1
         return Budget(min_ready=max(0, goal - unavailable), max_existing=goal + surge)
@@ -50,14 +49,18 @@ class RollingStrategy:
 
 
 class _Amount:
-    """A count, or a share of the goal."""
+    """A count, or a share of the goal; in whole numbers, because a budget is asked for at every look."""
 
     def __init__(self, quantity: Fraction, *, relative: bool) -> None:
         self.quantity = quantity
         self._relative = relative
+        self._parts, self._whole = quantity.numerator, quantity.denominator * (100 if relative else 1)
 
-    def of(self, goal: int) -> Fraction:
-        return self.quantity * goal / 100 if self._relative else self.quantity
+    def ceiling(self, goal: int) -> int:
+        return -(-self._parts * (goal if self._relative else 1) // self._whole)
+
+    def floor(self, goal: int) -> int:
+        return self._parts * (goal if self._relative else 1) // self._whole
 
 
 def _amount(name: str, given: int | str) -> _Amount:
