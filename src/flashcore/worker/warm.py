@@ -98,7 +98,9 @@ def _warm_up(handler: Path) -> str | None:
 
 
 def _prepare(module: object) -> None:
-    """Import what serving takes, which is otherwise imported when it is needed."""
+    """Import what serving takes, which is otherwise imported when it is needed, in each replica for itself."""
+    with contextlib.suppress(ImportError):  # then values that need it are refused, as they are in any replica
+        import cloudpickle  # noqa: F401 - kept for those that are forked
     app = getattr(module, "app", None)
     if callable(app):
         from flashcore.worker.lb import load_server

@@ -7,6 +7,7 @@ writes to becomes its own. A rehearsal in the parent makes replicas smaller, and
 from __future__ import annotations
 
 import asyncio
+import random
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -18,7 +19,8 @@ from flashcore.wire.messages import Message
 from flashcore.worker.channel import MessageChannel
 from flashcore.worker.loop_thread import LoopThread
 from flashcore.worker.replica import Replica
-from flashcore.worker.settings import WorkerSettings
+from flashcore.worker.settings import WorkerSettings, read_settings
+from flashcore.worker.warm_environ import encode_environment
 
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ def rehearse() -> None:
     """Be a replica that somebody connects to, several times over, and without any thread. Raises OSError."""
     with tempfile.TemporaryDirectory(prefix="fc") as folder:
         for _ in range(TIMES):
+            _prepare(Path(folder))
             loop = _Loop()
             try:
                 _perform(loop, Path(folder))
@@ -72,6 +75,22 @@ class _NoThread(LoopThread):
     def call(self, callback: Callable[..., object], *args: Any) -> None:
         """Have `callback` run when something is waited for next."""
         self.loop.call_soon(callback, *args)
+
+
+def _prepare(folder: Path) -> None:
+    """Read what a replica is told of itself."""
+    environ = {
+        "FLASHCORE_ENDPOINT": "rehearsal",
+        "FLASHCORE_REPLICA": "rehearsal-1",
+        "FLASHCORE_INSTANCE": "rehearsal",
+        "FLASHCORE_REVISION": "rehearsal",
+        "FLASHCORE_CONTROL_SOCKET": str(folder / "control"),
+        "FLASHCORE_RECORD": str(folder / "replica.json"),
+        "FLASHCORE_LOG": str(folder / "log"),
+    }
+    encode_environment(environ)
+    read_settings(environ)
+    random.Random().seed()  # noqa: S311 - what it gives is not used
 
 
 def _perform(loop: _Loop, folder: Path) -> None:
