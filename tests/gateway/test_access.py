@@ -149,6 +149,19 @@ async def test_a_token_allows_what_its_scopes_say(layout: Layout, scope: TokenSc
     assert {(answer.status, answer.json["error"]["code"]) for answer in refused.values()} <= {(403, "forbidden")}
 
 
+async def test_e76_an_endpoint_that_is_gone_answers_nobody(layout: Layout) -> None:
+    """E76: however it went, a token that was good for it opens nothing any longer."""
+    async with guarded(layout) as running:
+        before = [await running.get(path, bearer(ADMIN)) for path in ("/web/", "/v2/embed/health")]
+        running.serve()
+        after = [await running.get(path, bearer(ADMIN)) for path in ("/web/", "/v2/embed/health")]
+        seen = len(running.seen)
+
+    assert [answer.status for answer in before] == [200, 200]
+    assert [answer.status for answer in after] == [404, 404]
+    assert seen == 1
+
+
 async def test_public_endpoints_want_none(layout: Layout) -> None:
     """Of both kinds; a token, or what may be one, is the endpoint's own affair there."""
     async with guarded(layout) as running:
