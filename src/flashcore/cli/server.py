@@ -104,7 +104,7 @@ def _show(invocation: Invocation, answer: dict[str, object]) -> None:
     if invocation.as_json:
         output.show_json(answer)
         return
-    shown = {name: value for name, value in answer.items() if not isinstance(value, list | dict)}
+    shown = {name: value for name, value in answer.items() if not isinstance(value, list | dict | None)}
     width = max(map(len, shown))
     for name, value in shown.items():
         click.echo(f"{name:{width}}  {value}")
