@@ -17,15 +17,21 @@ ROOM = "FLASHCORE_ROOM"
 MARK = "FLASHCORE_WARM"
 """A variable by which a warm parent is found, and what its import has started; replicas do not have it."""
 
-_MEMORY = Path("/proc/self/mem")
+_MEMORY = "/proc/self/mem"
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentBlock:
-    """Where this process's first environment lies in its memory; the same in a forked child."""
+    """Where this process's first environment lies in its memory; the same in a forked child.
+
+    A child only asks the system for what it does here: Python code that runs for the first time in a fork takes pages
+    out of what is shared, and files by paths run a lot of it.
+    """
 
     command: int
     """Where its command begins."""
+    words: bytes
+    """The command as it lies there."""
     start: int
     end: int
 
@@ -34,7 +40,8 @@ class EnvironmentBlock:
         """Raises OSError, ValueError where the system does not tell."""
         # The second field is the program's name in parentheses, and may hold blanks and parentheses.
         fields = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return cls(command=int(fields[45]), start=int(fields[47]), end=int(fields[48]))
+        words = Path("/proc/self/cmdline").read_bytes()
+        return cls(command=int(fields[45]), words=words, start=int(fields[47]), end=int(fields[48]))
 
     def write(self, shown: bytes) -> None:
         """Show these variables from now on. Raises OSError, also when there is no room for them."""
@@ -45,14 +52,16 @@ class EnvironmentBlock:
 
     def write_command(self, old: bytes, new: bytes) -> None:
         """Show a command with another word in it, which is no longer, from now on. Raises OSError."""
-        command = Path("/proc/self/cmdline").read_bytes()
-        _write(self.command, command.replace(b"\0%b\0" % old, b"\0%b\0" % new, 1).ljust(len(command), b"\0"))
+        shown = self.words.replace(b"\0%b\0" % old, b"\0%b\0" % new, 1)
+        _write(self.command, shown.ljust(len(self.words), b"\0"))
 
 
 def _write(place: int, content: bytes) -> None:
-    with _MEMORY.open("r+b", buffering=0) as memory:
-        memory.seek(place)
-        memory.write(content)
+    memory = os.open(_MEMORY, os.O_RDWR)
+    try:
+        os.pwrite(memory, content, place)
+    finally:
+        os.close(memory)
 
 
 def encode_environment(environ: Mapping[str, str]) -> bytes:
