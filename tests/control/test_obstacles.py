@@ -4,14 +4,14 @@ import asyncio
 
 from flashcore.control.causes import causes
 from flashcore.control.obstacles import Obstacle, obstacles
-from flashcore.hookspecs.state import StateBackend, Transaction
+from flashcore.hookspecs.state import StateBackend
 from flashcore.hookspecs.strategies import Decision, Progress, View, Wait
 from flashcore.model.deployment import Budget, DeploymentStatus
-from flashcore.model.errors import StorageFull
 from flashcore.model.parts import PartRef
 from flashcore.testing.scenes import first, started, update, watched
 from flashcore.testing.simulated_provider import NEVER, Life, by_revision
 from flashcore.testing.simulation import World, simulate
+from flashcore.testing.unreliable_store import UnreliableStore
 
 BY_HAND = PartRef("blue_green", options={"auto_promote": False, "keep_old": 300.0})
 
@@ -270,31 +270,13 @@ def test_what_rests_waits_for_nothing() -> None:
     watched(scenario)
 
 
-class Full:
-    """A store without room, while it is told so."""
-
-    def __init__(self, backend: StateBackend) -> None:
-        self.full = False
-        self._backend = backend
-
-    def __getattr__(self, name: str) -> object:
-        """Everything but commits is as it was."""
-        return getattr(self._backend, name)
-
-    async def commit(self, transaction: Transaction) -> int:
-        """Refuse what writes."""
-        if self.full and transaction.writes:
-            raise StorageFull("there is no room")
-        return await self._backend.commit(transaction)
-
-
 def test_a_state_that_cannot_be_written_is_said_and_forgotten_when_it_can() -> None:
     """Also though nothing of an endpoint changes: the lease cannot be renewed."""
-    stores: list[Full] = []
+    stores: list[UnreliableStore] = []
 
     def store(backend: StateBackend) -> StateBackend:
-        stores.append(Full(backend))
-        return stores[0]  # type: ignore[return-value]  # __getattr__ has the rest of it
+        stores.append(UnreliableStore(backend))
+        return stores[0]
 
     async def scenario(world: World) -> None:
         await first(world, 1)

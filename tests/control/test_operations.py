@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flashcore.control.refusals import BeingDestroyed, NoRollout, NothingToPromote, NothingToUndo
-from flashcore.hookspecs.state import StateBackend, Transaction
+from flashcore.hookspecs.state import StateBackend
 from flashcore.model.declaration import Policy
 from flashcore.model.deployment import DeploymentStatus, RolloutState
 from flashcore.model.errors import (
@@ -28,6 +28,7 @@ from flashcore.model.parts import PartRef
 from flashcore.testing.scenes import first, live, started, update, watched
 from flashcore.testing.simulated_provider import NEVER, Life, by_revision
 from flashcore.testing.simulation import SCOPE, World, entry, simulate
+from flashcore.testing.unreliable_store import UnreliableStore
 
 
 def test_m66_the_same_again_makes_no_revision_and_no_rollout() -> None:
@@ -451,31 +452,13 @@ def test_a_plugin_that_amends_the_environment_makes_another_revision() -> None:
     simulate(scenario)
 
 
-class FullDisk:
-    """A store that cannot grow while it is told so."""
-
-    def __init__(self, backend: StateBackend) -> None:
-        self.full = False
-        self._backend = backend
-
-    def __getattr__(self, name: str) -> object:
-        """Everything but commits is as it was."""
-        return getattr(self._backend, name)
-
-    async def commit(self, transaction: Transaction) -> int:
-        """Refuse what writes."""
-        if self.full and transaction.puts:
-            raise StorageFull("no space left on device")
-        return await self._backend.commit(transaction)
-
-
 def test_a_full_disk_refuses_a_deploy_and_keeps_what_runs() -> None:
     """And everything goes on when there is room again."""
-    disks: list[FullDisk] = []
+    disks: list[UnreliableStore] = []
 
     def store(backend: StateBackend) -> StateBackend:
-        disks.append(FullDisk(backend))
-        return disks[0]  # type: ignore[return-value]  # __getattr__ has the rest of it
+        disks.append(UnreliableStore(backend))
+        return disks[0]
 
     async def scenario(world: World) -> None:
         await first(world, 2)

@@ -31,11 +31,11 @@ import time
 
 from flashcore import LoadBalancedEndpoint, QueueEndpoint
 
-work = QueueEndpoint("work", replicas=3, max_concurrency=4)
+jobs = QueueEndpoint("jobs", replicas=3, max_concurrency=4)
 web = LoadBalancedEndpoint("web", replicas=2, max_concurrency=50)
 
 
-@work.function
+@jobs.function
 def square(value: int) -> int:
     time.sleep(0.02)
     return value * value
@@ -77,7 +77,7 @@ class Callers:
         """An answer, from whichever gateway is there. Raises OSError."""
         headers = {"Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self._url}/v2/work/{path}", data, headers)  # noqa: S310 - our own gateway
+        request = urllib.request.Request(f"{self._url}/v2/jobs/{path}", data, headers)  # noqa: S310 - our own gateway
         with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - our own gateway
             return json.load(answer)
 

@@ -26,7 +26,7 @@ CALLS = (
     Call("/web/quick"),
     Call("/web/slow"),
     Call("/web/quick"),
-    json_call("/v2/work/runsync", {"input": {}}),
+    json_call("/v2/jobs/runsync", {"input": {}}),
 )
 
 APP = """
@@ -40,7 +40,7 @@ from flashcore_canary import Canary
 VERSION = {version}
 
 web = LoadBalancedEndpoint("web", replicas=3, max_concurrency=100, strategy={strategy})
-work = QueueEndpoint("work", replicas=2, max_concurrency=4)
+jobs = QueueEndpoint("jobs", replicas=2, max_concurrency=4)
 
 
 @web.get("/quick")
@@ -64,7 +64,7 @@ async def stream() -> StreamingResponse:
     return StreamingResponse(ticks())
 
 
-@work.function
+@jobs.function
 def add() -> int:
     return VERSION
 """

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from flashcore.hookspecs.state import Batch, Page, StaleWrite, StateBackend, Transaction
-from flashcore.model.errors import StateError
+from flashcore.model.errors import StateError, StorageFull
 
 
 class UnreliableStore:
@@ -24,6 +24,8 @@ class UnreliableStore:
     def __init__(self, backend: StateBackend) -> None:
         self.away = False
         """Whether it answers nothing at present."""
+        self.full = False
+        """Whether it has no room for anything that is written, as a disk."""
         self._backend = backend
         self._refusals = 0
         self._lost_answers = 0
@@ -63,7 +65,7 @@ class UnreliableStore:
 
     def behave(self) -> None:
         """From now on nothing goes wrong."""
-        self.away = self._freezing = False
+        self.away = self.full = self._freezing = False
         self._refusals = self._lost_answers = 0
         self._stale_at = None
         self._thawed.set()
@@ -79,6 +81,8 @@ class UnreliableStore:
         """See StateBackend. What only checks, or renews the lease, is never refused and its answer never lost."""
         await self._stand_still()
         self._require_here()
+        if self.full and transaction.writes:
+            raise StorageFull("there is no room")
         if not any("/records/" in put.key or "/events/" in put.key for put in transaction.puts):
             return await self._backend.commit(transaction)
         if self._refusals:

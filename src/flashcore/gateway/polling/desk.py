@@ -28,6 +28,7 @@ class Desk:
         key = (routing.route.name, name)
         known = self._known.get(key)
         if known is None or known[0].closed:
+            self._known = {key: known for key, known in self._known.items() if not known[0].closed}
             known = self._known[key] = (PolledLink(Pace(enabled=self._paced)), _hello(routing, name))
             self._let_in(*known, routing)
         elif known[0].away:
@@ -46,7 +47,6 @@ class Desk:
         """It closed the connection on which it waited: it is dead, or it will ask again."""
         link.away = True
         self.crew.gone(link)
-        self._known = {key: known for key, known in self._known.items() if not known[0].closed}
 
     def _let_in(self, link: PolledLink, hello: Hello, routing: JobsRouting) -> None:
         if hello.identity.replica in routing.listed:

@@ -8,7 +8,7 @@ from collections import deque
 
 from flashcore.gateway.polling.pace import SETTLE, Pace
 from flashcore.model.names import JobId
-from flashcore.wire.messages import Assignment, Message, Received, Refusal, Stop, Work
+from flashcore.wire.messages import Assignment, Message, Received, Stop, Work
 
 
 class PolledLink:
@@ -16,8 +16,6 @@ class PolledLink:
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
-        self.refused: str | None = None
-        """Why it is not wanted."""
         self.closed = False
         self.away = False
         """It hung up while it was waiting for an answer, and has not asked again."""
@@ -49,10 +47,8 @@ class PolledLink:
             case Received(ids):
                 for job in ids:
                     self._resolve(job)
-            case Refusal(reason):
-                self.refused = reason
             case _:
-                # A welcome, for instance: nothing that this kind of worker asks for.
+                # A welcome or a refusal: nothing that this kind of worker asks for.
                 pass
         self._tell()
 
