@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import stat
 import sys
 import time
@@ -146,7 +147,8 @@ async def test_an_installation_that_is_broken_off_leaves_nothing(
 ) -> None:
     """Nobody wants it any more: the installer ends, its half of an environment goes, and the next one is whole."""
     slow = layout.root / "uv"
-    slow.write_text(f"#!/bin/sh\ncase $1 in venv) exec {installing.find_uv()} $@;; *) exec sleep 600;; esac\n")
+    real = shlex.quote(str(installing.find_uv()))
+    slow.write_text(f'#!/bin/sh\ncase $1 in venv) exec {real} "$@";; *) exec sleep 600;; esac\n')
     slow.chmod(0o755)
     with monkeypatch.context() as patched:
         patched.setattr(installing, "find_uv", lambda: str(slow))
