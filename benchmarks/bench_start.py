@@ -11,7 +11,6 @@ imports the same; a process of multiprocessing's forkserver that has imported th
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import socket
@@ -20,14 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
+from deployed import deployed, events_of, replicas_of
 
 from flashcore.testing.project import ProjectUnderTest
 
@@ -98,7 +95,7 @@ def main() -> None:
     _show("peer: spawned Python that imports numpy", spawned(min(starts, 5), "numpy"))
     _show("peer: spawned Python that imports numpy and FastAPI", spawned(min(starts, 5), "numpy", "fastapi", "uvicorn"))
     print()
-    with platform() as project:
+    with deployed(APP) as project:
         for warm, alone in (("queue", "spawned"), ("web", "web-spawned")):
             forked, spawned_ones = measured(project, warm, starts), measured(project, alone, 4)
             _tell(warm, forked)
@@ -110,9 +107,9 @@ def main() -> None:
 def measured(project: ProjectUnderTest, endpoint: str, starts: int) -> Started:
     """Scale an endpoint up by one, again and again."""
     (cold,) = _times(project, endpoint).values()
-    first = memory_of(_replicas(project, endpoint)[0])
+    first = memory_of(replicas_of(project, endpoint)[0])
     _scale(project, endpoint, 2)
-    second = memory_of(_replicas(project, endpoint)[-1])
+    second = memory_of(replicas_of(project, endpoint)[-1])
     for count in range(3, starts + 2):
         _scale(project, endpoint, count)
     times = [*_times(project, endpoint).values()]
@@ -136,53 +133,18 @@ def _show(what: str, times: list[float] | tuple[float, ...], budget: float | Non
     print(f"{what:<56} {median:8.1f}   worst {max(times):8.1f}{verdict}", flush=True)
 
 
-@contextmanager
-def platform() -> Iterator[ProjectUnderTest]:
-    """A project that is deployed, and taken down in the end."""
-    with tempfile.TemporaryDirectory(prefix="fc") as folder:
-        project = ProjectUnderTest(Path(folder))
-        project.write("flashcore.toml", 'app = "bench"\n')
-        project.write("app.py", APP)
-        try:
-            project.must("deploy")
-            yield project
-        finally:
-            project.run("server", "stop")
-
-
 def _scale(project: ProjectUnderTest, endpoint: str, count: int) -> None:
     project.must("scale", endpoint, str(count))
-    while len(_replicas(project, endpoint)) != count:  # the command answers when the wish is known
+    while len(replicas_of(project, endpoint)) != count:  # the command answers when the wish is known
         time.sleep(0.02)
-
-
-def _events(project: ProjectUnderTest, endpoint: str) -> list[dict[str, Any]]:
-    home = project.root / ".flashcore" / "environments" / "production"
-    url = json.loads((home / "server.json").read_text())["url"]
-    request = urllib.request.Request(  # noqa: S310 - the platform's own address on this machine
-        f"{url}/api/v1/events/last?count=5000&endpoint={endpoint}",
-        headers={"authorization": f"Bearer {(home / 'token').read_text().strip()}"},
-    )
-    with urllib.request.urlopen(request) as answer:  # noqa: S310 - as above
-        return list(json.load(answer)["events"])
 
 
 def _times(project: ProjectUnderTest, endpoint: str) -> dict[str, float]:
     """Milliseconds from decision to ready, by replica, in the order of the decisions."""
-    events = _events(project, endpoint)
+    events = events_of(project, endpoint)
     decided = {one["replica"]: one["at"] for one in events if one["kind"] == "replica.created"}
     ready = {one["replica"]: one["at"] for one in events if one["kind"] == "replica.ready"}
     return {name: 1000 * (ready[name] - at) for name, at in decided.items() if name in ready}
-
-
-def _replicas(project: ProjectUnderTest, endpoint: str) -> list[psutil.Process]:
-    """The processes of an endpoint's ready replicas, oldest first."""
-    found = []
-    for record in (project.root / ".flashcore/environments/production/replicas").glob("*/replica.json"):
-        told = json.loads(record.read_text())
-        if told["identity"]["endpoint"] == endpoint and told["status"]["stage"] == "ready":
-            found.append(psutil.Process(told["identity"]["pid"]))
-    return sorted(found, key=psutil.Process.create_time)
 
 
 def memory_of(process: psutil.Process) -> Memory:

@@ -196,6 +196,40 @@ def test_an_endpoint_that_a_person_set_to_zero_is_not_held() -> None:
     watched(scenario)
 
 
+def test_a_provider_hears_that_a_call_may_wake_an_endpoint_at_zero() -> None:
+    """It keeps what makes a start quick: not for a superseded revision, a person's zero, or an endpoint that goes."""
+
+    async def scenario(world: World) -> None:
+        dial = await dialled(world, (0, 4))
+        dial.wanted = 0
+        old = await at_zero(world)
+        assert world.provider.hints[old].standby
+        await world.deploy("hello", 2, replicas=(0, 4), scaler=DIALLED, idle_timeout=60.0)
+        await world.until("hello", lambda view: view.stable != old, 300)
+        new = await at_zero(world)
+        assert [world.provider.hints[one].standby for one in (old, new)] == [False, True]
+        await world.controller.scale("hello", 0)
+        await asyncio.sleep(5)
+        assert not world.provider.hints[new].standby
+        await world.controller.scale_by_policy("hello")
+        await asyncio.sleep(5)
+        assert world.provider.hints[new].standby
+        await world.controller.undeploy("hello")
+        await world.controller.wait_gone("hello", 60)
+        assert not world.provider.hints[new].standby
+
+    watched(scenario)
+
+
+async def at_zero(world: World) -> RevisionId:
+    """The stable revision, once nothing of it runs."""
+    view = await world.until("hello", lambda view: view.status is DeploymentStatus.IDLE, 300)
+    await asyncio.sleep(5)
+    assert world.provider.states() == {}
+    assert view.stable is not None
+    return view.stable
+
+
 def test_a_rollout_of_an_endpoint_at_zero_proves_one_replica_and_returns_to_zero() -> None:
     """A revision is not called stable that nobody has seen run."""
 

@@ -243,3 +243,16 @@ async def test_signals_are_not_told_more_often_than_they_may_be(layout: Layout) 
         writer.close()
 
     assert len(told) <= 4, told
+
+
+async def test_what_an_endpoint_begins_to_wait_for_is_told_at_once(layout: Layout) -> None:
+    """Whatever else was told a moment ago: of other endpoints, and of this one's own last replica."""
+    settings = dataclasses.replace(FAST, signal_interval=60.0)
+    async with gateway_at(layout, settings) as running, control(layout) as plane:
+        await eventually(plane.gateways)
+        running.serve(*(jobs_route(name) for name in ("busy", "hello")))
+        await eventually(lambda: plane.signals(HELLO))
+        for name in ("busy", "busy", "hello"):
+            await running.post(f"/v2/{name}/run", {"input": {}})
+
+        await eventually(lambda: [said.queued for said in plane.signals(HELLO)] == [1], 5)

@@ -318,6 +318,27 @@ async def test_new_secrets_are_imported_anew(machine: Machine, gateway: FakeGate
     assert isinstance(await state_of(provider, TWO), Running)
 
 
+async def test_a_parent_stays_while_a_call_may_want_a_replica(machine: Machine, gateway: FakeGateway) -> None:
+    """At zero the next replica is forked at once; when no call can want one the parent goes, too."""
+    provider = await machine.provider()
+    revision = await machine.revision(TELLS)
+    await provider.apply(revision, frozenset({ONE}), HINTS)
+    await ready(provider)
+    (parent,) = parents_of(machine)
+    await provider.apply(revision, NONE, Hints(grace=5.0, standby=True))
+    await forgotten(provider)
+
+    await provider.apply(revision, frozenset({TWO}), HINTS)
+    await ready(provider, TWO)
+
+    assert (await told_by(gateway, 1))["imported by"] == parent.pid
+    await provider.apply(revision, NONE, Hints(grace=5.0, standby=True))
+    await forgotten(provider)
+    assert parents_of(machine) == [parent]
+    await provider.apply(revision, NONE, HINTS)
+    assert parents_of(machine) == []
+
+
 async def test_an_import_that_nobody_waits_for_any_more_is_ended(machine: Machine) -> None:
     """The replica is stopped while its code is imported ahead: the parent need not come to an end by itself."""
     provider = await machine.provider()

@@ -18,7 +18,7 @@ from flashcore.builtin.process.workshop import Workshop
 from flashcore.hookspecs.providers import Hints, Instance, ProviderContext
 from flashcore.model.errors import NotFound
 from flashcore.model.layout import Layout
-from flashcore.model.names import ReplicaId
+from flashcore.model.names import ReplicaId, RevisionId
 from flashcore.model.revision import Revision
 from flashcore.worker.control import require_own_directory
 
@@ -39,6 +39,8 @@ class ProcessProvider:
         self._unwanted: set[ReplicaId] = set()
         self._over: set[ReplicaId] = set()
         """Of which nothing is left but what is known of them."""
+        self._standby: set[RevisionId] = set()
+        """Of which there may be a replica any moment: their warm parents stay."""
         self._forgetting: set[asyncio.Task[None]] = set()
         self._listeners: set[asyncio.Event] = set()
 
@@ -59,6 +61,7 @@ class ProcessProvider:
 
     async def apply(self, revision: Revision, want: frozenset[ReplicaId], hints: Hints) -> None:
         """Start what is missing, let end what is too much."""
+        (self._standby.add if hints.standby else self._standby.discard)(revision.id)
         present = {name for name, replica in self._replicas.items() if replica.revision == revision.id}
         for name in present - want - self._unwanted:
             self._let_end(self._replicas[name], hints.grace)
@@ -66,6 +69,8 @@ class ProcessProvider:
             replica = SupervisedReplica(revision.content.endpoint, name, revision.id, self._workshop)
             self._replicas[name] = replica
             replica.start(revision, hints)
+        if not want and not present:
+            await self._leave(revision.id)
         self._changed()
 
     async def observe(self) -> tuple[Instance, ...]:
@@ -124,13 +129,18 @@ class ProcessProvider:
         self._forgetting.add(task)
         task.add_done_callback(self._forgetting.discard)
 
+    async def _leave(self, revision: RevisionId) -> None:
+        """There is no replica of the revision any more: what it was forked from goes, unless the next one may come."""
+        if revision not in self._standby:
+            await self._workshop.families.leave(revision)
+
     async def _forget(self, replica: SupervisedReplica) -> None:
         await replica.wait()
         await asyncio.to_thread(remove, replica.places)
         self._over.add(replica.id)
         if self._over >= {other.id for other in self._replicas.values() if other.revision == replica.revision}:
             # Before it is said that nothing is left.
-            await self._workshop.families.leave(replica.revision)
+            await self._leave(replica.revision)
         del self._replicas[replica.id]
         self._unwanted.discard(replica.id)
         self._over.discard(replica.id)

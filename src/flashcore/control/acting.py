@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
+from flashcore.control.goals import PERSON
 from flashcore.control.services import Services
 from flashcore.control.sightings import Watcher
 from flashcore.control.snapshot import Pass
 from flashcore.hookspecs.providers import Hints
-from flashcore.model.declaration import Policy
+from flashcore.model.deployment import Deployment, DeploymentStatus
 from flashcore.model.errors import FlashcoreError
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId
 from flashcore.model.revision import Revision, short
@@ -18,6 +20,17 @@ DEADLINE = 30.0
 """Seconds within which a provider must have noted a wish."""
 FIRST_RETRY = 1.0
 LAST_RETRY = 30.0
+
+_ENDING = frozenset({DeploymentStatus.DESTROYING, DeploymentStatus.DESTROYED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is wanted of one revision."""
+
+    replicas: frozenset[ReplicaId] = frozenset()
+    standby: bool = False
+    """None, but there may be one any moment."""
 
 
 class Acting:
@@ -29,7 +42,7 @@ class Acting:
         self.retry_at: float | None = None
         self._endpoint = endpoint
         self._services = services
-        self._told: dict[RevisionId, frozenset[ReplicaId]] = {}
+        self._told: dict[RevisionId, _Wish] = {}
         self._told_at: dict[RevisionId, tuple[Watcher, int]] = {}
         """Which look was the last that began before a provider had been told of a revision."""
         self._let_go: dict[ReplicaId, tuple[Watcher, int]] = {}
@@ -42,13 +55,14 @@ class Acting:
         for replica in made.replicas.values():
             if replica.id not in made.wants[replica.revision]:
                 leaving.setdefault(replica.revision, set()).add(replica.id)
-        news = [one for one, want in made.wants.items() if self._is_news(one, want, needed=one in leaving)]
+        wishes = {one: _wish(one, want, made.deployment) for one, want in made.wants.items()}
+        news = [one for one, wish in wishes.items() if self._is_news(one, wish, needed=one in leaving)]
         pending = [revisions[revision] for revision in news if revision in revisions]
         if not pending:
             return
         await self._services.leadership.confirm()
         for revision in pending:
-            await self._tell(revision, made, leaving.get(revision.id, set()))
+            await self._tell(revision, wishes[revision.id], made.deployment, leaving.get(revision.id, set()))
         if self.troubles:
             self.retry_at = self._services.clock.now() + self._retry
             self._retry = min(LAST_RETRY, 2 * self._retry)
@@ -67,8 +81,8 @@ class Acting:
     def repeat_lost(self) -> None:
         """Tell again of revisions whose provider has lost a replica without a word: it is still wanted."""
         for revision, (watcher, look) in self._told_at.items():
-            want = self._told.get(revision, frozenset())
-            if watcher.looked > look and not want <= watcher.seen(self._endpoint).keys():
+            wish = self._told.get(revision, _Wish())
+            if watcher.looked > look and not wish.replicas <= watcher.seen(self._endpoint).keys():
                 self._told.pop(revision, None)
 
     def repeat_for(self, revision: RevisionId) -> None:
@@ -84,33 +98,32 @@ class Acting:
             self._told_at.pop(revision, None)
             self.troubles.pop(revision, None)
 
-    def _is_news(self, revision: RevisionId, want: frozenset[ReplicaId], *, needed: bool) -> bool:
+    def _is_news(self, revision: RevisionId, wish: _Wish, *, needed: bool) -> bool:
         """Whether the provider is to be told; of what never ran in this life of ours only if somebody needs it."""
         told = self._told.get(revision)
-        if told is None and not want and not needed:
+        if told is None and not wish.replicas and not needed:
             return any(watcher.has(revision) for watcher in self._services.watchers.values())
-        return told != want
+        return told != wish
 
-    async def _tell(self, revision: Revision, made: Pass, leaving: set[ReplicaId]) -> None:
-        want, policy = made.wants[revision.id], made.deployment.policy
+    async def _tell(self, revision: Revision, wish: _Wish, deployment: Deployment, leaving: set[ReplicaId]) -> None:
         try:
             watcher = self._services.watcher_of(revision.content.template.provider)
             async with asyncio.timeout(DEADLINE):
-                await watcher.provider.apply(revision, want, self._hints(revision, want, policy))
+                await watcher.provider.apply(revision, wish.replicas, self._hints(revision, wish, deployment))
         except TimeoutError:
             self._note_trouble(revision, f"its provider did not answer within {DEADLINE:g} s")
         except Exception as error:  # noqa: BLE001  # a plugin may raise anything; it is said, and tried again
             self._note_trouble(revision, error.message if isinstance(error, FlashcoreError) else repr(error))
         else:
-            self._told[revision.id] = want
+            self._told[revision.id] = wish
             self._told_at[revision.id] = (watcher, watcher.taken)
             self.troubles.pop(revision.id, None)
             self._note_let_go(watcher, leaving)
 
-    def _hints(self, revision: Revision, want: frozenset[ReplicaId], policy: Policy) -> Hints:
-        surroundings = self._services.surroundings
-        if not want:
-            return Hints(grace=policy.termination_grace)
+    def _hints(self, revision: Revision, wish: _Wish, deployment: Deployment) -> Hints:
+        surroundings, policy = self._services.surroundings, deployment.policy
+        if not wish.replicas:
+            return Hints(grace=policy.termination_grace, standby=wish.standby)
         return Hints(
             env=surroundings.environment(revision),
             secrets=surroundings.secrets(revision.content.template.secrets),
@@ -127,3 +140,9 @@ class Acting:
         if leaving - watcher.seen(self._endpoint).keys():
             # Nothing will be told of what is gone already.
             watcher.refresh(self._endpoint)
+
+
+def _wish(revision: RevisionId, want: frozenset[ReplicaId], deployment: Deployment) -> _Wish:
+    """A request wakes what is stable, unless a person has put it to sleep, or all of it is to go."""
+    may_wake = deployment.goal_by != PERSON and deployment.status not in _ENDING
+    return _Wish(want, standby=not want and may_wake and revision == deployment.stable)

@@ -66,7 +66,7 @@ class Settings:
     webhook_private: int = 0
     """1: webhooks may go to addresses that are not public, such as those of this machine."""
     signal_interval: float = 0.25
-    """Between two reports to the control plane on one endpoint."""
+    """Between two reports to the control plane on one endpoint that keeps changing."""
     stop_grace: float = 10.0
     """How long requests under way are waited for when the gateway stops."""
 

@@ -1,9 +1,15 @@
-"""What the control plane is told of each endpoint: at once when something changes, then not too often."""
+"""What the control plane is told of each endpoint: at once when something changes, then not too often.
+
+At once matters: a request for an endpoint at zero waits until the control plane has heard of it. So each endpoint has a
+rest of its own, and may be looked at twice before it: the second time often is such a request, just after the last
+replica has gone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 
 from flashcore.gateway.broker import Broker
@@ -26,12 +32,28 @@ class ChangedEndpoints:
     def __init__(self) -> None:
         self._names: set[EndpointName] = set()
         self._any = asyncio.Event()
+        self._resting: dict[EndpointName, bool] = {}
+        """Those that nobody is woken for at present, and whether something changed meanwhile."""
 
     def add(self, name: EndpointName) -> None:
         """Something of this endpoint changed. On the path of every request: cheap."""
+        if name in self._resting:
+            self._resting[name] = True
+            return
         if not self._names:
             self._any.set()
         self._names.add(name)
+
+    def rest(self, name: EndpointName, seconds: float) -> None:
+        """Wake nobody for this endpoint so long; what changes meanwhile counts then."""
+        if name not in self._resting:
+            self._resting[name] = name in self._names
+            self._names.discard(name)
+            asyncio.get_running_loop().call_later(seconds, self._rested, name)
+
+    def _rested(self, name: EndpointName) -> None:
+        if self._resting.pop(name):
+            self.add(name)
 
     async def take(self) -> set[EndpointName]:
         """Wait for some, and begin anew."""
@@ -58,18 +80,20 @@ class Signaller:
         self._changed = changed
         self._tell = tell
         self._last: dict[EndpointName, EndpointSignals] = {}
+        self._looked: dict[EndpointName, float] = {}
+        """When each was last looked at, by the loop's clock."""
         self._ageing: set[EndpointName] = set()
 
     async def run(self, interval: float) -> None:
-        """Tell what changes, at most once in `interval` seconds, until cancelled."""
+        """Tell what changes, of an endpoint that keeps changing once in `interval` seconds, until cancelled."""
         while True:
             for name in await self._changed.take():
+                self._pace(name, interval)
                 try:
                     await self._tell_of(name)
                 except StateError as error:
                     _log.warning("nothing can be told of %s: %s", name, error.message)
                     self._again_later(name)
-            await asyncio.sleep(interval)
 
     def repeat(self) -> None:
         """Somebody new listens: tell everything again."""
@@ -77,10 +101,17 @@ class Signaller:
         for name in self._routes().names:
             self._changed.add(name)
 
+    def _pace(self, name: EndpointName, interval: float) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._looked.get(name, -math.inf) < 2 * interval:
+            self._changed.rest(name, interval)
+        self._looked[name] = now
+
     async def _tell_of(self, name: EndpointName) -> None:
         signals = await self._signals(name)
         if signals is None:
             self._last.pop(name, None)
+            self._looked.pop(name, None)
             return
         if signals.queued:
             self._again_later(name)

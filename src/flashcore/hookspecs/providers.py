@@ -106,6 +106,8 @@ class Hints:
     """Seconds that a replica has to finish when it is stopped."""
     evict_first: tuple[ReplicaId, ...] = ()
     """For providers without `individual`: which of theirs the controller would rather lose."""
+    standby: bool = False
+    """None is wanted now, and a request may want one at any moment: what makes a start quick had better stay."""
 
 
 class Clock(Protocol):
