@@ -1,11 +1,13 @@
 """Breaks the code on purpose, one place at a time, and sees whether the tests notice.
 
-    python benchmarks/mutants.py src/flashcore/builtin/rolling.py -- tests/strategies
+    python benchmarks/mutants.py src/flashcore/builtin/rolling.py tests/strategies
+    python benchmarks/mutants.py 'src/flashcore/builtin/sqlite/*.py' --sample 30
     python benchmarks/mutants.py --all [--sample 60] [--seed 1]
 
 A mutant is one small change: a comparison turned or moved by one, `and` for `or`, a number changed, a `not` taken away,
-an operator swapped, a statement left out. Each is put into a copy of the package in a folder of its own, where the
-tests named behind `--` are run until the first fails. A mutant that survives is either no change at all (it is then
+an operator swapped, a branch turned. Each is put into a copy of the package in a folder of its own, where tests are run
+until the first fails: those that are named, or those that this script knows to belong to the file. Further tests, behind
+`--then`, are given to what survived the first. A mutant that survives them all is either no change at all (it is then
 listed as equivalent, with the reason, in docs/mutants.md) or a test that is missing.
 """
 
@@ -25,18 +27,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMEOUT = 240
-TARGETS: dict[str, tuple[str, ...]] = {
-    "src/flashcore/builtin/rolling.py": ("tests/strategies", "tests/control/test_rolling_updates.py"),
-    "src/flashcore/builtin/blue_green.py": ("tests/strategies", "tests/control/test_blue_green.py"),
-    "src/flashcore/builtin/recreate.py": ("tests/strategies", "tests/control"),
-    "src/flashcore/control/health.py": ("tests/control/test_health.py", "tests/control/test_probing.py"),
-    "src/flashcore/control/check.py": ("tests/control/test_check.py", "tests/control"),
-    "src/flashcore/control/lifecycle.py": ("tests/control/test_lifecycle.py", "tests/control"),
-    "src/flashcore/builtin/memory_state.py": ("tests/stores",),
-    "src/flashcore/control/store/epoch.py": ("tests/stores",),
+TIMEOUT, TEST_TIMEOUT = 240, 30
+"""Seconds for all tests of one mutant, and for one test: a mutant that hangs is noticed."""
+
+Stage = tuple[str, ...]
+"""Tests that are run together, the likeliest to notice first."""
+
+_STORES = "sqlite_writer sqlite_files job_commits full_disk lanes job_history backup ledger leadership state_machine jobs_machine"
+STORES: Stage = ("tests/stores/test_sqlite_jobs.py", *(f"tests/stores/test_{name}.py" for name in _STORES.split()))
+JOBS_KIT: Stage = ("tests/stores/test_sqlite_jobs.py::TestSqliteJobs",)
+STATE_KIT: Stage = ("tests/stores/test_sqlite_state.py",)
+_JOBS_API = ("workers", "jobs_api", "polling", "races", "store_away")
+JOBS_API: Stage = tuple(f"tests/gateway/test_{name}.py" for name in _JOBS_API)
+TARGETS: dict[str, tuple[Stage, ...]] = {
+    "src/flashcore/builtin/rolling.py": (("tests/strategies", "tests/control/test_rolling_updates.py"),),
+    "src/flashcore/builtin/blue_green.py": (("tests/strategies", "tests/control/test_blue_green.py"),),
+    "src/flashcore/builtin/recreate.py": (("tests/strategies", "tests/control"),),
+    "src/flashcore/control/health.py": (("tests/control/test_health.py", "tests/control/test_probing.py"),),
+    "src/flashcore/control/check.py": (("tests/control/test_check.py", "tests/control"),),
+    "src/flashcore/control/lifecycle.py": (("tests/control/test_lifecycle.py", "tests/control"),),
+    "src/flashcore/control/store/epoch.py": (("tests/stores",),),
+    "src/flashcore/builtin/memory_state.py": (("tests/stores/test_memory_state.py",), STORES),
+    "src/flashcore/builtin/memory_jobs.py": (("tests/stores/test_memory_jobs.py",), STORES),
+    "src/flashcore/builtin/sqlite_state.py": (STATE_KIT, STORES),
+    "src/flashcore/builtin/sqlite_jobs.py": (JOBS_KIT, STORES),
+    "src/flashcore/builtin/sqlite/*.py": ((*STATE_KIT, *JOBS_KIT), STORES),
+    "src/flashcore/builtin/sqlite/jobs/*.py": (JOBS_KIT, STORES),
+    "src/flashcore/gateway/circuit.py": (("tests/gateway/test_circuit.py",), ("tests/gateway",)),
+    "src/flashcore/gateway/ejection.py": (("tests/gateway/test_circuit.py",), ("tests/gateway",)),
+    "src/flashcore/gateway/retrying.py": (("tests/gateway/test_resilience.py",), ("tests/gateway",)),
+    "src/flashcore/gateway/claiming.py": (JOBS_API, ("tests/gateway",)),
+    "src/flashcore/gateway/crew.py": (JOBS_API, ("tests/gateway",)),
+    "src/flashcore/gateway/books.py": (JOBS_API, ("tests/gateway",)),
+    "src/flashcore/gateway/recording.py": (JOBS_API, ("tests/gateway",)),
 }
-"""What is broken, and the tests that are to notice, the likeliest first."""
+"""What is broken, and the tests that are to notice: first its own (a store's: the kit), then what is near."""
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -137,13 +162,15 @@ def _short(text: str) -> str:
     return line if len(line) <= 70 else line[:69] + "…"  # what fits into a line
 
 
-def survives(mutant: Mutant, tests: tuple[str, ...]) -> bool:
+def survives(mutant: Mutant, tests: Stage) -> bool:
     """Whether the tests pass although the code is broken."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        shutil.copytree(ROOT / "src" / "flashcore", copy / "flashcore", ignore=shutil.ignore_patterns("__pycache__"))
+        # With what is compiled already: only the broken file is compiled anew.
+        shutil.copytree(ROOT / "src" / "flashcore", copy / "flashcore")
         (copy / Path(mutant.path).relative_to("src")).write_text(mutant.source, encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", *tests]
+        options = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", f"--timeout={TEST_TIMEOUT}"]
+        command = [sys.executable, "-m", "pytest", *options, *tests]
         environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=TIMEOUT)
@@ -152,7 +179,7 @@ def survives(mutant: Mutant, tests: tuple[str, ...]) -> bool:
         return ran.returncode == 0
 
 
-def survivors(chosen: list[Mutant], tests: tuple[str, ...], jobs: int) -> list[Mutant]:
+def survivors(chosen: list[Mutant], tests: Stage, jobs: int) -> list[Mutant]:
     """Those that the tests do not notice."""
     with ThreadPoolExecutor(jobs) as pool:
         found = pool.map(lambda one: survives(one, tests), chosen)
@@ -162,26 +189,36 @@ def survivors(chosen: list[Mutant], tests: tuple[str, ...], jobs: int) -> list[M
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("path", nargs="?")
-    parser.add_argument("tests", nargs="*")
-    parser.add_argument("--all", action="store_true", help="the strategies, the health machine and the stores")
+    parser.add_argument("path", nargs="?", help="a file, or a pattern in quotes")
+    parser.add_argument("tests", nargs="*", help="what is to notice (default: what this script names for the file)")
+    parser.add_argument("--then", nargs="+", default=[], metavar="TEST", help="what the survivors are given")
+    parser.add_argument("--all", action="store_true", help="every file that this script names")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="so many mutants of each file; 0: every one")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_intermixed_args()
-    targets = TARGETS if arguments.all else {arguments.path: tuple(arguments.tests)}
-    for path, tests in targets.items():
-        unchanged = ast.unparse(ast.parse((ROOT / path).read_text(encoding="utf-8")))
-        if not survives(Mutant(path, 0, "nothing", unchanged), tests):
-            raise SystemExit(f"{path}: the tests fail although nothing is broken: {' '.join(tests)}")
-        every = mutants_of(path)
-        chosen = every
-        if arguments.sample and arguments.sample < len(every):
-            chosen = random.Random(arguments.seed).sample(every, arguments.sample)  # noqa: S311  # to be repeated
-        alive = survivors(chosen, tests, arguments.jobs)
-        print(f"{path}: {len(chosen)} of {len(every)} mutants, {len(alive)} survived", flush=True)
-        for one in alive:
-            print(f"  {one}", flush=True)
+    stages = (tuple(arguments.tests), tuple(arguments.then)) if arguments.tests else TARGETS.get(arguments.path, ())
+    targets = TARGETS if arguments.all else {arguments.path: stages}
+    for pattern, wanted in targets.items():
+        for path in sorted(ROOT.glob(pattern)):
+            _measure(path.relative_to(ROOT).as_posix(), [stage for stage in wanted if stage], arguments)
+
+
+def _measure(path: str, stages: list[Stage], arguments: argparse.Namespace) -> None:
+    """Break one file in every way that was asked for, and tell what survived each stage."""
+    every = mutants_of(path)
+    chosen = every
+    if arguments.sample and arguments.sample < len(every):
+        chosen = random.Random(arguments.seed).sample(every, arguments.sample)  # noqa: S311  # to be repeated
+    print(f"{path}: {len(chosen)} of {len(every)} mutants", flush=True)
+    unchanged = Mutant(path, 0, "nothing", ast.unparse(ast.parse((ROOT / path).read_text(encoding="utf-8"))))
+    for stage in stages if chosen else ():
+        if not survives(unchanged, stage):
+            raise SystemExit(f"{path}: the tests fail although nothing is broken: {' '.join(stage)}")
+        chosen = survivors(chosen, stage, arguments.jobs)
+        print(f"  {len(chosen)} survived {' '.join(stage)}", flush=True)
+    for one in sorted(chosen, key=lambda one: one.line):
+        print(f"  {one}", flush=True)
 
 
 if __name__ == "__main__":
