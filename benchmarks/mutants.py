@@ -6,8 +6,8 @@
 
 A mutant is one small change: a comparison turned or moved by one, `and` for `or`, a number changed, a `not` taken away,
 an operator swapped, a branch turned. Each is put into a copy of the package in a folder of its own, where tests are run
-until the first fails: those that are named, or those that this script knows to belong to the file. Further tests, behind
-`--then`, are given to what survived the first. A mutant that survives them all is either no change at all (it is then
+until the first fails: those that are named, or those that this script knows to belong to the file. What survives them
+is given to those behind `--then`. A mutant that survives them all is either no change at all (it is then
 listed as equivalent, with the reason, in docs/mutants.md) or a test that is missing.
 """
 
@@ -33,8 +33,9 @@ TIMEOUT, TEST_TIMEOUT = 240, 30
 Stage = tuple[str, ...]
 """Tests that are run together, the likeliest to notice first."""
 
-_STORES = "sqlite_writer sqlite_files job_commits full_disk lanes job_history backup ledger leadership state_machine jobs_machine"
-STORES: Stage = ("tests/stores/test_sqlite_jobs.py", *(f"tests/stores/test_{name}.py" for name in _STORES.split()))
+_STORES = "sqlite_jobs sqlite_writer sqlite_files job_commits full_disk lanes job_history backup ledger leadership"
+_MACHINES = "state_machine jobs_machine"
+STORES: Stage = tuple(f"tests/stores/test_{name}.py" for name in f"{_STORES} {_MACHINES}".split())
 JOBS_KIT: Stage = ("tests/stores/test_sqlite_jobs.py::TestSqliteJobs",)
 STATE_KIT: Stage = ("tests/stores/test_sqlite_state.py",)
 _JOBS_API = ("workers", "jobs_api", "polling", "races", "store_away")
