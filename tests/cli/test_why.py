@@ -44,6 +44,19 @@ def test_each_link_says_who_and_the_end_says_what_comes_next() -> None:
     ]
 
 
+def test_who_is_named_already_is_not_named_again() -> None:
+    """What a person did says so itself."""
+    by_hand = event("deployment.goal", 0.0, "4 replicas, set by a person", data={"goal": 4, "by": "person"})
+    by_itself = event("deployment.goal", 1.0, "3 replicas, not 4", data={"goal": 3, "by": "scaler"})
+
+    lines = list(explained(answer(events=[by_hand, by_itself])))
+
+    assert lines[2:4] == [
+        "  00:00:00  goal: 4 replicas, set by a person",
+        "  00:00:01  goal: 3 replicas, not 4 (by scaler)",
+    ]
+
+
 def test_the_same_again_and_again_is_told_once() -> None:
     """With how often."""
     failures = [event("replica.failed_to_start", float(at), "no disk", replica="web-1") for at in range(5)]

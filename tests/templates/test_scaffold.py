@@ -1,6 +1,7 @@
 """Generating from a template: what is refused, and that nothing is left behind."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flashcore.cli.scaffold import generate, template, template_names
+from flashcore.cli.scaffold import generate, template, template_folder, template_names
 from flashcore.model.errors import Refused, UsageError
 
 
@@ -91,6 +92,18 @@ def test_nothing_is_left_at_home_nor_among_the_temporary_files(tmp_path: Path, m
     assert [path.name for path in result.iterdir()] == ["flashcore-contrib-acme"]
     assert list(home.iterdir()) == []
     assert list(temporary.iterdir()) == []
+
+
+def test_what_an_installer_compiled_is_not_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an installed package the templates' own Python files have been compiled."""
+    installed = Path(shutil.copytree(template_folder(), tmp_path / "installed"))
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "plugin"], cwd=installed, check=False)
+    assert list(installed.rglob("*.pyc")) != []
+    monkeypatch.setattr("flashcore.cli.scaffold.template_folder", lambda: installed)
+
+    made = generate("plugin", tmp_path, {}, ask=False)
+
+    assert list(made.rglob("__pycache__")) == []
 
 
 def test_settings_of_the_users_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

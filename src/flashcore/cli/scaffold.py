@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -54,9 +55,11 @@ def generate(name: str, into: Path, answers: Mapping[str, str], *, ask: bool) ->
     from cookiecutter.main import cookiecutter
 
     with _away_from_home() as configuration, _quiet():
+        # An installer compiles what it installs, the templates' Python as well: of that, nothing is handed on.
+        clean = shutil.copytree(source, configuration.parent / name, ignore=shutil.ignore_patterns("__pycache__"))
         try:
             made = cookiecutter(
-                str(source),
+                str(clean),
                 no_input=not ask,
                 extra_context=dict(answers),
                 output_dir=str(into),

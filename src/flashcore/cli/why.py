@@ -82,4 +82,4 @@ def _link(event: Mapping[str, Any]) -> str | None:
         return None
     by = event["data"].get("by")
     where = f"{event['replica']} " if event.get("replica") else ""
-    return f"{where}{told}" + (f" (by {by})" if by else "")
+    return f"{where}{told}" + (f" (by {by})" if by and by not in told else "")
