@@ -25,7 +25,7 @@ from flashcore.wire.sealed import seal_call
 
 def echo(job: Assignment) -> bytes:
     """The input as it came."""
-    return job.input.data
+    return bytes(job.input.data)
 
 
 @asynccontextmanager

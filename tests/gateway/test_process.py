@@ -135,7 +135,7 @@ async def test_kill_loses_no_accepted_job(layout: Layout) -> None:
     async def answer(job: Assignment) -> bytes:
         runs[job.id] = runs.get(job.id, 0) + 1
         await asyncio.sleep(0.05)
-        return job.input.data
+        return bytes(job.input.data)
 
     async def submit_all(gateway: GatewayProcess) -> None:
         """As many as are accepted before it dies."""

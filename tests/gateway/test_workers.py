@@ -24,7 +24,7 @@ from flashcore.worker.processes import boot_id
 
 def echo(job: Assignment) -> bytes:
     """The input as it came."""
-    return job.input.data
+    return bytes(job.input.data)
 
 
 class Blocking:
@@ -43,7 +43,7 @@ class Blocking:
             await self.open.wait()
         finally:
             self.now -= 1
-        return job.input.data
+        return bytes(job.input.data)
 
 
 def worker(running: Running, hello: Hello, answer: Answer) -> FakeWorker:

@@ -86,7 +86,7 @@ async def told_by(gateway: FakeGateway, replicas: int) -> Any:
     await gateway.until(lambda: gateway.connected == replicas)
     result = await gateway.call({})
     assert result.output is not None, result
-    return json.loads(result.output.data)
+    return json.loads(bytes(result.output.data))
 
 
 async def test_replicas_are_forked_and_everything_else_is_their_own(machine: Machine, gateway: FakeGateway) -> None:

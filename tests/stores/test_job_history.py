@@ -154,4 +154,4 @@ async def require_all_ended(jobs: JobStore, history: History) -> None:
         job = await jobs.get(JobId(identity))
         assert job is not None
         assert job.output is not None
-        assert job.output.data.startswith(identity.encode() + b"o")
+        assert bytes(job.output.data).startswith(identity.encode() + b"o")

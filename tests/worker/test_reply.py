@@ -34,10 +34,10 @@ def test_items_in_json_are_numbered_in_the_envelope_alone() -> None:
     """Q11: who knows of the envelope can tell what is missing; who does not gets bare values."""
     enveloped, bare = JsonReply(enveloped=True), JsonReply(enveloped=False)
 
-    items = [unwrap_item(json.loads(enveloped.item(value).data)) for value in "ab"]
+    items = [unwrap_item(json.loads(bytes(enveloped.item(value).data))) for value in "ab"]
 
     assert items == [(0, "a"), (1, "b")]
-    assert unwrap_value(json.loads(enveloped.items().data)) == ["a", "b"]
+    assert unwrap_value(json.loads(bytes(enveloped.items().data))) == ["a", "b"]
     assert (bare.item("a").data, bare.items().data) == (b'"a"', b'["a"]')
 
 

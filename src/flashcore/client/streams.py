@@ -186,7 +186,9 @@ class _Body:
     def response(self) -> Response:
         """The answer."""
         if is_ours(self._headers):
-            return Response(self._status, self._headers, b"", self._memory)
+            return Response(
+                self._status, self._headers, b"", self._memory if self._known else memoryview(self._content)
+            )
         return Response(self._status, self._headers, bytes(self._memory if self._known else self._content))
 
     def _take_chunks(self, data: bytearray) -> bool:

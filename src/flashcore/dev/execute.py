@@ -59,7 +59,7 @@ class Execute:
             return error_response(405, "method_not_allowed", "Code is sent by POST.", ((b"allow", b"POST"),))
         try:
             check_token(self._token, request.head.index.get(b"authorization", b"").decode("latin-1"))
-            sent = _read(request.body)
+            sent = _read(bytes(request.body))
         except FlashcoreError as error:
             return error_answer(error)
         return json_response(200, await self._run(sent))

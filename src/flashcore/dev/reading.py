@@ -33,7 +33,7 @@ class Reader:
         with contextlib.suppress(ValueError, FlashcoreError):
             if given.media == seal.MEDIA:
                 return self._unseal(endpoint, given, seal.Direction.CALL).bond.function
-            call = unwrap_call(json.loads(given.data))
+            call = unwrap_call(json.loads(bytes(given.data)))
             return ".".join(name for name in (call.function, call.method) if name)
         return ""
 
@@ -43,7 +43,7 @@ class Reader:
             if output.media == seal.MEDIA:
                 return repr(_plain(self._unseal(endpoint, output, seal.Direction.REPLY)))
             if output.media == _JSON:
-                return json.dumps(_value(json.loads(output.data)), ensure_ascii=False)
+                return json.dumps(_value(json.loads(bytes(output.data))), ensure_ascii=False)
         return f"({output.media}, {len(output.data)} bytes)"
 
     def _unseal(self, endpoint: str, payload: Payload, direction: seal.Direction) -> seal.Package:

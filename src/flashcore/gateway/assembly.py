@@ -71,7 +71,7 @@ class Gateway:
         metrics = Metrics(self._routes, self.broker, self.keyring)
         front = Front(self._routes, jobs, local, metrics, self.keyring, settings)
         largest = max(settings.run_bytes, settings.runsync_bytes)
-        self.http = HttpServer(in_front(front), Limits(local_body_bytes=largest))
+        self.http = HttpServer(in_front(front), Limits(local_body_bytes=largest), folder=layout.home)
         metrics.server = self.http
         self._servers: dict[Path, AbstractServer] = {}
         self._signalling: asyncio.Task[None] | None = None
@@ -86,8 +86,8 @@ class Gateway:
         await self.broker.start()
         self.keyring.take_over(kept_tokens(self.layout.access_file))
         self._serve_kept_table()
-        patience = self.settings.hello_patience
-        await self._listen(self.layout.worker_socket, lambda: WorkerConnection(self.broker.crew, patience))
+        patience, home = self.settings.hello_patience, self.layout.home
+        await self._listen(self.layout.worker_socket, lambda: WorkerConnection(self.broker.crew, patience, home))
         await self._listen(self.layout.dataplane_socket, self._link.connection)
         self._signalling = asyncio.create_task(self._signaller.run(self.settings.signal_interval))
 

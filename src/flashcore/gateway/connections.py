@@ -5,20 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from typing import cast
+from collections.abc import Iterator
+from typing import Protocol, cast
 
 from flashcore.model.errors import ProtocolError
-from flashcore.wire.frames import FrameDecoder, encode_frame
+from flashcore.wire.frames import Frame, FrameDecoder, encode_frame, frame_pieces
 from flashcore.wire.messages import Message, from_frame, to_frame
+from flashcore.wire.spill import SPILLED_FROM
 
 _log = logging.getLogger(__name__)
+
+
+class Decoder(Protocol):
+    """Turns a stream of bytes into frames."""
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """The frames that are complete now. Raises ProtocolError."""
+        ...
 
 
 class MessageConnection(asyncio.Protocol, ABC):
     """One connection. Who serves it says what to do with a message, and when it has ended."""
 
-    def __init__(self) -> None:
-        self._decoder = FrameDecoder()
+    def __init__(self, decoder: Decoder | None = None) -> None:
+        self._decoder = decoder or FrameDecoder()
         self._transport: asyncio.Transport | None = None
         self.is_paused = False
 
@@ -55,8 +65,14 @@ class MessageConnection(asyncio.Protocol, ABC):
 
     def send(self, message: Message) -> None:
         """Send one message; dropped when the connection is closing."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode_frame(to_frame(message)))
+        if self._transport is None or self._transport.is_closing():
+            return
+        frame = to_frame(message)
+        if any(len(buffer) > SPILLED_FROM for buffer in frame.buffers):
+            # The transport keeps references to views of files; one string of all would be a copy in memory.
+            self._transport.writelines(frame_pieces(frame))
+        else:
+            self._transport.write(encode_frame(frame))
 
     def close(self) -> None:
         """End the connection after what was sent."""

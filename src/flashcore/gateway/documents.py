@@ -1,28 +1,43 @@
-"""Jobs as the job API shows them. Outputs go in as the worker wrote them, unread."""
+"""Jobs as the job API shows them. Outputs go in as the worker wrote them, unread.
+
+Each document comes as one piece of bytes and, for outputs that are not to be put together in memory, in parts.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from flashcore.gateway.bodies import Encoded, Part
 from flashcore.gateway.rawjson import write_object
 from flashcore.model.job import Job, JobStatus, Payload, status_document
-from flashcore.wire.documents import encode_document
+from flashcore.wire.documents import document_pieces, encode_document
 
 JSON = "application/json"
 
 
+def shown_output(job: Job) -> Payload | None:
+    """What stands as the output in the job's status document."""
+    return job.output if job.status.final else job.progress
+
+
 def status_body(job: Job) -> bytes:
     """The job's status document."""
-    document = status_document(job)
-    document.pop("output", None)
-    shown = job.output if job.status.final else job.progress
+    document = _without_output(job)
+    shown = shown_output(job)
     if shown is not None:
         return write_object(document, {"output": raw_payload(shown)})
     if job.status is JobStatus.COMPLETED:
         return write_object(document, {"output": b"null"})
     return write_object(document, {})
+
+
+def status_parts(job: Job, output: Payload) -> list[Part]:
+    """The same in parts."""
+    opened = write_object(_without_output(job), {"output": b""})
+    return [opened[:-1], *_payload_parts(output), b"}"]
 
 
 def brief_body(job: Job) -> bytes:
@@ -36,14 +51,23 @@ def stream_body(job: Job, chunks: Sequence[Payload]) -> bytes:
     return write_object({"id": job.id, "status": job.status.value}, {"stream": b"[%b]" % items})
 
 
+def stream_parts(job: Job, chunks: Sequence[Payload]) -> list[Part]:
+    """The same in parts."""
+    opened = write_object({"id": job.id, "status": job.status.value}, {"stream": b"["})
+    parts: list[Part] = [opened[:-1]]
+    for number, chunk in enumerate(chunks):
+        parts += [b',{"output":' if number else b'{"output":', *_payload_parts(chunk), b"}"]
+    return [*parts, b"]}"]
+
+
 def status_frame(job: Job) -> bytes:
     """The job's status document with its output as it is, for flashcore's own clients."""
-    document = status_document(job)
-    document.pop("output", None)
-    output = job.output if job.status.final else None
-    if job.progress is not None and job.progress.media == JSON:
-        document["progress"] = json.loads(job.progress.data)
-    return encode_document(document, () if output is None else (output,))
+    return encode_document(*_framed(job))
+
+
+def status_frame_parts(job: Job) -> list[Part]:
+    """The same in parts."""
+    return list(document_pieces(*_framed(job)))
 
 
 def stream_frame(job: Job, chunks: Sequence[Payload]) -> bytes:
@@ -51,9 +75,35 @@ def stream_frame(job: Job, chunks: Sequence[Payload]) -> bytes:
     return encode_document({"id": job.id, "status": job.status.value}, chunks)
 
 
+def stream_frame_parts(job: Job, chunks: Sequence[Payload]) -> list[Part]:
+    """The same in parts."""
+    return list(document_pieces({"id": job.id, "status": job.status.value}, chunks))
+
+
 def raw_payload(payload: Payload) -> bytes:
     """The payload as a JSON value; what is not JSON is told as such, in base64."""
     if payload.media == JSON:
-        return payload.data or b"null"
+        return bytes(payload.data) or b"null"
     encoded = {"media": payload.media, "base64": base64.b64encode(payload.data).decode()}
     return json.dumps(encoded, separators=(",", ":")).encode()
+
+
+def _payload_parts(payload: Payload) -> tuple[Part, ...]:
+    if payload.media == JSON:
+        return (payload.data or b"null",)
+    opened = json.dumps({"media": payload.media, "base64": ""}, separators=(",", ":")).encode()
+    return opened[:-2], Encoded(payload.data), opened[-2:]
+
+
+def _without_output(job: Job) -> dict[str, Any]:
+    document = status_document(job)
+    document.pop("output", None)
+    return document
+
+
+def _framed(job: Job) -> tuple[Mapping[str, Any], tuple[Payload, ...]]:
+    document = _without_output(job)
+    output = job.output if job.status.final else None
+    if job.progress is not None and job.progress.media == JSON:
+        document["progress"] = json.loads(bytes(job.progress.data))
+    return document, () if output is None else (output,)

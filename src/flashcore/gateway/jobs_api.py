@@ -9,9 +9,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from flashcore.gateway.answers import error_answer, json_body, method_not_allowed, unknown_endpoint
+from flashcore.gateway.answers import JSON_TYPE, error_answer, json_body, method_not_allowed, unknown_endpoint
+from flashcore.gateway.bodies import is_large, sliced
 from flashcore.gateway.broker import Broker
-from flashcore.gateway.documents import brief_body, status_body, status_frame, stream_body, stream_frame
+from flashcore.gateway.documents import (
+    brief_body,
+    shown_output,
+    status_body,
+    status_frame,
+    status_frame_parts,
+    status_parts,
+    stream_body,
+    stream_frame,
+    stream_frame_parts,
+    stream_parts,
+)
 from flashcore.gateway.health import health_document
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response, json_response
@@ -28,7 +40,7 @@ from flashcore.gateway.submission import (
     new_sync_job_id,
 )
 from flashcore.model.errors import FlashcoreError, NotFound
-from flashcore.model.job import Job
+from flashcore.model.job import Job, Payload
 from flashcore.model.names import JobId
 from flashcore.wire import documents, seal
 
@@ -151,9 +163,7 @@ class JobsApi:
         read = await self._broker.read_stream(call.job, _wait(call.request.head, 0.0))
         if read is None:
             raise _no_job(call)
-        if _wants_frame(call):
-            return Response(200, _FRAME_TYPE, stream_frame(*read))
-        return json_body(stream_body(*read))
+        return _streamed(call, *read)
 
     async def _cancel(self, call: Call) -> Response:
         await self._job(call)
@@ -207,8 +217,21 @@ def _shown(call: Call, job: Job | None) -> Response:
     if job is None:
         raise _no_job(call)
     if _wants_frame(call):
+        if is_large(job.output):
+            return sliced(_FRAME_TYPE, status_frame_parts(job))
         return Response(200, _FRAME_TYPE, status_frame(job))
+    output = shown_output(job)
+    if output is not None and is_large(output):
+        return sliced(JSON_TYPE, status_parts(job, output))
     return json_body(status_body(job))
+
+
+def _streamed(call: Call, job: Job, chunks: tuple[Payload, ...]) -> Response:
+    if _wants_frame(call):
+        if is_large(*chunks):
+            return sliced(_FRAME_TYPE, stream_frame_parts(job, chunks))
+        return Response(200, _FRAME_TYPE, stream_frame(job, chunks))
+    return sliced(JSON_TYPE, stream_parts(job, chunks)) if is_large(*chunks) else json_body(stream_body(job, chunks))
 
 
 def _wait(head: RequestHead, default: float) -> float:

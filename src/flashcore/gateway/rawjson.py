@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flashcore.model.errors import UsageError
+from flashcore.wire.spill import SPILLED_FROM
 
 
 class NotJson(UsageError):
@@ -18,9 +20,9 @@ class NotJson(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class RawValue:
-    """A JSON value: its text as bytes, and what it means."""
+    """A JSON value: its text as bytes, of a large one as a view of the whole body, and what it means."""
 
-    raw: bytes
+    raw: bytes | memoryview
     value: Any
 
 
@@ -34,11 +36,12 @@ def _no_constant(name: str) -> Any:
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def read_object(body: bytes) -> dict[str, RawValue]:
+def read_object(body: bytes | memoryview) -> dict[str, RawValue]:
     """The members of the object that `body` holds. Raises NotJson, saying where it breaks."""
     try:
-        text = body.decode()
-        return _read_members(text)
+        text = str(body, "utf-8")
+        # Of plain text a character is a byte, and what a view shows need not be written once more.
+        return _read_members(text, body if isinstance(body, memoryview) and text.isascii() else None)
     except UnicodeDecodeError as error:
         raise NotJson(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
     except RecursionError as error:
@@ -47,7 +50,7 @@ def read_object(body: bytes) -> dict[str, RawValue]:
         raise NotJson(f"the body is not a JSON object: {error}") from error
 
 
-def _read_members(text: str) -> dict[str, RawValue]:
+def _read_members(text: str, view: memoryview | None) -> dict[str, RawValue]:
     at = _expect(text, _skip(text, 0), "{")
     members: dict[str, RawValue] = {}
     if text[at : at + 1] == "}":
@@ -59,7 +62,8 @@ def _read_members(text: str) -> dict[str, RawValue]:
         name, at = _DECODER.raw_decode(text, at)
         start = _expect(text, _skip(text, at), ":")
         value, at = _DECODER.raw_decode(text, start)
-        members[name] = RawValue(text[start:at].encode(), value)
+        is_large = view is not None and at - start > SPILLED_FROM
+        members[name] = RawValue(view[start:at] if view is not None and is_large else text[start:at].encode(), value)
         at = _skip(text, at)
         if text[at : at + 1] != ",":
             break
@@ -85,7 +89,7 @@ def _end(text: str, at: int) -> None:
         raise ValueError(f"something follows its end at character {at}")
 
 
-def write_object(members: dict[str, Any], raw: dict[str, bytes]) -> bytes:
+def write_object(members: dict[str, Any], raw: Mapping[str, bytes | memoryview]) -> bytes:
     """An object of values, which are encoded, followed by `raw` ones, which are put in as they are."""
     shown = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
     if not raw:

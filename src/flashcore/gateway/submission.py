@@ -52,7 +52,7 @@ def lane_of(key: str) -> int:
 
 
 def new_job(
-    routing: JobsRouting, head: RequestHead, body: bytes, job: JobId, retention: float, *, preview: bool
+    routing: JobsRouting, head: RequestHead, body: bytes | memoryview, job: JobId, retention: float, *, preview: bool
 ) -> NewJob:
     """The job that a body asks for. Raises NotJson, InvalidSubmission, or NotFound where there is no preview."""
     key: str | None
@@ -85,14 +85,14 @@ def is_sealed(head: RequestHead) -> bool:
     return head.get(b"content-type") == _SEALED
 
 
-def _nonce(body: bytes) -> bytes:
+def _nonce(body: bytes | memoryview) -> bytes:
     try:
         return seal.nonce_in(body)
     except ProtocolError as error:
         raise InvalidSubmission(error.message, next_step=error.next_step) from error
 
 
-def _read(body: bytes) -> tuple[Payload, Mapping[str, Any], str | None]:
+def _read(body: bytes | memoryview) -> tuple[Payload, Mapping[str, Any], str | None]:
     members = read_object(body)
     if "input" not in members:
         raise InvalidSubmission('the body has no "input"', next_step='send {"input": {...}}')

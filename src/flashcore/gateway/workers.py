@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import TimerHandle
+from pathlib import Path
 from typing import Protocol
 
 from flashcore.gateway.books import WorkerLink
 from flashcore.gateway.connections import MessageConnection
+from flashcore.gateway.decoding import SpillingDecoder
 from flashcore.model.errors import ProtocolError
 from flashcore.wire.hello import Hello
 from flashcore.wire.messages import Message, Refusal
@@ -30,10 +32,11 @@ class Reception(Protocol):
 
 
 class WorkerConnection(MessageConnection):
-    """One worker's connection."""
+    """One worker's connection. What is too large for memory waits in `folder`."""
 
-    def __init__(self, reception: Reception, hello_seconds: float) -> None:
-        super().__init__()
+    def __init__(self, reception: Reception, hello_seconds: float, folder: Path) -> None:
+        self._frames = SpillingDecoder(folder)
+        super().__init__(self._frames)
         self._reception = reception
         self._introduced = False
         # Who connects and says nothing is not kept for ever.
@@ -57,6 +60,7 @@ class WorkerConnection(MessageConnection):
     def ended(self) -> None:
         """The worker is gone, or its connection is."""
         self._stop_timer()
+        self._frames.close()
         self._reception.gone(self)
 
     def _stop_timer(self) -> None:

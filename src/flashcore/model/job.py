@@ -53,9 +53,12 @@ def check_job_move(job: JobId, before: JobStatus, after: JobStatus) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Bytes and what they are. JSON unless `media` says otherwise; the platform never looks inside."""
+    """Bytes and what they are. JSON unless `media` says otherwise; the platform never looks inside.
 
-    data: bytes
+    Large ones may be a view of a file, so that they need not be in memory.
+    """
+
+    data: bytes | memoryview
     media: str = "application/json"
 
 

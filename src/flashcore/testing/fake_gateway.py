@@ -113,11 +113,11 @@ class FakeGateway:
 
     def chunks(self, job: JobId) -> list[Any]:
         """The values that a job has streamed."""
-        return [json.loads(m.value.data) for m in self.messages if isinstance(m, Chunk) and m.id == job]
+        return [json.loads(bytes(m.value.data)) for m in self.messages if isinstance(m, Chunk) and m.id == job]
 
     def progress(self, job: JobId) -> list[Any]:
         """The progress that a job has reported."""
-        return [json.loads(m.value.data) for m in self.messages if isinstance(m, Progress) and m.id == job]
+        return [json.loads(bytes(m.value.data)) for m in self.messages if isinstance(m, Progress) and m.id == job]
 
     @property
     def beats(self) -> list[Beat]:

@@ -41,7 +41,7 @@ from flashcore.wire.messages import (
     to_frame,
 )
 
-Answer: TypeAlias = Callable[[Assignment], "bytes | Result | Awaitable[bytes | Result]"]
+Answer: TypeAlias = Callable[[Assignment], "bytes | memoryview | Result | Awaitable[bytes | memoryview | Result]"]
 """Gives a job's output as JSON bytes, or the whole result."""
 
 
@@ -220,14 +220,14 @@ class FakeWorker:
             if job.id in self._running or job.id in self.unreceived:
                 continue
             answer = self._answer(job)
-            if isinstance(answer, bytes | Result):
+            if isinstance(answer, bytes | memoryview | Result):
                 results.append(_result(job, answer))
             else:
                 self._running[job.id] = task = asyncio.create_task(self._finish(job, answer))
                 task.add_done_callback(self._done)
         self._report(results)
 
-    async def _finish(self, job: Assignment, answer: Awaitable[bytes | Result]) -> Result:
+    async def _finish(self, job: Assignment, answer: Awaitable[bytes | memoryview | Result]) -> Result:
         try:
             return _result(job, await answer)
         except asyncio.CancelledError:
@@ -255,5 +255,5 @@ class FakeWorker:
             self.send(Beat((*self._running, *self.unreceived)))
 
 
-def _result(job: Assignment, answer: bytes | Result) -> Result:
+def _result(job: Assignment, answer: bytes | memoryview | Result) -> Result:
     return answer if isinstance(answer, Result) else Result(job.id, job.attempt, Payload(answer))

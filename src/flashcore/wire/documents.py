@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flashcore.model.job import Payload
-from flashcore.wire.frames import Frame, encode_frame, split_frame
+from flashcore.wire.frames import Frame, frame_pieces, split_frame
 from flashcore.wire.seal import Bytes
 
 MEDIA = "application/vnd.flashcore.job"
@@ -25,9 +25,14 @@ _ALIGNMENT = 16
 
 def encode_document(document: Mapping[str, Any], outputs: Sequence[Payload]) -> bytes:
     """The frame. The first output begins at a multiple of 16, so that arrays in it lie where processors like them."""
+    return b"".join(document_pieces(document, outputs))
+
+
+def document_pieces(document: Mapping[str, Any], outputs: Sequence[Payload]) -> tuple[bytes | memoryview, ...]:
+    """The same frame as what comes before the outputs, then each of them."""
     head = {**document, "outputs": [payload.media for payload in outputs]}
     buffers = tuple(payload.data for payload in outputs)
-    return encode_frame(Frame(KIND, {**head, "": " " * _gap(head, len(buffers))}, buffers))
+    return frame_pieces(Frame(KIND, {**head, "": " " * _gap(head, len(buffers))}, buffers))
 
 
 def decode_document(data: Bytes) -> tuple[Mapping[str, Any], tuple[tuple[str, memoryview], ...]]:

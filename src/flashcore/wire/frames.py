@@ -36,15 +36,20 @@ class Frame:
 
     kind: int
     head: Mapping[str, Any] = field(default_factory=dict)
-    buffers: tuple[bytes, ...] = ()
+    buffers: tuple[bytes | memoryview, ...] = ()
 
 
 def encode_frame(frame: Frame) -> bytes:
     """The frame's bytes. Raises ValueError for a head that is not JSON."""
+    return b"".join(frame_pieces(frame))
+
+
+def frame_pieces(frame: Frame) -> tuple[bytes | memoryview, ...]:
+    """The frame's bytes as what comes before its buffers, then each of them. Raises ValueError as `encode_frame`."""
     head = json.dumps(frame.head, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     prelude = _PRELUDE.pack(_MAGIC, frame.kind, 0, len(frame.buffers), 0, len(head), 0)
     lengths = b"".join(_LENGTH.pack(len(buffer)) for buffer in frame.buffers)
-    return b"".join((prelude, lengths, head, *frame.buffers))
+    return (b"".join((prelude, lengths, head)), *frame.buffers)
 
 
 def split_frame(data: bytes | bytearray | memoryview) -> tuple[Frame, tuple[memoryview, ...]]:
@@ -89,6 +94,18 @@ class FrameDecoder:
     def pending(self) -> int:
         """Bytes received of a frame that is not complete; not 0 at the end of a stream means it was cut off."""
         return len(self._data)
+
+    @property
+    def missing(self) -> int:
+        """Bytes that have to come before anything more can be made of them."""
+        return self._needed - len(self._data)
+
+    def take_pending(self) -> bytes:
+        """Give up what was received of a frame that is not complete: somebody else reads it from its start."""
+        held = bytes(self._data)
+        self._data.clear()
+        self._needed = _PRELUDE.size
+        return held
 
     def _next(self) -> Frame | None:
         magic, kind, flags, count, reserved, head_length, tail = _PRELUDE.unpack_from(self._data)

@@ -213,7 +213,7 @@ _TYPE_OF: Mapping[int, type] = {int(kind): cls for cls, kind in _KIND_OF.items()
 
 def to_frame(message: Message) -> Frame:
     """The message as a frame; payload bytes become buffers, in the order in which they stand in the message."""
-    buffers: list[bytes] = []
+    buffers: list[bytes | memoryview] = []
     return Frame(_KIND_OF[type(message)], _with_buffers(message, buffers), tuple(buffers))
 
 
@@ -233,7 +233,7 @@ def from_frame(frame: Frame) -> Message:
     return message
 
 
-def _with_buffers(message: Message, buffers: list[bytes]) -> Mapping[str, Any]:
+def _with_buffers(message: Message, buffers: list[bytes | memoryview]) -> Mapping[str, Any]:
     match message:
         case Work():
             return {"jobs": [_assignment_head(job, buffers) for job in message.jobs]}
@@ -246,7 +246,7 @@ def _with_buffers(message: Message, buffers: list[bytes]) -> Mapping[str, Any]:
             return head
 
 
-def _assignment_head(job: Assignment, buffers: list[bytes]) -> Mapping[str, Any]:
+def _assignment_head(job: Assignment, buffers: list[bytes | memoryview]) -> Mapping[str, Any]:
     return {
         "id": job.id,
         "attempt": job.attempt,
@@ -256,7 +256,7 @@ def _assignment_head(job: Assignment, buffers: list[bytes]) -> Mapping[str, Any]
     }
 
 
-def _result_head(result: Result, buffers: list[bytes]) -> Mapping[str, Any]:
+def _result_head(result: Result, buffers: list[bytes | memoryview]) -> Mapping[str, Any]:
     head: dict[str, Any] = {"id": result.id, "attempt": result.attempt, "error": result.error}
     if result.output is not None:
         head["output"] = _payload_head(result.output, buffers)
@@ -265,7 +265,7 @@ def _result_head(result: Result, buffers: list[bytes]) -> Mapping[str, Any]:
     return head
 
 
-def _payload_head(payload: Payload, buffers: list[bytes]) -> Mapping[str, Any]:
+def _payload_head(payload: Payload, buffers: list[bytes | memoryview]) -> Mapping[str, Any]:
     buffers.append(payload.data)
     return {"data": None, "media": payload.media}
 
@@ -274,7 +274,7 @@ def _payload_head(payload: Payload, buffers: list[bytes]) -> Mapping[str, Any]:
 # `to_frame` writes it is read here; of anything else nothing is, and the codec takes it, or says what does not fit.
 
 
-def _quick_work(head: Mapping[str, Any], buffers: Iterator[bytes]) -> Work | None:
+def _quick_work(head: Mapping[str, Any], buffers: Iterator[bytes | memoryview]) -> Work | None:
     items = head.get("jobs")
     if len(head) != 1 or type(items) is not list:
         return None
@@ -287,7 +287,7 @@ def _quick_work(head: Mapping[str, Any], buffers: Iterator[bytes]) -> Work | Non
     return Work(tuple(jobs))
 
 
-def _quick_assignment(item: Any, buffers: Iterator[bytes]) -> Assignment | None:
+def _quick_assignment(item: Any, buffers: Iterator[bytes | memoryview]) -> Assignment | None:
     if type(item) is not dict or item.keys() != _ASSIGNMENT:
         return None
     job, attempt, timeout, context = item["id"], item["attempt"], item["timeout"], item["context"]
@@ -300,7 +300,7 @@ def _quick_assignment(item: Any, buffers: Iterator[bytes]) -> Assignment | None:
     return None if payload is None else Assignment(JobId(job), attempt, timeout, payload, dict(context))
 
 
-def _quick_results(head: Mapping[str, Any], buffers: Iterator[bytes]) -> Results | None:
+def _quick_results(head: Mapping[str, Any], buffers: Iterator[bytes | memoryview]) -> Results | None:
     items = head.get("results")
     if len(head) != 1 or type(items) is not list:
         return None
@@ -313,7 +313,7 @@ def _quick_results(head: Mapping[str, Any], buffers: Iterator[bytes]) -> Results
     return Results(tuple(results))
 
 
-def _quick_result(item: Any, buffers: Iterator[bytes]) -> Result | None:
+def _quick_result(item: Any, buffers: Iterator[bytes | memoryview]) -> Result | None:
     if type(item) is not dict or not _RESULT_AT_LEAST <= item.keys() <= _RESULT:
         return None
     job, attempt, error, released = item["id"], item["attempt"], item["error"], item.get("released", False)
@@ -327,7 +327,7 @@ def _quick_result(item: Any, buffers: Iterator[bytes]) -> Result | None:
     return None if payload is None else Result(JobId(job), attempt, payload, error, released)
 
 
-def _quick_payload(value: Any, buffers: Iterator[bytes]) -> Payload | None:
+def _quick_payload(value: Any, buffers: Iterator[bytes | memoryview]) -> Payload | None:
     if type(value) is not dict or value.keys() != _PAYLOAD or value["data"] is not None:
         return None
     media = value["media"]
@@ -339,13 +339,13 @@ _ASSIGNMENT = frozenset({"id", "attempt", "timeout", "input", "context"})
 _RESULT_AT_LEAST = frozenset({"id", "attempt", "error"})
 _RESULT = _RESULT_AT_LEAST | {"output", "released"}
 _PAYLOAD = frozenset({"data", "media"})
-_QUICK: Mapping[int, Callable[[Mapping[str, Any], Iterator[bytes]], Work | Results | None]] = {
+_QUICK: Mapping[int, Callable[[Mapping[str, Any], Iterator[bytes | memoryview]], Work | Results | None]] = {
     Kind.WORK: _quick_work,
     Kind.RESULTS: _quick_results,
 }
 
 
-def _refill(value: Any, buffers: list[bytes]) -> Any:
+def _refill(value: Any, buffers: list[bytes | memoryview]) -> Any:
     """Put the buffers back where `_payload_head` took them out, in the same order."""
     if isinstance(value, dict):
         if value.keys() == _PAYLOAD and value["data"] is None:

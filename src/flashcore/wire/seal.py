@@ -38,7 +38,7 @@ JOB_LIFETIME = 7 * 86_400.0
 """Seconds in which a job has to begin: as long as a gateway lets one wait at most."""
 
 LARGEST_JOB = 512 << 20
-"""Bytes of a package that goes through a queue, either way: the gateway and the job store have it in memory."""
+"""Bytes of a package that goes through a queue, either way; the gateway and the job store have it on disk."""
 
 LARGEST_CALL = 2 << 30
 """Bytes of a package that goes straight to a replica, or comes from one."""

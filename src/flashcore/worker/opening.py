@@ -36,7 +36,7 @@ class Opener:
             return self.call(_own(payload.data), job)
         if payload.media != "application/json":
             raise ValueError(f"the input is {payload.media}; this worker reads application/json and {seal.MEDIA}")
-        return json.loads(payload.data)
+        return json.loads(bytes(payload.data))
 
     def call(self, data: seal.Bytes, holder: str) -> sealed.SealedCall:
         """A sealed call; nothing of it is unpickled yet. Raises what `unseal` does, SignatureRefused for a replay."""
@@ -51,7 +51,7 @@ class Opener:
         return call
 
 
-def _own(data: bytes) -> seal.Bytes:
+def _own(data: bytes | memoryview) -> seal.Bytes:
     """The same in memory that can be written to, where there can be arrays in it."""
     if len(data) < BESIDE:
         return data

@@ -73,7 +73,7 @@ class SealedReply:
         """See Reply."""
         number = len(self._items)
         payload = _sealed(sealed.seal_item(self._call, number, value), f"item[{number}]")
-        self._items.append(payload.data)
+        self._items.append(bytes(payload.data))
         return payload
 
     def items(self) -> Payload:

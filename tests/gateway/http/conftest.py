@@ -289,7 +289,7 @@ class Desk:
 def echo(request: Request) -> Response:
     """Answers with the request's method, target and body."""
     head = request.head
-    return Response(200, ((b"content-type", b"text/plain"),), b"%b %b %b" % (head.method, head.target, request.body))
+    return Response(200, ((b"content-type", b"text/plain"),), b" ".join((head.method, head.target, request.body)))
 
 
 class Gateway:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import httptools
 from hypothesis import given
@@ -71,7 +72,7 @@ class Stage:
         self.failures: list[object] = []
         loop.set_exception_handler(lambda _, context: self.failures.append(context))
         pool = UpstreamPool(loop, limits)
-        self.client = ClientConnection(Shared(loop, limits, dispatcher, pool, frozenset()))
+        self.client = ClientConnection(Shared(loop, limits, dispatcher, pool, frozenset(), Path()))
         self.replica = UpstreamConnection(NOWHERE, pool)
         self.to_client, self.to_replica = Memory(), Memory()
         self.client.connection_made(self.to_client)

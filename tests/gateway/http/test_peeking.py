@@ -8,6 +8,7 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -429,7 +430,7 @@ class Held:
         self.shown = Shown(CountingRoute())
         desk.verdicts[b"/"] = Peek(Proxy(self.shown.route), size, self.shown.see)
         limits = Limits()
-        self.connection = ClientConnection(Shared(loop, limits, desk, UpstreamPool(loop, limits), frozenset()))
+        self.connection = ClientConnection(Shared(loop, limits, desk, UpstreamPool(loop, limits), frozenset(), Path()))
         self.transport = Memory()
         self.connection.connection_made(self.transport)
 

@@ -31,7 +31,7 @@ async def test_a_handler_may_wait(gateway: Gateway) -> None:
 
     async def handler(request: Request) -> Response:
         await asyncio.sleep(0)
-        return json_response(201, {"body": request.body.decode(), "peer": request.peer})
+        return json_response(201, {"body": bytes(request.body).decode(), "peer": request.peer})
 
     gateway.local(handler)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +53,7 @@ POINTS = st.lists(st.integers(min_value=0, max_value=5_000), max_size=20)
 async def served(pieces: list[bytes]) -> tuple[bytes, list[bytes]]:
     """What a client is answered, and which paths were asked for."""
     loop, limits, desk = asyncio.get_running_loop(), Limits(), Desk()
-    connection = ClientConnection(Shared(loop, limits, desk, UpstreamPool(loop, limits), frozenset()))
+    connection = ClientConnection(Shared(loop, limits, desk, UpstreamPool(loop, limits), frozenset(), Path()))
     transport = Memory()
     connection.connection_made(transport)
     for piece in pieces:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from flashcore.builtin.sqlite.faults import damaged, disk_fault
+from flashcore.wire.spill import view_of
 
 
 class Blobs:
@@ -21,9 +22,11 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._pins: Counter[str] = Counter()
+        self._sound: dict[str, tuple[int, ...]] = {}
+        """Files whose content was checked, with what would tell that it is another since."""
 
     @asynccontextmanager
-    async def stored(self, contents: Iterable[bytes]) -> AsyncGenerator[list[str], None]:
+    async def stored(self, contents: Iterable[bytes | memoryview]) -> AsyncGenerator[list[str], None]:
         """Write contents to disk and give their names; within the block they are kept although no row names them yet.
 
         Raises StorageFull or StateError; then nothing is half-written.
@@ -39,8 +42,8 @@ class Blobs:
         finally:
             self._pins.subtract(pinned)
 
-    async def read(self, digest: str) -> bytes:
-        """The content of a file. Raises StateCorrupt when it is gone or another."""
+    async def read(self, digest: str) -> memoryview:
+        """A view of the content of a file, which is not in memory. Raises StateCorrupt when it is gone or another."""
         return await asyncio.to_thread(self._read, digest)
 
     def remove(self, digests: Iterable[str]) -> None:
@@ -48,6 +51,7 @@ class Blobs:
         for digest in digests:
             if self._pins[digest] <= 0:
                 del self._pins[digest]
+                self._sound.pop(digest, None)
                 with contextlib.suppress(OSError):  # it is found again when the store is opened the next time
                     (self._folder / digest).unlink(missing_ok=True)
 
@@ -58,7 +62,7 @@ class Blobs:
                 if file.name not in needed:
                     file.unlink()
 
-    def _write(self, digest: str, content: bytes) -> None:
+    def _write(self, digest: str, content: bytes | memoryview) -> None:
         path = self._folder / digest
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -68,22 +72,31 @@ class Blobs:
         except OSError as problem:
             raise disk_fault(problem, path) from problem
 
-    def _read(self, digest: str) -> bytes:
+    def _read(self, digest: str) -> memoryview:
         path = self._folder / digest
         try:
-            content = path.read_bytes()
-        except OSError as problem:
-            raise damaged(path, problem.strerror or "unreadable") from problem
-        if _digest(content) != digest:
-            raise damaged(path, "its content is not what was written")
+            with path.open("rb") as file:
+                content, marks = view_of(file.fileno()), _marks(file.fileno())
+        except (OSError, ValueError) as problem:  # ValueError: of an empty file there is no view
+            raise damaged(path, str(getattr(problem, "strerror", None) or problem)) from problem
+        # Whoever asks for a job again and again is not to have its payload read from end to end each time.
+        if self._sound.get(digest) != marks:
+            if _digest(content) != digest:
+                raise damaged(path, "its content is not what was written")
+            self._sound[digest] = marks
         return content
 
 
-def _digest(content: bytes) -> str:
+def _marks(descriptor: int) -> tuple[int, ...]:
+    found = os.fstat(descriptor)
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _digest(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def _write_whole(path: Path, content: bytes | memoryview) -> None:
     descriptor, unfinished = tempfile.mkstemp(prefix="unfinished-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

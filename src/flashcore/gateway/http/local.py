@@ -12,12 +12,24 @@ from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import CONTINUE, Request, Response, has_no_content, own_lines
 from flashcore.gateway.http.route import Local
 from flashcore.gateway.http.shared import Shared
+from flashcore.wire.spill import SPILLED_FROM, Spill
 
 
 class LocalExchange:
     """Collects the body, calls the handler, writes its answer. A handler that has to wait runs as a task."""
 
-    __slots__ = ("_client", "_handler", "_head", "_limit", "_pieces", "_shared", "_size", "_task", "_writable")
+    __slots__ = (
+        "_client",
+        "_handler",
+        "_head",
+        "_limit",
+        "_pieces",
+        "_shared",
+        "_size",
+        "_spill",
+        "_task",
+        "_writable",
+    )
 
     def __init__(self, client: Client, shared: Shared, head: RequestHead, verdict: Local) -> None:
         self._client = client
@@ -27,6 +39,7 @@ class LocalExchange:
         self._limit = verdict.body_bytes or shared.limits.local_body_bytes
         self._pieces: list[bytes] = []
         self._size = 0
+        self._spill: Spill | None = None
         self._task: Task[None] | None = None
         self._writable: Event | None = None
 
@@ -43,10 +56,12 @@ class LocalExchange:
             self._client.write(CONTINUE)
 
     def receive(self, data: bytes) -> None:
-        """Keep a piece. Raises `BadRequest` where that makes too many."""
+        """Keep a piece, in a file where there are many. Raises `BadRequest` for too many, and for a full disk."""
         self._size += len(data)
         self._check_size(self._size)
         self._pieces.append(data)
+        if self._spill is not None or self._size > SPILLED_FROM:
+            self._write_pieces()
 
     def receive_end(self) -> None:
         """The handler can be called."""
@@ -75,9 +90,30 @@ class LocalExchange:
         return False
 
     def abandon(self) -> None:
-        """Cancel the handler; what it awaits hears of it."""
+        """Cancel the handler, what it awaits hears of it; drop what has come of the body."""
+        if self._spill is not None:
+            self._spill.close()
+            self._spill = None
         if self._task is not None:
             self._task.cancel()
+
+    def _write_pieces(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        try:
+            if self._spill is None:
+                self._spill = Spill(self._shared.folder)
+            self._spill.append(b"".join(pieces))
+        except OSError as error:
+            raise _no_room(error) from error
+
+    def _whole_body(self) -> bytes | memoryview:
+        """Everything that came; raises `BadRequest` where it cannot be read again."""
+        if self._spill is None:
+            return b"".join(self._pieces)
+        try:
+            return self._spill.view()
+        except OSError as error:
+            raise _no_room(error) from error
 
     def _check_size(self, size: int) -> None:
         limit = self._limit
@@ -87,9 +123,10 @@ class LocalExchange:
     # -- the handler -----------------------------------------------------------------------------------------------
 
     def _handle(self) -> None:
-        pieces, self._pieces = self._pieces, []
+        body = self._whole_body()
+        self._pieces, self._spill = [], None
         try:
-            answer = self._handler(Request(self._head, b"".join(pieces), self._client.peer))
+            answer = self._handler(Request(self._head, body, self._client.peer))
             if isinstance(answer, Response) and isinstance(answer.body, bytes):
                 self._client.respond(answer)
                 return
@@ -113,7 +150,7 @@ class LocalExchange:
     async def _stream(self, response: Response, body: AsyncIterator[bytes]) -> None:
         try:
             if self._begin(response):
-                await self._pass_on(body)
+                await self._pass_on(body, chunked=response.length is None and self._head.minor > 0)
         finally:
             close = getattr(body, "aclose", None)
             if close is not None:
@@ -126,7 +163,9 @@ class LocalExchange:
         head = self._head
         has_body = head.method != b"HEAD" and not has_no_content(response.status)
         framing = b""
-        if head.minor and not has_no_content(response.status):
+        if response.length is not None:
+            framing = b"content-length: %d\r\n" % response.length
+        elif head.minor and not has_no_content(response.status):
             framing = b"transfer-encoding: chunked\r\n"
         elif has_body:
             self._client.close_after()
@@ -134,8 +173,7 @@ class LocalExchange:
         self._client.write(b"".join((own, framing, self._shared.date_line, self._client.connection_line(), request_id)))
         return has_body
 
-    async def _pass_on(self, body: AsyncIterator[bytes]) -> None:
-        chunked = self._head.minor
+    async def _pass_on(self, body: AsyncIterator[bytes], *, chunked: bool) -> None:
         async for piece in body:
             if piece:
                 self._client.write(encode_chunk(piece) if chunked else piece)
@@ -143,3 +181,7 @@ class LocalExchange:
                 await self._writable.wait()
         if chunked:
             self._client.write(LAST_CHUNK)
+
+
+def _no_room(error: OSError) -> BadRequest:
+    return BadRequest(503, "no_room", f"The gateway has no room for the body: {error.strerror or error}.")

@@ -21,10 +21,10 @@ _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phr
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A whole request for a local handler; `peer` is the client's address."""
+    """A whole request for a local handler; `peer` is the client's address. A large body is a view of a file."""
 
     head: RequestHead
-    body: bytes
+    body: bytes | memoryview
     peer: str
 
 
@@ -33,12 +33,14 @@ class Response:
     """A local handler's answer.
 
     A body of bytes is sent with its length. An iterator's pieces are sent as they come, each when the client has room
-    for it; the iterator is closed when the client leaves. Framing, Connection, Date and X-Request-Id are the engine's.
+    for it, in chunks unless their `length` is known; the iterator is closed when the client leaves. Framing,
+    Connection, Date and X-Request-Id are the engine's.
     """
 
     status: int
     headers: Headers = ()
     body: bytes | AsyncIterator[bytes] = b""
+    length: int | None = None
 
 
 Handler: TypeAlias = Callable[[Request], Response | Awaitable[Response]]

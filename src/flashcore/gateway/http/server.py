@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import tempfile
 from asyncio import AbstractServer, TimerHandle
 from email.utils import formatdate
+from pathlib import Path
 
 from flashcore.gateway.http.connection import ClientConnection
 from flashcore.gateway.http.limits import Limits
@@ -25,7 +27,7 @@ class HttpServer:
     """The gateway's HTTP side: any number of listening sockets, one dispatcher, one pool of connections to replicas.
 
     Made within a running event loop, of uvloop or asyncio. `trusted_peers` are the addresses of proxies in front of the
-    gateway whose X-Forwarded-* headers are believed.
+    gateway whose X-Forwarded-* headers are believed. Bodies that are too large for memory are kept in `folder`.
     """
 
     def __init__(
@@ -33,10 +35,12 @@ class HttpServer:
         dispatcher: Dispatcher,
         limits: Limits | None = None,
         trusted_peers: frozenset[str] = frozenset(),
+        folder: Path | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         limits = limits or Limits()
-        self._shared = Shared(loop, limits, dispatcher, UpstreamPool(loop, limits), trusted_peers)
+        folder = folder or Path(tempfile.gettempdir())
+        self._shared = Shared(loop, limits, dispatcher, UpstreamPool(loop, limits), trusted_peers, folder)
         self._servers: list[AbstractServer] = []
         self._encrypted: list[AbstractServer] = []
         self._timer: TimerHandle | None = None

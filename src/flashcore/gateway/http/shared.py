@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Event, Task
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashcore.gateway.http.limits import Limits
@@ -24,6 +25,8 @@ class Shared:
     dispatcher: Dispatcher
     pool: UpstreamPool
     trusted_peers: frozenset[str]
+    folder: Path
+    """Where a body is that is too large for memory."""
     new_id: RequestIds = field(default_factory=RequestIds)
     connections: set[ClientConnection] = field(default_factory=set)
     tasks: set[Task[None]] = field(default_factory=set)

@@ -33,7 +33,7 @@ class Interim:
 Posted: TypeAlias = Outcome | Interim
 
 
-def read_outcome(body: bytes) -> Posted:
+def read_outcome(body: bytes | memoryview) -> Posted:
     """What was posted. Whatever cannot be read is the job's failure: it would only be posted, and dropped, once."""
     try:
         members = read_object(body)
@@ -47,7 +47,7 @@ def read_outcome(body: bytes) -> Posted:
     return Outcome(kept, error, replace_worker=bool(_value(members, "stopPod")))
 
 
-def read_chunk(body: bytes) -> Payload:
+def read_chunk(body: bytes | memoryview) -> Payload:
     """What was posted to job-stream. Raises NotJson."""
     output = read_object(body).get("output")
     return Payload(b"null" if output is None else output.raw)

@@ -276,8 +276,8 @@ async def check_medium_payloads(subject: Subject) -> None:
         claimed = await claim(jobs, 100)
         require([c.input.data for c in claimed] == contents, "inputs reach the workers")
         for one in claimed:
-            await jobs.progress(WORKER, one.id, Payload(one.input.data + b"?"))
-        await jobs.finish([Finish(one.id, WORKER, Payload(one.input.data + b"!")) for one in claimed])
+            await jobs.progress(WORKER, one.id, Payload(bytes(one.input.data) + b"?"))
+        await jobs.finish([Finish(one.id, WORKER, Payload(bytes(one.input.data) + b"!")) for one in claimed])
         done = [await _get(jobs, n) for n in range(60)]
         require([j.output and j.output.data for j in done] == [c + b"!" for c in contents], "outputs come back")
         require([j.progress and j.progress.data for j in done] == [c + b"?" for c in contents], "so does progress")

@@ -117,7 +117,7 @@ def state_row(n: int, e: int, round_: int, job: Job) -> tuple[Any, ...]:
     )
 
 
-def payload_columns(payload: Payload) -> tuple[str, bytes | None, str | None]:
+def payload_columns(payload: Payload) -> tuple[str, bytes | memoryview | None, str | None]:
     """Media, bytes, and the name of the file that holds them instead."""
     if isinstance(payload, Shelved):
         return payload.media, None, payload.digest
