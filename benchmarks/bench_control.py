@@ -1,6 +1,6 @@
 """What one controller costs at rest, how soon it acts, and how that grows with the number of deployments.
 
-    python benchmarks/bench_control.py [--deployments 200,2000] [--replicas 10] [--seconds 15] [--real]
+    python benchmarks/bench_control.py [--deployments 200,2000] [--replicas 10] [--seconds 15] [--link | --real]
 
 The controller is the real one, in real time, over a store, a provider and a gateway in memory, so that what is measured
 is the controller. Every replica is probed at its ordinary interval of 10 seconds: 2,000 deployments of 10 replicas give
@@ -8,6 +8,11 @@ is the controller. Every replica is probed at its ordinary interval of 10 second
 deployment after the other is scaled; what counts is the time from the call to the provider's being told.
 
 The limit is what the reports alone cost: as many sleeping tasks, each of which asks a probe every 10 seconds.
+
+`--link` measures what gateways are told: the controller's publisher, the socket, and a gateway's process behind it;
+half of the endpoints are queues, half answer HTTP. What both ends cost at rest, then the cost of one changed route:
+bytes sent, CPU of both processes, time until the gateway said that it serves by it. The limit is to write the changed
+route as JSON, and nothing else.
 
 `--real` measures on the platform, with processes: from the commit that begins an update to the first answer of the new
 revision, with three replicas and an app that starts at once.
@@ -17,9 +22,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
+import json
 import random
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -33,13 +41,20 @@ from flashcore.cli.connecting import connect_running
 from flashcore.control.controller import Controller
 from flashcore.control.isolation import Direct
 from flashcore.control.kinds import KINDS
+from flashcore.control.link import SocketDataPlane
+from flashcore.control.publishing import Publisher
 from flashcore.control.store import Ledger
 from flashcore.hookspecs.probes import Answer, Finding, ProbeTarget
 from flashcore.hookspecs.providers import Hints
+from flashcore.hookspecs.resources import Ingress
 from flashcore.hookspecs.state import Batch, Page, StateBackend, Transaction
+from flashcore.model.codec import to_json
+from flashcore.model.layout import Layout
 from flashcore.model.manifest import Manifest
-from flashcore.model.names import ReplicaId
+from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
+from flashcore.model.parts import PartRef
 from flashcore.model.revision import Revision
+from flashcore.model.table import EndpointRoute, ReplicaRoute, SideRoute
 from flashcore.settings import open_project
 from flashcore.testing.dataplane import TwinDataPlane, TwinGateway
 from flashcore.testing.parts import PartTables
@@ -49,6 +64,7 @@ from flashcore.testing.simulation import SCOPE, EveryArtifact, entry
 
 SHARE_WANTED, SECONDS_WANTED, TRAFFIC_WANTED = 0.30, 0.100, 1.0
 CHANGES = 200
+LINK_CHANGES = 100
 APP = """
     from flashcore import LoadBalancedEndpoint
 
@@ -222,6 +238,137 @@ async def share_of_a_core(seconds: float) -> float:
     return (time.process_time() - began) / seconds
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredLink:
+    """One size. Seconds of CPU and bytes are those of one change, unless said otherwise."""
+
+    deployments: int
+    replicas: int
+    first: float
+    """Seconds until the gateway serves by the first table, which is whole."""
+    first_bytes: int
+    rest: tuple[float, float]
+    """Shares of a core that this process and the gateway take while nothing happens."""
+    latencies: list[float]
+    """Seconds until the gateway said that it serves by the change, sorted."""
+    here: float
+    there: float
+    sent: float
+    limit: float
+    limit_bytes: int
+
+
+async def measure_link(deployments: int, replicas: int, seconds: float, changes: int = LINK_CHANGES) -> MeasuredLink:
+    """Tell a gateway of everything, rest, change one route after the other."""
+    with tempfile.TemporaryDirectory(prefix="fc-") as folder:
+        layout = Layout(Path(folder), "bench")
+        layout.home.mkdir(parents=True)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "flashcore.gateway", "--layout", folder, "--env", "bench", "--port", "0"),
+            *("--jobs", f"sqlite:///{layout.jobs_db}", "--no-plugins"),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        plane = SocketDataPlane(layout.dataplane_socket)
+        publisher = Publisher(plane, Clock(), epoch=1)
+        running: asyncio.Task[None] | None = None
+        try:
+            for number in range(deployments):
+                route = bench_route(number, replicas)
+                publisher.put(route.name, route)
+            async with asyncio.timeout(20):
+                while not plane.gateways():  # noqa: ASYNC110  # a process is starting
+                    await asyncio.sleep(0.05)
+            began = time.perf_counter()
+            running = asyncio.create_task(publisher.run())
+            await acknowledged(plane, publisher)
+            first, first_bytes = time.perf_counter() - began, plane.bytes_sent
+            await asyncio.sleep(2.0)
+            gc.collect()
+            gc.freeze()
+            here, there = time.process_time(), cpu_of(process.pid)
+            await asyncio.sleep(seconds)
+            rest = (time.process_time() - here) / seconds, (cpu_of(process.pid) - there) / seconds
+            here, there, sent = time.process_time(), cpu_of(process.pid), plane.bytes_sent
+            latencies = [await one_change(plane, publisher, deployments, replicas, n) for n in range(changes)]
+            await asyncio.sleep(0.5)
+            here, there = time.process_time() - here, cpu_of(process.pid) - there
+            sent = plane.bytes_sent - sent
+        finally:
+            if running is not None:
+                running.cancel()
+            await plane.close()
+            process.terminate()
+            await process.wait()
+    limit, limit_bytes = route_alone(bench_route(0, replicas))
+    return MeasuredLink(
+        deployments, replicas, first, first_bytes, rest, sorted(latencies),
+        here / changes, there / changes, sent / changes, limit, limit_bytes,
+    )  # fmt: skip
+
+
+async def one_change(plane: SocketDataPlane, publisher: Publisher, deployments: int, replicas: int, n: int) -> float:
+    """One replica less, or more, in one route; seconds until the gateway serves by it."""
+    route = bench_route((n * 7) % deployments, replicas - 1 - n // deployments % 2)
+    began = time.perf_counter()
+    publisher.put(route.name, route)
+    await acknowledged(plane, publisher)
+    latency = time.perf_counter() - began
+    await asyncio.sleep(0.02)
+    return latency
+
+
+async def acknowledged(plane: SocketDataPlane, publisher: Publisher) -> None:
+    """Return when the gateway serves by the newest table."""
+    wanted = publisher.table.version
+    async with asyncio.timeout(60), contextlib.aclosing(plane.changes()) as changes:
+        while not any(gateway.applied >= wanted for gateway in plane.gateways()):
+            await anext(changes)
+
+
+def bench_route(number: int, replicas: int) -> EndpointRoute:
+    """A queue endpoint's route where the number is even, an HTTP endpoint's where it is odd."""
+    name = EndpointName(f"web-{number:04d}")
+    revision = RevisionId(f"{number:064x}")
+    routes = tuple(
+        ReplicaRoute(ReplicaId(f"{name}-{one:04d}"), InstanceId(f"{number:08x}{one:08x}"), f"unix:/run/{name}-{one}", 4)
+        for one in range(replicas)
+    )
+    ingress = Ingress.HTTP if number % 2 else Ingress.JOBS
+    return EndpointRoute(
+        name, ingress.value, (SideRoute(revision, None, routes),), PartRef("p2c"), 600.0, 3600.0, 1800.0, 2
+    )
+
+
+def route_alone(route: EndpointRoute) -> tuple[float, int]:
+    """Seconds of CPU that it takes to write one route as JSON, and how many bytes that makes."""
+    times = 300
+    began = time.process_time()
+    for _ in range(times):
+        data = json.dumps(to_json(route), separators=(",", ":")).encode()
+    return (time.process_time() - began) / times, len(data)
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process took, all its threads."""
+    return sum(int(one.read_text().split()[0]) for one in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def show_link(one: MeasuredLink) -> None:
+    """Print a size."""
+    p50, p99 = statistics.median(one.latencies), one.latencies[int(0.99 * len(one.latencies))]
+    print(f"{one.deployments} deployments, {one.deployments * one.replicas} replicas, over the socket")
+    print(f"  the whole table is served after {one.first:.2f} s, {one.first_bytes / 1e6:.2f} MB")
+    print(f"  at rest {100 * one.rest[0]:.2f} % of a core here, {100 * one.rest[1]:.2f} % in the gateway")
+    print(
+        f"  one change: {one.sent:,.0f} bytes, {1e6 * one.here:,.0f} us of CPU here, {1e6 * one.there:,.0f} us in the"
+        f" gateway, served after {1000 * p50:.1f} ms, p99 {1000 * p99:.1f} ms"
+    )
+    print(
+        f"  the route alone: {one.limit_bytes:,} bytes, {1e6 * one.limit:,.0f} us;"
+        f" {one.sent / one.limit_bytes:.1f} x the bytes, {(one.here + one.there) / one.limit:.1f} x the CPU"
+    )
+
+
 def show(one: Measured) -> None:
     """Print a size."""
     p50, p99 = statistics.median(one.latencies), one.latencies[int(0.99 * len(one.latencies))]
@@ -292,12 +439,16 @@ def main() -> None:
     parser.add_argument("--deployments", default="200,2000")
     parser.add_argument("--replicas", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--link", action="store_true")
     parser.add_argument("--real", action="store_true")
     arguments = parser.parse_args()
     if arguments.real:
         measure_real()
         return
     for deployments in map(int, arguments.deployments.split(",")):
+        if arguments.link:
+            show_link(asyncio.run(measure_link(deployments, arguments.replicas, arguments.seconds)))
+            continue
         show(asyncio.run(measure(deployments, arguments.replicas, arguments.seconds)))
 
 

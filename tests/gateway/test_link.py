@@ -11,14 +11,17 @@ from functools import partial
 from tests.gateway.conftest import FAST, eventually, gateway_at, http_replica, http_route, jobs_route, side
 
 from flashcore.control.link import LinkTimes, SocketDataPlane
+from flashcore.model.codec import to_json
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, RevisionId
 from flashcore.model.parts import PartRef
 from flashcore.model.table import EndpointSignals, RoutingTable
+from flashcore.testing.dataplane import TwinDataPlane, TwinGateway
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
-from flashcore.wire.dataplane import GatewayState
+from flashcore.wire.dataplane import DataPlane, GatewayState
 from flashcore.wire.frames import FrameDecoder, encode_frame
-from flashcore.wire.messages import Applied, Signals, from_frame, to_frame
+from flashcore.wire.messages import Access, Applied, ControlHello, Message, Signals, Table, from_frame, to_frame
+from flashcore.wire.versions import VersionRange
 
 QUICK = LinkTimes(first_pause=0.01, longest_pause=0.05, linger=0.2)
 HELLO = EndpointName("hello")
@@ -116,6 +119,153 @@ async def test_a_gateway_counts_until_it_was_away_for_a_moment(layout: Layout) -
 
         assert plane.gateways() == (GatewayState("gateway", 1),)
         await eventually(lambda: plane.gateways() == ())
+
+
+async def test_over_the_socket_a_table_is_whole_once_and_then_a_difference(layout: Layout) -> None:
+    """One changed route among many costs what that route is long; a gateway that comes anew is sent all."""
+    many = tuple(jobs_route(f"e{number:03d}") for number in range(200))
+    async with control(layout) as plane:
+        async with gateway_at(layout):
+            await plane.publish(RoutingTable(1, many))
+            await applied(plane, 1)
+            whole = plane.bytes_sent
+            await plane.publish(RoutingTable(2, (jobs_route("e000", held=True), *many[1:])))
+            await applied(plane, 2)
+            difference = plane.bytes_sent - whole
+
+        async with gateway_at(layout) as running:
+            await plane.publish(RoutingTable(3, many[1:]))
+            await applied(plane, 3)
+            assert running.gateway.live.routes.names == tuple(route.name for route in many[1:])
+
+    assert difference < whole / 50
+    assert plane.bytes_sent > 1.9 * whole
+
+
+async def test_after_a_refusal_the_next_table_goes_whole(layout: Layout) -> None:
+    """What the gateway made of the refused one is nobody's guess; it serves by the next as if nothing had been."""
+    async with gateway_at(layout) as running, control(layout) as plane:
+        await plane.publish(RoutingTable(1, (jobs_route("hello"),)))
+        await applied(plane, 1)
+        await plane.publish(RoutingTable(2, (jobs_route("hello"), http_route("web", routing=PartRef("nothing")))))
+        await eventually(lambda: plane.gateways()[0].refused == 2)
+        before = plane.bytes_sent
+        await plane.publish(RoutingTable(3, (jobs_route("hello"), jobs_route("more"))))
+        await applied(plane, 3)
+        whole = len(
+            encode_frame(to_frame(Table(3, to_json(RoutingTable(3, (jobs_route("hello"), jobs_route("more")))))))
+        )
+
+        assert running.gateway.live.routes.names == ("hello", "more")
+        assert plane.bytes_sent - before == whole
+
+
+@asynccontextmanager
+async def older_gateway(layout: Layout, heard: list[Message]) -> AsyncIterator[None]:
+    """One that knows tables and tokens alone, and hangs up on everything else."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        decoder = FrameDecoder()
+        writers.append(writer)
+        writer.write(encode_frame(to_frame(Applied(0))))
+        while data := await reader.read(1 << 16):
+            for message in map(from_frame, decoder.feed(data)):
+                if not isinstance(message, Table | Access):
+                    writer.close()
+                    return
+                heard.append(message)
+                if isinstance(message, Table):
+                    writer.write(encode_frame(to_frame(Applied(message.version))))
+        writer.close()
+
+    layout.dataplane_socket.parent.mkdir(parents=True, exist_ok=True)
+    server = await asyncio.start_unix_server(serve, str(layout.dataplane_socket))
+    try:
+        yield
+    finally:
+        server.close()
+        for writer in writers:
+            writer.close()
+        layout.dataplane_socket.unlink()
+
+
+async def test_an_older_gateway_is_sent_whole_tables_until_a_newer_one_is_there(layout: Layout) -> None:
+    """It hangs up on a hello that it does not know, and is called again without one."""
+    heard: list[Message] = []
+    tables = [RoutingTable(version, (jobs_route("hello"), jobs_route(f"more{version}"))) for version in (1, 2, 3, 4)]
+    async with control(layout) as plane:
+        async with older_gateway(layout, heard):
+            for table in tables[:2]:
+                await plane.publish(table)
+                await applied(plane, table.version)
+        whole = [message.version for message in heard if isinstance(message, Table)]
+
+        async with gateway_at(layout) as running:
+            await plane.publish(tables[2])
+            await applied(plane, 3)
+            before = plane.bytes_sent
+            await plane.publish(tables[3])
+            await applied(plane, 4)
+            assert running.gateway.live.routes.names == ("hello", "more4")
+
+    assert whole == [1, 2]
+    assert plane.bytes_sent - before < len(encode_frame(to_frame(Table(4, to_json(tables[3])))))
+
+
+async def test_an_older_control_plane_sends_whole_tables_without_a_hello(layout: Layout) -> None:
+    """A gateway outlives its control plane, and may be the newer one of the two."""
+    async with gateway_at(layout) as running:
+        reader, writer = await asyncio.open_unix_connection(str(layout.dataplane_socket))
+        decoder = FrameDecoder()
+        told: list[Message] = []
+        for version in (1, 2):
+            table = RoutingTable(version, (jobs_route(f"hello{version}"),))
+            writer.write(encode_frame(to_frame(Table(version, to_json(table)))))
+        async with asyncio.timeout(5):
+            while Applied(2) not in told:
+                told += map(from_frame, decoder.feed(await reader.read(1 << 16)))
+        writer.close()
+
+        assert running.gateway.live.routes.names == ("hello2",)
+    assert {type(message) for message in told} <= {Applied, Signals}
+
+
+async def test_a_control_plane_of_a_later_protocol_is_told_so(layout: Layout) -> None:
+    """Who speaks nothing that the gateway knows is hung up on; the gateway serves on."""
+    async with gateway_at(layout) as running:
+        reader, writer = await asyncio.open_unix_connection(str(layout.dataplane_socket))
+        writer.write(encode_frame(to_frame(ControlHello(VersionRange(98, 99)))))
+        async with asyncio.timeout(5):
+            while await reader.read(1000):
+                pass
+        writer.close()
+
+        assert (await running.get("/ping")).status == 200
+
+
+async def test_the_simulated_data_plane_tells_the_same_story(layout: Layout) -> None:
+    """Taken over, refused, taken over again, gone and back: what the controller sees of a gateway is alike on both."""
+    bad = http_route("web", routing=PartRef("nothing"))
+    story = [(1, (jobs_route("a"),)), (2, (jobs_route("a"), bad)), (3, (jobs_route("a"), jobs_route("b"))), (4, ())]
+    twin = TwinDataPlane([TwinGateway("gateway", delay=0.0)])
+    seen: dict[str, list[tuple[int, int]]] = {"socket": [], "twin": []}
+    async with gateway_at(layout) as running, control(layout) as plane:
+        await eventually(lambda: bool(plane.gateways()))
+        for version, routes in story:
+            twin.twins["gateway"].refuses = "no such part" if bad in routes else ""
+            for name, one in (("socket", plane), ("twin", twin)):
+                await one.publish(RoutingTable(version, routes))
+                state = await eventually(partial(_answered, one, version))
+                seen[name].append((state.applied, state.refused))
+        served = running.gateway.live.routes.table
+
+    assert seen["socket"] == seen["twin"] == [(1, 0), (1, 2), (3, 2), (4, 2)]
+    assert twin.twins["gateway"].table == served
+
+
+def _answered(plane: DataPlane, version: int) -> GatewayState | None:
+    return next((state for state in plane.gateways() if version in (state.applied, state.refused)), None)
 
 
 async def test_changes_are_told(layout: Layout) -> None:

@@ -15,7 +15,7 @@ from tests.gateway.conftest import FAST, HttpReplica, Running, eventually, gatew
 from flashcore.gateway.circuit import CircuitState
 from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.retrying import RESERVE
-from flashcore.gateway.tablefile import keep_table
+from flashcore.gateway.tablefile import TableFile
 from flashcore.model.layout import Layout
 
 SETTINGS = dataclasses.replace(FAST, circuit_failures=3, circuit_seconds=0.2, circuit_trials=2)
@@ -217,7 +217,7 @@ async def test_a_gateway_that_comes_back_takes_its_replicas_for_well(layout: Lay
     async with http_replica(layout, "a") as bad, http_replica(layout, "b") as good:
         async with gateway_at(layout, SETTINGS) as running:
             running.serve(http_route("web", side(bad.route, good.route)))
-            keep_table(layout.table_file, running.gateway.live.routes.table)
+            TableFile(layout.table_file, layout.table_changes_file).keep(running.gateway.live.routes.table)
             bad.status = 500
             await eventually(lambda: _get_until(running, CircuitState.OPEN))
         bad.status, seen = 200, len(bad.seen)

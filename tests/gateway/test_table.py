@@ -15,7 +15,7 @@ from tests.gateway.conftest import LeastBusy, Policies, gateway_at, http_route, 
 from flashcore.gateway.routes import Share, jobs_routing
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.table import LiveTable, TableRefused
-from flashcore.gateway.tablefile import keep_table, kept_table
+from flashcore.gateway.tablefile import TableFile, kept_table
 from flashcore.hookspecs.jobs import ALL_LANES, lane_share, remaining_lanes
 from flashcore.model.codec import to_json
 from flashcore.model.layout import Layout
@@ -33,6 +33,16 @@ def replica(name: str, address: str | None = "unix:/r.sock", instance: str = "i1
 async def live() -> LiveTable:
     """Routes that nobody serves by yet."""
     return LiveTable(Policies(), asyncio.get_running_loop(), Settings(), lambda _: None)
+
+
+def keep(layout: Layout, table: RoutingTable) -> None:
+    """Write a table down for the next start."""
+    TableFile(layout.table_file, layout.table_changes_file).keep(table)
+
+
+def kept(layout: Layout) -> RoutingTable | None:
+    """What the next start finds."""
+    return kept_table(layout.table_file, layout.table_changes_file)
 
 
 REFUSED: dict[str, tuple[Callable[[], tuple[EndpointRoute, ...]], str]] = {
@@ -130,7 +140,7 @@ async def test_all_replicas_of_a_revision_are_counted_together(live: LiveTable) 
 async def test_a_gateway_begins_with_the_table_that_was_kept(layout: Layout) -> None:
     """It serves before any control plane has spoken to it."""
     async with gateway_at(layout) as running:
-        keep_table(layout.table_file, RoutingTable(7, (jobs_route("hello"),)))
+        keep(layout, RoutingTable(7, (jobs_route("hello"),)))
         assert running.gateway.live.routes.version == 0
     async with gateway_at(layout) as running:
         answer = await running.get("/v2/hello/health")
@@ -141,7 +151,7 @@ async def test_a_gateway_begins_with_the_table_that_was_kept(layout: Layout) -> 
 async def test_a_kept_table_that_cannot_be_served_stops_nobody(layout: Layout) -> None:
     """A part that is gone since then leaves a gateway that waits for a better table."""
     layout.home.mkdir(parents=True)
-    keep_table(layout.table_file, RoutingTable(7, (http_route("a", routing=PartRef("nothing")),)))
+    keep(layout, RoutingTable(7, (http_route("a", routing=PartRef("nothing")),)))
 
     async with gateway_at(layout) as running:
         assert running.gateway.live.routes.version == 0
@@ -153,7 +163,7 @@ def test_a_broken_table_file_counts_as_none(layout: Layout, text: str) -> None:
     layout.home.mkdir(parents=True)
     layout.table_file.write_text(text)
 
-    assert kept_table(layout.table_file) is None
+    assert kept(layout) is None
 
 
 def test_a_kept_table_comes_back_as_it_was(layout: Layout) -> None:
@@ -168,18 +178,18 @@ def test_a_kept_table_comes_back_as_it_was(layout: Layout) -> None:
         ),
     )
 
-    keep_table(layout.table_file, table)
+    keep(layout, table)
 
-    assert json.dumps(_plain(kept_table(layout.table_file))) == json.dumps(_plain(table))
+    assert json.dumps(_plain(kept(layout))) == json.dumps(_plain(table))
     assert layout.table_file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in layout.home.iterdir()] == ["table.json"]
 
 
 def test_a_table_that_cannot_be_kept_is_served_all_the_same(layout: Layout) -> None:
     """A full or missing disk is logged."""
-    keep_table(layout.table_file, RoutingTable(3))
+    keep(layout, RoutingTable(3))
 
-    assert kept_table(layout.table_file) is None
+    assert kept(layout) is None
 
 
 def shares(*sides: SideRoute) -> dict[str, Share]:

@@ -2,6 +2,9 @@
 
 What the controller publishes is kept here, so that a gateway that was away hears it when it is back. While it is away
 the gateway serves by the last table that it has: it still counts, until it was gone for a moment.
+
+A gateway is told what changed since the table that it acknowledged. One that is older than that message hangs up on the
+hello: it is called again without one, and sent whole tables for as long as that connection lasts.
 """
 
 from __future__ import annotations
@@ -15,14 +18,27 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from flashcore.control.delivery import Delivery
 from flashcore.model.codec import CodecError, from_json, to_json
 from flashcore.model.errors import ProtocolError
 from flashcore.model.names import EndpointName
-from flashcore.model.table import EndpointSignals, RoutingTable
+from flashcore.model.table import EndpointSignals, RoutingTable, TableChange
 from flashcore.model.token import Token
 from flashcore.wire.dataplane import GatewayState
 from flashcore.wire.frames import FrameDecoder, encode_frame
-from flashcore.wire.messages import Access, Applied, Message, Signals, Table, from_frame, to_frame
+from flashcore.wire.messages import (
+    Access,
+    Applied,
+    ControlHello,
+    ControlWelcome,
+    Message,
+    Signals,
+    Table,
+    TableUpdate,
+    from_frame,
+    to_frame,
+)
+from flashcore.wire.versions import DATA_PLANE
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +64,11 @@ class _Gateway:
     writer: StreamWriter | None = None
     counts: bool = False
     """It is connected, or was until a moment ago."""
+    heard: bool = False
+    """It has said by what it serves, on this connection."""
+    speaks: int = 0
+    """The version of the data plane agreed on for this connection, 0 while there is none."""
+    delivery: Delivery = field(default_factory=Delivery)
     signals: dict[EndpointName, EndpointSignals] = field(default_factory=dict)
 
 
@@ -59,6 +80,10 @@ class SocketDataPlane:
         self._times = times or LinkTimes()
         self._gateway = _Gateway(GatewayState(name, 0))
         self._table: RoutingTable | None = None
+        self._greets = True
+        """Whether the next connection begins with a hello."""
+        self.bytes_sent = 0
+        """All that gateways were told, for who measures it."""
         self._access: Access | None = None
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
@@ -70,6 +95,7 @@ class SocketDataPlane:
         """See DataPlane. A table that is older than the last one is not sent."""
         if self._table is None or table.version >= self._table.version:
             self._table = table
+            self._gateway.delivery.want(table)
             self._send_table()
 
     def grant(self, tokens: Iterable[Token]) -> None:
@@ -127,13 +153,14 @@ class SocketDataPlane:
         gateway = self._gateway
         gateway.writer = writer
         gateway.counts = True
-        self._send_access()
-        self._send_table()
+        self._begin()
         try:
             decoder = FrameDecoder()
             while data := await reader.read(_CHUNK):
                 for frame in decoder.feed(data):
                     self._take(from_frame(frame))
+            # It said by what it serves, then did not know what to make of the hello.
+            self._greets = gateway.speaks != 0 or not gateway.heard
         except (OSError, ProtocolError, CodecError) as error:
             _log.warning("the link to gateway %s is cut: %s", gateway.state.gateway, error)
         finally:
@@ -141,15 +168,47 @@ class SocketDataPlane:
             writer.close()
             asyncio.get_running_loop().call_later(self._times.linger, self._forget)
 
+    def _begin(self) -> None:
+        gateway = self._gateway
+        gateway.delivery.begin()
+        gateway.heard = False
+        gateway.speaks = 0 if self._greets else DATA_PLANE.lowest
+        if self._greets:
+            self._send(ControlHello(DATA_PLANE))
+        else:
+            _log.info("gateway %s is of an older version: it is sent whole tables", gateway.state.gateway)
+        self._greets = True
+        self._send_access()
+        self._send_table()
+
     def _send_table(self) -> None:
-        writer, table = self._gateway.writer, self._table
-        if writer is not None and table is not None:
-            writer.write(encode_frame(to_frame(Table(table.version, to_json(table)))))
+        gateway = self._gateway
+        if gateway.writer is None or self._table is None:
+            return
+        if gateway.speaks == DATA_PLANE.lowest:
+            self._send(Table(self._table.version, to_json(self._table)))
+        elif gateway.speaks:
+            self._send_next()
+
+    def _send_next(self) -> None:
+        match self._gateway.delivery.next():
+            case RoutingTable() as table:
+                self._send(Table(table.version, to_json(table)))
+            case TableChange() as change:
+                self._send(TableUpdate(change.version, to_json(change)))
+            case None:
+                pass
+
+    def _send(self, message: Message) -> None:
+        writer = self._gateway.writer
+        if writer is not None:
+            data = encode_frame(to_frame(message))
+            self.bytes_sent += len(data)
+            writer.write(data)
 
     def _send_access(self) -> None:
-        writer, access = self._gateway.writer, self._access
-        if writer is not None and access is not None:
-            writer.write(encode_frame(to_frame(access)))
+        if self._access is not None:
+            self._send(self._access)
 
     def _forget(self) -> None:
         """It has been away for long enough not to be waited for, unless it is back."""
@@ -163,15 +222,28 @@ class SocketDataPlane:
     def _take(self, message: Message) -> None:
         gateway = self._gateway
         match message:
-            case Applied(version, None):
-                gateway.state = replace(gateway.state, applied=version)
-            case Applied(version, reason):
-                gateway.state = replace(gateway.state, refused=version, reason=reason or "")
+            case ControlWelcome(protocol):
+                gateway.speaks = protocol
+                self._send_table()
+            case Applied():
+                self._answered(message)
             case Signals(endpoint, signals):
                 gateway.signals[endpoint] = from_json(EndpointSignals, signals)
             case _:
                 raise ProtocolError(f"a gateway does not send a {type(message).__name__}")
         self._changed()
+
+    def _answered(self, answer: Applied) -> None:
+        gateway = self._gateway
+        gateway.heard = True
+        if answer.refused is None:
+            gateway.state = replace(gateway.state, applied=answer.version)
+            gateway.delivery.applied(answer.version)
+        else:
+            gateway.state = replace(gateway.state, refused=answer.version, reason=answer.refused)
+            gateway.delivery.refused(answer.version)
+        if gateway.speaks > DATA_PLANE.lowest:
+            self._send_next()
 
     def _changed(self) -> None:
         for listener in self._listeners:

@@ -27,6 +27,8 @@ class Publisher:
         self._dataplane = dataplane
         self._clock = clock
         self._routes: dict[EndpointName, EndpointRoute] = {}
+        self._in_order = True
+        """Whether the routes are in the order of their names."""
         self._changed_at: dict[EndpointName, int] = {}
         self._listed: dict[EndpointName, frozenset[ReplicaId]] = {}
         self._left: dict[ReplicaId, int] = {}
@@ -42,6 +44,7 @@ class Publisher:
         if route is None:
             del self._routes[endpoint]
         else:
+            self._in_order = self._in_order and endpoint in self._routes
             self._routes[endpoint] = route
         version = self._next_version()
         listed = _listed(route)
@@ -109,7 +112,10 @@ class Publisher:
     @property
     def table(self) -> RoutingTable:
         """The present table."""
-        return RoutingTable(self._version, tuple(self._routes[name] for name in sorted(self._routes)))
+        if not self._in_order:
+            self._routes = dict(sorted(self._routes.items()))
+            self._in_order = True
+        return RoutingTable(self._version, tuple(self._routes.values()))
 
     def _next_version(self) -> int:
         self._version += 1

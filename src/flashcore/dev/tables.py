@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from flashcore.gateway.routes import Routes
+from flashcore.gateway.routes import Routes, Swap
 from flashcore.model.names import EndpointName, RevisionId
 
 
@@ -15,9 +15,9 @@ class Tables:
         self._routes: Routes | None = None
         self._swapped = asyncio.Event()
 
-    def swapped(self, _old: Routes, new: Routes) -> None:
+    def swapped(self, swap: Swap) -> None:
         """The gateway serves by another table."""
-        self._routes = new
+        self._routes = swap.new
         self._swapped.set()
         self._swapped = asyncio.Event()
 

@@ -114,7 +114,7 @@ class Gateway:
         return self.live.routes
 
     def _serve_kept_table(self) -> None:
-        table = kept_table(self.layout.table_file)
+        table = kept_table(self.layout.table_file, self.layout.table_changes_file)
         if table is None:
             return
         try:

@@ -14,7 +14,7 @@ from flashcore.gateway.coalesce import Coalescer
 from flashcore.gateway.counting import SideCount
 from flashcore.gateway.crew import Crew, CrewEvents
 from flashcore.gateway.recording import Heard, Recorder
-from flashcore.gateway.routes import JobsRouting, Routes
+from flashcore.gateway.routes import JobsRouting, Routes, Swap
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.wakes import Wakes
 from flashcore.gateway.webhooks.delivery import Patience, Webhooks
@@ -77,22 +77,20 @@ class Broker:
         for work in (self._recorder.run(), self._listen(), self._sweep_regularly(), self._renew_regularly()):
             self._spawn(work)
 
-    def table_swapped(self, old: Routes, new: Routes) -> None:
-        """Serve the queue endpoints of a new table."""
-        for name in new.jobs:
-            endpoint = EndpointName(name)
-            if (timer := self._forgetting.pop(endpoint, None)) is not None:
-                timer.cancel()
-            if endpoint not in self._claimers:
-                self._begin(endpoint)
-        for name in old.jobs.keys() - new.jobs.keys():
-            self._end(EndpointName(name))
-        self._forget_counts(new)
-        self.crew.table_swapped()
-        for claimer, _ in self._claimers.values():
-            claimer.wake()
-        for name in new.jobs:
-            self._changed(EndpointName(name))
+    def table_swapped(self, swap: Swap) -> None:
+        """Serve the queue endpoints of a new table; those that it does not touch go on as they were."""
+        touched = [EndpointName(name) for name in swap.touched]
+        for endpoint in touched:
+            if endpoint in swap.new.jobs:
+                self._continue(endpoint)
+            elif endpoint in swap.old.jobs:
+                self._end(endpoint)
+        self._forget_counts(swap)
+        self.crew.table_swapped(touched)
+        for endpoint in touched:
+            self._wake(endpoint)
+            if endpoint in swap.new.jobs:
+                self._changed(endpoint)
 
     async def close(self) -> None:
         """Store what was reported, let the workers go. They keep what they have for the next gateway."""
@@ -246,6 +244,12 @@ class Broker:
 
     # -- endpoints -------------------------------------------------------------------------------------------------
 
+    def _continue(self, endpoint: EndpointName) -> None:
+        if (timer := self._forgetting.pop(endpoint, None)) is not None:
+            timer.cancel()
+        if endpoint not in self._claimers:
+            self._begin(endpoint)
+
     def _begin(self, endpoint: EndpointName) -> None:
         def routing() -> JobsRouting | None:
             return self._routes().jobs.get(endpoint)
@@ -261,11 +265,17 @@ class Broker:
             self._settings.forget_after, lambda: self._spawn(self._forget(endpoint))
         )
 
-    def _forget_counts(self, routes: Routes) -> None:
-        """Of revisions that are neither served nor worked on."""
-        working = {(worker.endpoint, worker.revision) for worker in self.books}
-        served = {(routing.route.name, revision) for routing in routes.jobs.values() for revision in routing.shares}
-        self.counts = {key: count for key, count in self.counts.items() if key in served | working}
+    def _forget_counts(self, swap: Swap) -> None:
+        """Of revisions that are neither served nor worked on, where that may have changed."""
+
+        def counts(endpoint: EndpointName, revision: RevisionId) -> bool:
+            routing = swap.new.jobs.get(endpoint)
+            if routing is not None and (endpoint not in swap.touched or revision in routing.shares):
+                return True
+            return any(worker.revision == revision for worker in self.books.of(endpoint))
+
+        for key in [key for key in self.counts if not counts(*key)]:
+            del self.counts[key]
 
     async def _forget(self, endpoint: EndpointName) -> None:
         self._forgetting.pop(endpoint, None)

@@ -286,10 +286,10 @@ class Crew:
                     if job in worker.attempts:
                         self._stop(worker, worker.attempts[job])
 
-    def table_swapped(self) -> None:
-        """Who is listed now; who waited for this table."""
+    def table_swapped(self, touched: Iterable[EndpointName]) -> None:
+        """Who is listed now at the endpoints that are routed otherwise; who waited for this table."""
         routes = self._routes()
-        for worker in self._books:
+        for worker in (worker for endpoint in touched for worker in self._books.of(endpoint)):
             routing = routes.jobs.get(worker.endpoint)
             listed = routing is not None and routing.lists(worker.replica, worker.instance, worker.revision)
             worker.listed = listed or (worker.guest and routing is not None)

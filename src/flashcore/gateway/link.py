@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import logging
 from asyncio import BaseTransport
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from flashcore.gateway.accessfile import keep_tokens
 from flashcore.gateway.connections import MessageConnection
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.signals import Signaller
-from flashcore.gateway.table import LiveTable, TableRefused
-from flashcore.gateway.tablefile import keep_table
+from flashcore.gateway.table import LiveTable, OtherBase, TableRefused
+from flashcore.gateway.tablefile import TableFile
+from flashcore.gateway.tabletext import RouteTexts
 from flashcore.model.codec import CodecError, from_json, to_json
 from flashcore.model.errors import ProtocolError
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName
-from flashcore.model.table import EndpointSignals, RoutingTable
+from flashcore.model.table import EndpointSignals, TableChange
 from flashcore.model.token import Token
-from flashcore.wire.messages import Access, Applied, Message, Signals, Table
+from flashcore.wire.messages import Access, Applied, ControlHello, ControlWelcome, Message, Signals, Table, TableUpdate
+from flashcore.wire.versions import DATA_PLANE, agree
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +37,8 @@ class ControlLink:
         self._live = live
         self._keyring = keyring
         self._layout = layout
+        self._texts = RouteTexts()
+        self._file = TableFile(layout.table_file, layout.table_changes_file, self._texts)
         self._connections: set[ControlConnection] = set()
 
     def connection(self) -> ControlConnection:
@@ -55,19 +61,42 @@ class ControlLink:
         """A control plane is gone; nothing changes."""
         self._connections.discard(connection)
 
+    def greeted(self, connection: ControlConnection, message: ControlHello) -> None:
+        """A control plane says how it speaks. Raises IncompatiblePeer."""
+        connection.send(ControlWelcome(agree(DATA_PLANE, message.protocol, "a control plane")))
+
     def offered(self, connection: ControlConnection, message: Table) -> None:
         """Serve by a table and tell everybody, or tell the one who brought it why not."""
-        try:
-            table = from_json(RoutingTable, message.table)
+        with self._refusing(connection, message.version):
+            table = self._texts.read(message.table, self._live.routes.table)
             if table != self._live.routes.table:
                 self._live.apply(table)
-                keep_table(self._layout.table_file, table)
+                self._file.keep(self._live.routes.table)
+            self._tell_applied()
+
+    def updated(self, connection: ControlConnection, message: TableUpdate) -> None:
+        """Serve by what a change makes of the present table and tell everybody, or say why not."""
+        with self._refusing(connection, message.version):
+            change = from_json(TableChange, message.change)
+            self._live.amend(change)
+            self._file.keep_change(change, self._live.routes.table)
+            self._tell_applied()
+
+    @contextmanager
+    def _refusing(self, connection: ControlConnection, version: int) -> Iterator[None]:
+        """Tell who brought that version why it is not served by."""
+        try:
+            yield
+        except OtherBase as error:
+            _log.warning("table %d needs to come whole: %s", version, error.message)
+            connection.send(Applied(self._live.routes.version))
         except (CodecError, TableRefused) as error:
-            _log.error("table %d is refused: %s", message.version, error)
-            connection.send(Applied(message.version, refused=str(error)))
-            return
+            _log.error("table %d is refused: %s", version, error)
+            connection.send(Applied(version, refused=str(error)))
+
+    def _tell_applied(self) -> None:
         for each in self._connections:
-            each.send(Applied(table.version))
+            each.send(Applied(self._live.routes.version))
 
     def granted(self, message: Access) -> None:
         """These are the tokens from now on. Raises ProtocolError for what is no token."""
@@ -94,8 +123,12 @@ class ControlConnection(MessageConnection):
     def take(self, message: Message) -> None:
         """Tables and tokens, and nothing else."""
         match message:
+            case ControlHello():
+                self._link.greeted(self, message)
             case Table():
                 self._link.offered(self, message)
+            case TableUpdate():
+                self._link.updated(self, message)
             case Access():
                 self._link.granted(message)
             case _:

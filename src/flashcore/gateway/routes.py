@@ -55,6 +55,16 @@ class Routes:
         return tuple(route.name for route in self.table.endpoints)
 
 
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One table's routes in place of another's."""
+
+    old: Routes
+    new: Routes
+    touched: frozenset[str]
+    """The endpoints that came, went, or are routed otherwise; all else is the same objects."""
+
+
 def jobs_routing(route: EndpointRoute) -> JobsRouting:
     """What the route of a queue endpoint means."""
     listed = {replica.replica: (replica.instance, side.revision) for side in route.sides for replica in side.replicas}

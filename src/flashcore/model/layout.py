@@ -107,8 +107,13 @@ class Layout:
 
     @property
     def table_file(self) -> Path:
-        """The last routing table that the gateway served by."""
+        """The last routing table that the gateway served by; `table_changes_file` has what changed in it since."""
         return self.home / "table.json"
+
+    @property
+    def table_changes_file(self) -> Path:
+        """What changed in the routing table since it was written whole, a line for each change."""
+        return self.home / "table-changes.jsonl"
 
     @property
     def access_file(self) -> Path:

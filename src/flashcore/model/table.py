@@ -62,6 +62,45 @@ class RoutingTable:
 
     version: int = 0
     endpoints: tuple[EndpointRoute, ...] = ()
+    """Their order says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableChange:
+    """What makes the table of version `version` out of that of version `base`."""
+
+    base: int
+    version: int
+    put: tuple[EndpointRoute, ...] = ()
+    """The routes that are new or different, each of them whole."""
+    removed: tuple[EndpointName, ...] = ()
+    """Endpoints that are in the older table alone."""
+
+
+def change_between(old: RoutingTable, new: RoutingTable) -> TableChange:
+    """The change that makes the one table out of the other. Routes that are the same objects cost next to nothing."""
+    pairs = [(was, now) for was, now in zip(old.endpoints, new.endpoints, strict=False) if was is not now]
+    if len(old.endpoints) == len(new.endpoints) and all(was.name == now.name for was, now in pairs):
+        return TableChange(old.version, new.version, tuple(now for was, now in pairs if was != now))
+    before = {route.name: route for route in old.endpoints}
+    put = tuple(route for route in new.endpoints if _differs(before.get(route.name), route))
+    gone = before.keys() - {route.name for route in new.endpoints}
+    return TableChange(old.version, new.version, put, tuple(sorted(gone)))
+
+
+def _differs(old: EndpointRoute | None, new: EndpointRoute) -> bool:
+    # Of most routes both are one object, and comparing it with itself field by field is most of what this would cost.
+    return old is not new and old != new
+
+
+def changed_table(table: RoutingTable, change: TableChange) -> RoutingTable:
+    """The table that a change makes out of its base; routes that it does not name stay the same objects."""
+    new = {route.name: route for route in change.put}
+    gone = frozenset(change.removed)
+    routes = [new.pop(route.name, route) for route in table.endpoints if route.name not in gone]
+    if new:
+        routes = sorted((*routes, *new.values()), key=lambda route: route.name)
+    return RoutingTable(change.version, tuple(routes))
 
 
 @dataclass(frozen=True, slots=True)

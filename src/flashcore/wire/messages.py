@@ -7,7 +7,9 @@ worker socket    the gateway listens, queue replicas connect
                  Progress, Beat, Leaving. Results are kept by the worker until they are Received, and sent again
                  after a reconnect
 data plane       the gateway listens, the control plane connects
-                 control: Table, Access; gateway: Applied, Signals
+                 control: ControlHello; gateway: ControlWelcome. A gateway of before they were there hangs up, and is
+                 called again without a hello
+                 control: Table, TableUpdate, Access; gateway: Applied, Signals
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from flashcore.model.job import Payload
 from flashcore.model.names import EndpointName, JobId
 from flashcore.wire.frames import Frame
 from flashcore.wire.hello import Hello, Status
+from flashcore.wire.versions import VersionRange
 
 
 class Kind(IntEnum):
@@ -45,6 +48,9 @@ class Kind(IntEnum):
     APPLIED = 31
     SIGNALS = 32
     ACCESS = 33
+    TABLE_UPDATE = 34
+    CONTROL_HELLO = 35
+    CONTROL_WELCOME = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,31 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class TableUpdate:
+    """What makes a table out of the one that the gateway acknowledged: the JSON form of model.table.TableChange.
+
+    A gateway that serves by another table than its base says by which (Applied), and is sent the whole one.
+    """
+
+    version: int
+    change: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlHello:
+    """The versions of the data plane that a control plane speaks; its first message."""
+
+    protocol: VersionRange
+
+
+@dataclass(frozen=True, slots=True)
+class ControlWelcome:
+    """The version that the gateway chose."""
+
+    protocol: int
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """The gateway serves by this version now, or refuses it and keeps the old one (`refused` says why)."""
 
@@ -186,7 +217,7 @@ class Access:
 
 Message = (
     Hello | Status | Drain | Welcome | Refusal | Work | Stop | Received | Results | Chunk | Progress | Beat | Leaving
-    | Table | Applied | Signals | Access
+    | Table | TableUpdate | Applied | Signals | Access | ControlHello | ControlWelcome
 )  # fmt: skip
 
 _KIND_OF: Mapping[type, Kind] = {
@@ -207,6 +238,9 @@ _KIND_OF: Mapping[type, Kind] = {
     Applied: Kind.APPLIED,
     Signals: Kind.SIGNALS,
     Access: Kind.ACCESS,
+    TableUpdate: Kind.TABLE_UPDATE,
+    ControlHello: Kind.CONTROL_HELLO,
+    ControlWelcome: Kind.CONTROL_WELCOME,
 }
 _TYPE_OF: Mapping[int, type] = {int(kind): cls for cls, kind in _KIND_OF.items()}
 
@@ -227,7 +261,7 @@ def from_frame(frame: Frame) -> Message:
         raise ProtocolError(f"a message of unknown kind {frame.kind}", next_step="upgrade the older process")
     remaining = list(frame.buffers)
     try:
-        message: Message = from_json(cls, _refill(frame.head, remaining))
+        message: Message = from_json(cls, _refill(frame.head, remaining) if remaining else frame.head)
     except (CodecError, IndexError) as error:
         raise ProtocolError(f"a {cls.__name__} message does not fit: {error}") from error
     return message
@@ -241,6 +275,9 @@ def _with_buffers(message: Message, buffers: list[bytes | memoryview]) -> Mappin
             return {"results": [_result_head(result, buffers) for result in message.results]}
         case Chunk() | Progress():
             return {"id": message.id, "attempt": message.attempt, "value": _payload_head(message.value, buffers)}
+        case Table():
+            # Tables are JSON already; walking a large one again takes longer than sending it.
+            return {"version": message.version, "table": message.table}
         case _:
             head: Mapping[str, Any] = to_json(message)
             return head

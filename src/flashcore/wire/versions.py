@@ -18,6 +18,9 @@ class VersionRange:
 PROTOCOL = VersionRange(1, 1)
 """What this version of flashcore speaks. A gateway keeps the version before the newest one."""
 
+DATA_PLANE = VersionRange(1, 2)
+"""The same between control planes and gateways. 1: every table is sent whole; 2: or what changed in it."""
+
 
 def agree(ours: VersionRange, theirs: VersionRange, peer: str) -> int:
     """The highest common version. Raises IncompatiblePeer, naming `peer` and both ranges."""
