@@ -1,6 +1,8 @@
 """User code is found by its file, whatever its file is called, and once."""
 
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,21 @@ def test_names_of_modules_are_those_that_other_modules_import(tmp_path: Path) ->
 
     assert call(table, "f") is load_module(tmp_path, "shop/state.py").SEEN
     assert sys.modules["shop.state"].__file__ == str(tmp_path / "shop/state.py")
+
+
+@pytest.mark.parametrize("was", ["missing", "empty"])
+def test_what_was_unpacked_a_moment_ago_is_found(tmp_path: Path, was: str) -> None:
+    """Although Python has looked into the folder before, and its time does not tell that it changed."""
+    root = tmp_path / "artifact"
+    if was == "empty":
+        root.mkdir()
+        os.utime(root, (1.0, 1.0))
+    sys.path.insert(0, str(root))
+    assert find_spec("neighbour") is None
+    write(root, **{"asks.py": "from neighbour import f", "neighbour.py": "def f(): return 1"})
+    os.utime(root, (1.0, 1.0))
+
+    assert call(load(root, function("f", module="asks.py")), "f") == 1
 
 
 def test_relative_imports_work_under_odd_names(tmp_path: Path) -> None:
