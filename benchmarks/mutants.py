@@ -33,13 +33,17 @@ TIMEOUT, TEST_TIMEOUT = 240, 30
 Stage = tuple[str, ...]
 """Tests that are run together, the likeliest to notice first."""
 
-_STORES = "sqlite_jobs sqlite_writer sqlite_files job_commits full_disk lanes job_history backup ledger leadership"
-_MACHINES = "state_machine jobs_machine"
-STORES: Stage = tuple(f"tests/stores/test_{name}.py" for name in f"{_STORES} {_MACHINES}".split())
-JOBS_KIT: Stage = ("tests/stores/test_sqlite_jobs.py::TestSqliteJobs",)
-STATE_KIT: Stage = ("tests/stores/test_sqlite_state.py",)
-_JOBS_API = ("workers", "jobs_api", "polling", "races", "store_away")
-JOBS_API: Stage = tuple(f"tests/gateway/test_{name}.py" for name in _JOBS_API)
+
+def _stage(folder: str, names: str) -> Stage:
+    return tuple(f"tests/{folder}/test_{name}.py" for name in names.split())
+
+
+STATE_KIT, JOBS_KIT = _stage("stores", "sqlite_state"), ("tests/stores/test_sqlite_jobs.py::TestSqliteJobs",)
+STATE = _stage("stores", "sqlite_files full_disk backup ledger leadership state_machine")
+JOBS = _stage("stores", "sqlite_jobs job_commits lanes job_history sqlite_files full_disk jobs_machine")
+FILES = _stage("stores", "sqlite_writer sqlite_files full_disk job_commits sqlite_jobs backup leadership")
+CALLS = _stage("gateway", "workers jobs_api polling races store_away")
+ROUTES = _stage("gateway", "circuit resilience proxying")
 TARGETS: dict[str, tuple[Stage, ...]] = {
     "src/flashcore/builtin/rolling.py": (("tests/strategies", "tests/control/test_rolling_updates.py"),),
     "src/flashcore/builtin/blue_green.py": (("tests/strategies", "tests/control/test_blue_green.py"),),
@@ -48,19 +52,19 @@ TARGETS: dict[str, tuple[Stage, ...]] = {
     "src/flashcore/control/check.py": (("tests/control/test_check.py", "tests/control"),),
     "src/flashcore/control/lifecycle.py": (("tests/control/test_lifecycle.py", "tests/control"),),
     "src/flashcore/control/store/epoch.py": (("tests/stores",),),
-    "src/flashcore/builtin/memory_state.py": (("tests/stores/test_memory_state.py",), STORES),
-    "src/flashcore/builtin/memory_jobs.py": (("tests/stores/test_memory_jobs.py",), STORES),
-    "src/flashcore/builtin/sqlite_state.py": (STATE_KIT, STORES),
-    "src/flashcore/builtin/sqlite_jobs.py": (JOBS_KIT, STORES),
-    "src/flashcore/builtin/sqlite/*.py": ((*STATE_KIT, *JOBS_KIT), STORES),
-    "src/flashcore/builtin/sqlite/jobs/*.py": (JOBS_KIT, STORES),
-    "src/flashcore/gateway/circuit.py": (("tests/gateway/test_circuit.py",), ("tests/gateway",)),
-    "src/flashcore/gateway/ejection.py": (("tests/gateway/test_circuit.py",), ("tests/gateway",)),
-    "src/flashcore/gateway/retrying.py": (("tests/gateway/test_resilience.py",), ("tests/gateway",)),
-    "src/flashcore/gateway/claiming.py": (JOBS_API, ("tests/gateway",)),
-    "src/flashcore/gateway/crew.py": (JOBS_API, ("tests/gateway",)),
-    "src/flashcore/gateway/books.py": (JOBS_API, ("tests/gateway",)),
-    "src/flashcore/gateway/recording.py": (JOBS_API, ("tests/gateway",)),
+    "src/flashcore/builtin/memory_state.py": (_stage("stores", "memory_state"), STATE),
+    "src/flashcore/builtin/memory_jobs.py": (_stage("stores", "memory_jobs"), _stage("stores", "lanes jobs_machine")),
+    "src/flashcore/builtin/sqlite_state.py": (STATE_KIT, STATE),
+    "src/flashcore/builtin/sqlite_jobs.py": (JOBS_KIT, JOBS),
+    "src/flashcore/builtin/sqlite/*.py": ((*STATE_KIT, *JOBS_KIT), FILES),
+    "src/flashcore/builtin/sqlite/jobs/*.py": (JOBS_KIT, JOBS),
+    "src/flashcore/gateway/circuit.py": (ROUTES, ("tests/gateway",)),
+    "src/flashcore/gateway/ejection.py": (ROUTES, ("tests/gateway",)),
+    "src/flashcore/gateway/retrying.py": (ROUTES, ("tests/gateway",)),
+    "src/flashcore/gateway/claiming.py": (CALLS, ("tests/gateway",)),
+    "src/flashcore/gateway/crew.py": (CALLS, ("tests/gateway",)),
+    "src/flashcore/gateway/books.py": (CALLS, ("tests/gateway",)),
+    "src/flashcore/gateway/recording.py": (CALLS, ("tests/gateway",)),
 }
 """What is broken, and the tests that are to notice: first its own (a store's: the kit), then what is near."""
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {

@@ -132,14 +132,12 @@ class MemoryState:
                 self._forget_before(change.key, batch.revision)
 
     def _forget_before(self, key: str, revision: int) -> None:
-        kept = [written for written in self._written.get(key, ()) if written[0] >= revision]
+        kept = [written for written in self._written[key] if written[0] >= revision]
         if kept == [(revision, None)]:
-            kept = []
-        if kept:
-            self._written[key] = kept
-        elif key in self._written:
             del self._written[key]
             del self._keys[bisect_left(self._keys, key)]
+        else:
+            self._written[key] = kept
 
     def _require_version(self, check: Check) -> None:
         version, value = self._last_written(check.key, self._revision)

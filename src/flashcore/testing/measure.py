@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
@@ -20,6 +21,8 @@ class Instructions:
     def __enter__(self) -> Self:
         """Begin to count."""
         self._before = sys.gettrace()
+        # Python 3.12 looks only when tracing begins whether any frame asks for its instructions.
+        inspect.currentframe().f_trace_opcodes = True  # type: ignore[union-attr]  # CPython has frames
         sys.settrace(self._trace)
         return self
 

@@ -43,6 +43,9 @@ async def check_watch_waits(subject: Subject) -> None:
             async with asyncio.timeout(PATIENCE):
                 batch = await coming
             require(batch == Batch(revision, (Change("b", b"2"),)), "the commit is told", batch)
+            meanwhile = await state.commit(put("c"))
+            told = [batch.revision for batch in await take(batches, 1)]
+            require(told == [meanwhile], "so is one that came while the last was being handled", told)
 
 
 async def check_watch_from_the_past(subject: Subject) -> None:
@@ -124,6 +127,9 @@ async def check_compacted(subject: Subject) -> None:
         require([e.key for e in recent.entries] == [*(f"h/{n}" for n in range(5)), "h/first"], "recent ones can be had")
         async with contextlib.aclosing(state.watch("h/", newest - 1)) as batches:
             require((await take(batches, 1))[0].revision == newest, "and watched")
+        async with contextlib.aclosing(state.watch("h/", newest - history)) as batches:
+            first = (await take(batches, 1))[0].revision
+            require(first == newest - history + 1, "from as many commits ago as are kept at least", first)
         require(len(await keys_of(state, "h/")) == 7, "what is valid now is never compacted away")
 
 
