@@ -1,9 +1,11 @@
 """What one queued job costs: submitted, run by a worker that does nothing, and read, each singly over HTTP.
 
 A driver, a gateway and one worker, each a process; the worker takes up to 50 jobs at a time over its own socket, and
-every job carries 1 KB in and out. One caller alone gives the latency, 50 of them the throughput. Limits of the same
+every job carries 1 KB in and out. One caller alone gives the latency, 50 of them the throughput. "By our client" is one
+caller who calls a function of a queue endpoint, sealed, with a replica that runs it. Limits of the same
 machine in the same run: a ping-pong of 1 KB over a Unix socket between two processes, and rows inserted into SQLite
-with a sync for each, and for each 50. All take turns, so that a busy neighbour hits all of them.
+with a sync for each, and for each 50. All take turns, so that a busy neighbour hits all of them. The processor's time
+for a job is each process's own, which a busy neighbour changes least.
 
     python benchmarks/bench_jobs.py [--rounds 3] [--seconds 2] [--callers 50]
 """
@@ -23,22 +25,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 import uvloop
 
+from flashcore import QueueEndpoint
 from flashcore.control.link import SocketDataPlane
 from flashcore.model.codec import from_json, to_json
 from flashcore.model.job import Payload
 from flashcore.model.layout import Layout
+from flashcore.model.manifest import FunctionEntry, FunctionKind
 from flashcore.model.names import EndpointName
 from flashcore.model.parts import PartRef
 from flashcore.model.table import EndpointRoute, RoutingTable, SideRoute
 from flashcore.presence import read_presence
 from flashcore.testing.fake_worker import route_of, worker_hello
+from flashcore.testing.stand import Served as ServedFunctions
+from flashcore.testing.stand import standing
+from flashcore.wire import sealed
 from flashcore.wire.frames import FrameDecoder, encode_frame
 from flashcore.wire.hello import Hello
 from flashcore.wire.messages import Beat, Result, Results, Work, from_frame, to_frame
@@ -54,14 +62,46 @@ REQUEST = b"POST /v2/%b/runsync HTTP/1.1\r\nhost: localhost\r\ncontent-length: %
 )
 
 
+KEY = "the key of the measurement"
+echoing = QueueEndpoint("echoing")
+
+
+@echoing.function
+def echo(value: str) -> str:
+    """Give it back."""
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One turn: jobs a second, microseconds of a job, and of the gateway's CPU for a job."""
+    """One turn: jobs a second, microseconds of a job, and microseconds of each process's CPU for a job."""
 
     rate: float
     p50: float
     p99: float
-    cpu: float = 0.0
+    driver: float = 0.0
+    gateway: float = 0.0
+    worker: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Whose processor time is measured; the driver is this process."""
+
+    gateway: int
+    worker: int
+
+    def sample(self, drive: Callable[[], tuple[float, list[float]]]) -> Sample:
+        """Drive, and divide what each process took by the jobs."""
+        began = self._seconds()
+        rate, times = drive()
+        costs = [1e6 * (after - before) / len(times) for before, after in zip(began, self._seconds(), strict=True)]
+        return _sample(rate, times, *costs)
+
+    def _seconds(self) -> list[float]:
+        """The processor's time of driver, gateway and worker so far."""
+        taken = [psutil.Process(pid).cpu_times() for pid in (os.getpid(), self.gateway, self.worker)]
+        return [one.user + one.system for one in taken]
 
 
 # -- the worker, in a process of its own -------------------------------------------------------------------------------
@@ -184,16 +224,11 @@ class Served:
 
     name: str
     port: int
-    pid: int
+    processes: Processes
 
     def sample(self, callers: int, seconds: float) -> Sample:
         """One turn."""
-        process = psutil.Process(self.pid)
-        before = process.cpu_times()
-        rate, times = uvloop.run(drive(self.port, callers, seconds))
-        after = process.cpu_times()
-        cpu = (after.user + after.system - before.user - before.system) / len(times)
-        return _sample(rate, times, cpu)
+        return self.processes.sample(lambda: uvloop.run(drive(self.port, callers, seconds)))
 
 
 @contextlib.contextmanager
@@ -219,7 +254,7 @@ def gateway(name: str, jobs: str, layout: Layout) -> Iterator[Served]:
         spawning = multiprocessing.get_context("spawn")
         worker = spawning.Process(target=run_worker, args=(str(layout.worker_socket), json.dumps(to_json(hello))))
         worker.start()
-        yield Served(name, int(presence.url.rpartition(":")[2]), process.pid)
+        yield Served(name, int(presence.url.rpartition(":")[2]), Processes(process.pid, worker.pid or 0))
     finally:
         if worker is not None:
             worker.kill()
@@ -241,6 +276,31 @@ async def publish(layout: Layout, hello: Hello) -> None:
         if any(state.applied == 1 for state in plane.gateways()):
             break
     await plane.close()
+
+
+# -- our client -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def called(folder: Path) -> Iterator[Processes]:
+    """A gateway with jobs on disk, and a replica that serves `echo`; calls from here go there."""
+    entry = FunctionEntry("echo", Path(__file__).name, "echo", FunctionKind.FUNCTION)
+    served = ServedFunctions("echoing", "jobs", Path(__file__).resolve().parent, [entry])
+    with standing(folder, [served], KEY) as stand:
+        os.environ["FLASHCORE_GATEWAY_URL"] = stand.url
+        os.environ[sealed.KEY_VARIABLE] = KEY
+        yield Processes(stand.gateway_pid, stand.replica_pids[0])
+
+
+def call_in_turn(seconds: float) -> tuple[float, list[float]]:
+    """Calls a second, one after the other, and how long each took."""
+    argument = PAYLOAD.decode()
+    times = []
+    until = time.perf_counter() + seconds
+    while (began := time.perf_counter()) < until:
+        echo.remote(argument)
+        times.append(time.perf_counter() - began)
+    return len(times) / sum(times), times
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
@@ -286,9 +346,9 @@ def inserts(folder: Path, batch: int, seconds: float) -> Sample:
     return _sample(len(times) * batch / sum(times), times)
 
 
-def _sample(rate: float, times: list[float], cpu: float = 0.0) -> Sample:
+def _sample(rate: float, times: list[float], *costs: float) -> Sample:
     ordered = sorted(times)
-    return Sample(rate, 1e6 * statistics.median(ordered), 1e6 * ordered[int(0.99 * (len(ordered) - 1))], 1e6 * cpu)
+    return Sample(rate, 1e6 * statistics.median(ordered), 1e6 * ordered[int(0.99 * (len(ordered) - 1))], *costs)
 
 
 # -- all of it ---------------------------------------------------------------------------------------------------------
@@ -304,8 +364,11 @@ def measure(rounds: int, seconds: float, callers: int, folder: Path) -> dict[str
             stack.enter_context(gateway("jobs on disk", f"sqlite:///{disk.jobs_db}", disk)),
             stack.enter_context(gateway("jobs in memory", "memory:", memory)),
         ]
+        (folder / "called").mkdir()
+        processes = stack.enter_context(called(folder / "called"))
         for one in served:
             one.sample(callers, 0.3)
+        call_in_turn(0.3)
         for _ in range(rounds):
             found.setdefault("limit: ping-pong over a Unix socket", []).append(ping_pong(seconds / 4))
             found.setdefault("limit: SQLite insert, synced singly", []).append(inserts(folder, 1, seconds / 4))
@@ -313,6 +376,8 @@ def measure(rounds: int, seconds: float, callers: int, folder: Path) -> dict[str
             for one in served:
                 found.setdefault(f"{one.name}, 1 caller", []).append(one.sample(1, seconds))
                 found.setdefault(f"{one.name}, {callers} callers", []).append(one.sample(callers, seconds))
+            by_client = processes.sample(partial(call_in_turn, seconds))
+            found.setdefault("jobs on disk, 1 caller, by our client", []).append(by_client)
     return found
 
 
@@ -325,12 +390,12 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fc-bench-") as folder:
         found = measure(given.rounds, given.seconds, given.callers, Path(folder))
-    print(f"{'':40}{'jobs/s':>10}{'p50 us':>10}{'p99 us':>10}{'CPU us':>10}")
+    fields = ("rate", "p50", "p99", "driver", "gateway", "worker")
+    print(f"{'':40}{'jobs/s':>9}{'p50 us':>9}{'p99 us':>9}   CPU us: driver, gateway, worker")
     for name, samples in sorted(found.items()):
-        rate, p50, p99, cpu = (
-            statistics.median(getattr(sample, field) for sample in samples) for field in ("rate", "p50", "p99", "cpu")
-        )
-        print(f"{name:40}{rate:10,.0f}{p50:10,.0f}{p99:10,.0f}{cpu or float('nan'):10,.0f}")
+        rate, p50, p99, *costs = (statistics.median(getattr(sample, field) for sample in samples) for field in fields)
+        shown = "".join(f"{cost:9,.0f}" for cost in costs) if any(costs) else ""
+        print(f"{name:40}{rate:9,.0f}{p50:9,.0f}{p99:9,.0f}{shown}")
 
 
 if __name__ == "__main__":

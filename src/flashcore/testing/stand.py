@@ -65,6 +65,16 @@ class Stand:
         """Where everything lies."""
         return Layout(self.folder, "test")
 
+    @property
+    def gateway_pid(self) -> int:
+        """The process id of the gateway, 0 where none was started."""
+        return 0 if self._gateway is None else self._gateway.pid
+
+    @property
+    def replica_pids(self) -> tuple[int, ...]:
+        """The process ids of the replicas, in the order of `served`."""
+        return tuple(replica.pid for replica in self._replicas)
+
     def log_of(self, endpoint: str) -> str:
         """What the endpoint's replica has written."""
         return (self.folder / endpoint / "log").read_text()

@@ -162,11 +162,11 @@ class Desk:
 
     def _landed(self, batch: Batch, freed: tuple[str, ...]) -> None:
         self._flying = False
+        if self.book.batch.waiting:
+            self._hand_over()
         self.book.settle(batch)
         _release(batch)
         self._on_disk(batch, freed)
-        if self.book.batch.waiting:
-            self._schedule()
 
     def _crashed(self, batch: Batch, written: asyncio.Future[tuple[str, ...]]) -> None:
         problem = None if written.cancelled() else written.exception()
