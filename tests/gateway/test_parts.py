@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -16,9 +17,10 @@ from flashcore.gateway.coalesce import Coalescer
 from flashcore.gateway.documents import raw_payload, status_body
 from flashcore.gateway.files import replace_file
 from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.jobids import JobIds
 from flashcore.gateway.planning import PolicyHeaders
 from flashcore.gateway.rawjson import NotJson, read_object, write_object
-from flashcore.gateway.submission import lane_of, new_job_id
+from flashcore.gateway.submission import lane_of
 from flashcore.gateway.wakes import Wakes
 from flashcore.model.job import LANES, Claimed, Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
@@ -88,11 +90,27 @@ def test_a_finished_job_always_shows_what_clients_insist_on() -> None:
     }  # fmt: skip
 
 
+def test_ids_of_jobs_are_uuids_that_grow_with_time() -> None:
+    """A store's index of them grows at its end; those of one moment differ, and neither form is another shape."""
+    moments = iter([1_700_000_000.0] * 300 + [1_700_000_000.002, 1_800_000_000.0, 1_800_000_000.0])
+    ids = JobIds(lambda: next(moments))
+    early = {ids.for_run() for _ in range(300)}
+    later, last, waited = ids.for_run(), ids.for_run(), ids.for_runsync()
+
+    assert len(early) == 300
+    assert max(early) < later < last
+    assert waited.startswith("sync-")
+    for text in (*early, later, last, waited.removeprefix("sync-")):
+        assert text.endswith("-u1")
+        assert str(UUID(text[:-3])) == text[:-3]
+        assert UUID(text[:-3]).version == 7
+
+
 def test_lanes_are_even_and_stay_for_ever() -> None:
     """Q30: ids spread over all lanes; a key's lane may never change, or a share would move its jobs."""
-    counts = [0] * LANES
+    ids, counts = JobIds(), [0] * LANES
     for _ in range(20_000):
-        counts[lane_of(new_job_id())] += 1
+        counts[lane_of(ids.for_run())] += 1
 
     assert min(counts) > 120
     assert max(counts) < 290

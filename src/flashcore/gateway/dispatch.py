@@ -12,7 +12,7 @@ from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.local import LocalRoutes
 from flashcore.gateway.metrics import Metrics
-from flashcore.gateway.paths import addressed, first_segment, host_label
+from flashcore.gateway.paths import addressed, first_segment, host_label, job_address
 from flashcore.gateway.planning import Plan, plan_of
 from flashcore.gateway.proxying import RequestRoute
 from flashcore.gateway.routes import Routes
@@ -76,9 +76,9 @@ class Front:
         return self._proxy(plan_of(routes, service, head, rest, to), head, peer)
 
     def _job(self, routes: Routes, head: RequestHead, path: bytes, peer: str) -> Local:
-        name, rest = first_segment(path)
-        routing = routes.jobs.get(addressed(name, head).name)
-        verb = first_segment(rest).first
+        name, verb, job = job_address(path)
+        to = addressed(name, head)
+        routing = routes.jobs.get(to.name)
         if verb in _OF_WORKERS:
             refusal = self._keyring.refusal(head, peer, _WORK)
         elif routing is not None and routing.route.public:
@@ -87,7 +87,9 @@ class Front:
             refusal = self._keyring.refusal(head, peer, _CALL | _READ if verb == "health" else _CALL)
         if refusal is not None:
             return Local(_answering(refusal))
-        return Local(self._jobs.handler(head, path), self._jobs.largest_body(head))
+        if routing is None:
+            return Local(_answering(self._jobs.not_a_queue(to.name)))
+        return Local(self._jobs.handler(head.method, routing, to, verb, job), self._jobs.largest_body(head))
 
     def _proxy(self, plan: Plan, head: RequestHead, peer: str) -> Verdict:
         service = plan.service

@@ -27,7 +27,8 @@ from flashcore.gateway.documents import (
 from flashcore.gateway.health import health_document
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response, json_response
-from flashcore.gateway.paths import Addressed, addressed, first_segment, query_value
+from flashcore.gateway.jobids import JobIds
+from flashcore.gateway.paths import Addressed, query_value
 from flashcore.gateway.polling.desk import Desk
 from flashcore.gateway.polling.routes import PolledApi
 from flashcore.gateway.routes import JobsRouting, Routes
@@ -36,8 +37,6 @@ from flashcore.gateway.submission import (
     InvalidSubmission,
     is_sealed,
     new_job,
-    new_job_id,
-    new_sync_job_id,
 )
 from flashcore.model.errors import FlashcoreError, NotFound
 from flashcore.model.job import Job, Payload
@@ -77,6 +76,7 @@ class JobsApi:
         self._broker = broker
         self._routes = routes
         self._settings = settings
+        self._ids = JobIds()
         self._polled = PolledApi(Desk(broker.crew, paced=settings.poll_pacing > 0), settings)
         self._endpoint_routes: Mapping[str, tuple[tuple[bytes, ...], _Action]] = {
             "run": (_POST, self._run),
@@ -96,26 +96,21 @@ class JobsApi:
         """The most bytes that the body of such a request may have."""
         return seal.LARGEST_JOB if is_sealed(head) else max(self._settings.run_bytes, self._settings.runsync_bytes)
 
-    def handler(self, head: RequestHead, path: bytes) -> Handler:
-        """Who answers a request for `path`, which is what follows /v2."""
-        name, rest = first_segment(path)
-        to = addressed(name, head)
-        routes = self._routes()
-        routing = routes.jobs.get(to.name)
-        if routing is None:
-            return _always(self._not_a_queue(to.name, routes))
-        verb, _, job = rest[1:].decode("latin-1").partition("/")
+    def handler(self, method: bytes, routing: JobsRouting, to: Addressed, verb: str, job: str) -> Handler:
+        """Who answers a request for a route of an endpoint; `job` is what follows the route."""
         if self._polled.serves(verb):
-            return self._polled.handler(verb, job, head.method, routing)
+            return self._polled.handler(verb, job, method, routing)
         found = (self._job_routes if job else self._endpoint_routes).get(verb)
         if found is None or "/" in job:
             return _always(_unknown_route(to.name, verb))
         methods, action = found
-        if head.method not in methods:
+        if method not in methods:
             return _always(method_not_allowed(methods))
         return _guarded(action, routing, to, JobId(job))
 
-    def _not_a_queue(self, name: str, routes: Routes) -> Response:
+    def not_a_queue(self, name: str) -> Response:
+        """The answer to who asks for a queue of that name."""
+        routes = self._routes()
         if name in routes.http:
             return error_response(
                 400,
@@ -133,7 +128,7 @@ class JobsApi:
             call.routing,
             call.request.head,
             call.request.body,
-            new_job_id(),
+            self._ids.for_run(),
             call.routing.route.result_retention,
             preview=call.to.preview,
         )
@@ -145,7 +140,12 @@ class JobsApi:
         # As long as a caller may wait, the result is there to be read by somebody who comes a little later.
         retention = min(call.routing.route.result_retention, max(RUNSYNC_RETENTION, wait))
         new = new_job(
-            call.routing, call.request.head, call.request.body, new_sync_job_id(), retention, preview=call.to.preview
+            call.routing,
+            call.request.head,
+            call.request.body,
+            self._ids.for_runsync(),
+            retention,
+            preview=call.to.preview,
         )
         return _shown(call, await self._broker.submit_and_wait(new, wait))
 

@@ -26,6 +26,22 @@ class PathParts(NamedTuple):
     """Begins with a slash, also where the path ended."""
 
 
+class JobAddress(NamedTuple):
+    """Where a request of the job API goes: an endpoint as it was written, a route, and what follows that."""
+
+    name: str
+    verb: str
+    rest: str
+    """A job, or a worker and a job; empty where nothing follows."""
+
+
+def job_address(path: bytes) -> JobAddress:
+    """Read the path that follows /v2."""
+    name, _, rest = path[1:].decode("latin-1").partition("/")
+    verb, _, rest = rest.partition("/")
+    return JobAddress(name, verb, rest)
+
+
 def first_segment(path: bytes) -> PathParts:
     """The first segment and what follows it. Names of endpoints need no escapes, so none are undone."""
     first, _, rest = path[1:].partition(b"/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -34,16 +33,6 @@ class InvalidSubmission(UsageError):
     """A submission that no worker could make sense of."""
 
     code = "invalid_submission"
-
-
-def new_job_id() -> JobId:
-    """An id for `run`, in the shape that RunPod's have."""
-    return JobId(f"{_uuid()}-u1")
-
-
-def new_sync_job_id() -> JobId:
-    """An id for `runsync`."""
-    return JobId(f"sync-{_uuid()}-u1")
 
 
 def lane_of(key: str) -> int:
@@ -99,11 +88,6 @@ def _read(body: bytes | memoryview) -> tuple[Payload, Mapping[str, Any], str | N
     _refuse_unsupported(members)
     webhook = members["webhook"].value if "webhook" in members else None
     return Payload(members["input"].raw), _policy(members), None if webhook is None else checked_url(webhook)
-
-
-def _uuid() -> str:
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _refuse_unsupported(members: Mapping[str, RawValue]) -> None:
