@@ -25,10 +25,12 @@ class JobStatus(Enum):
     CANCELLED = "CANCELLED"
     TIMED_OUT = "TIMED_OUT"
 
+    __hash__ = object.__hash__  # that of Enum is written in Python, and each move of each job looks a status up
+
     @property
     def final(self) -> bool:
         """Whether the job has its one final state."""
-        return self not in (JobStatus.IN_QUEUE, JobStatus.IN_PROGRESS)
+        return self is not JobStatus.IN_QUEUE and self is not JobStatus.IN_PROGRESS
 
 
 JOB_MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
@@ -91,11 +93,10 @@ class NewJob:
             raise ValueError(f"job {self.id}: a lane is 0 to {LANES - 1}, not {self.lane}")
         if self.max_attempts < 1:
             raise ValueError(f"job {self.id}: max_attempts is at least 1, not {self.max_attempts}")
-        for name, seconds in (
-            ("ttl", self.ttl),
-            ("execution_timeout", self.execution_timeout),
-            ("retention", self.retention),
-        ):
+        if 0 <= self.ttl < math.inf and 0 <= self.execution_timeout < math.inf and 0 <= self.retention < math.inf:
+            return
+        for name in ("ttl", "execution_timeout", "retention"):
+            seconds = getattr(self, name)
             if not 0 <= seconds < math.inf:
                 raise ValueError(f"job {self.id}: {name} is a number of seconds from 0, not {seconds}")
 

@@ -197,24 +197,28 @@ class Book:
 
     def settle(self, batch: Batch) -> None:
         """A batch is on disk: let go of what is not needed in memory any more."""
+        number, leaving = batch.number, self._leaving
         for n in batch.moves:
-            if self._leaving.get(n) == batch.number:
-                del self._leaving[n]
+            if leaving and leaving.get(n) == number:
+                del leaving[n]
             entry = self._by_number.get(n)
-            if entry is not None and entry.pending == batch.number:
+            if entry is not None and entry.pending == number:
                 entry.pending = 0
                 entry.slim()
-                self._settle_entry(entry)
+                if not entry.needed:
+                    self._settle_entry(entry)
 
     def _settle_entry(self, entry: Entry) -> None:
-        if entry.job.status is JobStatus.IN_QUEUE and not entry.needed:
+        if entry.job.status is JobStatus.IN_QUEUE:
             self._unregister(entry)  # it waits far back in a long queue; nobody will ask for it soon
         else:
-            self._rest(entry)
+            self._put_to_rest(entry)
 
     def _rest(self, entry: Entry) -> None:
-        if entry.needed:
-            return
+        if not entry.needed:
+            self._put_to_rest(entry)
+
+    def _put_to_rest(self, entry: Entry) -> None:
         self._resting.add(entry.n, entry.size)
         for n in self._resting.overdue():
             self._unregister(self._by_number[n])
@@ -287,6 +291,5 @@ class Book:
         self._resting.discard(entry.n)
         if self._by_id.get(entry.job.id) is entry:
             del self._by_id[entry.job.id]
-        key = (entry.account.e, entry.job.new.idempotency_key or "")
-        if self._by_key.get(key) is entry:
-            del self._by_key[key]
+        if (key := entry.job.new.idempotency_key) is not None and self._by_key.get((entry.account.e, key)) is entry:
+            del self._by_key[entry.account.e, key]

@@ -1,7 +1,7 @@
 """Group commit: calls of a moment share a transaction, and nobody is answered before it is on disk.
 
     idle -> a call changes something -> two turns of the loop later the batch goes to the database's thread
-         -> meanwhile calls gather in the next batch -> the answer comes: callers wake up -> the next batch goes
+         -> meanwhile calls gather in the next batch -> the answer comes: the next batch goes -> callers wake up
 
 Two turns, so that a job and its claim are written together: the doorbell rings when a job is taken in, not when it is
 on disk; who waits for work hears it in the next turn and claims by the end of the one after. That spares a job that is
@@ -163,7 +163,7 @@ class Desk:
     def _landed(self, batch: Batch, freed: tuple[str, ...]) -> None:
         self._flying = False
         if self.book.batch.waiting:
-            self._hand_over()
+            self._hand_over()  # before all else: the disk works while callers are told
         self.book.settle(batch)
         _release(batch)
         self._on_disk(batch, freed)

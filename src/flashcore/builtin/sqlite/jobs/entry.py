@@ -13,6 +13,9 @@ STATUSES = tuple(JobStatus)
 KEPT_INLINE = 16 << 10
 """Payloads of at most so many bytes stay in memory with their job."""
 
+_FRAME = 1500
+"""About how many bytes a job takes without its payloads."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shelved(Payload):
@@ -64,11 +67,15 @@ class Entry:
     def size(self) -> int:
         """About how many bytes it takes."""
         job = self.job
-        payloads = (job.new.input, job.output, job.progress)
-        return 1500 + sum(len(payload.data) for payload in payloads if payload is not None)
+        size = _FRAME + len(job.new.input.data)
+        if job.output is not None:
+            size += len(job.output.data)
+        return size if job.progress is None else size + len(job.progress.data)
 
     def slim(self) -> None:
         """Leave large payloads to the disk, where they are."""
+        if self.size <= KEPT_INLINE:
+            return  # on the path of every job
         job = self.job
         if len(job.new.input.data) > KEPT_INLINE:
             job = replace(job, new=replace(job.new, input=Shelved(media=job.new.input.media)))

@@ -17,13 +17,15 @@ class Resting:
 
     def add(self, n: int, size: int) -> None:
         """Note that a job was used now."""
-        self.discard(n)
+        if n in self._sizes:
+            self.discard(n)
         self._sizes[n] = size
         self._bytes += size
 
     def discard(self, n: int) -> None:
         """Forget a job that is needed again, or gone."""
-        self._bytes -= self._sizes.pop(n, 0)
+        if n in self._sizes:
+            self._bytes -= self._sizes.pop(n)
 
     def overdue(self) -> list[int]:
         """Take out what is beyond the bounds."""
