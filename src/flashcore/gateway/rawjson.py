@@ -34,7 +34,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_SCAN = json.JSONDecoder(parse_constant=_no_constant).scan_once
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -61,9 +61,9 @@ def _read_members(text: str, view: memoryview | None) -> dict[str, RawValue]:
     while True:
         if text[at : at + 1] != '"':
             raise ValueError(f"a name in quotes is missing at character {at}")
-        name, at = _scan(text, at)
+        name, at = _DECODER.raw_decode(text, at)
         start = _expect(text, _skip(text, at), ":")
-        value, at = _scan(text, start)
+        value, at = _DECODER.raw_decode(text, start)
         is_large = view is not None and at - start > SPILLED_FROM
         members[name] = RawValue(view[start:at] if view is not None and is_large else text[start:at].encode(), value)
         at = _skip(text, at)
@@ -72,14 +72,6 @@ def _read_members(text: str, view: memoryview | None) -> dict[str, RawValue]:
         at = _skip(text, at + 1)
     _end(text, _expect(text, at, "}"))
     return members
-
-
-def _scan(text: str, at: int) -> tuple[Any, int]:
-    """The value that begins at that place, and where it ends."""
-    try:
-        return _SCAN(text, at)
-    except StopIteration:
-        raise ValueError(f"a value is missing at character {at}") from None
 
 
 def _skip(text: str, at: int) -> int:
@@ -106,5 +98,5 @@ def write_object(members: dict[str, Any], raw: Mapping[str, bytes | memoryview])
     shown = _encode(members).encode()
     if not raw:
         return shown
-    joined = b",".join([b"%b:%b" % (_encode(name).encode(), value) for name, value in raw.items()])
+    joined = b",".join([b"".join((_encode(name).encode(), b":", value)) for name, value in raw.items()])
     return b"%b%b%b}" % (shown[:-1], b"," if members else b"", joined)
