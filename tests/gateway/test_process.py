@@ -9,10 +9,12 @@ import json
 import signal
 import socket
 import sys
+import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -173,6 +175,8 @@ async def test_kill_loses_no_accepted_job(layout: Layout) -> None:
 
 WORKER = """
 import asyncio, os, sys
+from functools import partial
+from functools import partial
 from pathlib import Path
 from flashcore.model.codec import from_json
 from flashcore.testing.fake_worker import FakeWorker
@@ -211,6 +215,45 @@ async def test_the_job_of_a_worker_that_dies_with_it_goes_to_another_at_once(lay
             document = await ended(gateway, job)
 
     assert (document["status"], document["output"], document["retries"]) == ("COMPLETED", "survived", 1)
+
+
+async def test_a_gateway_whose_readiness_is_asked_for_gives_notice_before_it_ends(layout: Layout) -> None:
+    """S44: after SIGTERM readiness is 503 draining, liveness 200; connections are accepted for half of the grace."""
+    async with listening(layout, "--set", "stop_grace=2") as gateway:
+        starting = await gateway.call("GET", "/ping/ready")
+        async with serving(layout, jobs_route("hello")):
+            ready = await gateway.call("GET", "/ping/ready")
+            gateway.process.send_signal(signal.SIGTERM)
+            told = time.monotonic()
+            draining = await eventually(partial(_not_ready, gateway))
+            live = await gateway.call("GET", "/ping/live")
+            job = await gateway.call("POST", "/v2/hello/run", {"input": {}})
+            assert await gateway.process.wait() == 0
+
+    assert (starting.status, starting.json["status"]) == (503, "starting")
+    assert (ready.status, ready.json) == (200, {"status": "ready"})
+    assert (draining.status, draining.json) == (503, {"status": "draining"})
+    assert (live.status, live.json) == (200, {"status": "draining"})
+    assert job.status == 200
+    assert 0.9 < time.monotonic() - told < 5.0
+
+
+async def _not_ready(gateway: GatewayProcess) -> Answer | None:
+    answer = await gateway.call("GET", "/ping/ready")
+    return answer if answer.status != 200 else None
+
+
+async def test_a_gateway_that_nobody_watches_or_that_is_replaced_gives_no_notice(layout: Layout) -> None:
+    """S44: there is nobody to hear it; who sends SIGINT keeps the sockets for the next one."""
+    took = []
+    for path, number in (("/ping", signal.SIGTERM), ("/ping/ready", signal.SIGINT)):
+        async with listening(layout, "--set", "stop_grace=20") as gateway:
+            await gateway.call("GET", path)
+            began = time.monotonic()
+            assert await gateway.end(number) == 0
+            took.append(time.monotonic() - began)
+
+    assert max(took) < 4.0, took
 
 
 async def test_a_second_gateway_of_the_environment_refuses_and_says_where_the_first_is(layout: Layout) -> None:

@@ -1,8 +1,10 @@
 """A load-balanced replica's process: when it is ready, whom it answers, and how it ends."""
 
 import asyncio
+import json
 import signal
 import textwrap
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +76,8 @@ async def replica(start: Start, tmp_path: Path) -> RunningReplica:
     """A replica that is ready."""
     entries = [function(name, kind, route=Route("GET", f"/{name}")) for name, kind in ROUTES.items()]
     entries.append(function("stream", "async_generator", route=Route("GET", "/stream")))
-    started = await start(write_artifact(tmp_path / "artifact", HTTP_HANDLER, {"code_of_user.py": CODE}, entries))
+    artifact = write_artifact(tmp_path / "artifact", HTTP_HANDLER, {"code_of_user.py": CODE}, entries)
+    started = await start(artifact, FLASHCORE_GRACE="2.0")
     await started.ready()
     return started
 
@@ -149,14 +152,47 @@ async def test_what_does_not_finish_is_cut_off_at_the_end_of_the_grace(replica: 
     slow.cancel()
 
 
-async def test_an_idle_replica_ends_at_once(replica: RunningReplica) -> None:
-    """Kept-alive connections do not hold it."""
+async def test_an_idle_replica_that_its_provider_ends_is_gone_at_once(replica: RunningReplica) -> None:
+    """Nobody sends it anything any more; kept-alive connections do not hold it."""
     _, writer = await asyncio.open_unix_connection(str(replica.http))
+    listener = await replica.connect()
+    assert listener.channel is not None
+
+    listener.channel.send(Drain(30.0))
+
+    assert await replica.ended(2.5) == 0
+    writer.close()
+
+
+async def test_after_sigterm_a_replica_says_for_a_while_that_it_drains(replica: RunningReplica) -> None:
+    """S44: readiness 503 draining, liveness 200, and new connections are accepted for half of the grace."""
+    before = [(await ask(replica, path)).status for path in ("/ping", "/ping/live")]
+    listener = await replica.connect()
 
     replica.terminate()
+    await listener.until_stage(Stage.DRAINING)
+    told = time.monotonic()
+    ready, live = await ask(replica, "/ping"), await ask(replica, "/ping/live")
+    assert await replica.ended(5) == 0
+
+    assert before == [200, 200]
+    assert (ready.status, json.loads(ready.body)["message"]) == (503, "this replica is draining")
+    assert (live.status, json.loads(live.body)) == (200, {"status": "draining"})
+    assert 0.9 < time.monotonic() - told < 4.0
+
+
+async def test_the_provider_ends_the_notice_of_a_replica_that_had_a_signal(replica: RunningReplica) -> None:
+    """S44: once it is out of the traffic there is nobody left to be told."""
+    listener = await replica.connect()
+    assert listener.channel is not None
+    replica.terminate()
+    await listener.until_stage(Stage.DRAINING)
+    told = time.monotonic()
+
+    listener.channel.send(Drain(2.0))
 
     assert await replica.ended(5) == 0
-    writer.close()
+    assert time.monotonic() - told < 0.9
 
 
 async def test_sys_exit_in_a_task_does_not_end_the_server(replica: RunningReplica) -> None:

@@ -11,7 +11,7 @@ from flashcore.build.scan import Served
 from flashcore.hookspecs.resources import Ingress
 from flashcore.model.manifest import ParameterKind
 
-RESERVED_PATHS = frozenset({"/docs", "/execute", "/openapi.json", "/ping", "/redoc"})
+RESERVED_PATHS = frozenset({"/docs", "/execute", "/openapi.json", "/ping", "/ping/live", "/redoc"})
 """Paths that the replica's own server answers."""
 
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})

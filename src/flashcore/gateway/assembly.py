@@ -67,6 +67,8 @@ class Gateway:
         self._signaller = Signaller(name, self.broker, self._routes, changed, self._link.tell)
         self._link.signaller = self._signaller
         local = LocalRoutes(self._routes, lambda: self.url)
+        self._readiness = local.readiness
+        self._notice = 0.0
         jobs = JobsApi(self.broker, self._routes, settings)
         metrics = Metrics(self._routes, self.broker, self.keyring)
         front = Front(self._routes, jobs, local, metrics, self.keyring, settings)
@@ -91,9 +93,17 @@ class Gateway:
         await self._listen(self.layout.dataplane_socket, self._link.connection)
         self._signalling = asyncio.create_task(self._signaller.run(self.settings.signal_interval))
 
+    async def give_notice(self) -> None:
+        """Say that it drains, and go on accepting for as long as those who ask need to send new requests elsewhere."""
+        self._readiness.draining = True
+        self._notice = self._readiness.notice(self.settings.stop_grace)
+        if self._notice:
+            _log.info("draining: new requests are taken for %.1f s more", self._notice)
+            await asyncio.sleep(self._notice)
+
     async def close(self) -> None:
         """Let requests under way end, store what workers reported, let go of everything. Jobs stay where they are."""
-        aborted = await self.http.close(self.settings.stop_grace)
+        aborted = await self.http.close(self.settings.stop_grace - self._notice)
         if aborted:
             _log.warning("%d requests were still under way and are cut off", aborted)
         for path, server in self._servers.items():

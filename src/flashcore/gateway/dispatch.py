@@ -43,10 +43,12 @@ class Front:
         self._jobs = jobs
         self._keyring = keyring
         self._answer_seconds = settings.answer_seconds
-        self._own: Mapping[str, tuple[Handler, frozenset[TokenScope] | None]] = {
-            "ping": (local.ping, None),
-            "manifest": (local.manifest, ALL_SCOPES),
-            "metrics": (metrics.handle, _READ),
+        self._own: Mapping[tuple[str, bytes], tuple[Handler, frozenset[TokenScope] | None]] = {
+            ("ping", b"/"): (local.ping, None),
+            ("ping", b"/live"): (local.live, None),
+            ("ping", b"/ready"): (local.ready, None),
+            ("manifest", b"/"): (local.manifest, ALL_SCOPES),
+            ("metrics", b"/"): (metrics.handle, _READ),
         }
 
     def dispatch(self, head: RequestHead, peer: str) -> Verdict:
@@ -64,8 +66,8 @@ class Front:
         first, rest = first_segment(head.path)
         if first == JOB_API:
             return self._job(routes, head, rest, peer)
-        own = self._own.get(first)
-        if own is not None and rest == b"/":
+        own = self._own.get((first, rest))
+        if own is not None:
             handler, scopes = own
             refusal = None if scopes is None else self._keyring.refusal(head, peer, scopes)
             return Local(handler if refusal is None else _answering(refusal))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Request, Response, json_response
+from flashcore.gateway.readiness import Readiness
 from flashcore.gateway.routes import Routes
 from flashcore.hookspecs.resources import Ingress
 from flashcore.model.codec import to_json
@@ -14,15 +15,29 @@ from flashcore.wire.served import ServedEndpoint, ServedManifest
 
 
 class LocalRoutes:
-    """Whether the gateway lives, and what it serves."""
+    """Whether the gateway lives, whether it is to be sent anything, and what it serves."""
 
     def __init__(self, routes: Callable[[], Routes], own_url: Callable[[], str]) -> None:
+        self.readiness = Readiness()
         self._routes = routes
         self._own_url = own_url
 
     def ping(self, _: Request) -> Response:
         """It lives."""
         return json_response(200, {"status": "ok", "table": self._routes().version})
+
+    def live(self, _: Request) -> Response:
+        """It lives, also while it drains: who would start it again for that would cut requests off."""
+        return json_response(200, {"status": "draining" if self.readiness.draining else "ok"})
+
+    def ready(self, _: Request) -> Response:
+        """Whether new requests are to come here: with a table to serve them by, until it drains."""
+        self.readiness.asked()
+        if self.readiness.draining:
+            return json_response(503, {"status": "draining"})
+        if not self._routes().version:
+            return json_response(503, {"status": "starting", "reason": "there is no routing table yet"})
+        return json_response(200, {"status": "ready"})
 
     def manifest(self, request: Request) -> Response:
         """All endpoints of the last table, and where each is called."""

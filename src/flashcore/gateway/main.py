@@ -87,7 +87,11 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; 0 when all went well, 1 with the reason on standard error when not."""
+    """Serve until SIGTERM or SIGINT; 0 when all went well, 1 with the reason on standard error when not.
+
+    SIGTERM gives those who share out requests notice (Gateway.give_notice). SIGINT does not: whoever sends it holds the
+    listening sockets for the next gateway, and until that is there, new connections wait in them.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
@@ -116,8 +120,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 async def _serve(options: Options, registry: Registry) -> None:
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    stop: asyncio.Future[signal.Signals] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stop, number)
     gateway = Gateway(
@@ -134,18 +138,19 @@ async def _serve(options: Options, registry: Registry) -> None:
         gateway.url = await (_take_over(gateway, options) if options.inherited.all else _open_door(gateway, options))
         handover.start()
         write_presence(file, own_presence(gateway.url, _own_version()))
-        await stop.wait()
+        if await stop is signal.SIGTERM:
+            await gateway.give_notice()
     finally:
         handover.close()
         await gateway.close()
         remove_presence(file)
 
 
-def _stop(stop: asyncio.Event, number: signal.Signals) -> None:
+def _stop(stop: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
     """The first time: end in order. The second time somebody is in a hurry."""
-    if stop.is_set():
+    if stop.done():
         os._exit(128 + number)
-    stop.set()
+    stop.set_result(number)
 
 
 async def _open_jobs(registry: Registry, url: str) -> JobStore:

@@ -66,7 +66,9 @@ class GatewayKeeper:
     async def replace(self) -> Presence:
         """End the gateway and start another one on its sockets."""
         if self._present is not None and self._present.alive:
-            await asyncio.to_thread(_end, self._present, self._project.settings.gateway_grace)
+            # Its sockets are held here: nobody needs to be told to go elsewhere meanwhile.
+            way = signal.SIGTERM if self._listeners is None else signal.SIGINT
+            await asyncio.to_thread(_end, self._present, self._project.settings.gateway_grace, way)
         self._present = await self._start_at_last()
         return self._present
 
@@ -86,7 +88,7 @@ class GatewayKeeper:
         """End the gateway: SIGTERM, and SIGKILL when it does not finish within `grace` and a little."""
         await self.let_go()
         if self._present is not None and self._present.alive:
-            await asyncio.to_thread(_end, self._present, grace)
+            await asyncio.to_thread(_end, self._present, grace, signal.SIGTERM)
         self._present = None
         self._drop_listeners()
 
@@ -158,6 +160,7 @@ class GatewayKeeper:
                     *("--host", settings.host, "--port", str(settings.ports.gateway)),
                     *("--jobs", project.jobs_url),
                     *_security(project),
+                    f"--set=stop_grace={settings.gateway_grace}",
                     *(f"--set={name}={value}" for name, value in settings.gateway.items()),
                     *(f"--listen-tls-fd={descriptor}" for descriptor in inherited.encrypted),
                     *(f"--listen-fd={descriptor}" for descriptor in inherited.plain),
@@ -228,9 +231,9 @@ async def _polled_to_end(pid: int) -> None:
         await asyncio.sleep(0.2)
 
 
-def _end(gateway: Presence, grace: float) -> None:
+def _end(gateway: Presence, grace: float, way: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(gateway.pid, signal.SIGTERM)
+        os.kill(gateway.pid, way)
         if not gateway.ended_within(grace + 5.0):
             log.warning("the gateway (pid %d) did not end within %.0f s and is killed", gateway.pid, grace + 5.0)
             os.kill(gateway.pid, signal.SIGKILL)

@@ -4,6 +4,8 @@
 * A request for another life of this address (`x-flashcore-instance`) is answered 421: the gateway goes elsewhere.
 * A draining replica answers 503 with `x-flashcore-draining: 1` to what is new, and finishes what it has. WebSockets,
   which may never be finished, are closed at once (1012, service restart): their clients come back, to another replica.
+* `/ping/live` is answered 200 as long as the process runs, also while it drains: so says liveness, and readiness is
+  what `/ping` says.
 * The request's id (`x-request-id`, or a new one) stands in its log lines and in its answer.
 """
 
@@ -31,6 +33,8 @@ Header = tuple[bytes, bytes]
 INSTANCE_HEADER = b"x-flashcore-instance"
 DRAINING_HEADER = b"x-flashcore-draining"
 REQUEST_ID_HEADER = b"x-request-id"
+
+LIVENESS_PATH = "/ping/live"
 
 LONGEST_REQUEST_ID = 128
 
@@ -79,6 +83,8 @@ class Guard:
         if wanted and wanted != self._instance:
             own = [(INSTANCE_HEADER, self._instance)]
             await _refuse(scope, send, 421, "this address belongs to another replica now", own)
+        elif scope["type"] == "http" and scope["path"] == LIVENESS_PATH:
+            await _answer(send, 200, {"status": "draining" if self._draining else "ok"}, [])
         elif self._draining:
             own = [(DRAINING_HEADER, b"1"), (b"connection", b"close")]
             await _refuse(scope, send, 503, "this replica is draining", own)
@@ -156,7 +162,11 @@ async def _refuse(scope: Scope, send: Send, status: int, message: str, headers: 
         # The server answers 403 to a WebSocket that is closed before it is accepted.
         await send({"type": "websocket.close", "code": 1012, "reason": message})
         return
-    body = json.dumps({"code": _CODES[status], "message": message}).encode()
+    await _answer(send, status, {"code": _CODES[status], "message": message}, headers)
+
+
+async def _answer(send: Send, status: int, said: dict[str, str], headers: list[Header]) -> None:
+    body = json.dumps(said).encode()
     head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})

@@ -8,6 +8,7 @@ its coroutines. So a replica answers while it imports for a minute, and while a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import sys
@@ -32,6 +33,9 @@ LOG_LOOK = 5.0
 KILLED = 143
 """Exit status after a second SIGTERM, as a shell shows it."""
 
+LONGEST_NOTICE = 5.0
+"""Seconds that a replica answers what is new with 503 after a signal, at most: whoever sends it may not have heard."""
+
 END_WITHIN = 3.0
 """Seconds that the main thread has to end after a drain; user code may hold it for ever."""
 
@@ -47,10 +51,12 @@ class Runtime:
         self._settings = settings
         self._output = output or _output_of(settings)
         self._threads = LoopThread("flashcore-control")
-        self._replica = Replica(settings, self._threads, self._drain)
+        self._replica = Replica(settings, self._threads, self._be_ended)
         self._service: Service | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
+        self._left = asyncio.Event()
+        """Nobody is going to send anything new: its provider has said so."""
         self._status = 0
 
     def run(self, handler: Path) -> int:
@@ -108,7 +114,12 @@ class Runtime:
         self._output.say(f"the gateway refuses this worker: {reason}")
         self._replica.tell(Stage.FAILED, reason)
         self._status = 1
-        self._drain(0.0)
+        self._be_ended(0.0)
+
+    def _be_ended(self, grace: float) -> None:
+        """A provider takes a replica out of the traffic before it says so; a signal comes from anybody."""
+        self._left.set()
+        self._drain(grace)
 
     def _drain(self, grace: float) -> None:
         if self._draining:
@@ -122,7 +133,12 @@ class Runtime:
         if self._service is None:  # the main thread is importing, and nothing can interrupt that
             await self._replica.take_leave()
             os._exit(0)
+        notice = asyncio.get_running_loop().time() + min(grace / 2, LONGEST_NOTICE)
         await self._service.drain(grace)
+        if self._service.is_called:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(notice):
+                    await self._left.wait()
         self._service.finish()
         self._end_for_sure()
 

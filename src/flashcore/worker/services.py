@@ -37,6 +37,9 @@ class StartupFailed(FlashcoreError):
 class Service(Protocol):
     """What the runtime serves."""
 
+    is_called: bool
+    """Others connect to it, and are told for a while when it ends; it is not the one who fetches its work."""
+
     def serve(self, ready: Ready) -> None:
         """Serve in the main thread until `finish`. Raises StartupFailed."""
         ...
@@ -52,6 +55,8 @@ class Service(Protocol):
 
 class QueueService:
     """A handler that the gateway gives jobs to."""
+
+    is_called = False
 
     def __init__(
         self,
@@ -95,6 +100,8 @@ class QueueService:
 
 class HttpService:
     """An ASGI application that the gateway sends requests to."""
+
+    is_called = True
 
     def __init__(self, app: Application, settings: WorkerSettings, threads: LoopThread, output: Output) -> None:
         from flashcore.worker.lb import HttpServer, server_loop
