@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from flashcore.builtin.local.clock import Clock
 from flashcore.builtin.local.doorbell import Doorbell
-from flashcore.hookspecs.jobs import ALL_LANES, Claim, Finish, Return
+from flashcore.hookspecs.jobs import ALL_LANES, Claim, Finish, Return, after
 from flashcore.model import job_steps
 from flashcore.model.errors import Conflict, StateError
 from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload
@@ -30,6 +30,8 @@ class MemoryJobs:
         self._submitted = 0
         self._keys: dict[tuple[EndpointName, str], JobId] = {}
         self._lanes: defaultdict[tuple[EndpointName, RevisionId | None], dict[int, _Lane]] = defaultdict(dict)
+        self._apart: defaultdict[EndpointName, dict[frozenset[RevisionId], dict[int, _Lane]]] = defaultdict(dict)
+        """Jobs that do not fit some revisions, by these."""
         self._ages: defaultdict[EndpointName, _Lane] = defaultdict(list)
         self._statuses: defaultdict[EndpointName, Counter[JobStatus]] = defaultdict(Counter)
         self._retried: Counter[EndpointName] = Counter()
@@ -128,7 +130,7 @@ class MemoryJobs:
         given: list[Job | None] = []
         for end in returns:
             held = self._held_by(end.worker, end.id)
-            given.append(held and self._put(job_steps.given_back(held, end.reason, now, charged=end.charged)))
+            given.append(held and self._put(after(held, end, now)))
         return tuple(given)
 
     async def cancel(self, job: JobId) -> Job | None:
@@ -165,7 +167,7 @@ class MemoryJobs:
         mine = [job for job in self._jobs.values() if job.new.endpoint == endpoint]
         for job in mine:
             self._remove(job)
-        for kept in (self._ages, self._statuses, self._retried):
+        for kept in (self._ages, self._statuses, self._retried, self._apart):
             kept.pop(endpoint, None)
         return sum(not job.status.final for job in mine)
 
@@ -252,6 +254,9 @@ class MemoryJobs:
         if not claim.pinned_only:
             common = self._lanes.get((claim.endpoint, None), {})
             yield from (common[number] for number in claim.lanes if number in common)
+        for closed_to, apart in self._apart.get(claim.endpoint, {}).items():
+            if claim.opens(closed_to):
+                yield from apart.values()
 
     def _at(self, place: _Place) -> Job | None:
         """The job that is queued at that place, None when it has left."""
@@ -280,12 +285,17 @@ class MemoryJobs:
     def _enqueue(self, job: Job, *, again: bool) -> None:
         new = job.new
         place = (-new.priority, self._numbers[job.id], job.id)
-        heapq.heappush(self._lanes[new.endpoint, new.pin].setdefault(new.lane, []), place)
+        heapq.heappush(self._lanes_for(job).setdefault(new.lane, []), place)
         heapq.heappush(self._ages[new.endpoint], (0, place[1], job.id))
         if again:
             self._retried[new.endpoint] += 1
             self._chunks.pop(job.id, None)
             self._doorbell.ring({new.endpoint})
+
+    def _lanes_for(self, job: Job) -> dict[int, _Lane]:
+        if job.unfit:
+            return self._apart[job.new.endpoint].setdefault(job_steps.closed_to(job), {})
+        return self._lanes[job.new.endpoint, job.new.pin]
 
     def _remove(self, job: Job) -> None:
         del self._jobs[job.id], self._numbers[job.id]

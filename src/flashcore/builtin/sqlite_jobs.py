@@ -24,7 +24,7 @@ from flashcore.builtin.sqlite.jobs.submission import Submission
 from flashcore.builtin.sqlite.jobs.sweeping import Sweeper
 from flashcore.builtin.sqlite.schema import Schema
 from flashcore.builtin.sqlite.writer import Writer
-from flashcore.hookspecs.jobs import Claim, Finish, Return
+from flashcore.hookspecs.jobs import Claim, Finish, Return, after
 from flashcore.model import job_steps
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload
@@ -143,8 +143,7 @@ class SqliteJobs:
                 if entry is None:
                     given.append(None)
                 else:
-                    job = job_steps.given_back(entry.job, end.reason, now, charged=end.charged)
-                    given.append((entry.n, book.put(entry, job)))
+                    given.append((entry.n, book.put(entry, after(entry.job, end, now))))
             return given
 
         given = await self._desk.run(change)

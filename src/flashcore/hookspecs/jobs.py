@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from flashcore.model import job_steps
 from flashcore.model.job import Claimed, Job, JobCounts, NewJob, Payload
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
@@ -45,6 +46,17 @@ class Claim:
     lanes: range = ALL_LANES
     pinned_only: bool = False
     """An unpromoted preview: only jobs addressed to its revision."""
+    serving: frozenset[RevisionId] | None = None
+    """The revisions that jobs are shared among now; None: nobody knows. See `opens`."""
+
+    def opens(self, closed_to: frozenset[RevisionId]) -> bool:
+        """Whether it also takes jobs that do not fit these revisions, of any lane.
+
+        Another revision that serves does. Once all that serve are among them any of these does, to say that nobody can.
+        """
+        if self.serving is None:
+            return self.revision not in closed_to
+        return self.revision in self.serving and (self.revision not in closed_to or self.serving <= closed_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,8 @@ class Return:
     worker: WorkerId
     reason: str
     charged: bool
+    unfit: str | None = None
+    """The worker's revision cannot be called with it: what it can be called with. Never charged."""
 
 
 @runtime_checkable
@@ -82,7 +96,9 @@ class JobStore(Protocol):
     async def claim(self, claim: Claim) -> tuple[Claimed, ...]:
         """Hand out at most `claim.count` jobs, highest priority first, then oldest submission over all its lanes.
 
-        Never a job that this worker id had before, nor one whose ttl is over. Marks them IN_PROGRESS under a lease.
+        Never a job that this worker id had before, nor one whose ttl is over. Jobs that some revisions are known not to
+        fit stand apart from the others, so that passing them costs nothing: `claim.opens` says who takes them. Marks
+        what it hands out IN_PROGRESS under a lease.
         """
         ...
 
@@ -109,7 +125,8 @@ class JobStore(Protocol):
     async def give_back(self, returns: Sequence[Return]) -> tuple[Job | None, ...]:
         """End attempts without a result; None for each stale attempt.
 
-        A job goes back to the queue in its old place, or is FAILED when `charged` used up its max_attempts.
+        A job goes back to the queue in its old place, or is FAILED when `charged` used up its max_attempts. One that is
+        `unfit` goes where its worker's revision does not find it, or is FAILED for that reason when it is pinned.
         """
         ...
 
@@ -159,6 +176,13 @@ class JobStore(Protocol):
     async def close(self) -> None:
         """Finish what was accepted and let go of files. Idempotent."""
         ...
+
+
+def after(job: Job, end: Return, now: float) -> Job:
+    """What becomes of a job whose attempt ended so."""
+    if end.unfit is not None:
+        return job_steps.unfitting(job, end.unfit, end.reason, now)
+    return job_steps.given_back(job, end.reason, now, charged=end.charged)
 
 
 def lane_share(percent: int) -> range:

@@ -102,6 +102,15 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfit:
+    """A revision whose function cannot be called as a job asks for it."""
+
+    revision: RevisionId
+    takes: str
+    """What it can be called with, as in `greet(name, loud)`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A stored job. `version` grows with each change."""
 
@@ -124,6 +133,8 @@ class Job:
     refused_workers: frozenset[str] = frozenset()
     """Worker ids that had it and must not have it again."""
     version: int = 1
+    unfit: tuple[Unfit, ...] = ()
+    """Revisions that it was handed to and does not fit; they are not given it again while another may take it."""
 
     @property
     def id(self) -> JobId:
@@ -143,6 +154,8 @@ class Claimed:
     """By the store's clock."""
     context: Mapping[str, str] = field(default_factory=dict)
     queued_for: float = 0.0
+    unfit: tuple[Unfit, ...] = ()
+    """Revisions that it does not fit. Where its worker's is among them, no other can take it."""
 
 
 @dataclass(frozen=True, slots=True)

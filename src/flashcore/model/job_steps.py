@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 
 from flashcore.model.errors import Conflict, IllegalMove
-from flashcore.model.job import Claimed, Job, JobStatus, NewJob, Payload, check_job_move
+from flashcore.model.job import Claimed, Job, JobStatus, NewJob, Payload, Unfit, check_job_move
 from flashcore.model.names import RevisionId, WorkerId
 
 
@@ -80,6 +80,7 @@ def taken(job: Job, worker: WorkerId, revision: RevisionId, now: float, lease: f
         now,
         refused_workers=job.refused_workers,
         version=job.version + 1,
+        unfit=job.unfit,
     )
 
 
@@ -94,6 +95,7 @@ def as_claimed(job: Job) -> Claimed:
         execution_deadline(job),
         job.new.context,
         started - job.submitted_at,
+        job.unfit,
     )
 
 
@@ -129,7 +131,35 @@ def given_back(job: Job, reason: str, now: float, *, charged: bool) -> Job:
         charges,
         refused_workers=refusing,
         version=job.version + 1,
+        unfit=job.unfit,
     )
+
+
+def unfitting(job: Job, takes: str, reason: str, now: float) -> Job:
+    """Its worker's revision cannot be called with it, and has not begun: queued again, for the other revisions.
+
+    `takes` is what that revision can be called with. A job that is pinned to it FAILED for `reason`: no other may have
+    it. The worker may have it again, whose attempt is over without doubt.
+    """
+    if job.new.pin is not None:
+        return _ended(job, JobStatus.FAILED, now, None, reason)
+    check_job_move(job.id, job.status, JobStatus.IN_QUEUE)
+    others = tuple(unfit for unfit in job.unfit if unfit.revision != job.revision)
+    return Job(
+        job.new,
+        JobStatus.IN_QUEUE,
+        job.submitted_at,
+        job.attempt,
+        job.charged,
+        refused_workers=job.refused_workers,
+        version=job.version + 1,
+        unfit=(*others, Unfit(job.revision or RevisionId(""), takes)),
+    )
+
+
+def closed_to(job: Job) -> frozenset[RevisionId]:
+    """The revisions that are known not to be able to take it."""
+    return frozenset(unfit.revision for unfit in job.unfit)
 
 
 def cancelled(job: Job, now: float) -> Job:

@@ -11,9 +11,10 @@ from flashcore.builtin.sqlite.jobs.entry import Account, Entry, Loaded
 from flashcore.builtin.sqlite.jobs.lanes import Lane, Use
 from flashcore.builtin.sqlite.jobs.queues import Queues
 from flashcore.builtin.sqlite.jobs.resting import Resting
+from flashcore.builtin.sqlite.jobs.stands import Stand
 from flashcore.model import job_steps
 from flashcore.model.job import Job, JobStatus, NewJob
-from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
+from flashcore.model.names import EndpointName, JobId, WorkerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class Standing:
     """What memory is filled with when the store is opened."""
 
     accounts: tuple[Account, ...]
-    queues: tuple[tuple[int, RevisionId | None, int], ...]
-    """Endpoint number, pin and priority of each queue with jobs."""
+    queues: tuple[tuple[int, Stand, int], ...]
+    """Endpoint number, stand and priority of each queue with jobs."""
     running: tuple[Loaded, ...]
     last_number: int
     last_account: int
@@ -47,8 +48,8 @@ class Book:
         """Jobs that are removed here but still on disk, with the batch that removes them there."""
         self._deadlines: list[tuple[float, int]] = []
         self._resting = Resting()
-        for e, pin, priority in standing.queues:
-            self.queues.queue(self._numbered_accounts[e], pin, priority).deep = True
+        for e, stand, priority in standing.queues:
+            self.queues.queue(self._numbered_accounts[e], stand, priority).deep = True
         for loaded in standing.running:
             self.adopt(loaded)
 

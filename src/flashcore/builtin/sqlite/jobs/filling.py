@@ -51,4 +51,4 @@ class Filler:
 def _key(lane: Lane) -> loading.LaneKey:
     queue = lane.queue
     account = queue.account
-    return loading.LaneKey(account.e, account.round, queue.pin, queue.priority, lane.number, lane.tail)
+    return loading.LaneKey(account.e, account.round, queue.stand, queue.priority, lane.number, lane.tail)

@@ -1,6 +1,6 @@
 """Queues: what is at the head of each lane, and the choice among lanes.
 
-A queue is the jobs of one endpoint, pin and priority. Each of its lanes keeps the numbers of its oldest jobs at hand,
+A queue is the jobs of one endpoint, stand and priority. Each of its lanes keeps the numbers of its oldest jobs at hand,
 and remembers whether there are more on disk. A claim merges the heads of its lanes, so that it costs the same
 however many jobs wait behind them.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from flashcore.builtin.sqlite.jobs.entry import Account
+from flashcore.builtin.sqlite.jobs.stands import Stand
 from flashcore.model.job import LANES
-from flashcore.model.names import RevisionId
 
 AT_HAND = 64
 """Numbers that a lane keeps; the next ones are left on disk."""
@@ -75,10 +75,10 @@ class Lane:
 
 @dataclass(slots=True, eq=False)
 class Queue:
-    """The lanes of one endpoint, pin and priority."""
+    """The lanes of one endpoint, stand and priority."""
 
     account: Account
-    pin: RevisionId | None
+    stand: Stand
     priority: int
     deep: bool = False
     """Lanes that are not in `lanes` may have jobs on disk; otherwise they are empty."""

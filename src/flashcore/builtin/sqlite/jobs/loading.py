@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from flashcore.builtin.sqlite.jobs.book import Standing
 from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Loaded, Shelved
 from flashcore.builtin.sqlite.jobs.rows import loaded, select_jobs
+from flashcore.builtin.sqlite.jobs.stands import Stand
 from flashcore.model.job import Payload
-from flashcore.model.names import EndpointName, JobId, RevisionId
+from flashcore.model.names import EndpointName, JobId
 
 _JOBS = select_jobs(KEPT_INLINE)
 
@@ -30,7 +31,7 @@ class LaneKey:
 
     e: int
     round: int
-    pin: RevisionId | None
+    stand: Stand
     priority: int
     lane: int
     beyond: int
@@ -46,10 +47,10 @@ def read_standing(connection: sqlite3.Connection) -> Standing:
         )
     )
     queues = tuple(
-        (account.e, pin, priority)
+        (account.e, stand, priority)
         for account in accounts
         if account.counts[0]
-        for pin, priority in _queues(connection, account)
+        for stand, priority in _queues(connection, account)
     )
     running = tuple(map(loaded, connection.execute(f"{_JOBS} where s.status = 1 and endpoint.name is not null")))
     return Standing(
@@ -114,17 +115,17 @@ def _jobs(connection: sqlite3.Connection, where: str, *values: object) -> Iterat
 
 
 def _lane(connection: sqlite3.Connection, key: LaneKey, most: int) -> list[Loaded]:
-    values = (key.e, key.round, key.pin or "", key.priority, key.lane, key.beyond, most)
+    values = (key.e, key.round, key.stand or "", key.priority, key.lane, key.beyond, most)
     return list(map(loaded, connection.execute(_LANE, values)))
 
 
-def _queues(connection: sqlite3.Connection, account: Account) -> Iterator[tuple[RevisionId | None, int]]:
-    """Pin and priority of each queue, found by leaps through the index: the rows between are not read."""
+def _queues(connection: sqlite3.Connection, account: Account) -> Iterator[tuple[Stand, int]]:
+    """Stand and priority of each queue, found by leaps through the index: the rows between are not read."""
     row: tuple[str, int] | None = ("", -(1 << 62))
     while row is not None:
         row = connection.execute(_NEXT_QUEUE, (account.e, account.round, *row)).fetchone()
         if row is not None:
-            yield (RevisionId(row[0]) if row[0] else None), row[1]
+            yield row[0] or None, row[1]
 
 
 def _payload(connection: sqlite3.Connection, n: int, slot: int) -> Payload | None:

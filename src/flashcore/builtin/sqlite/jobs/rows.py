@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from flashcore.builtin.sqlite.jobs.entry import STATUSES, Loaded, Shelved
+from flashcore.builtin.sqlite.jobs.stands import is_apart, stand_of
 from flashcore.model import job_steps
-from flashcore.model.job import Job, NewJob, Payload
+from flashcore.model.job import Job, NewJob, Payload, Unfit
 from flashcore.model.names import EndpointName
 
 JOB_COLUMNS = (
@@ -46,15 +47,16 @@ STATE_COLUMNS = (
     "error",
     "refused",
     "version",
+    "unfit",
 )
-CHANGING_STATE_COLUMNS = STATE_COLUMNS[STATE_COLUMNS.index("round") :]
+CHANGING_STATE_COLUMNS = tuple(column for column in STATE_COLUMNS if column not in ("n", "e", "priority", "lane"))
 
 _SELECT = """
 select
   s.n, s.e, s.round, j.id, endpoint.name, j.media, j.blob, {input}, s.lane, j.ttl, j.execution_timeout, j.retention,
   s.priority, j.key, s.pin, j.webhook, j.max_attempts, j.context,
   s.status, j.submitted_at, s.attempt, s.charged, s.worker, s.revision, s.leased_until, s.started_at, s.finished_at,
-  o.media, o.blob, {output}, s.error, p.media, p.blob, {progress}, s.refused, s.version
+  o.media, o.blob, {output}, s.error, p.media, p.blob, {progress}, s.refused, s.version, s.unfit
 from state s
 join job j on j.n = s.n
 join endpoint on endpoint.e = s.e
@@ -98,7 +100,7 @@ def state_row(n: int, e: int, round_: int, job: Job) -> tuple[Any, ...]:
     return (
         n,
         e,
-        new.pin or "",
+        stand_of(job) or "",
         new.priority,
         new.lane,
         round_,
@@ -114,6 +116,7 @@ def state_row(n: int, e: int, round_: int, job: Job) -> tuple[Any, ...]:
         job.error,
         "\n".join(sorted(job.refused_workers)) or None,
         job.version,
+        json.dumps([[unfit.revision, unfit.takes] for unfit in job.unfit]) if job.unfit else None,
     )
 
 
@@ -129,7 +132,9 @@ def loaded(row: tuple[Any, ...]) -> Loaded:
     (n, e, round_, identity, endpoint, media, blob, data, lane, ttl, execution_timeout, retention) = row[:12]
     (priority, key, pin, webhook, max_attempts, context, status, submitted_at, attempt, charged) = row[12:22]
     (worker, revision, leased_until, started_at, finished_at) = row[22:27]
-    (output_media, output_blob, output, error, progress_media, progress_blob, progress, refused, version) = row[27:]
+    (output_media, output_blob, output, error, progress_media, progress_blob, progress, refused, version, unfit) = row[
+        27:
+    ]
     new = NewJob(
         identity,
         EndpointName(endpoint or ""),
@@ -140,7 +145,7 @@ def loaded(row: tuple[Any, ...]) -> Loaded:
         retention,
         priority,
         key,
-        pin or None,
+        None if not pin or is_apart(pin) else pin,
         webhook,
         max_attempts,
         _context(context),
@@ -161,6 +166,7 @@ def loaded(row: tuple[Any, ...]) -> Loaded:
         None if progress_media is None else _payload(progress_media, progress, progress_blob),
         frozenset(refused.split("\n")) if refused else frozenset(),
         version,
+        tuple(Unfit(revision, takes) for revision, takes in json.loads(unfit)) if unfit else (),
     )
     return Loaded(n, e, round_, job)
 
