@@ -202,5 +202,5 @@ async def test_chunks_and_progress_of_another_attempt_are_ignored(running: Runni
         progress = (await running.get(f"/v2/hello/status/{JOB}")).json["output"]
 
     assert read is not None
-    assert [chunk.data for chunk in read[1]] == [b"1"]
+    assert [item.value.data for item in read[1]] == [b"1"]
     assert progress == 1

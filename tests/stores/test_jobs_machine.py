@@ -114,6 +114,7 @@ class JobsMachine(RuleBasedStateMachine):
         lease=TIMES,
         lanes=LANES,
         pinned_only=st.booleans(),
+        serving=st.one_of(st.none(), st.frozensets(REVISIONS)),
     )
     def claim(self, **given: Any) -> None:
         """Claim from some lanes."""
@@ -136,6 +137,25 @@ class JobsMachine(RuleBasedStateMachine):
         """Give back some of what a worker has."""
         mine = sorted(job.id for job in self.runner.run(_held(self.memory)) if job.worker == worker)[::share]
         self.both(lambda store: store.give_back([Return(identity, worker, "it left", charged) for identity in mine]))
+
+    @rule(worker=WORKERS, share=st.integers(1, 3))
+    def does_not_fit(self, worker: WorkerId, share: int) -> None:
+        """Some of what a worker has does not fit its revision."""
+        mine = sorted(job.id for job in self.runner.run(_held(self.memory)) if job.worker == worker)[::share]
+        ends = [Return(identity, worker, "it takes more", charged=False, unfit="f(more)") for identity in mine]
+        self.both(lambda store: store.give_back(ends))
+
+    @rule(number=NUMBERS, worker=WORKERS, first=st.integers(0, 3))
+    def stream(self, number: int, worker: WorkerId, first: int) -> None:
+        """Some chunks by their numbers, repeated ones perhaps."""
+        for position in range(first, first + 3):
+            chunk = Payload(b"%d" % position)
+            self.both(partial(_append, worker, JobId(f"job-{number}"), chunk, position))
+
+    @rule(number=NUMBERS, after=st.integers(0, 5))
+    def read_on(self, number: int, after: int) -> None:
+        """Read what follows what one has."""
+        self.both(lambda store: store.read_stream(JobId(f"job-{number}"), after))
 
     @rule(number=NUMBERS, worker=WORKERS, payload=PAYLOADS)
     def report(self, number: int, worker: WorkerId, payload: Payload) -> None:
@@ -222,6 +242,10 @@ async def _counts(endpoint: EndpointName, store: JobStore) -> Any:
 
 async def _get(identity: JobId, store: JobStore) -> Any:
     return await store.get(identity)
+
+
+async def _append(worker: WorkerId, job: JobId, chunk: Payload, number: int, store: JobStore) -> bool:
+    return await store.append_stream(worker, job, chunk, number)
 
 
 async def _held(store: JobStore) -> Any:

@@ -11,7 +11,7 @@ from flashcore.builtin.local.doorbell import Doorbell
 from flashcore.hookspecs.jobs import ALL_LANES, Claim, Finish, Return, after
 from flashcore.model import job_steps
 from flashcore.model.errors import Conflict, StateError
-from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload
+from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload, StreamItem
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
 _Place = tuple[int, int, JobId]
@@ -36,7 +36,7 @@ class MemoryJobs:
         self._statuses: defaultdict[EndpointName, Counter[JobStatus]] = defaultdict(Counter)
         self._retried: Counter[EndpointName] = Counter()
         self._due: list[tuple[float, JobId]] = []
-        self._chunks: dict[JobId, list[Payload]] = {}
+        self._chunks: dict[JobId, list[StreamItem]] = {}
         self._doorbell = Doorbell()
         self._closed = False
 
@@ -98,18 +98,26 @@ class MemoryJobs:
             self._put(job_steps.progressed(held, value))
         return held is not None
 
-    async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload) -> bool:
+    async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload, number: int | None = None) -> bool:
         """See JobStore."""
         self._require_open()
         held = self._held_by(worker, job)
-        if held is not None:
-            self._chunks.setdefault(job, []).append(chunk)
-        return held is not None
+        if held is None:
+            return False
+        grown = job_steps.streamed(held, number)
+        if self._put(grown) is not held:
+            self._chunks.setdefault(job, []).append(StreamItem(grown.streamed - 1, chunk))
+        return True
 
-    async def read_stream(self, job: JobId) -> tuple[Payload, ...]:
+    async def read_stream(self, job: JobId, after: int | None = None) -> tuple[StreamItem, ...]:
         """See JobStore."""
         self._require_open()
-        return tuple(self._chunks.pop(job, ())) if self._known(job) is not None else ()
+        if self._known(job) is None:
+            return ()
+        if after is None:
+            return tuple(self._chunks.pop(job, ()))
+        self._chunks[job] = [item for item in self._chunks.get(job, ()) if item.number >= after]
+        return tuple(self._chunks[job])
 
     async def finish(self, results: Sequence[Finish]) -> tuple[bool, ...]:
         """See JobStore."""

@@ -27,7 +27,7 @@ from flashcore.builtin.sqlite.writer import Writer
 from flashcore.hookspecs.jobs import Claim, Finish, Return, after
 from flashcore.model import job_steps
 from flashcore.model.errors import StateError, StorageFull
-from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload
+from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload, StreamItem
 from flashcore.model.names import EndpointName, JobId, WorkerId
 
 SCHEMA = Schema("jobs", 0x666C6A31)
@@ -103,26 +103,27 @@ class SqliteJobs:
 
             return await self._desk.run(change)
 
-    async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload) -> bool:
+    async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload, number: int | None = None) -> bool:
         """See JobStore."""
         async with self._payloads.shelved([chunk]) as (kept,):
 
             def change(book: Book) -> bool:
                 entry = book.held_by(worker, job)
-                if entry is not None:
-                    book.batch.streams.append(ChunkAdded(entry.n, kept or chunk))
-                    book.batch.touch(entry.account)
+                if entry is not None and (grown := job_steps.streamed(entry.job, number)) is not entry.job:
+                    book.put(entry, grown)
+                    book.batch.streams.append(ChunkAdded(entry.n, StreamItem(grown.streamed - 1, kept or chunk)))
                 return entry is not None
 
             return await self._desk.run(change)
 
-    async def read_stream(self, job: JobId) -> tuple[Payload, ...]:
+    async def read_stream(self, job: JobId, after: int | None = None) -> tuple[StreamItem, ...]:
         """See JobStore."""
         entry = await self._known(job)
         if entry is None:
             return ()
-        chunks = await self._writer.write(partial(loading.take_chunks, entry.n))
-        return tuple([await self._payloads.unshelved(chunk) for chunk in chunks])
+        take = partial(loading.take_chunks, entry.n) if after is None else partial(loading.pass_chunks, entry.n, after)
+        items = await self._writer.write(take)
+        return tuple([replace(item, value=await self._payloads.unshelved(item.value)) for item in items])
 
     async def finish(self, results: Sequence[Finish]) -> tuple[bool, ...]:
         """See JobStore."""

@@ -129,7 +129,7 @@ def ask_items(call: JobCall, job: str, known: int) -> Conversation[tuple[list[An
     Items are numbered, and the job's output has all of them: an answer that got lost, or a second attempt that began
     anew, neither loses nor doubles any. Raises what the function raised.
     """
-    document = yield from _get(call, f"stream/{job}?wait={round(ITEMS_WAIT * 1000)}", ITEMS_WAIT + _SLACK)
+    document = yield from _get(call, f"stream/{job}?wait={round(ITEMS_WAIT * 1000)}&after={known}", ITEMS_WAIT + _SLACK)
     fresh: list[Any] = []
     whole = True
     for number, item in _items(call, document):

@@ -17,6 +17,7 @@ proxying        one request's way to a replica;  bodyneed  what a policy has to 
 jobs_api        RunPod's client routes;  submission, rawjson, documents, health  what goes in and out
 broker          the queue: owns the loops;  claiming  store -> workers;  recording  workers -> store
 crew            the workers: coming, speaking, going;  books  who has what
+fitting         jobs that a revision's function cannot be called with
 admission, door, absence, liveness   who may come in, who waits for it, who is waited for and how long
 workers         their socket;  connections  messages over a socket
 

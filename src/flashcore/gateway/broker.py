@@ -8,20 +8,21 @@ from asyncio import Task
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from flashcore.gateway.books import Attempt, Books, Worker
+from flashcore.gateway.books import Attempt, Books, Worker, WorkerLink
 from flashcore.gateway.claiming import Claimer
 from flashcore.gateway.coalesce import Coalescer
 from flashcore.gateway.counting import SideCount
 from flashcore.gateway.crew import Crew, CrewEvents
-from flashcore.gateway.recording import Heard, Recorder
-from flashcore.gateway.routes import JobsRouting, Routes, Swap
+from flashcore.gateway.fitting import Fitting
+from flashcore.gateway.recording import Ended, Heard, Recorder
+from flashcore.gateway.routes import Routes, Swap
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.wakes import Wakes
 from flashcore.gateway.webhooks.delivery import Patience, Webhooks
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.model import job_steps
 from flashcore.model.errors import StateError, StorageFull
-from flashcore.model.job import Job, JobStatus, NewJob, Payload
+from flashcore.model.job import Job, JobStatus, NewJob, StreamItem
 from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
 from flashcore.wire.messages import Result
 
@@ -43,7 +44,6 @@ class Broker:
         self.store = store
         self.counts: dict[tuple[EndpointName, RevisionId], SideCount] = {}
         self._settings = settings
-        self._routes = routes
         self._changed = changed
         self._loop = loop
         self.books = Books()
@@ -56,7 +56,8 @@ class Broker:
         self._recorder = Recorder(
             store, settings.unrecorded_bytes, Heard(self._ended_job, self._given_back, self._chunks.wake)
         )
-        events = CrewEvents(self._wake, self._attempt_ended, changed)
+        self._fitting = Fitting(routes, loop.time, settings.unfit_patience)
+        events = CrewEvents(self._wake, self._attempt_ended, changed, self._unfit, self._fitting.learn)
         self.crew = Crew(store, self.books, self._recorder, settings, routes, events)
         self._submissions: Coalescer[NewJob, Job] = Coalescer(loop, store.submit)
         self._claimers: dict[EndpointName, tuple[Claimer, Task[None]]] = {}
@@ -86,6 +87,7 @@ class Broker:
             elif endpoint in swap.old.jobs:
                 self._end(endpoint)
         self._forget_counts(swap)
+        self._fitting.table_swapped(swap)
         self.crew.table_swapped(touched)
         for endpoint in touched:
             self._wake(endpoint)
@@ -160,8 +162,13 @@ class Broker:
             finally:
                 self._ends.forget(job_id, end)
 
-    async def read_stream(self, job_id: JobId, seconds: float) -> tuple[Job, tuple[Payload, ...]] | None:
-        """The job, then the chunks that nobody has read; waits so many seconds for one. None for an unknown job."""
+    async def read_stream(
+        self, job_id: JobId, seconds: float, after: int | None = None
+    ) -> tuple[Job, tuple[StreamItem, ...]] | None:
+        """The job, then the chunks that nobody has read; waits so many seconds for one. None for an unknown job.
+
+        `after` is how many the reader has: it is given those that follow, also once more.
+        """
         until = self._loop.time() + seconds
         while True:
             chunk, end = self._chunks.expect(job_id), self._ends.expect(job_id)
@@ -170,7 +177,7 @@ class Broker:
                 job = await self.store.get(job_id)
                 if job is None:
                     return None
-                chunks = await self.store.read_stream(job_id)
+                chunks = await self.store.read_stream(job_id, after)
                 if chunks or job.status.final or self._loop.time() >= until:
                     return job, chunks
                 await asyncio.wait((chunk, end), timeout=until - self._loop.time(), return_when="FIRST_COMPLETED")
@@ -220,6 +227,12 @@ class Broker:
             self._loop.time() - attempt.begun, failed=result.error is not None
         )
 
+    def _unfit(self, worker: Worker, attempt: Attempt, result: Result, link: WorkerLink) -> None:
+        report = self._fitting.judge(worker, attempt.claimed, result, link)
+        if isinstance(report, Ended):
+            self._attempt_ended(worker, attempt, result)
+        self._recorder.add(report, link)
+
     def _withdraw(self, job: Job) -> None:
         """Somebody may work on a job that nobody wants any longer."""
         self._ended_job(job.id)
@@ -251,10 +264,7 @@ class Broker:
             self._begin(endpoint)
 
     def _begin(self, endpoint: EndpointName) -> None:
-        def routing() -> JobsRouting | None:
-            return self._routes().jobs.get(endpoint)
-
-        claimer = Claimer(endpoint, self.store, self.books, self._recorder, routing, self._settings.lease)
+        claimer = Claimer(endpoint, self.store, self.books, self._recorder, self._fitting, self._settings.lease)
         self._claimers[endpoint] = (claimer, self._spawn(claimer.run()))
 
     def _end(self, endpoint: EndpointName) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flashcore.gateway.books import Attempt, Books, Worker
+from flashcore.gateway.fitting import Fitting
 from flashcore.gateway.recording import FIRST_PAUSE, LONGEST_PAUSE, Recorder, Returned
 from flashcore.gateway.routes import JobsRouting
 from flashcore.hookspecs.jobs import Claim, JobStore, Return
@@ -38,14 +39,14 @@ class Claimer:
         store: JobStore,
         books: Books,
         recorder: Recorder,
-        routing: Callable[[], JobsRouting | None],
+        fitting: Fitting,
         lease: float,
     ) -> None:
         self._endpoint = endpoint
         self._store = store
         self._books = books
         self._recorder = recorder
-        self._routing = routing
+        self._fitting = fitting
         self._lease = lease
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -90,7 +91,7 @@ class Claimer:
     async def _claim_all(self) -> None:
         """Until no worker has a free slot, or each revision's jobs are used up."""
         while True:
-            routing = self._routing()
+            routing = self._fitting.routing(self._endpoint)
             free = [worker for worker in self._books.of(self._endpoint) if worker.free]
             if routing is None or routing.route.held or not free:
                 return
@@ -109,17 +110,27 @@ class Claimer:
         share = routing.shares.get(worker.revision)
         if share is None:
             return 0
+        serving = self._fitting.serving(routing)
+        claim = Claim(
+            self._endpoint, worker.id, worker.revision, count, self._lease, share.lanes, share.pinned_only, serving
+        )
         worker.reserved += count
         try:
-            claimed = await self._store.claim(
-                Claim(self._endpoint, worker.id, worker.revision, count, self._lease, share.lanes, share.pinned_only)
-            )
+            claimed = await self._store.claim(claim)
         finally:
             worker.reserved -= count
         self._expected = max(0, self._expected - len(claimed))
         if claimed:
-            self._hand_out(worker, [job for job in claimed if job.id not in self._withdrawn])
+            wanted = [job for job in claimed if job.id not in self._withdrawn]
+            self._hand_out(worker, [job for job in wanted if not (job.unfit and self._fits_nowhere(worker, job))])
         return len(claimed)
+
+    def _fits_nowhere(self, worker: Worker, job: Claimed) -> bool:
+        """Whether it is known to fit no revision that serves; then that is its end."""
+        end = self._fitting.nowhere(worker, job)
+        if end is not None:
+            self._recorder.add(end)
+        return end is not None
 
     def _hand_out(self, worker: Worker, claimed: Sequence[Claimed]) -> None:
         if self._books.get(worker.id) is not worker or worker.leaving or not worker.listed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from flashcore.gateway.absence import Absences
@@ -28,6 +28,7 @@ from flashcore.wire.messages import (
     Refusal,
     Result,
     Results,
+    Serves,
     Stop,
     Welcome,
 )
@@ -43,6 +44,8 @@ class CrewEvents:
     slots_freed: Callable[[EndpointName], None]
     attempt_ended: Callable[[Worker, Attempt, Result], None]
     changed: Callable[[EndpointName], None]
+    unfit: Callable[[Worker, Attempt, Result, WorkerLink], None]
+    serves: Callable[[Worker, Mapping[str, str]], None]
 
 
 class Crew:
@@ -153,14 +156,16 @@ class Crew:
                 self._results(worker, link, results)
             case Beat(ids):
                 self._beat(worker, frozenset(ids))
-            case Chunk(job, attempt, value):
+            case Chunk(job, attempt, value, number):
                 if self._is_current(worker, job, attempt):
-                    self._recorder.add(Streamed(worker.id, job, value), link)
+                    self._recorder.add(Streamed(worker.id, job, attempt, value, number, link), link)
             case Progress(job, attempt, value):
                 if self._is_current(worker, job, attempt):
                     self._recorder.add(Progressed(worker.id, job, value), link)
             case Leaving():
                 worker.leaving = True
+            case Serves(takes):
+                self._events.serves(worker, takes)
             case _:
                 _log.warning("worker %s sent a %s, which is not for it to say", worker.id, type(message).__name__)
 
@@ -180,6 +185,8 @@ class Crew:
             elif result.released:
                 end = Return(result.id, worker.id, "the worker gave it back", charged=False)
                 self._recorder.add(Returned(end, link), link)
+            elif result.unfit is not None:
+                self._events.unfit(worker, attempt, result, link)
             else:
                 self._events.attempt_ended(worker, attempt, result)
                 self._recorder.add(Ended(Finish(result.id, worker.id, result.output, result.error), link), link)

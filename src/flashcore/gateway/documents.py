@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from flashcore.gateway.bodies import Encoded, Part
 from flashcore.gateway.rawjson import write_object
-from flashcore.model.job import Job, JobStatus, Payload, status_document
+from flashcore.model.job import Job, JobStatus, Payload, StreamItem, status_document
 from flashcore.wire.documents import document_pieces, encode_document
 
 JSON = "application/json"
@@ -45,18 +45,31 @@ def brief_body(job: Job) -> bytes:
     return write_object({"id": job.id, "status": job.status.value}, {})
 
 
-def stream_body(job: Job, chunks: Sequence[Payload]) -> bytes:
+def unnumbered(_item: StreamItem) -> bytes:
+    """How a piece of a stream begins. RunPod's clients know of nothing else."""
+    return b'{"output":'
+
+
+def numbered(item: StreamItem) -> bytes:
+    """The same for a reader who says how many it has."""
+    return b'{"number":%d,"output":' % item.number
+
+
+Opening: TypeAlias = Callable[[StreamItem], bytes]
+
+
+def stream_body(job: Job, items: Sequence[StreamItem], opening: Opening = unnumbered) -> bytes:
     """What a generator yielded since somebody last asked. RunPod's client insists on the `stream` key."""
-    items = b",".join(b'{"output":%b}' % raw_payload(chunk) for chunk in chunks)
-    return write_object({"id": job.id, "status": job.status.value}, {"stream": b"[%b]" % items})
+    pieces = b",".join(b"%b%b}" % (opening(item), raw_payload(item.value)) for item in items)
+    return write_object({"id": job.id, "status": job.status.value}, {"stream": b"[%b]" % pieces})
 
 
-def stream_parts(job: Job, chunks: Sequence[Payload]) -> list[Part]:
+def stream_parts(job: Job, items: Sequence[StreamItem], opening: Opening = unnumbered) -> list[Part]:
     """The same in parts."""
     opened = write_object({"id": job.id, "status": job.status.value}, {"stream": b"["})
     parts: list[Part] = [opened[:-1]]
-    for number, chunk in enumerate(chunks):
-        parts += [b',{"output":' if number else b'{"output":', *_payload_parts(chunk), b"}"]
+    for position, item in enumerate(items):
+        parts += [b"," if position else b"", opening(item), *_payload_parts(item.value), b"}"]
     return [*parts, b"]}"]
 
 
@@ -70,14 +83,14 @@ def status_frame_parts(job: Job) -> list[Part]:
     return list(document_pieces(*_framed(job)))
 
 
-def stream_frame(job: Job, chunks: Sequence[Payload]) -> bytes:
+def stream_frame(job: Job, items: Sequence[StreamItem]) -> bytes:
     """What a generator yielded, for flashcore's own clients."""
-    return encode_document({"id": job.id, "status": job.status.value}, chunks)
+    return encode_document({"id": job.id, "status": job.status.value}, [item.value for item in items])
 
 
-def stream_frame_parts(job: Job, chunks: Sequence[Payload]) -> list[Part]:
+def stream_frame_parts(job: Job, items: Sequence[StreamItem]) -> list[Part]:
     """The same in parts."""
-    return list(document_pieces({"id": job.id, "status": job.status.value}, chunks))
+    return list(document_pieces({"id": job.id, "status": job.status.value}, [item.value for item in items]))
 
 
 def raw_payload(payload: Payload) -> bytes:

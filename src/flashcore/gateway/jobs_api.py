@@ -13,7 +13,9 @@ from flashcore.gateway.answers import JSON_TYPE, error_answer, json_body, method
 from flashcore.gateway.bodies import is_large, sliced
 from flashcore.gateway.broker import Broker
 from flashcore.gateway.documents import (
+    Opening,
     brief_body,
+    numbered,
     shown_output,
     status_body,
     status_frame,
@@ -23,6 +25,7 @@ from flashcore.gateway.documents import (
     stream_frame,
     stream_frame_parts,
     stream_parts,
+    unnumbered,
 )
 from flashcore.gateway.health import health_document
 from flashcore.gateway.http.head import RequestHead
@@ -39,13 +42,14 @@ from flashcore.gateway.submission import (
     new_job,
 )
 from flashcore.model.errors import FlashcoreError, NotFound
-from flashcore.model.job import Job, Payload
+from flashcore.model.job import Job, StreamItem
 from flashcore.model.names import JobId
 from flashcore.wire import documents, seal
 
 RUNSYNC_WAIT = 90.0
 LONGEST_WAIT = 300.0
 RUNSYNC_RETENTION = 60.0
+_MOST_DIGITS = 18
 
 _FRAME = documents.MEDIA.encode()
 _FRAME_TYPE = ((b"content-type", _FRAME),)
@@ -160,10 +164,11 @@ class JobsApi:
 
     async def _stream(self, call: Call) -> Response:
         await self._job(call)
-        read = await self._broker.read_stream(call.job, _wait(call.request.head, 0.0))
+        after = _after(call.request.head)
+        read = await self._broker.read_stream(call.job, _wait(call.request.head, 0.0), after)
         if read is None:
             raise _no_job(call)
-        return _streamed(call, *read)
+        return _streamed(call, *read) if after is None else _streamed(call, *read, numbered)
 
     async def _cancel(self, call: Call) -> Response:
         await self._job(call)
@@ -226,12 +231,15 @@ def _shown(call: Call, job: Job | None) -> Response:
     return json_body(status_body(job))
 
 
-def _streamed(call: Call, job: Job, chunks: tuple[Payload, ...]) -> Response:
+def _streamed(call: Call, job: Job, items: tuple[StreamItem, ...], opening: Opening = unnumbered) -> Response:
+    large = is_large(*(item.value for item in items))
     if _wants_frame(call):
-        if is_large(*chunks):
-            return sliced(_FRAME_TYPE, stream_frame_parts(job, chunks))
-        return Response(200, _FRAME_TYPE, stream_frame(job, chunks))
-    return sliced(JSON_TYPE, stream_parts(job, chunks)) if is_large(*chunks) else json_body(stream_body(job, chunks))
+        if large:
+            return sliced(_FRAME_TYPE, stream_frame_parts(job, items))
+        return Response(200, _FRAME_TYPE, stream_frame(job, items))
+    return (
+        sliced(JSON_TYPE, stream_parts(job, items, opening)) if large else json_body(stream_body(job, items, opening))
+    )
 
 
 def _wait(head: RequestHead, default: float) -> float:
@@ -242,6 +250,16 @@ def _wait(head: RequestHead, default: float) -> float:
     if not text.isdigit():
         raise InvalidSubmission(f"wait is a number of milliseconds, not {text.decode('latin-1')!r}")
     return min(int(text) / 1000, LONGEST_WAIT)
+
+
+def _after(head: RequestHead) -> int | None:
+    """How many items of the stream the caller has, if it says so."""
+    text = query_value(head, b"after")
+    if text is None:
+        return None
+    if not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise InvalidSubmission(f"after is a number of items, not {text.decode('latin-1')!r}")
+    return int(text)
 
 
 def _no_job(call: Call) -> NotFound:

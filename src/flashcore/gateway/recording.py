@@ -17,7 +17,7 @@ from flashcore.hookspecs.jobs import Finish, JobStore, Return
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Job, Payload
 from flashcore.model.names import JobId, WorkerId
-from flashcore.wire.messages import Received
+from flashcore.wire.messages import Received, Taken
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Ended:
     """An attempt's result, and who waits for its receipt."""
 
     finish: Finish
-    link: WorkerLink
+    link: WorkerLink | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,11 @@ class Streamed:
 
     worker: WorkerId
     job: JobId
+    attempt: int
     chunk: Payload
+    number: int | None = None
+    link: WorkerLink | None = None
+    """Who waits to hear how many are stored; nobody who does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +139,15 @@ class Recorder:
             await self._until_stored(self._give_back, returns)
 
     async def _store_in_order(self, reports: Sequence[Streamed | Progressed]) -> None:
+        last: Streamed | None = None
         for report in reports:
             if isinstance(report, Streamed):
                 await self._until_stored(self._append, report)
+                last = report
             else:
                 await self._until_stored(self._progress, report)
+        if last is not None and last.link is not None and last.number is not None:
+            last.link.send(Taken(last.job, last.attempt, last.number + 1))
 
     async def _until_stored(self, store: Callable[[T], Awaitable[None]], what: T) -> None:
         pause = FIRST_PAUSE
@@ -153,7 +161,7 @@ class Recorder:
                 pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _append(self, report: Streamed) -> None:
-        if await self._store.append_stream(report.worker, report.job, report.chunk):
+        if await self._store.append_stream(report.worker, report.job, report.chunk, report.number):
             self._heard.streamed(report.job)
 
     async def _progress(self, report: Progressed) -> None:
@@ -161,7 +169,7 @@ class Recorder:
 
     async def _finish(self, ends: Sequence[Ended]) -> None:
         await self._store.finish([report.finish for report in ends])
-        _acknowledge([(report.finish.id, report.link) for report in ends])
+        _acknowledge([(report.finish.id, report.link) for report in ends if report.link is not None])
         for report in ends:
             self._heard.finished(report.finish.id)
 

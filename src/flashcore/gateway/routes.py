@@ -30,6 +30,8 @@ class JobsRouting:
     listed: Mapping[ReplicaId, tuple[InstanceId, RevisionId]]
     """Who may get work."""
     preview: RevisionId | None
+    serving: frozenset[RevisionId]
+    """The revisions that jobs are shared among; the stable one also where it has no share any more."""
 
     def lists(self, replica: ReplicaId, instance: InstanceId, revision: RevisionId) -> bool:
         """Whether this life of a replica may get work of this revision."""
@@ -69,7 +71,9 @@ def jobs_routing(route: EndpointRoute) -> JobsRouting:
     """What the route of a queue endpoint means."""
     listed = {replica.replica: (replica.instance, side.revision) for side in route.sides for replica in side.replicas}
     preview = next((side.revision for side in route.sides if side.preview), None)
-    return JobsRouting(route, _lane_shares(route.sides), listed, preview)
+    sides = [side for side in route.sides if not side.preview]
+    serving = frozenset(side.revision for side in sides if side is sides[0] or side.weight != 0)
+    return JobsRouting(route, _lane_shares(route.sides), listed, preview, serving)
 
 
 def _lane_shares(sides: tuple[SideRoute, ...]) -> dict[RevisionId, Share]:

@@ -23,6 +23,8 @@ class Settings:
     """How long a job stays with a worker unless its lease is renewed; longer than every grace here."""
     reconnect_grace: float = 10.0
     """How long the jobs of a worker whose connection ended wait for it to come back."""
+    unfit_patience: float = 30.0
+    """How long a job that fits no revision that serves waits for one that served until a moment ago."""
     hello_patience: float = 8.0
     """How long a worker that no table lists yet is kept waiting before it is sent away: less than it waits itself."""
     poll_seconds: float = 25.0

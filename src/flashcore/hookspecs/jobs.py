@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from flashcore.model import job_steps
-from flashcore.model.job import Claimed, Job, JobCounts, NewJob, Payload
+from flashcore.model.job import Claimed, Job, JobCounts, NewJob, Payload, StreamItem
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
 BLOB_THRESHOLD = 1 << 20
@@ -110,12 +110,21 @@ class JobStore(Protocol):
         """Record progress of the current attempt; False (and ignored) when the attempt is stale."""
         ...
 
-    async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload) -> bool:
-        """Add a chunk to the job's stream in order; False (and ignored) when the attempt is stale."""
+    async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload, number: int | None = None) -> bool:
+        """Add a chunk to the job's stream in order; False (and ignored) when the attempt is stale.
+
+        `number` counts the attempt's chunks from 0, None means the next one. A number that was added before is not
+        added again, whether or not somebody has read it: who does not know if a chunk was stored may repeat it.
+        """
         ...
 
-    async def read_stream(self, job: JobId) -> tuple[Payload, ...]:
-        """Take the chunks that nobody has read yet; each chunk is given once."""
+    async def read_stream(self, job: JobId, after: int | None = None) -> tuple[StreamItem, ...]:
+        """Take the chunks that nobody has read yet; each chunk is given once.
+
+        With `after`, the number of chunks that the reader has: those that follow are given and stay, so that a reader
+        whose answer was lost may ask again; those before need not be kept any longer. Chunks of an attempt that did not
+        end well are nobody's.
+        """
         ...
 
     async def finish(self, results: Sequence[Finish]) -> tuple[bool, ...]:

@@ -135,6 +135,8 @@ class Job:
     version: int = 1
     unfit: tuple[Unfit, ...] = ()
     """Revisions that it was handed to and does not fit; they are not given it again while another may take it."""
+    streamed: int = 0
+    """Chunks that the present attempt has put into its stream."""
 
     @property
     def id(self) -> JobId:
@@ -156,6 +158,14 @@ class Claimed:
     queued_for: float = 0.0
     unfit: tuple[Unfit, ...] = ()
     """Revisions that it does not fit. Where its worker's is among them, no other can take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamItem:
+    """One chunk of a job's stream. The chunks of an attempt are numbered from 0."""
+
+    number: int
+    value: Payload
 
 
 @dataclass(frozen=True, slots=True)

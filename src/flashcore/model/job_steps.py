@@ -110,6 +110,13 @@ def progressed(job: Job, value: Payload) -> Job:
     return replace(job, progress=value, version=job.version + 1)
 
 
+def streamed(job: Job, number: int | None) -> Job:
+    """With one more chunk in its stream; as it is where a chunk of that number is in it already."""
+    if number is not None and number < job.streamed:
+        return job
+    return replace(job, streamed=(job.streamed if number is None else number) + 1, version=job.version + 1)
+
+
 def finished(job: Job, output: Payload | None, error: str | None, now: float) -> Job:
     """Its worker reported the end: COMPLETED, or FAILED when there is an error."""
     return _ended(job, JobStatus.FAILED if error is not None else JobStatus.COMPLETED, now, output, error)

@@ -24,6 +24,7 @@ from flashcore.wire.messages import (
     Result,
     Results,
     Stop,
+    Taken,
     Welcome,
     Work,
 )
@@ -147,6 +148,8 @@ class FakeGateway:
             self.messages.append(message)
         if isinstance(message, Results) and self.acknowledges:
             channel.send(Received(tuple(result.id for result in message.results)))
+        if isinstance(message, Chunk) and message.number is not None and self.acknowledges:
+            channel.send(Taken(message.id, message.attempt, message.number + 1))
         self._notice()
 
     def _lost(self, channel: MessageChannel) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -34,7 +34,9 @@ from flashcore.wire.messages import (
     Refusal,
     Result,
     Results,
+    Serves,
     Stop,
+    Taken,
     Welcome,
     Work,
     from_frame,
@@ -75,9 +77,13 @@ class FakeWorker:
         """Every assignment that came, repeated ones too."""
         self.stopped: list[JobId] = []
         self.refusals: list[Refusal] = []
+        self.taken: list[Taken] = []
+        """What it was told of chunks that are stored."""
         self.unreceived: dict[JobId, Result] = {}
         self.welcomes = 0
         self.leaving = False
+        self.takes: Mapping[str, str] = {}
+        """What it says of its functions, whenever it is welcomed."""
         self.ignores_stops = False
         """As a plain function does that cannot be interrupted."""
         self._path = path
@@ -144,9 +150,9 @@ class FakeWorker:
         self.leaving = True
         self.send(Leaving())
 
-    def chunk(self, job: Assignment, data: bytes) -> None:
+    def chunk(self, job: Assignment, data: bytes, number: int | None = None) -> None:
         """One item of a stream."""
-        self.send(Chunk(job.id, job.attempt, Payload(data)))
+        self.send(Chunk(job.id, job.attempt, Payload(data), number))
 
     def progress(self, job: Assignment, data: bytes) -> None:
         """Progress of a job."""
@@ -195,12 +201,7 @@ class FakeWorker:
     def _take(self, message: Message) -> None:
         match message:
             case Welcome():
-                self.welcomes += 1
-                if self.leaving:
-                    self.send(Leaving())
-                self.send(Beat(tuple(self._running)))
-                if self.unreceived:
-                    self.send(Results(tuple(self.unreceived.values())))
+                self._welcomed()
             case Refusal():
                 self.refusals.append(message)
             case Work(jobs):
@@ -210,8 +211,20 @@ class FakeWorker:
             case Received(ids):
                 for job in ids:
                     self.unreceived.pop(job, None)
+            case Taken():
+                self.taken.append(message)
             case _:
                 raise ProtocolError(f"a gateway does not send a {type(message).__name__}")
+
+    def _welcomed(self) -> None:
+        self.welcomes += 1
+        if self.leaving:
+            self.send(Leaving())
+        if self.takes:
+            self.send(Serves(self.takes))
+        self.send(Beat(tuple(self._running)))
+        if self.unreceived:
+            self.send(Results(tuple(self.unreceived.values())))
 
     def _begin(self, jobs: tuple[Assignment, ...]) -> None:
         self.seen.extend(jobs)

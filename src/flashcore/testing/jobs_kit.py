@@ -14,11 +14,11 @@ Checks about time let a second or two pass; a store whose clock can be moved ove
 from __future__ import annotations
 
 from flashcore.testing.state_kit import StoreKit, Subject, checks_of
-from flashcore.testing.store_checks import jobs_attempts, jobs_lives, jobs_queue, jobs_time
+from flashcore.testing.store_checks import jobs_attempts, jobs_lives, jobs_queue, jobs_streams, jobs_time, jobs_unfit
 
 __all__ = ["JOB_CHECKS", "JobsKit", "Subject"]
 
-JOB_CHECKS = checks_of(jobs_queue, jobs_attempts, jobs_time, jobs_lives)
+JOB_CHECKS = checks_of(jobs_queue, jobs_attempts, jobs_streams, jobs_unfit, jobs_time, jobs_lives)
 
 
 class JobsKit(StoreKit):

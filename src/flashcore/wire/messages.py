@@ -3,9 +3,9 @@
 control socket   the replica listens, its provider connects
                  replica: Hello, then Status at every change;  provider: Drain
 worker socket    the gateway listens, queue replicas connect
-                 worker: Hello; gateway: Welcome or Refusal; gateway: Work, Stop, Received; worker: Results, Chunk,
-                 Progress, Beat, Leaving. Results are kept by the worker until they are Received, and sent again
-                 after a reconnect
+                 worker: Hello; gateway: Welcome or Refusal; gateway: Work, Stop, Received, Taken; worker: Serves,
+                 Results, Chunk, Progress, Beat, Leaving. Results are kept by the worker until they are Received, chunks
+                 until they are Taken, and sent again after a reconnect
 data plane       the gateway listens, the control plane connects
                  control: ControlHello; gateway: ControlWelcome. A gateway of before they were there hangs up, and is
                  called again without a hello
@@ -44,6 +44,8 @@ class Kind(IntEnum):
     PROGRESS = 17
     BEAT = 18
     LEAVING = 19
+    SERVES = 20
+    TAKEN = 21
     TABLE = 30
     APPLIED = 31
     SIGNALS = 32
@@ -113,6 +115,7 @@ class Result:
     """The end of one attempt. `error` set means that the function failed.
 
     `released`: it did not run to its end, through no fault of the job (a drain); it goes back to the queue uncharged.
+    `unfit`: the function cannot be called so, and did not begin; it takes this, as in `greet(name, loud)`.
     """
 
     id: JobId
@@ -120,6 +123,7 @@ class Result:
     output: Payload | None = None
     error: str | None = None
     released: bool = False
+    unfit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +135,28 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One item of a generator's stream."""
+    """One item of a generator's stream. The items of an attempt are numbered from 0; None: nobody counts."""
 
     id: JobId
     attempt: int
     value: Payload
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The first `chunks` chunks of that attempt are stored: the worker may forget them."""
+
+    id: JobId
+    attempt: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Serves:
+    """What the worker's functions take, by name: `greet` -> `greet(name, loud)`."""
+
+    takes: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +238,7 @@ class Access:
 
 Message = (
     Hello | Status | Drain | Welcome | Refusal | Work | Stop | Received | Results | Chunk | Progress | Beat | Leaving
-    | Table | TableUpdate | Applied | Signals | Access | ControlHello | ControlWelcome
+    | Serves | Taken | Table | TableUpdate | Applied | Signals | Access | ControlHello | ControlWelcome
 )  # fmt: skip
 
 _KIND_OF: Mapping[type, Kind] = {
@@ -234,6 +255,8 @@ _KIND_OF: Mapping[type, Kind] = {
     Progress: Kind.PROGRESS,
     Beat: Kind.BEAT,
     Leaving: Kind.LEAVING,
+    Serves: Kind.SERVES,
+    Taken: Kind.TAKEN,
     Table: Kind.TABLE,
     Applied: Kind.APPLIED,
     Signals: Kind.SIGNALS,
@@ -273,6 +296,9 @@ def _with_buffers(message: Message, buffers: list[bytes | memoryview]) -> Mappin
             return {"jobs": [_assignment_head(job, buffers) for job in message.jobs]}
         case Results():
             return {"results": [_result_head(result, buffers) for result in message.results]}
+        case Chunk(number=int(number)):
+            value = _payload_head(message.value, buffers)
+            return {"id": message.id, "attempt": message.attempt, "value": value, "number": number}
         case Chunk() | Progress():
             return {"id": message.id, "attempt": message.attempt, "value": _payload_head(message.value, buffers)}
         case Table():
@@ -299,6 +325,8 @@ def _result_head(result: Result, buffers: list[bytes | memoryview]) -> Mapping[s
         head["output"] = _payload_head(result.output, buffers)
     if result.released:
         head["released"] = True
+    if result.unfit is not None:
+        head["unfit"] = result.unfit
     return head
 
 
@@ -358,6 +386,8 @@ def _quick_result(item: Any, buffers: Iterator[bytes | memoryview]) -> Result | 
         return None
     if error is not None and type(error) is not str:
         return None
+    if "unfit" in item:
+        return None  # rare, and for the codec to read
     if "output" not in item:
         return Result(JobId(job), attempt, None, error, released)
     payload = _quick_payload(item["output"], buffers)

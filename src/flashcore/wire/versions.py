@@ -15,8 +15,11 @@ class VersionRange:
     highest: int
 
 
-PROTOCOL = VersionRange(1, 1)
+PROTOCOL = VersionRange(1, 2)
 """What this version of flashcore speaks. A gateway keeps the version before the newest one."""
+
+NUMBERED = 2
+"""From this version on chunks are numbered and acknowledged, and a worker says what its functions take."""
 
 DATA_PLANE = VersionRange(1, 2)
 """The same between control planes and gateways. 1: every table is sent whole; 2: or what changed in it."""

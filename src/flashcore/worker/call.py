@@ -31,6 +31,11 @@ class Callables(Protocol):
         """
         ...
 
+    @property
+    def takes(self) -> Mapping[str, str]:
+        """What can be called, and with what, by name; nothing where nobody can tell."""
+        ...
+
 
 class TableCallables:
     """The functions of a generated handler."""
@@ -46,6 +51,11 @@ class TableCallables:
     def invocation_for(self, job: str, value: Any) -> Invocation:  # noqa: ARG002 - functions do not see their job's id
         """The function that the input names, with its arguments."""
         return self._table.invocation(value if isinstance(value, SealedCall) else unwrap_call(value))
+
+    @property
+    def takes(self) -> Mapping[str, str]:
+        """What all functions and methods take."""
+        return self._table.takes
 
 
 class HandlerCallables:
@@ -69,6 +79,11 @@ class HandlerCallables:
             )
         arguments = Arguments(({"id": job, "input": value},))
         return Invocation("handler", self._kind, self._handler, arguments, enveloped=False, failure_in=_error_in)
+
+    @property
+    def takes(self) -> Mapping[str, str]:
+        """Whatever comes: a job in JSON always fits."""
+        return {}
 
 
 def callables_of(handler: Callable[[Mapping[str, Any]], Any]) -> Callables:

@@ -50,6 +50,7 @@ class Execution:
         self.current = CurrentJob(assignment.id, assignment.attempt, assignment.context, self._report_progress)
         self._worker_id = worker_id
         self._send = send
+        self._items = 0
 
     def run(self, invocation: Invocation, gate: StreamGate, loop: asyncio.AbstractEventLoop) -> Result:
         """Run it in this thread; `loop` is where awaitables go that a plain function returns. Never raises."""
@@ -65,7 +66,7 @@ class Execution:
                 value = self._elsewhere(_await(value), loop)
             return self._returned(invocation, value)
         except BaseException as error:  # noqa: BLE001 - a handler that calls sys.exit ends its job, not its replica
-            return self._raised(error)
+            return self._raised(error, invocation.unfit_by(error))
         finally:
             CURRENT.reset(token)
 
@@ -78,7 +79,7 @@ class Execution:
                 return await self._stream_async(value, gate)
             return self._returned(invocation, await value)
         except BaseException as error:  # noqa: BLE001 - as above; a cancelled job is a result, too
-            return self._raised(error)
+            return self._raised(error, invocation.unfit_by(error))
 
     def stop(self, why: Stopped, gate: StreamGate) -> None:
         """Have it end as soon as it can: a coroutine at once, a generator at its next item, a plain function never.
@@ -91,11 +92,11 @@ class Execution:
             if self.cancel is not None:
                 self.cancel()
 
-    def refused(self, error: Exception) -> Result:
-        """The result of a job whose input means nothing."""
+    def refused(self, error: Exception, unfit: str | None = None) -> Result:
+        """The result of a job whose input means nothing; or nothing to this revision, which takes what `unfit` says."""
         token = CURRENT.set(self.current)
         try:
-            return self._raised(error)
+            return self._raised(error, unfit)
         finally:
             CURRENT.reset(token)
 
@@ -130,7 +131,9 @@ class Execution:
         return self._output(self.reply.items)
 
     def _chunk(self, item: Any) -> Chunk:
-        return Chunk(self.id, self.assignment.attempt, self.reply.item(item))
+        chunk = Chunk(self.id, self.assignment.attempt, self.reply.item(item), self._items)
+        self._items += 1
+        return chunk
 
     def _report_progress(self, value: Any) -> None:
         self._send(Progress(self.id, self.assignment.attempt, Payload(encode(value, "progress"))))
@@ -153,15 +156,15 @@ class Execution:
             return self.unfinished()
         return Result(self.id, self.assignment.attempt, output)
 
-    def _raised(self, error: BaseException) -> Result:
+    def _raised(self, error: BaseException, unfit: str | None = None) -> Result:
         if self.stopped is not None and isinstance(error, asyncio.CancelledError):
             return self.unfinished()
         failure = failure_of(error, self._worker_id)
         sys.stderr.write(failure.error_traceback)
-        return self._failed(text_of(failure), self.reply.raised(error, failure))
+        return self._failed(text_of(failure), self.reply.raised(error, failure), unfit)
 
-    def _failed(self, error: str, itself: Payload | None = None) -> Result:
-        return Result(self.id, self.assignment.attempt, itself, error=error)
+    def _failed(self, error: str, itself: Payload | None = None, unfit: str | None = None) -> Result:
+        return Result(self.id, self.assignment.attempt, itself, error=error, unfit=unfit)
 
     def _is_stopped(self) -> bool:
         return self.stopped is not None

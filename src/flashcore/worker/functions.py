@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from traceback import walk_tb
 from typing import Any, Protocol
 
 from flashcore.model.errors import BuildError, NotFound, Refused, UsageError
@@ -122,6 +123,22 @@ class Invocation:
                 raise
             raise TypeError(f"{error}\n  signature: {self.label}{signature}") from None
 
+    def unfit_by(self, error: BaseException) -> str | None:
+        """What the target takes, where it raised because it cannot be called so; None where its own code has begun."""
+        if not isinstance(error, TypeError):
+            return None
+        for target, arguments, label in self._calls():
+            signature = signature_of(target)
+            if signature is not None and not _binds(signature, arguments) and not _began(target, error):
+                return f"{label}{signature}"
+        return None
+
+    def _calls(self) -> Iterator[tuple[Callable[..., Any], Given, str]]:
+        """The calls that it is made of."""
+        if isinstance(self.target, _MethodCall):
+            yield self.target.owner.cls, self.target.constructor, self.target.owner.entry.name
+        yield self.target, self.arguments, self.label
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedFunction:
@@ -139,6 +156,11 @@ class LoadedFunction:
     def kinds(self) -> frozenset[CallKind]:
         """Kinds of what can be called here."""
         return frozenset({self.kind})
+
+    @property
+    def takes(self) -> Mapping[str, str]:
+        """What it can be called with."""
+        return {self.entry.name: f"{self.entry.name}{signature_of(self.target) or '(...)'}"}
 
     def invocation(self, call: Asked) -> Invocation:
         """What `call` means here. Raises UsageError if it asks for what only a class has."""
@@ -176,6 +198,14 @@ class LoadedClass:
     def kinds(self) -> frozenset[CallKind]:
         """Kinds of what can be called here."""
         return frozenset(self._kinds.values())
+
+    @property
+    def takes(self) -> Mapping[str, str]:
+        """What its methods, and its constructor, can be called with."""
+        name = self.entry.name
+        methods = {f"{name}.{method}": _MethodCall(self, method, Arguments()).__signature__ for method in self._kinds}
+        signatures = {name: signature_of(self.cls), **methods}
+        return {label: f"{label}{signature or '(...)'}" for label, signature in signatures.items()}
 
     def instance(self, constructor: Given) -> Any:
         """The instance made with these arguments; made now if it is the first time.
@@ -251,6 +281,11 @@ class FunctionTable:
         return frozenset(kind for function in self for kind in function.kinds)
 
     @property
+    def takes(self) -> Mapping[str, str]:
+        """What can be called, and with what, as in `greet(name, loud)`."""
+        return {label: text for function in self for label, text in function.takes.items()}
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the functions and classes."""
         return tuple(self._functions)
@@ -312,6 +347,17 @@ def _binds(signature: inspect.Signature, arguments: Given) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _began(target: Callable[..., Any], error: BaseException) -> bool:
+    """Whether the target's own code has run; a decorator's around it does not count."""
+    if isinstance(target, _MethodCall):
+        target = getattr(target.owner.cls, target.method)
+    own = inspect.unwrap(target.__init__ if isinstance(target, type) else target)  # type: ignore[misc]  # it is called
+    code = getattr(getattr(own, "__func__", own), "__code__", None)
+    # `begin` raises what it caught anew: where it went before is with that one.
+    raised = (error, error.__context__)
+    return any(frame.f_code is code for one in raised if one is not None for frame, _ in walk_tb(one.__traceback__))
 
 
 def _listed(names: Iterable[str]) -> str:

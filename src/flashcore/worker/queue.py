@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from flashcore.model.names import JobId
 from flashcore.wire.messages import (
@@ -16,13 +16,17 @@ from flashcore.wire.messages import (
     Received,
     Result,
     Results,
+    Serves,
     Stop,
+    Taken,
     Welcome,
     Work,
 )
+from flashcore.wire.versions import NUMBERED
 from flashcore.worker.execution import Stopped
 from flashcore.worker.link import GatewayLink
 from flashcore.worker.runner import JobRunner, Piece
+from flashcore.worker.streaming import Stream
 
 CANCELLED_WITHIN = 1.0
 """Seconds that interrupted coroutines have to clean up at the end of a drain."""
@@ -41,7 +45,8 @@ class QueueWorker:
         self._runner = runner
         self._say = say
         self._link: GatewayLink | None = None
-        self._chunks: deque[Chunk] = deque()
+        self._stream = Stream(runner.gate.left)
+        self._protocol = 0
         self._progress: dict[JobId, Progress] = {}
         self._unreceived: dict[JobId, Result] = {}
         self._unsent: list[JobId] = []
@@ -74,7 +79,11 @@ class QueueWorker:
     def welcomed(self, welcome: Welcome) -> None:
         """A gateway has taken this worker, or has taken it back."""
         self._heartbeat = welcome.heartbeat
+        self._protocol = welcome.protocol
+        self._stream.begin(numbered=welcome.protocol >= NUMBERED)
         self._unsent = list(self._unreceived)
+        if welcome.protocol >= NUMBERED:
+            self._send(Serves(self._runner.takes))
         if self._leaving:
             self._send(Leaving())
         self._beat()
@@ -92,7 +101,10 @@ class QueueWorker:
             case Received(ids):
                 for job in ids:
                     self._unreceived.pop(job, None)
+                    self._stream.drop(job)
                 self._changed.set()
+            case Taken(job, attempt, chunks):
+                self._stream.taken(job, attempt, chunks)
             case _:
                 self._say(f"the gateway sent a {type(message).__name__}, which is not for workers")
 
@@ -115,7 +127,7 @@ class QueueWorker:
         for piece in pieces:
             match piece:
                 case Chunk():
-                    self._chunks.append(piece)
+                    self._stream.add(piece)
                 case Progress():
                     self._progress[piece.id] = piece
                 case Result():
@@ -130,19 +142,22 @@ class QueueWorker:
         if link is None or not link.writable:
             self._runner.gate.set_open(value=False)
             return
-        while self._chunks and link.writable:
-            chunk = self._chunks.popleft()
+        while link.writable and (chunk := self._stream.next()) is not None:
             link.send(chunk)
-            self._runner.gate.left(len(chunk.value.data))
         self._runner.gate.set_open(value=link.writable)
-        if self._chunks:
+        if self._stream.waits:
             return
         for progress in self._progress.values():
             link.send(progress)
         self._progress.clear()
         if self._unsent:
-            link.send(Results(tuple(self._unreceived[job] for job in self._unsent if job in self._unreceived)))
+            link.send(Results(tuple(self._spoken(job) for job in self._unsent if job in self._unreceived)))
             self._unsent.clear()
+
+    def _spoken(self, job: JobId) -> Result:
+        """The job's result as the gateway can read it."""
+        result = self._unreceived[job]
+        return result if result.unfit is None or self._protocol >= NUMBERED else replace(result, unfit=None)
 
     def _send(self, message: Message) -> None:
         if self._link is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
+from flashcore.model.errors import NotFound, UsageError
 from flashcore.model.names import JobId, WorkerId
 from flashcore.wire.messages import Assignment, Chunk, Progress, Result
 from flashcore.wire.sealed import SealedCall
@@ -62,6 +63,11 @@ class JobRunner:
         self._collecting = False
 
     @property
+    def takes(self) -> Mapping[str, str]:
+        """What can be called here, and with what."""
+        return self._callables.takes
+
+    @property
     def ids(self) -> tuple[JobId, ...]:
         """Every job that is here, waiting ones included."""
         return (*self._running, *self.waiting)
@@ -108,6 +114,8 @@ class JobRunner:
                 invocation = self._callables.invocation_for(execution.id, value)
                 if not isinstance(value, SealedCall):
                     execution.reply = JsonReply(enveloped=invocation.enveloped)
+            except (NotFound, UsageError) as error:  # another revision may have what it asks for
+                self._produce(execution.refused(error, ", ".join(self.takes.values()) or "jobs in JSON"))
             except Exception as error:  # noqa: BLE001 - the caller's input, which may be wrong in any way
                 self._produce(execution.refused(error))
             else:

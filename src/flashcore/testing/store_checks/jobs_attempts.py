@@ -208,41 +208,6 @@ async def check_progress(subject: Subject) -> None:
         require(job.progress == Payload(b"3") and job.output == DONE, "it never takes the output's place", job)
 
 
-async def check_streams(subject: Subject) -> None:
-    """Chunks are given in order, each once, also after the end; a new attempt begins an empty stream."""
-    async with subject.jobs() as jobs:
-        await submit(jobs, "a")
-        await claim(jobs)
-        await _stream(jobs, 0, 5)
-        require(await _read(jobs) == list(range(5)), "in order")
-        require(await _read(jobs) == [], "once")
-        await _stream(jobs, 5, 8)
-        await give_back(jobs, "a")
-        require(await _read(jobs) == [], "chunks of a lost attempt are dropped")
-        await claim(jobs, worker=OTHER_WORKER)
-        await _stream(jobs, 8, 10, OTHER_WORKER)
-        await finish(jobs, "a", OTHER_WORKER)
-        require(await _read(jobs) == [8, 9], "unread chunks outlive the end")
-
-
-async def check_two_stream_readers(subject: Subject) -> None:
-    """Two readers share the chunks out: none is lost, none is given twice."""
-    async with subject.jobs() as jobs:
-        await submit(jobs, "a")
-        await claim(jobs)
-
-        async def read() -> list[int]:
-            mine: list[int] = []
-            for _ in range(30):
-                mine += await _read(jobs)
-            return mine
-
-        _, one, two = await asyncio.gather(_stream(jobs, 0, 40), read(), read())
-        left = await _read(jobs)
-        require(one == sorted(one) and two == sorted(two), "each sees them in order")
-        require(sorted(one + two + left) == list(range(40)), "together they see each once", (one, two, left))
-
-
 async def check_large_payloads(subject: Subject) -> None:
     """Inputs, outputs, progress and chunks of several megabytes come back whole, equal ones too."""
     large = [bytes([n]) * (2 * BLOB_THRESHOLD + n) for n in range(3)]
@@ -259,7 +224,7 @@ async def check_large_payloads(subject: Subject) -> None:
         job = await _get(jobs, "a")
         require(job.output == Payload(large[2]) and job.progress == Payload(large[1]), "status has them")
         require(job.new.input.data == large[0], "and the input")
-        chunks = [len(chunk.data) for chunk in await jobs.read_stream(job.id)]
+        chunks = [len(item.value.data) for item in await jobs.read_stream(job.id)]
         require(chunks == [len(large[2]), 5], "the stream has them", chunks)
         await jobs.forget(ENDPOINT)
         await submit(jobs, "c", input=Payload(large[0]))
@@ -355,15 +320,6 @@ async def _refuses(asked: Awaitable[object]) -> bool:
     except IllegalMove:
         return True
     return False
-
-
-async def _stream(jobs: JobStore, first: int, last: int, worker: WorkerId = WORKER) -> None:
-    for n in range(first, last):
-        require(await jobs.append_stream(worker, job_id("a"), Payload(b"%d" % n)), "a chunk is taken")
-
-
-async def _read(jobs: JobStore) -> list[int]:
-    return [int(chunk.data) for chunk in await jobs.read_stream(job_id("a"))]
 
 
 def _worker(number: int) -> WorkerId:

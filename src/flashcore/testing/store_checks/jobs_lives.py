@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from flashcore.hookspecs.jobs import BLOB_THRESHOLD, JobStore
 from flashcore.model.errors import Refused, StateError
-from flashcore.model.job import Job, JobStatus, Payload
+from flashcore.model.job import Job, JobStatus, Payload, StreamItem
 from flashcore.model.names import EndpointName, JobId
 from flashcore.testing.conformance import require
 from flashcore.testing.store_checks.job_samples import (
@@ -90,7 +90,7 @@ async def check_reopen(subject: Subject) -> None:
         require(
             (after.by_status, after.retried) == (counts.by_status, counts.retried), "counts are as they were", after
         )
-        require(await jobs.read_stream(job_id("running")) == (Payload(b"chunk"),), "the stream is there")
+        require(await jobs.read_stream(job_id("running")) == (StreamItem(0, Payload(b"chunk")),), "the stream is there")
         (known,) = await jobs.submit([new_job("new", idempotency_key="k5")])
         require(known.id == job_id(5), "keys are known", known.id)
         require({job.id for job in await jobs.held()} > {job_id("running"), job_id(1)}, "running jobs are held")

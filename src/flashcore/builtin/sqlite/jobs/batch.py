@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flashcore.builtin.sqlite.jobs.entry import Account, Entry
-from flashcore.model.job import Job, Payload
+from flashcore.model.job import Job, StreamItem
 from flashcore.model.names import EndpointName
 
 
@@ -27,7 +27,7 @@ class ChunkAdded:
     """A chunk at the end of a job's stream."""
 
     n: int
-    chunk: Payload
+    item: StreamItem
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,9 +98,10 @@ def _outcomes(before: Job | None, after: Job) -> tuple[tuple[Payload | None, Pay
 def _write_streams(connection: sqlite3.Connection, batch: Batch) -> None:
     for change in batch.streams:
         if isinstance(change, ChunkAdded):
-            row = (change.n, *payload_columns(change.chunk))
-            connection.execute("insert into chunk (n, media, data, blob) values (?, ?, ?, ?)", row)
-            _refer(connection, _blob_of(change.n, change.chunk))
+            value = change.item.value
+            row = (change.n, change.item.number, *payload_columns(value))
+            connection.execute("insert into chunk (n, number, media, data, blob) values (?, ?, ?, ?, ?)", row)
+            _refer(connection, _blob_of(change.n, value))
         else:
             connection.execute("delete from chunk where n = ?", (change.n,))
 

@@ -10,7 +10,7 @@ from flashcore.builtin.sqlite.jobs.book import Standing
 from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Loaded, Shelved
 from flashcore.builtin.sqlite.jobs.rows import loaded, select_jobs
 from flashcore.builtin.sqlite.jobs.stands import Stand
-from flashcore.model.job import Payload
+from flashcore.model.job import Payload, StreamItem
 from flashcore.model.names import EndpointName, JobId
 
 _JOBS = select_jobs(KEPT_INLINE)
@@ -97,12 +97,18 @@ def payloads(places: Sequence[tuple[int, int]], connection: sqlite3.Connection) 
     return [_payload(connection, n, slot) for n, slot in places]
 
 
-def take_chunks(n: int, connection: sqlite3.Connection) -> list[Payload]:
+def take_chunks(n: int, connection: sqlite3.Connection) -> list[StreamItem]:
     """The unread chunks of a job, which are unread no more."""
-    found = connection.execute("select media, data, blob from chunk where n = ? order by c", (n,)).fetchall()
+    found = _chunks(connection, n)
     if found:
         connection.execute("delete from chunk where n = ?", (n,))
-    return [_as_payload(*row) for row in found]
+    return found
+
+
+def pass_chunks(n: int, after: int, connection: sqlite3.Connection) -> list[StreamItem]:
+    """The unread chunks of a job after the first `after`; those before are unread no more."""
+    connection.execute("delete from chunk where n = ? and number < ?", (n, after))
+    return _chunks(connection, n)
 
 
 def blobs(connection: sqlite3.Connection) -> set[str]:
@@ -138,6 +144,11 @@ def _payload(connection: sqlite3.Connection, n: int, slot: int) -> Payload | Non
 
 def _as_payload(media: str, data: bytes | None, blob: str | None) -> Payload:
     return Payload(data, media) if data is not None else Shelved(media=media, digest=blob)
+
+
+def _chunks(connection: sqlite3.Connection, n: int) -> list[StreamItem]:
+    found = connection.execute("select number, media, data, blob from chunk where n = ? order by c", (n,))
+    return [StreamItem(number, _as_payload(*payload)) for number, *payload in found]
 
 
 def _one(connection: sqlite3.Connection, query: str) -> int:

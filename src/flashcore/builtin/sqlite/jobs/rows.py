@@ -48,6 +48,7 @@ STATE_COLUMNS = (
     "refused",
     "version",
     "unfit",
+    "streamed",
 )
 CHANGING_STATE_COLUMNS = tuple(column for column in STATE_COLUMNS if column not in ("n", "e", "priority", "lane"))
 
@@ -56,7 +57,7 @@ select
   s.n, s.e, s.round, j.id, endpoint.name, j.media, j.blob, {input}, s.lane, j.ttl, j.execution_timeout, j.retention,
   s.priority, j.key, s.pin, j.webhook, j.max_attempts, j.context,
   s.status, j.submitted_at, s.attempt, s.charged, s.worker, s.revision, s.leased_until, s.started_at, s.finished_at,
-  o.media, o.blob, {output}, s.error, p.media, p.blob, {progress}, s.refused, s.version, s.unfit
+  o.media, o.blob, {output}, s.error, p.media, p.blob, {progress}, s.refused, s.version, s.unfit, s.streamed
 from state s
 join job j on j.n = s.n
 join endpoint on endpoint.e = s.e
@@ -117,6 +118,7 @@ def state_row(n: int, e: int, round_: int, job: Job) -> tuple[Any, ...]:
         "\n".join(sorted(job.refused_workers)) or None,
         job.version,
         json.dumps([[unfit.revision, unfit.takes] for unfit in job.unfit]) if job.unfit else None,
+        job.streamed,
     )
 
 
@@ -132,9 +134,8 @@ def loaded(row: tuple[Any, ...]) -> Loaded:
     (n, e, round_, identity, endpoint, media, blob, data, lane, ttl, execution_timeout, retention) = row[:12]
     (priority, key, pin, webhook, max_attempts, context, status, submitted_at, attempt, charged) = row[12:22]
     (worker, revision, leased_until, started_at, finished_at) = row[22:27]
-    (output_media, output_blob, output, error, progress_media, progress_blob, progress, refused, version, unfit) = row[
-        27:
-    ]
+    (output_media, output_blob, output, error, progress_media, progress_blob, progress) = row[27:34]
+    (refused, version, unfit, streamed) = row[34:]
     new = NewJob(
         identity,
         EndpointName(endpoint or ""),
@@ -167,6 +168,7 @@ def loaded(row: tuple[Any, ...]) -> Loaded:
         frozenset(refused.split("\n")) if refused else frozenset(),
         version,
         tuple(Unfit(revision, takes) for revision, takes in json.loads(unfit)) if unfit else (),
+        streamed,
     )
     return Loaded(n, e, round_, job)
 

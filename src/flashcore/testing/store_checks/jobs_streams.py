@@ -1,0 +1,119 @@
+"""Checks of streams: each chunk once and in order, whoever reads, whoever repeats."""
+
+from __future__ import annotations
+
+import asyncio
+
+from flashcore.hookspecs.jobs import JobStore
+from flashcore.model.job import Payload
+from flashcore.model.names import WorkerId
+from flashcore.testing.conformance import require
+from flashcore.testing.store_checks.job_samples import OTHER_WORKER, WORKER, claim, finish, give_back, job_id, submit
+from flashcore.testing.store_checks.subject import Subject
+
+
+async def check_streams(subject: Subject) -> None:
+    """Chunks are given in order, each once, also after the end; a new attempt begins an empty stream."""
+    async with subject.jobs() as jobs:
+        await submit(jobs, "a")
+        await claim(jobs)
+        await _stream(jobs, 0, 5)
+        require(await _read(jobs) == list(range(5)), "in order")
+        require(await _read(jobs) == [], "once")
+        await _stream(jobs, 5, 8)
+        await give_back(jobs, "a")
+        require(await _read(jobs) == [], "chunks of a lost attempt are dropped")
+        await claim(jobs, worker=OTHER_WORKER)
+        await _stream(jobs, 8, 10, OTHER_WORKER)
+        await finish(jobs, "a", OTHER_WORKER)
+        require(await _read(jobs) == [8, 9], "unread chunks outlive the end")
+
+
+async def check_two_stream_readers(subject: Subject) -> None:
+    """Two readers share the chunks out: none is lost, none is given twice."""
+    async with subject.jobs() as jobs:
+        await submit(jobs, "a")
+        await claim(jobs)
+
+        async def read() -> list[int]:
+            mine: list[int] = []
+            for _ in range(30):
+                mine += await _read(jobs)
+            return mine
+
+        _, one, two = await asyncio.gather(_stream(jobs, 0, 40), read(), read())
+        left = await _read(jobs)
+        require(one == sorted(one) and two == sorted(two), "each sees them in order")
+        require(sorted(one + two + left) == list(range(40)), "together they see each once", (one, two, left))
+
+
+async def check_numbered_reads(subject: Subject) -> None:
+    """Who says how many chunks it has gets those that follow, again when it asks again; the rest is let go of."""
+    async with subject.jobs() as jobs:
+        await submit(jobs, "a")
+        await claim(jobs)
+        await _stream(jobs, 0, 5)
+        require(await _read_after(jobs, 0) == [0, 1, 2, 3, 4], "all")
+        require(await _read_after(jobs, 0) == [0, 1, 2, 3, 4], "its answer was lost: all of them again")
+        require(await _read_after(jobs, 3) == [3, 4], "what it does not have")
+        require(await _read_after(jobs, 0) == [3, 4], "what it had is not kept")
+        require(await _read_after(jobs, 9) == [], "nothing yet")
+        await _stream(jobs, 5, 12)
+        require(await _read_after(jobs, 9) == [9, 10, 11], "what came after")
+        require(await _read(jobs) == [9, 10, 11], "for a reader who does not count they are unread")
+        require(await _read_after(jobs, 9) == [], "who has taken them")
+        await finish(jobs, "a")
+        require(await _read_after(jobs, 12) == [], "that was all")
+
+
+async def check_repeated_chunks(subject: Subject) -> None:
+    """A chunk that is repeated by its number is there once, whether or not somebody has read it meanwhile."""
+    async with subject.jobs() as jobs:
+        await submit(jobs, "a")
+        await claim(jobs)
+        for number in (0, 1, 0, 1, 2):
+            require(await _append(jobs, number), "it is there")
+        require(await _read(jobs) == [0, 1, 2], "once")
+        for number in (1, 2, 3):
+            require(await _append(jobs, number), "also what was read")
+        require(await _read_after(jobs, 0) == [3], "the new one alone")
+        await give_back(jobs, "a")
+        require(not await _append(jobs, 4), "the attempt is over")
+        await claim(jobs, worker=OTHER_WORKER)
+        require(await _append(jobs, 0, OTHER_WORKER), "the next attempt counts from 0")
+        require(await _read_after(jobs, 0) == [0], "anew")
+
+
+async def check_repeated_chunks_after_reopening(subject: Subject) -> None:
+    """Which chunks were stored outlives the process, those that somebody has read included."""
+    subject.ask("durable", given=subject.durable)
+    async with subject.jobs() as jobs:
+        await submit(jobs, "a")
+        await claim(jobs)
+        await _append(jobs, 0)
+        await _read(jobs)
+        await _append(jobs, 1)
+    async with subject.jobs() as jobs:
+        for number in (0, 1, 2):
+            await _append(jobs, number)
+        require(await _read_after(jobs, 0) == [1, 2], "none twice, none missing")
+
+
+async def _stream(jobs: JobStore, first: int, last: int, worker: WorkerId = WORKER) -> None:
+    for n in range(first, last):
+        require(await jobs.append_stream(worker, job_id("a"), Payload(b"%d" % n)), "a chunk is taken")
+
+
+async def _read(jobs: JobStore) -> list[int]:
+    return [int(item.value.data) for item in await jobs.read_stream(job_id("a"))]
+
+
+async def _append(jobs: JobStore, number: int, worker: WorkerId = WORKER) -> bool:
+    return await jobs.append_stream(worker, job_id("a"), Payload(b"%d" % number), number)
+
+
+async def _read_after(jobs: JobStore, after: int) -> list[int]:
+    items = await jobs.read_stream(job_id("a"), after)
+    values = [int(item.value.data) for item in items]
+    require([item.number for item in items] == values, "each has its number", items)
+    return values
