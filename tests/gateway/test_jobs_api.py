@@ -356,6 +356,30 @@ async def test_a_stream_gives_each_chunk_once_and_ends(running: Running) -> None
     assert final.json == {"id": job, "status": "COMPLETED", "stream": []}
 
 
+async def test_a_reader_that_counts_may_ask_again(running: Running) -> None:
+    """Q11: an answer that got lost is given once more; RunPod's form is the same but for the numbers."""
+    started: list[FakeWorker] = []
+
+    async def generate(job: Assignment) -> bytes:
+        for number in range(4):
+            started[0].chunk(job, str(number * 10).encode(), number)
+        return b"[]"
+
+    async with worker(running, generate) as helper:
+        started.append(helper)
+        job = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
+        await running.get(f"/v2/hello/status-sync/{job}?wait=5000")
+        lost = (await running.get(f"/v2/hello/stream/{job}?after=0")).json
+        again = (await running.get(f"/v2/hello/stream/{job}?after=0")).json
+        rest = (await running.get(f"/v2/hello/stream/{job}?after=3")).json
+        wrong = await running.get(f"/v2/hello/stream/{job}?after=-1")
+
+    assert lost["stream"] == [{"number": number, "output": number * 10} for number in range(4)]
+    assert again == lost
+    assert rest["stream"] == [{"number": 3, "output": 30}]
+    assert wrong.status == 400
+
+
 async def test_progress_is_seen_and_never_replaces_the_output(running: Running) -> None:
     """Q-C7."""
     held = Held(b'"final"')

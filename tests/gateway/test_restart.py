@@ -185,3 +185,39 @@ async def test_a_worker_that_leaves_over_a_restart_finishes_what_it_has(layout: 
     await worker.stop()
 
     assert (done.status, done.attempt) == (JobStatus.COMPLETED, 1)
+
+
+async def test_chunks_that_come_again_after_a_restart_are_there_once(layout: Layout) -> None:
+    """Q11: the worker cannot know which of them were stored; readers of both kinds go on where they were."""
+    hello = worker_hello("hello")
+    worker = FakeWorker(layout.worker_socket, hello, lambda _: asyncio.Future())
+    worker.start()
+    async with gateway(layout, hello) as running:
+        await submit(running)
+        await worker.until(lambda: bool(worker.seen))
+        (job,) = worker.seen
+        for number in range(3):
+            worker.chunk(job, b"%d" % number, number)
+        await worker.until(lambda: any(told.chunks == 3 for told in worker.taken))
+        first = await streamed(running, None)
+
+    worker.taken.clear()
+    async with gateway(layout, hello) as running:
+        await worker.until(lambda: worker.welcomes == 2)
+        for number in range(1, 6):
+            worker.chunk(job, b"%d" % number, number)
+        await worker.until(lambda: any(told.chunks == 6 for told in worker.taken))
+        counting = [await streamed(running, 3), await streamed(running, 3), await streamed(running, 4)]
+        rest = await streamed(running, None)
+    await worker.stop()
+
+    assert first == [0, 1, 2]
+    assert counting == [[3, 4, 5], [3, 4, 5], [4, 5]]
+    assert rest == [4, 5]
+
+
+async def streamed(running: Running, after: int | None) -> list[int]:
+    """What a reader gets now."""
+    read = await running.gateway.broker.read_stream(JOB, 5.0, after)
+    assert read is not None
+    return [int(item.value.data) for item in read[1]]

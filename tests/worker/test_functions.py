@@ -1,6 +1,7 @@
 """Which function a call means, and what is said of a call that fits none."""
 
 import functools
+import inspect
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -9,7 +10,15 @@ from tests.worker.conftest import function
 
 from flashcore.model.errors import NotFound, Refused, UsageError
 from flashcore.wire.envelope import Arguments, Call
-from flashcore.worker.functions import MAX_INSTANCES, CallKind, FunctionTable, LoadedClass, LoadedFunction, kind_of
+from flashcore.worker.functions import (
+    MAX_INSTANCES,
+    CallKind,
+    FunctionTable,
+    Invocation,
+    LoadedClass,
+    LoadedFunction,
+    kind_of,
+)
 
 
 def f(a: int, b: int = 2, *, c: int = 3) -> tuple[int, int, int]:
@@ -242,3 +251,101 @@ class Callable:
 def test_kinds_are_seen_through_wrappers(target: Any, kind: CallKind) -> None:
     """How something is run is decided by what it is, once."""
     assert kind_of(target) is kind
+
+
+def decorated(function: Any) -> Any:
+    """A decorator as people write them."""
+
+    @functools.wraps(function)
+    def around(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return around
+
+
+def with_one(function: Any) -> Any:
+    """One that gives the function an argument itself, and says nothing of it."""
+
+    @functools.wraps(function)
+    def around(*args: Any) -> Any:
+        return function(1, *args)
+
+    return around
+
+
+def awaited_later(function: Any) -> Any:
+    """One that makes a coroutine function of it."""
+
+    @functools.wraps(function)
+    async def around(*args: Any) -> Any:
+        return function(*args)
+
+    return around
+
+
+def broken(a: int) -> int:
+    """A function with a mistake of its own."""
+    return a + "text"  # type: ignore[operator]  # on purpose
+
+
+def outcome(invocation: Invocation) -> str | None:
+    """What it says of the error that it raises."""
+    try:
+        value = invocation.begin()
+        if inspect.iscoroutine(value):
+            value.send(None)
+    except StopIteration:
+        return None
+    except TypeError as error:
+        return invocation.unfit_by(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "takes"),
+    [
+        (f, (), "f(a: int, b: int = 2, *, c: int = 3) -> tuple[int, int, int]"),
+        (f, (1,), None),
+        (decorated(broken), (), "broken(a: int) -> int"),
+        (decorated(broken), (1,), None),
+        (awaited_later(broken), (), "broken(a: int) -> int"),
+        (awaited_later(broken), (1,), None),
+        (with_one(broken), (), None),
+    ],
+    ids=["missing", "fits", "decorated", "its own mistake", "later", "later, its own", "given by its decorator"],
+)
+def test_only_a_call_that_cannot_be_made_does_not_fit(target: Any, arguments: tuple[Any, ...], takes: str) -> None:
+    """Q33: whoever decorates it, the function's own code has not begun; what it raises itself is its own."""
+    name = inspect.unwrap(target).__name__
+    loaded = LoadedFunction(function(name), target)
+
+    assert outcome(FunctionTable([loaded]).invocation(Call(name, arguments=Arguments(arguments)))) == takes
+
+
+@pytest.mark.parametrize(
+    ("constructor", "arguments", "takes"),
+    [
+        (("a", "b"), ("q",), "Index(path: str = 'idx') -> None"),
+        ((), (), "Index.search(query: str) -> str"),
+        ((), ("q",), None),
+    ],
+)
+def test_classes_fit_by_constructor_and_method(
+    constructor: tuple[Any, ...], arguments: tuple[Any, ...], takes: str | None
+) -> None:
+    """Q33: both are told without self."""
+    call = Call("Index", "search", Arguments(arguments), Arguments(constructor))
+
+    assert outcome(table_of(Index).invocation(call)) == takes
+
+
+def test_a_table_says_what_all_of_it_takes() -> None:
+    """Functions, constructors and methods, by the names that errors show."""
+    assert table_of(f, Index).takes == {
+        "f": "f(a: int, b: int = 2, *, c: int = 3) -> tuple[int, int, int]",
+        "Index": "Index(path: str = 'idx') -> None",
+        "Index.search": "Index.search(query: str) -> str",
+        "Index.version": "Index.version() -> int",
+        "Index.slow": "Index.slow() -> str",
+        "Index.items": "Index.items() -> collections.abc.Iterator[int]",
+    }

@@ -15,7 +15,7 @@ from flashcore.model.names import JobId
 from flashcore.testing.fake_gateway import FakeGateway
 from flashcore.wire.envelope import Arguments, Call, unwrap_value, wrap_call
 from flashcore.wire.hello import Stage
-from flashcore.wire.messages import Assignment, Received, Refusal
+from flashcore.wire.messages import Assignment, Chunk, Received, Refusal, Serves, Taken
 from flashcore.worker.runner import TIMEOUT_SLACK
 
 CODE = """
@@ -378,6 +378,71 @@ async def test_a_reader_that_is_slow_holds_back_the_generator(run: Run, gateway:
     assert replica.log.count("yielded") == yielded < 100
     transport.resume_reading()
     assert len(returned(await gateway.result(job))) == 1000
+
+
+async def test_chunks_that_nobody_took_are_sent_again_to_the_next_gateway(run: Run, gateway: FakeGateway) -> None:
+    """Q11: by their numbers, in order, before the result; what was taken is not."""
+    await run()
+    gateway.acknowledges = False
+    job = gateway.give(calling("count", 5))
+    await gateway.result(job)
+    await gateway.stop()
+    gateway.messages.clear()
+    await gateway.start()
+    await gateway.result(job)
+    again = [message.number for message in gateway.messages if isinstance(message, Chunk)]
+    gateway.tell(Taken(job, 1, 3))
+    gateway.acknowledges = True
+    await gateway.call(calling("add", 1))  # it has been heard when this one is answered
+    gateway.messages.clear()
+    await gateway.stop()
+    await gateway.start()
+    await gateway.result(job)
+    rest = [message.number for message in gateway.messages if isinstance(message, Chunk)]
+
+    assert again == [0, 1, 2, 3, 4]
+    assert rest == [3, 4]
+
+
+async def test_a_stream_over_a_restart_has_no_hole(run: Run, gateway: FakeGateway) -> None:
+    """Q11: whatever was on its way when the gateway died comes to the next one."""
+    await run()
+    job = gateway.give(calling("count", 3_000))
+    await gateway.until(lambda: len(gateway.chunks(job)) > 100)
+    await gateway.stop()
+    await gateway.start()
+    await gateway.result(job)
+    numbers = [message.number for message in gateway.messages if isinstance(message, Chunk)]
+
+    assert sorted({number for number in numbers if number is not None}) == list(range(3_000))
+
+
+async def test_an_older_gateway_is_spoken_to_as_it_understands(run: Run, gateway: FakeGateway) -> None:
+    """Protocol 1 has no numbers, nothing to say of what functions take, and no word for what does not fit."""
+    gateway.protocol = 1
+    await run()
+
+    stream = gateway.give(calling("count", 3))
+    await gateway.result(stream)
+    wrong = await gateway.call(calling("add"))
+
+    assert [message.number for message in gateway.messages if isinstance(message, Chunk)] == [None] * 3
+    assert wrong.unfit is None
+    assert not any(isinstance(message, Serves) for message in gateway.messages)
+
+
+async def test_what_does_not_fit_is_told_with_what_does(run: Run, gateway: FakeGateway) -> None:
+    """Q33: arguments that do not bind, a function that is not there; a mistake of the function's own is none of it."""
+    await run()
+
+    calls = [("add",), ("nobody",), ("add", "1", "2", "3"), ("boom",)]
+    results = [await gateway.call(calling(*call)) for call in calls]
+    says = next(message for message in gateway.messages if isinstance(message, Serves))
+
+    assert says.takes["add"] == "add(a, b=1)"
+    assert [result.unfit and result.unfit.partition(")")[0] for result in results] == [
+        "add(a, b=1", next(iter(says.takes.values())).partition(")")[0], "add(a, b=1", None,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["leave", "leave_slowly"])

@@ -33,11 +33,13 @@ from flashcore.worker.channel import MessageChannel
 
 @dataclass(slots=True)
 class FakeGateway:
-    """Listens on `path`. `acknowledges` False means that results are taken and never said to be stored."""
+    """Listens on `path`. `acknowledges` False means that nothing is ever said to be stored."""
 
     path: Path
     heartbeat: float = 1.0
     acknowledges: bool = True
+    protocol: int | None = None
+    """The version that it agrees on; None: the worker's newest."""
     hellos: list[Hello] = field(default_factory=list)
     """One for each time that a worker connected."""
     messages: list[Message] = field(default_factory=list)
@@ -143,7 +145,7 @@ class FakeGateway:
         if isinstance(message, Hello):
             self.hellos.append(message)
             self._channels.append(channel)
-            channel.send(Welcome(message.identity.protocol.highest, self.heartbeat))
+            channel.send(Welcome(self.protocol or message.identity.protocol.highest, self.heartbeat))
         else:
             self.messages.append(message)
         if isinstance(message, Results) and self.acknowledges:
