@@ -23,7 +23,13 @@ ids = st.text(min_size=1, max_size=8).map(JobId)
 texts = st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)
 assignments = st.builds(messages.Assignment, ids, st.integers(1, 9), st.floats(0, 1e6), payloads, texts)
 results = st.builds(
-    messages.Result, ids, st.integers(1, 9), st.none() | payloads, st.none() | st.text(max_size=9), st.booleans()
+    messages.Result,
+    ids,
+    st.integers(1, 9),
+    st.none() | payloads,
+    st.none() | st.text(max_size=9),
+    st.booleans(),
+    st.none() | st.text(max_size=9),
 )
 identity = Identity(
     EndpointName("e"), ReplicaId("r"), InstanceId("i"), RevisionId("v"), 1, 2.0, "boot", VersionRange(1, 2)
@@ -38,7 +44,9 @@ MESSAGES: typing.Mapping[type, st.SearchStrategy[Message]] = {
     messages.Stop: st.builds(messages.Stop, st.lists(ids, max_size=4).map(tuple)),
     messages.Received: st.builds(messages.Received, st.lists(ids, max_size=4).map(tuple)),
     messages.Results: st.builds(messages.Results, st.lists(results, max_size=4).map(tuple)),
-    messages.Chunk: st.builds(messages.Chunk, ids, st.integers(1, 9), payloads),
+    messages.Chunk: st.builds(messages.Chunk, ids, st.integers(1, 9), payloads, st.none() | st.integers(0, 9)),
+    messages.Taken: st.builds(messages.Taken, ids, st.integers(1, 9), st.integers(0, 9)),
+    messages.Serves: st.builds(messages.Serves, texts),
     messages.Progress: st.builds(messages.Progress, ids, st.integers(1, 9), payloads),
     messages.Beat: st.builds(messages.Beat, st.lists(ids, max_size=4).map(tuple)),
     messages.Leaving: st.just(messages.Leaving()),
