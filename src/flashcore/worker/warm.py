@@ -24,6 +24,7 @@ from flashcore.worker.logs import LogFile, Output
 from flashcore.worker.warm_child import Inheritance, become_replica, write_to
 from flashcore.worker.warm_environ import MARK, ROOM, EnvironmentBlock, encode_environment, replace_environment
 from flashcore.worker.warm_fitness import open_descriptors, why_unfit
+from flashcore.worker.warm_memory import fill_gaps
 from flashcore.worker.warm_parent import WarmLoop
 from flashcore.worker.warm_rehearsal import rehearse
 from flashcore.worker.warm_words import Unfit, Warm
@@ -63,7 +64,7 @@ def _live(handler: Path) -> int:
         os._exit(1)
     write_to(log)
     loop.tell(Warm(time.perf_counter() - began))
-    inherited = Inheritance(handler, output, block, _given(environ))
+    inherited = Inheritance(handler, output, block, _given(environ), fill_gaps())
     birth = loop.serve()
     if birth is None:
         os._exit(0)

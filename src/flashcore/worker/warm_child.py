@@ -25,6 +25,8 @@ class Inheritance:
     block: EnvironmentBlock
     environment: bytes
     """What all children have in it."""
+    filling: tuple[object, ...]
+    """What fills the gaps in memory that is shared (see `warm_memory`)."""
 
 
 def become_replica(birth: Birth, inherited: Inheritance) -> int:
