@@ -53,6 +53,8 @@ _VARIABLES: Mapping[str, tuple[str, ...]] = {
     "FLASHCORE_AUTH": ("auth",),
     "FLASHCORE_GATEWAY_PORT": ("ports", "gateway"),
     "FLASHCORE_API_PORT": ("ports", "api"),
+    "FLASHCORE_API_URL": ("api", "url"),
+    "FLASHCORE_API_CA": ("api", "ca"),
 }
 """Which setting a variable holds; the loader of plugins reads its own variables, before anything else."""
 
@@ -67,10 +69,26 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What the gateway speaks TLS with: paths from the project's folder, both empty for plain HTTP."""
+    """What is spoken TLS with beyond this machine: paths from the project's folder, both empty for plain HTTP."""
 
     certificate: str = ""
     key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The control API: where it listens, and where commands call it that is not this machine's."""
+
+    host: str = ""
+    """Where it listens beside the loopback interface, with the certificate of `tls`; empty for nowhere."""
+    url: str = ""
+    """The control API that commands call, as in `https://flash.example.com:8701`; empty for this machine's own. They
+    show the token in FLASHCORE_TOKEN."""
+    ca: str = ""
+    """Who signed the certificate behind `url`: certificates in PEM, as a path from the project's folder. Empty: whom
+    this machine trusts."""
+    plain: bool = False
+    """Commands may call `url` without TLS on another machine: who is on the way reads the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +122,7 @@ class Settings:
     gateway: Mapping[str, float] = field(default_factory=dict)
     """Numbers of the gateway, as `flashcore.gateway.settings` lists them."""
     ports: Ports = Ports()
+    api: ApiSettings = ApiSettings()
     mothership: MothershipSettings = MothershipSettings()
     scan: str = "read"
     """How the build learns of endpoints: "read" runs no code of the project; "import" may import files whose

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import urllib.error
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flashcore.gateway.tablefile import kept_table
 from flashcore.model.layout import Layout
 from flashcore.testing.project import ProjectUnderTest
 
@@ -88,10 +88,12 @@ def test_a_replica_answers_nobody_but_the_gateway(project: ProjectUnderTest) -> 
     project.must("deploy")
     assert project.must("call", "everybody", "/").out == "welcome\n"
 
-    table = json.loads(Layout(project.root, "production").table_file.read_bytes())
-    replicas = [one for endpoint in table["endpoints"] for side in endpoint["sides"] for one in side["replicas"]]
+    layout = Layout(project.root, "production")
+    table = kept_table(layout.table_file, layout.table_changes_file)
+    assert table is not None
+    replicas = [one for endpoint in table.endpoints for side in endpoint.sides for one in side.replicas]
     answers = []
-    for address in filter(None, (one.get("address") for one in replicas)):
+    for address in filter(None, (one.address for one in replicas)):
         with socket.socket(socket.AF_UNIX) as caller:
             caller.connect(address.removeprefix("unix:"))
             caller.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from flashcore.gateway.security import Security, is_loopback
 from flashcore.model.errors import ConfigurationError
 from flashcore.model.layout import Layout
 from flashcore.model.token import Token, TokenScope, inner_token, new_token
+from flashcore.testing.certificate import make_certificate
 from flashcore.wire.hop import hop_key
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
@@ -358,14 +358,8 @@ def test_beyond_loopback_tokens_and_tls_are_needed_or_somebodys_word(tmp_path: P
 
 async def test_tls_is_spoken_and_replicas_hear_of_it(layout: Layout, tmp_path: Path) -> None:
     """x-forwarded-proto says https; keep-alive and refusals work as they do without."""
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    await asyncio.to_thread(
-        subprocess.run,
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-         "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    files = await asyncio.to_thread(make_certificate, tmp_path)
+    certificate, key = files.certificate, files.key
     context = Security(certificate=certificate, key=key).context()
     async with guarded(layout, auth=False) as running:
         port = await running.gateway.http.listen("127.0.0.1", 0, context)

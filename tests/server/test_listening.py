@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flashcore.server.main import api_host
+from flashcore.server.listening import inner_host
 from flashcore.settings import Settings
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
@@ -21,4 +21,4 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
 )
 def test_the_control_api_is_not_spoken_to_in_the_clear_from_elsewhere(settings: Settings, host: str) -> None:
     """Its token would be read on the way; only where somebody vouches for a proxy it listens beyond this machine."""
-    assert api_host(settings) == host
+    assert inner_host(settings) == host

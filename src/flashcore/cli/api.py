@@ -1,4 +1,4 @@
-"""The control API as commands call it: JSON over HTTP on this machine, errors as themselves."""
+"""The control API as commands call it: JSON over HTTP, with TLS beyond this machine, errors as themselves."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flashcore.model import errors
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class ControlApi:
     """One control plane. Every call has its own connection; calls are few and the server may go at any time."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, tls: ssl.SSLContext | None = None) -> None:
         self._address = urlsplit(url)
         self._token = token
+        self._tls = tls
 
     def get(self, path: str, timeout: float = 10.0) -> Any:
         """The JSON answer of a GET."""
@@ -56,9 +60,7 @@ class ControlApi:
     def _request(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], timeout: float | None
     ) -> Iterator[http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection(
-            self._address.hostname or "127.0.0.1", self._address.port, timeout=timeout
-        )
+        connection = self._connection(timeout)
         try:
             connection.request(method, path, body, {**headers, "Authorization": f"Bearer {self._token}"})
             response = connection.getresponse()
@@ -72,12 +74,33 @@ class ControlApi:
                 "replicas and gateway go on, and the next command starts it again",
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise errors.Unavailable(
-                f"the control plane at {self._address.netloc} does not answer: {error}",
-                next_step="start it: flashcore server start",
-            ) from error
+            raise self._unavailable(error) from error
         finally:
             connection.close()
+
+    def _connection(self, timeout: float | None) -> http.client.HTTPConnection:
+        host, port = self._address.hostname or "127.0.0.1", self._address.port
+        if self._tls is None:
+            return http.client.HTTPConnection(host, port, timeout=timeout)
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
+
+    def _unavailable(self, error: Exception) -> errors.FlashcoreError:
+        if self._tls is None:
+            return errors.Unavailable(
+                f"the control plane at {self._address.netloc} does not answer: {error}",
+                next_step="start it: flashcore server start",
+            )
+        # By its name: whoever does not speak to that API has no need for the module.
+        if type(error).__name__ == "SSLCertVerificationError":
+            return errors.Unauthorized(
+                f"the control plane at {self._address.netloc} cannot be trusted: {error}",
+                next_step="set api.ca (FLASHCORE_API_CA) to the certificate of who signed its own, and call it by a "
+                "name that its certificate has",
+            )
+        return errors.Unavailable(
+            f"the control plane at {self._address.netloc} does not answer: {error}",
+            next_step="check api.url (FLASHCORE_API_URL), and whether it runs there",
+        )
 
 
 def _error_from(response: http.client.HTTPResponse) -> errors.FlashcoreError:

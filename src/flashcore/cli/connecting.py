@@ -14,10 +14,12 @@ from flashcore.settings import Project
 
 
 def connect(project: Project) -> ControlApi:
-    """The control API of the platform; a control plane that was cut off is started again.
+    """The control API of the platform; a control plane of this machine that was cut off is started again.
 
-    Raises Unavailable when none runs and none is missed.
+    Raises Unavailable when none runs and none is missed, and as far_api.
     """
+    if (far := _far(project)) is not None:
+        return far
     presence = running_server(project)
     if presence is None and was_cut_off(project):
         output.say("the control plane was cut off; starting it again")
@@ -26,18 +28,31 @@ def connect(project: Project) -> ControlApi:
 
 
 def connect_running(project: Project) -> ControlApi:
-    """The control API of the control plane that runs. Raises Unavailable when none does, for whatever reason."""
+    """The control API of the control plane that runs. Raises Unavailable when none does, and as far_api."""
+    if (far := _far(project)) is not None:
+        return far
     presence = running_server(project)
     return _api(project, presence) if presence is not None else _refuse(project)
 
 
 def connect_or_start(project: Project) -> ControlApi:
-    """The control API, of a platform that is started when it does not run."""
+    """The control API, of a platform that is started when it does not run on this machine. Raises as far_api."""
+    if (far := _far(project)) is not None:
+        return far
     presence = running_server(project)
     if presence is None:
         output.say("starting the platform")
         presence = _start(project)
     return _api(project, presence)
+
+
+def _far(project: Project) -> ControlApi | None:
+    if not project.settings.api.url:
+        return None
+    # TLS takes long to import, and most commands speak to this machine.
+    from flashcore.cli.far import far_api
+
+    return far_api(project)
 
 
 def _start(project: Project) -> Presence:

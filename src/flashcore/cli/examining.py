@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 from flashcore.cli.common import Invocation
@@ -14,6 +15,8 @@ from flashcore.registry.doctor import Finding, Severity, plugin_findings
 from flashcore.settings import Project
 
 _ENOUGH_DISK = 1 << 30
+_SOON = 14
+"""Days before its end at which a certificate is to be renewed."""
 
 
 def examine(invocation: Invocation) -> Iterator[Finding]:
@@ -26,11 +29,22 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
         yield Finding(Severity.NOTE, error.message, error.next_step or "")
         return
     yield Finding(Severity.FINE, f"project {project.settings.app} in {project.root}")
-    looks: tuple[Callable[[Project], Iterator[Finding]], ...] = (_disk, _socket_paths, _server, _token)
+    looks: tuple[Callable[[Project], Iterator[Finding]], ...] = (
+        _disk,
+        _socket_paths,
+        _server,
+        _token,
+        _certificate,
+        _gateway_door,
+        _api_door,
+        _far_api,
+    )
     for look in looks:
         try:
             yield from look(project)
-        except (FlashcoreError, OSError) as error:
+        except FlashcoreError as error:
+            yield Finding(Severity.WRONG, error.message, error.next_step or "")
+        except OSError as error:
             yield Finding(Severity.WRONG, str(error))
 
 
@@ -59,6 +73,8 @@ def _server(project: Project) -> Iterator[Finding]:
     from flashcore.cli.connecting import connect_running
     from flashcore.server.daemon import running_server
 
+    if project.settings.api.url:
+        return  # commands call another machine's
     presence = running_server(project)
     if presence is None:
         if project.layout.server_file.exists():
@@ -78,3 +94,50 @@ def _token(project: Project) -> Iterator[Finding]:
     if project.layout.token.exists():
         read_token(project.layout.token)
         yield Finding(Severity.FINE, "the local token is private")
+
+
+def _certificate(project: Project) -> Iterator[Finding]:
+    from flashcore.cli.certificates import ends_at
+    from flashcore.server.listening import security_of
+
+    security = security_of(project)
+    context, certificate, key = security.context(), security.certificate, security.key
+    if context is None or certificate is None or key is None:
+        return
+    days = (ends_at(certificate, context) - time.time()) / 86_400
+    severity, step = (Severity.FINE, "") if days > _SOON else (Severity.NOTE, "renew it, then restart the platform")
+    yield Finding(severity, f"the certificate {certificate} and its key fit, for {days:.0f} more days", step)
+    if key.stat().st_mode & 0o077:
+        yield Finding(Severity.WRONG, f"the key {key} can be read by others", f"chmod 600 {key}")
+
+
+def _gateway_door(project: Project) -> Iterator[Finding]:
+    from flashcore.gateway.security import Security, is_loopback
+    from flashcore.server.listening import tls_files
+
+    settings = project.settings
+    auth = settings.auth == "on" or (settings.auth == "auto" and not is_loopback(settings.host))
+    certificate, key = tls_files(project)
+    Security(auth=auth, certificate=certificate, key=key, exposed=settings.exposed).check(settings.host)
+    if not is_loopback(settings.host):
+        spoken = "TLS" if certificate else "no TLS, as exposed says that something in front of it does"
+        yield Finding(Severity.FINE, f"the gateway listens at {settings.host}, and speaks {spoken}")
+
+
+def _api_door(project: Project) -> Iterator[Finding]:
+    from flashcore.server.listening import doors
+
+    for door in doors(project)[:-1]:
+        yield Finding(Severity.FINE, f"the control API listens at {door.host}, with {'TLS' if door.tls else 'no TLS'}")
+
+
+def _far_api(project: Project) -> Iterator[Finding]:
+    url = project.settings.api.url
+    if not url:
+        return
+    from flashcore.cli.far import far_api
+
+    api = far_api(project)
+    if api is not None:
+        answer = api.get("/api/v1/server")
+        yield Finding(Severity.FINE, f"commands call {url}: {answer['app']}/{answer['environment']}")

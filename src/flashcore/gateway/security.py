@@ -1,9 +1,10 @@
-"""Where a gateway may listen, and what it must ask of its callers there."""
+"""Where a gateway, or the control API, may listen, and what it must ask of its callers there."""
 
 from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from flashcore.model.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """One gateway's. TLS is spoken where there is a certificate."""
+    """One listener's. TLS is spoken where there is a certificate."""
 
     auth: bool = False
     """Whether callers need a token."""
@@ -21,16 +22,16 @@ class Security:
     exposed: bool = False
     """Somebody has said that it may listen beyond this machine without TLS or without tokens."""
 
-    def check(self, host: str) -> None:
+    def check(self, host: str, who: str = "the gateway") -> None:
         """Raise ConfigurationError where listening at `host` would let strangers in, or let them listen."""
         if (self.certificate is None) is not (self.key is None):
             raise ConfigurationError("TLS needs both tls.certificate and tls.key", next_step="set the other one, too")
         if is_loopback(host) or self.exposed or (self.auth and self.certificate is not None):
             return
-        lacks = [what for what, there in (("tokens", self.auth), ("TLS", self.certificate is not None)) if not there]
+        lacks = [what for what, there in _PROTECTIONS.items() if not there(self)]
         raise ConfigurationError(
-            f"the gateway is to listen at {host}, beyond this machine, without {' and without '.join(lacks)}",
-            next_step='set auth = "on", tls.certificate and tls.key; or, behind a proxy that does it, exposed = true',
+            f"{who} is to listen at {host}, beyond this machine, without {' and without '.join(lacks)}",
+            next_step=f"set {', '.join(_HOW[what] for what in lacks)}; or, behind a proxy that does it, exposed = true",
         )
 
     def context(self) -> ssl.SSLContext | None:
@@ -48,6 +49,13 @@ class Security:
                 next_step="give the paths of a certificate chain and of its key, both in PEM",
             ) from error
         return context
+
+
+_PROTECTIONS: Mapping[str, Callable[[Security], bool]] = {
+    "tokens": lambda security: security.auth,
+    "TLS": lambda security: security.certificate is not None,
+}
+_HOW: Mapping[str, str] = {"tokens": 'auth = "on"', "TLS": "tls.certificate and tls.key"}
 
 
 def is_loopback(host: str) -> bool:

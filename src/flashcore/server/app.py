@@ -49,5 +49,7 @@ def create_app(
     app.include_router(gateway_routes(keeper))
     app.include_router(token_routes(platform.tokens))
     app.include_router(metric_routes(platform.controller.views, platform.transitions, platform.ledger.now))
-    app.add_middleware(Guard, token=token, tokens=platform.tokens, host=platform.project.settings.host)
+    settings = platform.project.settings
+    hosts = frozenset(filter(None, (settings.host, settings.api.host)))
+    app.add_middleware(Guard, token=token, tokens=platform.tokens, hosts=hosts)
     return app

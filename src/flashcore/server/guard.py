@@ -1,4 +1,4 @@
-"""Who may come in: the port is on the loopback interface, which any program and any web page on the machine reaches."""
+"""Who may come in: any program and any web page of a machine reaches its loopback interface, where one port is."""
 
 from __future__ import annotations
 
@@ -25,17 +25,21 @@ _READING = frozenset({"GET", "HEAD"})
 class Guard:
     """Refuses whoever has no token, and pages of other sites that reach this machine through a name of their own."""
 
-    def __init__(self, app: ASGIApp, token: str, tokens: Tokens, host: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, tokens: Tokens, hosts: frozenset[str]) -> None:
         self._app = app
         self._token = token
         self._tokens = tokens
-        self._names = _LOOPBACK | {host}
+        self._names = _LOOPBACK | hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass."""
         if scope["type"] == "http":
             try:
-                self._check(scope["method"], scope["path"], Headers(scope=scope))
+                headers = Headers(scope=scope)
+                # With TLS it is the certificate that a name has to fit, and callers check that.
+                if scope["scheme"] != "https":
+                    self._check_name(headers.get("host", ""))
+                self._check(scope["method"], scope["path"], headers)
             except FlashcoreError as error:
                 status = 401 if isinstance(error, Unauthorized) else 403
                 _log.warning("%s %s was refused: %s", scope["method"], scope["path"], error.message)
@@ -43,10 +47,12 @@ class Guard:
                 return
         await self._app(scope, receive, send)
 
-    def _check(self, method: str, path: str, headers: Headers) -> None:
-        name = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
+    def _check_name(self, host: str) -> None:
+        name = host.rpartition(":")[0] or host
         if name not in self._names:
             raise Refused(f"this server does not answer to the name {name!r}", next_step="call it by its address")
+
+    def _check(self, method: str, path: str, headers: Headers) -> None:
         if path in _OPEN:
             return
         allowed = self._scopes_of(headers.get("authorization"))

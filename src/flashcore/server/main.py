@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import errno
 import json
 import logging
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -21,22 +19,20 @@ from fastapi import FastAPI
 
 import flashcore
 from flashcore.composition import Platform, open_platform
-from flashcore.gateway.security import is_loopback
-from flashcore.model.errors import ConfigurationError, FlashcoreError
+from flashcore.model.errors import FlashcoreError
 from flashcore.presence import Presence, own_presence, remove_presence, write_presence
 from flashcore.server.app import create_app
 from flashcore.server.bell import Bell
 from flashcore.server.daemon import make_private
 from flashcore.server.gateways import GatewayKeeper
+from flashcore.server.listening import Door, doors, listen
 from flashcore.server.mothership import Mothership, at_work
 from flashcore.server.shutdown import Shutdown
 from flashcore.server.token import create_token
 from flashcore.server.upkeep import Upkeep
-from flashcore.settings import Project, Settings, open_project
+from flashcore.settings import Project, open_project
 
 log = logging.getLogger(__name__)
-
-_PORTS_TRIED = 50
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _serve(project: Project, ready_fd: int | None) -> None:
+    opened = doors(project)
     make_private(project.layout.home)
     make_private(project.layout.logs)
     make_private(project.layout.run)
@@ -85,7 +82,7 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
             await platform.controller.start()
             mothership = Mothership(platform)
             async with (
-                _api(create_app(platform, keeper, bell, token, stop, mothership), project) as own,
+                _api(create_app(platform, keeper, bell, token, stop, mothership), project, opened) as own,
                 _kept_up(Upkeep(project.layout, own, keeper, token, stop)),
                 at_work(mothership),
             ):
@@ -142,63 +139,40 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _api(app: FastAPI, project: Project) -> AsyncIterator[Presence]:
+async def _api(app: FastAPI, project: Project, opened: Sequence[Door]) -> AsyncIterator[Presence]:
     """The control API, listening, with its address written where commands look for it; gives that address."""
-    listener = listen(api_host(project.settings), project.settings.ports.api)
-    host, port = listener.getsockname()[:2]
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=2,
-        lifespan="off",
-    )
+    async with AsyncExitStack() as serving:
+        # One after the other: the door of this machine comes last, and takes the next port where they meet.
+        urls = [await serving.enter_async_context(_served(app, door, project.settings.ports.api)) for door in opened]
+        own = own_presence(urls[-1], flashcore.__version__)
+        write_presence(project.layout.server_file, own)
+        try:
+            yield own
+        finally:
+            remove_presence(project.layout.server_file)
+
+
+@asynccontextmanager
+async def _served(app: FastAPI, door: Door, port: int) -> AsyncIterator[str]:
+    """The API behind one door; gives its URL."""
+    listener = listen(door.host, port)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="off")
+    config.load()
+    config.ssl = door.tls
     server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="control API")
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name=f"control API at {door.host}")
     while not server.started:
         if serving.done():
             serving.result()
         await asyncio.sleep(0.01)
-    url = f"http://{host}:{port}"
-    own = own_presence(url, flashcore.__version__)
-    write_presence(project.layout.server_file, own)
+    shown = f"[{door.host}]" if ":" in door.host else door.host
+    url = f"{'http' if door.tls is None else 'https'}://{shown}:{listener.getsockname()[1]}"
     log.info("control API at %s", url)
     try:
-        yield own
+        yield url
     finally:
-        remove_presence(project.layout.server_file)
         server.should_exit = True
         await serving
-
-
-def api_host(settings: Settings) -> str:
-    """Where the control API listens: it speaks no TLS, so beyond this machine only if something in front of it does."""
-    return settings.host if settings.exposed or is_loopback(settings.host) else "127.0.0.1"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on the port or on the next free one. Raises ConfigurationError when none is free."""
-    tried = range(port, min(port + _PORTS_TRIED, 65_536)) if port else range(1)
-    for candidate in tried:
-        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, candidate))
-            listener.listen(128)
-        except OSError as error:
-            listener.close()
-            if error.errno != errno.EADDRINUSE:
-                raise ConfigurationError(
-                    f"the control API cannot listen on {host}:{candidate}: {error.strerror}",
-                    next_step="set host or ports.api in flashcore.toml",
-                ) from error
-        else:
-            listener.set_inheritable(False)
-            return listener
-    raise ConfigurationError(
-        f"no port from {tried.start} to {tried.stop - 1} is free on {host} for the control API",
-        next_step="set ports.api in flashcore.toml",
-    )
 
 
 def _on_signals(stop: Callable[[Shutdown], None]) -> None:
