@@ -251,7 +251,8 @@ class HttpReplica:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 first, *lines = head.decode("latin-1").strip().split("\r\n")
-                headers = dict(line.split(": ", 1) for line in lines)
+                pairs = [line.split(": ", 1) for line in lines]
+                headers = {name.lower(): value for name, value in pairs}
                 method, target, _ = first.split(" ")
                 await self._answer(Seen(method, target, headers, await _body(reader, headers)), writer)
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -16,10 +17,12 @@ from flashcore.gateway.books import Attempt, Books, Worker, left_out
 from flashcore.gateway.coalesce import Coalescer
 from flashcore.gateway.documents import raw_payload, status_body
 from flashcore.gateway.files import replace_file
-from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.http.parse import parse_request
+from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.jobids import JobIds
-from flashcore.gateway.planning import PolicyHeaders
+from flashcore.gateway.planning import Plan, PolicyHeaders, Signposts, seen_request
 from flashcore.gateway.rawjson import NotJson, read_object, write_object
+from flashcore.gateway.routes import Routes
 from flashcore.gateway.submission import lane_of
 from flashcore.gateway.wakes import Wakes
 from flashcore.model.job import LANES, Claimed, Job, JobStatus, NewJob, Payload
@@ -264,12 +267,57 @@ def test_books_know_who_has_which_attempt() -> None:
 
 def test_a_policy_never_sees_who_the_caller_is() -> None:
     """Credentials are no key to spread requests by, and no plugin's business."""
-    headers = ((b"authorization", b"Bearer secret"), (b"x-user", b"7"))
-    head = RequestHead(b"GET", b"/", b"/", b"", headers, dict(headers), 1, None, False, True, frozenset(), b"", b"id")
-
-    seen = PolicyHeaders(head)
+    seen = PolicyHeaders({b"authorization": b"Bearer secret", b"x-user": b"7"})
 
     assert (dict(seen), len(seen), seen.get("authorization")) == ({"x-user": "7"}, 1, None)
+
+
+def planned(method: bytes = b"POST", path: bytes = b"/caf\xe9") -> Plan:
+    """A plan of a request that goes nowhere."""
+    return Plan(Routes(), cast(HttpService, None), False, b"/", method, path, {b"x-user": b"7"}, 5)
+
+
+def test_what_a_policy_sees_of_a_request_is_made_when_it_looks() -> None:
+    """Every field is that of a request made at once, and stays what it was at the first look."""
+    seen = seen_request(planned())
+
+    assert (seen.method, seen.path, dict(seen.headers)) == ("POST", "/café", {"x-user": "7"})
+    assert (seen.body_length, seen.body_start) == (5, b"")
+    assert 0 < seen.now == seen.now
+    with pytest.raises(AttributeError, match="has no 'body'"):
+        seen.body  # noqa: B018 - that there is none is what is shown
+
+
+def test_a_policy_may_copy_what_it_sees() -> None:
+    """To ask another policy with a request of its own; the copy is whole, whatever was looked at before."""
+    copy = replace(seen_request(planned()), path="/other")
+
+    assert (copy.method, copy.path, copy.headers["x-user"], copy.body_length) == ("POST", "/other", "7", 5)
+
+
+@pytest.mark.parametrize(
+    ("lines", "target"),
+    [
+        (b"GET /web HTTP/1.1\r\nHost: a:80\r\n", b"/"),
+        (b"GET /web?q=/x/ HTTP/1.1\r\nHost: a\r\n", b"/?q=/x/"),
+        (b"GET /web/a//b?q HTTP/1.1\r\nHost: 10.0.0.1:80\r\n", b"/a//b?q"),
+        (b"GET /web/ HTTP/1.1\r\nHost: web.example.org\r\n", None),
+        (b"GET /web/ HTTP/1.1\r\nHost: a\r\nX-Flashcore-Revision: preview\r\n", None),
+        (b"GET /web--preview/ HTTP/1.1\r\nHost: a\r\n", None),
+        (b"GET /metrics HTTP/1.1\r\nHost: a\r\n", None),
+        (b"GET //web/ HTTP/1.1\r\nHost: a\r\n", None),
+        (b"GET /other/ HTTP/1.1\r\nHost: a\r\n", None),
+    ],
+)
+def test_the_usual_request_is_planned_by_the_start_of_its_path(lines: bytes, target: bytes | None) -> None:
+    """The path and query that follow the endpoint's name; whatever may mean something else is looked at closely."""
+    service = cast(HttpService, object())
+    posts = Signposts(Routes(http={"web": service, "metrics": service}), ("metrics",))
+    head = parse_request(lines + b"\r\n", 64, lambda: b"id")
+
+    for _ in range(2):  # a second time with the host known
+        plan = posts.plan(head)
+        assert (None if plan is None else plan.target) == target
 
 
 def test_a_file_that_cannot_be_replaced_stays_as_it_was(layout: Layout) -> None:

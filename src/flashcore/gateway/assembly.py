@@ -9,6 +9,7 @@ import os
 import secrets
 from asyncio import AbstractServer, BaseProtocol
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flashcore.gateway.accessfile import kept_tokens
@@ -58,20 +59,21 @@ class Gateway:
         self.url = ""
         changed = ChangedEndpoints()
         self.live = LiveTable(policies, asyncio.get_running_loop(), settings, changed.add, hop_secret(layout.hop_key))
-        self.broker = Broker(store, settings, self._routes, changed.add, layout.home)
+        routes: Callable[[], Routes] = partial(getattr, self.live, "routes")
+        self.broker = Broker(store, settings, routes, changed.add, layout.home)
         self.live.on_swap(self.broker.table_swapped)
         security = security or Security()
         self.keyring = Keyring(layout.token, required=security.auth)
         self._link = ControlLink(self.live, self.keyring, layout)
         name = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._signaller = Signaller(name, self.broker, self._routes, changed, self._link.tell)
+        self._signaller = Signaller(name, self.broker, routes, changed, self._link.tell)
         self._link.signaller = self._signaller
-        local = LocalRoutes(self._routes, lambda: self.url)
+        local = LocalRoutes(routes, lambda: self.url)
         self._readiness = local.readiness
         self._notice = 0.0
-        jobs = JobsApi(self.broker, self._routes, settings)
-        metrics = Metrics(self._routes, self.broker, self.keyring)
-        front = Front(self._routes, jobs, local, metrics, self.keyring, settings)
+        jobs = JobsApi(self.broker, routes, settings)
+        metrics = Metrics(routes, self.broker, self.keyring)
+        front = Front(routes, jobs, local, metrics, self.keyring, settings)
         largest = max(settings.run_bytes, settings.runsync_bytes)
         self.http = HttpServer(in_front(front), Limits(local_body_bytes=largest), folder=layout.home)
         metrics.server = self.http
@@ -119,9 +121,6 @@ class Gateway:
 
     async def _listen(self, path: Path, protocol: Callable[[], BaseProtocol]) -> None:
         self._servers[path] = await listen_on_path(path, protocol)
-
-    def _routes(self) -> Routes:
-        return self.live.routes
 
     def _serve_kept_table(self) -> None:
         table = kept_table(self.layout.table_file, self.layout.table_changes_file)

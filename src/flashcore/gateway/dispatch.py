@@ -13,7 +13,7 @@ from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.local import LocalRoutes
 from flashcore.gateway.metrics import Metrics
 from flashcore.gateway.paths import addressed, first_segment, host_label, job_address
-from flashcore.gateway.planning import Plan, plan_of
+from flashcore.gateway.planning import Plan, Signposts, plan_of
 from flashcore.gateway.proxying import RequestRoute
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
@@ -50,6 +50,7 @@ class Front:
             ("manifest", b"/"): (local.manifest, ALL_SCOPES),
             ("metrics", b"/"): (metrics.handle, _READ),
         }
+        self._signposts = self._posts_for(routes())
 
     def dispatch(self, head: RequestHead, peer: str) -> Verdict:
         """Who answers."""
@@ -57,12 +58,22 @@ class Front:
         plan = head.plan
         if isinstance(plan, Plan) and plan.routes is routes:
             return self._proxy(plan, head, peer)
+        if self._signposts.routes is not routes:
+            self._signposts = self._posts_for(routes)
+        plan = self._signposts.plan(head)
+        return self._look_around(routes, head, peer) if plan is None else self._proxy(plan, head, peer)
+
+    def _posts_for(self, routes: Routes) -> Signposts:
+        return Signposts(routes, {JOB_API, *(name for name, _ in self._own)})
+
+    def _look_around(self, routes: Routes, head: RequestHead, peer: str) -> Verdict:
+        """Who answers a request that is not of the usual kind."""
         label = host_label(head)
         if label:
             to = addressed(label, head)
             service = routes.http.get(to.name)
             if service is not None:
-                return self._proxy(plan_of(routes, service, head, head.path, to), head, peer)
+                return self._proxy(plan_of(routes, service, head, 0, preview=to.preview), head, peer)
         first, rest = first_segment(head.path)
         if first == JOB_API:
             return self._job(routes, head, rest, peer)
@@ -75,7 +86,7 @@ class Front:
         service = routes.http.get(to.name)
         if service is None:
             return Local(_answering(self._keyring.refusal(head, peer, ALL_SCOPES) or self._nobody(to.name, routes)))
-        return self._proxy(plan_of(routes, service, head, rest, to), head, peer)
+        return self._proxy(plan_of(routes, service, head, 1 + len(first), preview=to.preview), head, peer)
 
     def _job(self, routes: Routes, head: RequestHead, path: bytes, peer: str) -> Local:
         name, verb, job = job_address(path)

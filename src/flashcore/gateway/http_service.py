@@ -6,6 +6,7 @@ import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 from flashcore.gateway.bodyneed import NO_WISH, BodyWish, body_wish
@@ -46,6 +47,8 @@ class HttpRouting:
         A side with nobody left to ask gives its draw to the others that have a share.
         Raises LookupError when nobody is left at all, PluginError when the policy fails.
         """
+        if not tried and draw is not None and len(self.shares) == 1 and self.shares[0][1].targets:
+            return self.shares[0][1].choose(self.policy, request, tried)  # the usual case, at the least cost
         for pool in self.pools(draw):
             if pool.has_any_but(tried):
                 return pool.choose(self.policy, request, tried)
@@ -80,6 +83,8 @@ class HttpService:
         hop_secret: str = "",
     ) -> None:
         self.name = name
+        self.changed = partial(changed, name)
+        """Called when something of what the control plane is told is different."""
         self._hop_secret = hop_secret
         self.routing: HttpRouting | None = None
         self.peeks = False
@@ -95,7 +100,6 @@ class HttpService:
         self._circuit_rules = settings.circuit_rules
         self._ejected_share = settings.ejected_share
         self._loop = loop
-        self._changed = changed
         self._targets: dict[tuple[ReplicaId, InstanceId, str], Target] = {}
 
     def prepare(self, route: EndpointRoute, policy: RoutingPolicy) -> HttpRouting:
@@ -129,10 +133,6 @@ class HttpService:
         """The endpoint is gone: who waits for it is told."""
         self.routing = None
         self.room.serve_all()
-
-    def changed(self) -> None:
-        """Something of what the control plane is told is different now."""
-        self._changed(self.name)
 
     def ejected(self, draw: int | None) -> Ejected:
         """Who is left out of the choice for a request that drew this number."""

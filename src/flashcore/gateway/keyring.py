@@ -87,7 +87,7 @@ class Keyring:
         """
         shown = head.index.get(b"authorization")
         if shown is not None and (self._known.get(shown) or self._look_up(shown))[0]:
-            head.headers = tuple(header for header in head.headers if header[0] != b"authorization")
+            head.withheld = b"authorization"
 
     def _without_token(self, head: RequestHead, peer: str) -> Response | None:
         if self._required:

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from time import monotonic
 
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http_service import HttpService
-from flashcore.gateway.paths import Addressed
+from flashcore.gateway.paths import REVISION_HEADER, host_label
 from flashcore.gateway.routes import Routes
+from flashcore.hookspecs.routing import RoutedRequest
+
+_HOSTS_KEPT = 256
 
 
 class PolicyHeaders(Mapping[str, str]):
     """A request's headers as a policy may see them, read only when it looks."""
 
-    __slots__ = ("_head",)
+    __slots__ = ("_index",)
 
-    def __init__(self, head: RequestHead) -> None:
-        self._head = head
+    def __init__(self, index: Mapping[bytes, bytes]) -> None:
+        self._index = index
 
     def __getitem__(self, name: str) -> str:
         key = name.encode("latin-1")
         if key == b"authorization":
             raise KeyError(name)
-        return self._head.index[key].decode("latin-1")
+        return self._index[key].decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in self._head.index if name != b"authorization")
+        return (name.decode("latin-1") for name in self._index if name != b"authorization")
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -35,29 +39,90 @@ class PolicyHeaders(Mapping[str, str]):
 # Not frozen, as with heads: one is made for every head that has not been seen on its connection.
 @dataclass(slots=True, eq=False)
 class Plan:
-    """Kept with the head, and good for as long as the routes are the same."""
+    """Kept with the head, and good for as long as the routes are the same. It does not hold the head: no cycle."""
 
     routes: Routes
     service: HttpService
     preview: bool
     target: bytes
     """Path and query for the replica."""
-    method: str
-    path: str
-    headers: PolicyHeaders
+    method: bytes
+    path: bytes
+    """The path within the endpoint."""
+    index: Mapping[bytes, bytes]
+    """The head's."""
     length: int | None
     """Of the body; None while it is not known."""
 
 
-def plan_of(routes: Routes, service: HttpService, head: RequestHead, path: bytes, to: Addressed) -> Plan:
-    """The plan for a request whose path within the endpoint is `path`."""
-    return Plan(
-        routes,
-        service,
-        to.preview,
-        path + b"?" + head.query if head.query else path,
-        head.method.decode("latin-1"),
-        path.decode("latin-1"),
-        PolicyHeaders(head),
-        0 if head.content_length is None and not head.chunked else head.content_length,
-    )
+def plan_of(routes: Routes, service: HttpService, head: RequestHead, cut: int, *, preview: bool) -> Plan:
+    """The plan for a request, `cut` bytes of whose path say for which endpoint it is."""
+    path, target = head.path[cut:], head.target[cut:]
+    if not path:
+        path, target = b"/", b"/" + target
+    length = None if head.chunked else head.content_length or 0
+    return Plan(routes, service, preview, target, head.method, path, head.index, length)
+
+
+class SeenRequest(RoutedRequest):
+    """A request as its policy sees it: a field is made when it is first looked at, since most policies look at none."""
+
+    __slots__ = ("_plan",)
+    _plan: Plan
+
+    def __getattr__(self, name: str) -> object:
+        """A field that nobody has looked at before. Raises AttributeError."""
+        read = _LOOKS.get(name)
+        if read is None:
+            raise AttributeError(f"a routed request has no {name!r}")
+        value = read(self._plan)
+        setattr(self, name, value)
+        return value
+
+
+_LOOKS: Mapping[str, Callable[[Plan], object]] = {
+    "method": lambda plan: plan.method.decode("latin-1"),
+    "path": lambda plan: plan.path.decode("latin-1"),
+    "headers": lambda plan: PolicyHeaders(plan.index),
+    "body_length": lambda plan: plan.length,
+    "body_start": lambda _: b"",
+    "now": lambda _: monotonic(),
+}
+
+
+def seen_request(plan: Plan) -> SeenRequest:
+    """What a policy is shown of a request by this plan, its time that of the first look."""
+    request = SeenRequest.__new__(SeenRequest)
+    request._plan = plan  # noqa: SLF001 - its __init__ is that of any RoutedRequest, for policies that copy one
+    return request
+
+
+class Signposts:
+    """Where the usual requests go, by one table: those for a path under an endpoint's name, sent to a plain host."""
+
+    def __init__(self, routes: Routes, reserved: Collection[str] = ()) -> None:
+        self.routes = routes
+        self._by_segment = {
+            name.encode("latin-1"): service for name, service in routes.http.items() if name not in reserved
+        }
+        self._plain_hosts: set[bytes] = set()
+
+    def plan(self, head: RequestHead) -> Plan | None:
+        """The plan for such a request; None for any other."""
+        index, path = head.index, head.path
+        if REVISION_HEADER in index or not self._is_plain(index.get(b"host", b""), head):
+            return None
+        end = path.find(b"/", 1)
+        cut = len(path) if end < 0 else end
+        service = self._by_segment.get(path[1:cut])
+        return None if service is None else plan_of(self.routes, service, head, cut, preview=False)
+
+    def _is_plain(self, host: bytes, head: RequestHead) -> bool:
+        """Whether the host's name says nothing of an endpoint."""
+        if host in self._plain_hosts:
+            return True
+        if host_label(head):
+            return False
+        if len(self._plain_hosts) < _HOSTS_KEPT:
+            self._plain_hosts.add(host)
+        return True

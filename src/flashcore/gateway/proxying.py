@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import random
 from asyncio import Future
-from dataclasses import replace
 from itertools import islice
-from time import monotonic
 
 from flashcore.gateway.ejection import NOBODY
 from flashcore.gateway.http.errors import Outcome, OutcomeKind
 from flashcore.gateway.http.route import Choice, Unavailable, Upstream
 from flashcore.gateway.http_service import DRAWS
-from flashcore.gateway.planning import Plan
+from flashcore.gateway.planning import Plan, seen_request
 from flashcore.gateway.targets import CountedUpstream, Target
-from flashcore.hookspecs.routing import RoutedRequest
 from flashcore.model.errors import PluginError
 
 _NOBODY_TRIED: frozenset[str] = frozenset()
@@ -33,13 +30,14 @@ class RequestRoute:
         self._draw = None if plan.preview else int(random.random() * DRAWS)  # noqa: S311 - shares traffic, guards nothing
         self._tried = _NOBODY_TRIED
         self._failure: OutcomeKind | None = None
-        self._request = RoutedRequest(plan.method, plan.path, plan.headers, plan.length, now=monotonic())
+        self._request = seen_request(plan)
 
     def see(self, body: bytes, length: int | None) -> None:
         """Show the policy what it asked for of the body, before the first choice."""
         routing = self._service.routing
         limit = 0 if routing is None else routing.wish.limit
-        self._request = replace(self._request, body_start=body[:limit], body_length=length, now=monotonic())
+        self._request.body_start = body[:limit]
+        self._request.body_length = length
 
     def choose(self, tried: frozenset[str]) -> Choice | Future[Choice]:
         """A replica at once where there is one; otherwise a place in the line."""

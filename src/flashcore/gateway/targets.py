@@ -121,7 +121,8 @@ class Pool:
         if tried:
             candidates = tuple(one for one in candidates if one.replica not in tried)
         chosen = self._ask(policy, request, candidates)
-        if chosen.candidate.in_flight < chosen.candidate.max_concurrency:
+        candidate = chosen.candidate
+        if candidate.in_flight < candidate.max_concurrency:
             return chosen
         free = tuple(one for one in candidates if one.in_flight < one.max_concurrency)
         return self._ask(policy, request, free) if free else None

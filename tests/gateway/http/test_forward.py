@@ -25,18 +25,33 @@ PROXY = PeerLines(b"10.0.0.1", trusted=True)
 
 
 def forwarded(lines: bytes, peer: PeerLines = STRANGER, added: AddedHeaders = NOTHING_ADDED) -> list[str]:
-    """The header lines that a replica is sent for a request with these header lines."""
+    """The header lines that a replica is sent for a request with these header lines, names in lower case."""
     raw = b"POST /x HTTP/1.1\r\nHost: shop.example\r\n" + lines + b"\r\n"
     block = request_block(parse_request(raw, 64, lambda: MADE), b"/y", peer, added).decode()
     assert block.startswith("POST /y HTTP/1.1\r\n")
     assert block.endswith("\r\n\r\n")
-    return block[:-4].split("\r\n")[1:]
+    return [in_lower_case(line) for line in block[:-4].split("\r\n")[1:]]
 
 
 def returned(lines: bytes, added: AddedHeaders = NOTHING_ADDED) -> list[str]:
-    """The header lines that a client is sent for an answer with these header lines."""
+    """The header lines that a client is sent for an answer with these header lines, names in lower case."""
     block = answer_lines(parse_response(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n", 64), added)
-    return block.decode().split("\r\n")[:-1]
+    return [in_lower_case(line) for line in block.decode().split("\r\n")[:-1]]
+
+
+def in_lower_case(line: str) -> str:
+    """The line with its name in lower case."""
+    name, colon, value = line.partition(":")
+    return name.lower() + colon + value
+
+
+def test_names_cross_as_they_were_written() -> None:
+    """In both directions: case means nothing, and there are peers to whom it does."""
+    head = parse_request(b"GET / HTTP/1.1\r\nHost: shop\r\nX-CamelCase:  1\r\n\r\n", 64, lambda: MADE)
+    answer = parse_response(b"HTTP/1.1 200 OK\r\nETag: x\r\n\r\n", 64)
+
+    assert b"\r\nX-CamelCase: 1\r\n" in request_block(head, b"/", STRANGER, NOTHING_ADDED)
+    assert answer_lines(answer, NOTHING_ADDED) == b"ETag: x\r\n"
 
 
 def test_a_plain_request_gains_what_the_gateway_knows() -> None:
@@ -94,7 +109,7 @@ def test_what_is_kept_of_a_head_depends_on_where_it_goes() -> None:
     ]
 
     assert [block.split(b" ")[1] for block in sent] == [b"/a", b"/b", b"/b", b"/a"]
-    assert [block.count(b"x-own: 1") for block in sent] == [1, 1, 0, 1]
+    assert [block.count(b"X-Own: 1") for block in sent] == [1, 1, 0, 1]
     assert sent[0] == sent[3]
 
 
@@ -203,7 +218,7 @@ def test_no_header_of_ours_can_break_its_line(name: bytes, value: bytes) -> None
         return
 
     raw = b"HTTP/1.1 200 OK\r\n" + block + b"\r\n"
-    assert parse_response(raw, 64).headers == ((name, value),)
+    assert parse_response(raw, 64).lines == [name + b": " + value]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,9 @@ class ClientConnection(StreamProtocol):
         peername = self._transport.get_extra_info("peername")
         self.peer = peername[0] if isinstance(peername, tuple) else ""
         scheme = b"http" if self._transport.get_extra_info("sslcontext") is None else b"https"
-        self.peer_lines = PeerLines(self.peer.encode() or b"unknown", self.peer in shared.trusted_peers, scheme)
+        self.peer_lines = PeerLines(
+            self.peer.encode() or b"unknown", trusted=self.peer in shared.trusted_peers, scheme=scheme
+        )
         self._outflow = Outflow(self._transport, shared.limits.write_seconds)
         shared.connections.add(self)
         self._read_deadline = shared.loop.time() + shared.limits.idle_seconds
@@ -226,7 +228,8 @@ class ClientConnection(StreamProtocol):
             if not head.has_given_id:
                 head.request_id = self._shared.new_id()
             return head
-        head = parse_request(raw, self._shared.limits.header_count, self._shared.new_id)
+        shared, count = self._shared, self._shared.limits.header_count
+        head = shared.plain.request(raw, count, shared.new_id) or parse_request(raw, count, shared.new_id)
         self._last = (raw, head) if len(raw) <= _REMEMBERED else None
         return head
 

@@ -44,7 +44,9 @@ class AddedHeaders:
     block: bytes
     names: frozenset[bytes]
     request_drop: frozenset[bytes]
-    """Names that are not taken over from the client's request."""
+    """Names that are not taken over from the client's request where that is part of a trace."""
+    traceless_drop: frozenset[bytes]
+    """The same where a trace begins here."""
     answer_drop: frozenset[bytes]
     """Names that are not taken over from the replica's answer."""
 
@@ -56,6 +58,7 @@ def add_headers(*headers: tuple[bytes, bytes]) -> AddedHeaders:
         encode_headers(headers),
         names,
         HOP_BY_HOP | _REWRITTEN | _FORWARDED | names,
+        HOP_BY_HOP | _REWRITTEN | _FORWARDED | _TRACE_NAMES | names,
         HOP_BY_HOP | _REWRITTEN | names,
     )
 
@@ -65,43 +68,36 @@ def encode_headers(headers: Headers) -> bytes:
     for name, value in headers:
         if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
             raise ValueError(f"{name!r}: {value!r} cannot be a header; names are in lower case, values on one line")
-    return _lines(headers)
-
-
-def _lines(headers: Headers) -> bytes:
     return b"".join([name + b": " + value + b"\r\n" for name, value in headers])
 
 
 NOTHING_ADDED = add_headers()
 
 
-@dataclass(frozen=True, slots=True)
 class PeerLines:
-    """What is said of one client connection to the replicas; made once per connection."""
+    """What is said of one client connection to the replicas; made once per connection.
 
-    peer: bytes
-    trusted: bool
-    """The peer is a proxy of ours: its own X-Forwarded-* are kept and added to."""
-    scheme: bytes = b"http"
+    `trusted`: the peer is a proxy of ours, whose own X-Forwarded-* are kept and added to.
+    """
 
-    def lines(self, head: RequestHead) -> tuple[bytes, ...]:
-        """The X-Forwarded-* lines of one request, in pieces."""
-        host = head.index.get(b"host", b"")
-        if not self.trusted:
-            return (
-                b"x-forwarded-proto: ",
-                self.scheme,
-                b"\r\nx-forwarded-for: ",
-                self.peer,
-                b"\r\nx-forwarded-host: ",
-                host,
-                b"\r\n",
-            )
+    __slots__ = ("_peer", "_scheme", "_stranger", "_trusted")
+
+    def __init__(self, peer: bytes, *, trusted: bool, scheme: bytes = b"http") -> None:
+        self._peer = peer
+        self._trusted = trusted
+        self._scheme = scheme
+        self._stranger = b"x-forwarded-proto: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: " % (scheme, peer)
+
+    def lines(self, head: RequestHead) -> bytes:
+        """The X-Forwarded-* lines of one request."""
         index = head.index
-        chain = index[b"x-forwarded-for"] + b", " + self.peer if b"x-forwarded-for" in index else self.peer
-        proto = index.get(b"x-forwarded-proto", self.scheme)
+        host = index.get(b"host", b"")
+        if not self._trusted:
+            return self._stranger + host + b"\r\n"
+        chain = index[b"x-forwarded-for"] + b", " + self._peer if b"x-forwarded-for" in index else self._peer
+        proto = index.get(b"x-forwarded-proto", self._scheme)
         host = index.get(b"x-forwarded-host", host)
-        return (b"x-forwarded-proto: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: %b\r\n" % (proto, chain, host),)
+        return b"x-forwarded-proto: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: %b\r\n" % (proto, chain, host)
 
 
 def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: AddedHeaders) -> bytes:
@@ -109,36 +105,37 @@ def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: Adde
 
     Clients repeat themselves: most of it is kept with the head, which belongs to one connection and so to one peer.
     """
+    traced = b"traceparent" in head.index and _is_in_trace(head)
     start = head.start
     if start is None or start[0] != target or start[1] != added.names:
-        start = head.start = (target, added.names, _start(head, target, peer, added))
-    trace = b"" if _has_trace(head) else _new_trace(head)
+        drop = added.request_drop if traced else added.traceless_drop
+        start = head.start = (target, added.names, _start(head, target, peer, drop))
+    trace = b"" if traced else _new_trace(head)
     return b"".join((start[2], trace, added.block, b"x-request-id: ", head.request_id, b"\r\n\r\n"))
 
 
-def _start(head: RequestHead, target: bytes, peer: PeerLines, added: AddedHeaders) -> bytes:
-    """All that is the same of two requests with equal heads."""
-    drop = added.request_drop
-    if not head.connection <= drop:
+def _start(head: RequestHead, target: bytes, peer: PeerLines, drop: frozenset[bytes]) -> bytes:
+    """All that is the same of two requests with equal heads, of whose headers those in `drop` are left out."""
+    if head.connection and not head.connection <= drop:
         drop = drop | (head.connection - _NEVER_NAMED)
-    if not _has_trace(head):
-        drop = drop | _TRACE_NAMES
-    kept = [name + b": " + value + b"\r\n" for name, value in head.headers if name not in drop]
+    withheld = head.withheld
+    lines = [head.method + b" " + target + b" HTTP/1.1"]
+    lines += [line for name, line in zip(head.names, head.lines, strict=True) if name not in drop and name != withheld]
     if head.chunked:
-        kept.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"transfer-encoding: chunked")
     elif head.content_length is not None:
-        kept.append(b"content-length: %d\r\n" % head.content_length)
+        lines.append(b"content-length: %d" % head.content_length)
     if head.upgrade and passes_upgrade(head):
-        kept.append(b"connection: upgrade\r\nupgrade: %b\r\n" % head.upgrade)
+        lines.append(b"connection: upgrade\r\nupgrade: " + head.upgrade)
     if not head.minor and b"host" not in head.index:
-        kept.append(b"host:\r\n")  # HTTP/1.0 may do without, the replica's HTTP/1.1 may not
-    return b"".join((head.method, b" ", target, b" HTTP/1.1\r\n", *kept, *peer.lines(head)))
+        lines.append(b"host:")  # HTTP/1.0 may do without, the replica's HTTP/1.1 may not
+    lines.append(peer.lines(head))
+    return b"\r\n".join(lines)
 
 
-def _has_trace(head: RequestHead) -> bool:
-    """Whether the client's request is part of a trace (W3C Trace Context), and says so in the right form."""
-    trace = head.index.get(b"traceparent")
-    return trace is not None and _TRACE.fullmatch(trace) is not None
+def _is_in_trace(head: RequestHead) -> bool:
+    """Whether what the client's request says of its trace has the right form (W3C Trace Context)."""
+    return _TRACE.fullmatch(head.index[b"traceparent"]) is not None
 
 
 def _new_trace(head: RequestHead) -> bytes:
@@ -162,9 +159,9 @@ def passes_upgrade(head: RequestHead) -> bool:
 
 def answer_lines(answer: ResponseHead, added: AddedHeaders) -> bytes:
     """The header lines of an answer that are taken over, then the added ones; framing is not among them."""
-    kept = answer.lines
+    kept = answer.kept
     if kept is None or kept[0] != added.names:
-        kept = answer.lines = (added.names, _kept_lines(answer, added))
+        kept = answer.kept = (added.names, _kept_lines(answer, added))
     return kept[1] + added.block
 
 
@@ -172,4 +169,6 @@ def _kept_lines(answer: ResponseHead, added: AddedHeaders) -> bytes:
     drop = added.answer_drop
     if not answer.connection <= drop:
         drop = drop | answer.connection
-    return b"".join([name + b": " + value + b"\r\n" for name, value in answer.headers if name not in drop])
+    lines = [line for name, line in zip(answer.names, answer.lines, strict=True) if name not in drop]
+    lines.append(b"")
+    return b"\r\n".join(lines)

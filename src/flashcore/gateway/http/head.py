@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -21,7 +22,10 @@ class RequestHead:
     """Path and query as the client wrote them, escapes included; `*` for a server-wide OPTIONS."""
     path: bytes
     query: bytes
-    headers: Headers
+    names: Collection[bytes]
+    """Of the headers, in lower case, in the order of the wire: one for each of `lines`."""
+    lines: Sequence[bytes]
+    """`Name: value` each, the name as it was written, the value without surrounding blanks."""
     index: dict[bytes, bytes]
     """Values by name; of a name that came more than once, all of them, joined as RFC 9110 5.3 says."""
     minor: int
@@ -35,6 +39,10 @@ class RequestHead:
     """The protocol that the client asks to change to, or nothing."""
     request_id: bytes
     """The client's own where it is usable, else a new one."""
+    has_body: bool = False
+    """Whether bytes follow this head."""
+    withheld: bytes = b""
+    """The name of a header that no replica is sent, though it is no hop's own: that of the gateway's token."""
     plan: object = None
     """What the dispatcher found out about this head, for when the same bytes come again on the connection."""
     start: tuple[bytes, frozenset[bytes], bytes] | None = None
@@ -50,11 +58,6 @@ class RequestHead:
         return self.index.get(b"x-request-id") == self.request_id
 
     @property
-    def has_body(self) -> bool:
-        """Whether bytes follow this head."""
-        return self.chunked or bool(self.content_length)
-
-    @property
     def expects_continue(self) -> bool:
         """Whether the client waits for leave before it sends the body."""
         return b"expect" in self.index and self.minor == 1 and self.has_body
@@ -62,8 +65,10 @@ class RequestHead:
 
 def without_expectation(head: RequestHead) -> RequestHead:
     """The same head once the client has been told to send its body."""
-    headers = tuple(header for header in head.headers if header[0] != b"expect")
-    return replace(head, headers=headers, index=index_headers(headers), start=None)
+    kept = [(name, line) for name, line in zip(head.names, head.lines, strict=True) if name != b"expect"]
+    index = {name: value for name, value in head.index.items() if name != b"expect"}
+    names, lines = [name for name, _ in kept], [line for _, line in kept]
+    return replace(head, names=names, lines=lines, index=index, start=None)
 
 
 @dataclass(slots=True, eq=False)
@@ -71,14 +76,17 @@ class ResponseHead:
     """A replica's status and headers."""
 
     status: int
-    headers: Headers
+    names: Collection[bytes]
+    """As a request's."""
+    lines: Sequence[bytes]
+    """As a request's."""
     index: dict[bytes, bytes]
     minor: int
     content_length: int | None
     chunked: bool
     keep_alive: bool
     connection: frozenset[bytes]
-    lines: tuple[frozenset[bytes], bytes] | None = None
+    kept: tuple[frozenset[bytes], bytes] | None = None
     """What is passed on of the headers, and without which: for when the same head comes again on the connection."""
 
     def get(self, name: bytes) -> bytes | None:
@@ -86,13 +94,13 @@ class ResponseHead:
         return self.index.get(name)
 
 
-def index_headers(headers: Headers) -> dict[bytes, bytes]:
+def index_headers(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Values by name. Repeated ones are joined by a comma, cookies by a semicolon."""
     index = dict(headers)
     return index if len(index) == len(headers) else _join_repeated(headers)
 
 
-def _join_repeated(headers: Headers) -> dict[bytes, bytes]:
+def _join_repeated(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     index: dict[bytes, bytes] = {}
     for name, value in headers:
         held = index.get(name)

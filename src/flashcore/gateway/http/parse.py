@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TypeGuard
 
 from httptools import (
     HttpParserError,
@@ -20,9 +21,10 @@ from httptools import (
 )
 
 from flashcore.gateway.http.errors import BadAnswer, BadRequest
-from flashcore.gateway.http.head import NO_TOKENS, Headers, RequestHead, ResponseHead, index_headers, tokens
+from flashcore.gateway.http.head import NO_TOKENS, RequestHead, ResponseHead, index_headers, tokens
 
-_HOST_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~:[]%!$&'()*+;="
+HOST_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~:[]%!$&'()*+;="
+"""What a Host header may consist of."""
 _ABSOLUTE = re.compile(rb"https?://([^/?]+)(/?[^?]*)(\?.*)?", re.IGNORECASE)
 _VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01]\r)[0-9.]+\r\n")
 _OTHER_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^ \r\n]+ HTTP/1\.[01]\r\n")
@@ -33,17 +35,20 @@ _BODILESS = frozenset({204, 304})
 class _Collector:
     """What llhttp calls while it reads one head."""
 
-    __slots__ = ("headers", "target")
+    __slots__ = ("headers", "lines", "target")
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
+        self.lines: list[bytes] = []
         self.target = b""
 
     def on_url(self, url: bytes) -> None:
         self.target = url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value.rstrip(b" \t")))
+        value = value.rstrip(b" \t")
+        self.headers.append((name.lower(), value))
+        self.lines.append(name + b": " + value)
 
 
 def parse_request(raw: bytes, header_count: int, new_id: Callable[[], bytes]) -> RequestHead:
@@ -62,17 +67,15 @@ def parse_request(raw: bytes, header_count: int, new_id: Callable[[], bytes]) ->
     line_end = raw.find(b"\r\n")
     if not raw.endswith((b" HTTP/1.1", b" HTTP/1.0"), 0, line_end):
         raise BadRequest(505, "version_not_supported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-    headers = tuple(collector.headers)
-    if len(headers) > header_count:
-        raise BadRequest(431, "too_many_headers", f"{len(headers)} header lines; {header_count} are allowed.")
-    minor = raw[line_end - 1] - 48
-    return _request(parser.get_method(), collector.target, headers, minor, new_id)
+    if len(collector.lines) > header_count:
+        raise BadRequest(431, "too_many_headers", f"{len(collector.lines)} header lines; {header_count} are allowed.")
+    if collector.target[0] != 0x2F:
+        _take_other_form(parser.get_method(), collector)
+    return _request(parser.get_method(), collector, raw[line_end - 1] - 48, new_id)
 
 
-def _request(method: bytes, target: bytes, headers: Headers, minor: int, new_id: Callable[[], bytes]) -> RequestHead:
-    index = index_headers(headers)
-    if target[0] != 0x2F:
-        target, headers, index = _other_form(method, target, headers, index)
+def _request(method: bytes, collector: _Collector, minor: int, new_id: Callable[[], bytes]) -> RequestHead:
+    target, index = collector.target, index_headers(collector.headers)
     if b"#" in target:
         raise BadRequest(400, "malformed_target", "A request target has no fragment.")
     _check_host(index.get(b"host"), minor)
@@ -84,22 +87,29 @@ def _request(method: bytes, target: bytes, headers: Headers, minor: int, new_id:
         _check_coding(index[b"transfer-encoding"], minor)
     if b"expect" in index and index[b"expect"].lower() != b"100-continue":
         raise BadRequest(417, "expectation_failed", "The only expectation that is understood is 100-continue.")
-    length = index.get(b"content-length")
+    length = int(index[b"content-length"]) if b"content-length" in index else None
     return RequestHead(
         method,
         target,
         path,
         query,
-        headers,
+        [name for name, _ in collector.headers],
+        collector.lines,
         index,
         minor,
-        None if length is None else int(length),
+        length,
         chunked,
         b"close" not in connection if minor else b"keep-alive" in connection,
         connection,
         index.get(b"upgrade", b"") if minor and b"upgrade" in connection else b"",
-        request_id if request_id is not None and _USABLE_ID.fullmatch(request_id) else new_id(),
+        request_id if is_usable_id(request_id) else new_id(),
+        chunked or bool(length),
     )
+
+
+def is_usable_id(request_id: bytes | None) -> TypeGuard[bytes]:
+    """Whether a client's request id is taken over."""
+    return request_id is not None and _USABLE_ID.fullmatch(request_id) is not None
 
 
 def _grammar(raw: bytes, error: HttpParserError) -> BadRequest:
@@ -110,28 +120,27 @@ def _grammar(raw: bytes, error: HttpParserError) -> BadRequest:
     return BadRequest(400, "malformed_request", f"This is not an HTTP/1.1 request: {error}.")
 
 
-def _other_form(
-    method: bytes, target: bytes, headers: Headers, index: dict[bytes, bytes]
-) -> tuple[bytes, Headers, dict[bytes, bytes]]:
-    """Target, headers and index of a request in asterisk or absolute form (RFC 9112 3.2); its host wins."""
-    if target == b"*" and method == b"OPTIONS":
-        return target, headers, index
+def _take_other_form(method: bytes, collector: _Collector) -> None:
+    """Make of a request in asterisk or absolute form (RFC 9112 3.2) one in the usual form; its host wins."""
+    if collector.target == b"*" and method == b"OPTIONS":
+        return
     if method == b"CONNECT":
         raise BadRequest(501, "method_not_implemented", "CONNECT is not offered: this is no forward proxy.")
-    absolute = _ABSOLUTE.fullmatch(target)
+    absolute = _ABSOLUTE.fullmatch(collector.target)
     if absolute is None:
         raise BadRequest(400, "malformed_target", "A request target starts with a slash.")
     host, path, query = absolute.groups(b"")
-    kept = tuple(header for header in headers if header[0] != b"host")
-    renamed = ((b"host", host), *kept)
-    return (path or b"/") + query, renamed, index_headers(renamed)
+    collector.target = (path or b"/") + query
+    others = [each for each in zip(collector.headers, collector.lines, strict=True) if each[0][0] != b"host"]
+    collector.headers = [(b"host", host), *(header for header, _ in others)]
+    collector.lines = [b"host: " + host, *(line for _, line in others)]
 
 
 def _check_host(host: bytes | None, minor: int) -> None:
     if host is None:
         if minor:
             raise BadRequest(400, "host_missing", "An HTTP/1.1 request names its host.")
-    elif host.translate(None, _HOST_BYTES):
+    elif host.translate(None, HOST_BYTES):
         # A repeated Host is joined by a comma, which no host may hold: it ends here too.
         raise BadRequest(400, "malformed_host", "The Host header does not name one host.")
 
@@ -155,13 +164,13 @@ def parse_response(raw: bytes, header_count: int) -> ResponseHead:
         raise BadAnswer(f"The replica's answer is not HTTP/1: {error}.") from None
     if not raw.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or len(collector.headers) > header_count:
         raise BadAnswer(f"The replica's answer has another version, or more than {header_count} headers.")
-    return _response(parser.get_status_code(), tuple(collector.headers), raw[7] - 48)
+    return _response(parser.get_status_code(), collector, raw[7] - 48)
 
 
-def _response(status: int, headers: Headers, minor: int) -> ResponseHead:
+def _response(status: int, collector: _Collector, minor: int) -> ResponseHead:
     if not 100 <= status <= 999:
         raise BadAnswer(f"The replica's answer has status {status}.")
-    index = index_headers(headers)
+    index = index_headers(collector.headers)
     connection = tokens(index[b"connection"]) if b"connection" in index else NO_TOKENS
     chunked = b"transfer-encoding" in index
     if chunked and (not minor or index[b"transfer-encoding"].lower() != b"chunked"):
@@ -169,7 +178,8 @@ def _response(status: int, headers: Headers, minor: int) -> ResponseHead:
     length = index.get(b"content-length")
     return ResponseHead(
         status,
-        headers,
+        [name for name, _ in collector.headers],
+        collector.lines,
         index,
         minor,
         None if length is None else int(length),

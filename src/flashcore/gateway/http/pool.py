@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop, Task
 from collections import deque
 
 from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.plain import PlainHeads
 from flashcore.gateway.http.route import Address, UnixAddress
 from flashcore.gateway.http.upstream import UpstreamConnection
 
@@ -17,6 +18,7 @@ class UpstreamPool:
     def __init__(self, loop: AbstractEventLoop, limits: Limits) -> None:
         self._loop = loop
         self.limits = limits
+        self.plain = PlainHeads()
         self._idle: dict[Address, deque[UpstreamConnection]] = {}
         self._open: set[UpstreamConnection] = set()
 

@@ -237,10 +237,10 @@ class Relay:
             return
         self._answered = True
         self._replay = None
+        client = self._client
         if done:
             self._connection = None
-        client = self._client
-        if self._proxy.answer_seconds != inf:
+        elif self._proxy.answer_seconds != inf:
             client.answer_by(inf)
         framing = self._framing(head, piece, done)
         lines = (

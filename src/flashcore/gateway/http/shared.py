@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.plain import PlainHeads
 from flashcore.gateway.http.requestid import RequestIds
 from flashcore.gateway.http.route import Dispatcher
 
@@ -27,6 +28,7 @@ class Shared:
     trusted_peers: frozenset[str]
     folder: Path
     """Where a body is that is too large for memory."""
+    plain: PlainHeads = field(default_factory=PlainHeads)
     new_id: RequestIds = field(default_factory=RequestIds)
     connections: set[ClientConnection] = field(default_factory=set)
     tasks: set[Task[None]] = field(default_factory=set)

@@ -13,6 +13,7 @@ from flashcore.gateway.http.headreader import HeadReader
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.outflow import Outflow
 from flashcore.gateway.http.parse import has_answer_body, parse_response
+from flashcore.gateway.http.plain import PlainHeads
 from flashcore.gateway.http.route import Address
 from flashcore.wire.sockets import give_room
 
@@ -58,6 +59,7 @@ class Keeper(Protocol):
     """Where a connection comes from and goes back to."""
 
     limits: Limits
+    plain: PlainHeads
 
     def remember(self, connection: UpstreamConnection) -> None:
         """The connection is open."""
@@ -231,14 +233,19 @@ class UpstreamConnection(StreamProtocol):
         if raw == self._last_raw and self._last_head is not None:
             head = self._last_head
         else:
-            head = self._last_head = parse_response(raw, self._keeper.limits.header_count)
+            count = self._keeper.limits.header_count
+            head = self._last_head = self._keeper.plain.answer(raw, count) or parse_response(raw, count)
             self._last_raw = raw
         rest = self._heads.rest
         if head.status < 200:
             self._read_interim(asker, head, rest)
             return
-        self._body = body = self._reader(head)
         self._reusable = head.keep_alive
+        if rest and len(rest) == head.content_length and has_answer_body(self._method, head.status):
+            self._retire(asker, b"")  # all of it is here, as of most answers
+            asker.answer(head, rest, True)
+            return
+        self._body = body = self._reader(head)
         piece = body.feed(rest) if rest else b""
         if body.done:
             self._retire(asker, body.rest)
@@ -268,7 +275,8 @@ class UpstreamConnection(StreamProtocol):
     def _retire(self, asker: Asker, rest: bytes) -> None:
         """The answer is complete: keep the connection where nothing is left on it, in either direction."""
         self._asker = None
-        self.release()
+        if self._held:
+            self.release()
         clean = asker.request_done and not rest and not self._transport.get_write_buffer_size()
         if clean and self._reusable and not self._transport.is_closing():
             self._keeper.keep(self)
