@@ -24,7 +24,7 @@ class Connection:
     """A server's side of one scope: what the application receives, and what it sent."""
 
     def __init__(self, kind: str, *headers: tuple[bytes, bytes]) -> None:
-        self.scope: Scope = {"type": kind, "headers": list(headers)}
+        self.scope: Scope = {"type": kind, "path": "/", "headers": list(headers)}
         self.sent: list[Message] = []
         self._incoming: asyncio.Queue[Message] = asyncio.Queue()
 
