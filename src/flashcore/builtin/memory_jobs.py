@@ -33,6 +33,8 @@ class MemoryJobs:
         self._apart: defaultdict[EndpointName, dict[frozenset[RevisionId], dict[int, _Lane]]] = defaultdict(dict)
         """Jobs that do not fit some revisions, by these."""
         self._ages: defaultdict[EndpointName, _Lane] = defaultdict(list)
+        self._pressing: defaultdict[EndpointName, _Lane] = defaultdict(list)
+        self._low: Counter[EndpointName] = Counter()
         self._statuses: defaultdict[EndpointName, Counter[JobStatus]] = defaultdict(Counter)
         self._retried: Counter[EndpointName] = Counter()
         self._due: list[tuple[float, JobId]] = []
@@ -175,19 +177,21 @@ class MemoryJobs:
         mine = [job for job in self._jobs.values() if job.new.endpoint == endpoint]
         for job in mine:
             self._remove(job)
-        for kept in (self._ages, self._statuses, self._retried, self._apart):
+        for kept in (self._ages, self._pressing, self._low, self._statuses, self._retried, self._apart):
             kept.pop(endpoint, None)
         return sum(not job.status.final for job in mine)
 
     async def counts(self, endpoint: EndpointName) -> JobCounts:
         """See JobStore."""
         self._require_open()
-        ages = self._ages[endpoint]
-        while ages and self._at(ages[0]) is None:
-            heapq.heappop(ages)
-        oldest = self.now() - self._jobs[ages[0][2]].submitted_at if ages else 0.0
         statuses = self._statuses[endpoint]
-        return JobCounts({status: statuses[status] for status in JobStatus}, self._retried[endpoint], oldest)
+        return JobCounts(
+            {status: statuses[status] for status in JobStatus},
+            self._retried[endpoint],
+            self._oldest(self._ages[endpoint]),
+            self._low[endpoint],
+            self._oldest(self._pressing[endpoint]),
+        )
 
     async def sweep(self) -> tuple[Job, ...]:
         """See JobStore."""
@@ -225,6 +229,11 @@ class MemoryJobs:
         """See JobStore."""
         self._closed = True
         self._doorbell.close()
+
+    def _oldest(self, ages: _Lane) -> float:
+        while ages and self._at(ages[0]) is None:
+            heapq.heappop(ages)
+        return self.now() - self._jobs[ages[0][2]].submitted_at if ages else 0.0
 
     def _accept(self, new: NewJob) -> Job:
         known = self._known(new.id) or self._known_by_key(new)
@@ -281,10 +290,9 @@ class MemoryJobs:
         if before is job:
             return job
         self._jobs[job.id] = job
-        statuses = self._statuses[job.new.endpoint]
-        statuses[job.status] += 1
+        self._count(job, 1)
         if before is not None:
-            statuses[before.status] -= 1
+            self._count(before, -1)
         if job.status is JobStatus.IN_QUEUE:
             self._enqueue(job, again=before is not None)
         heapq.heappush(self._due, (job_steps.due_at(job), job.id))
@@ -295,6 +303,8 @@ class MemoryJobs:
         place = (-new.priority, self._numbers[job.id], job.id)
         heapq.heappush(self._lanes_for(job).setdefault(new.lane, []), place)
         heapq.heappush(self._ages[new.endpoint], (0, place[1], job.id))
+        if new.priority >= 0:
+            heapq.heappush(self._pressing[new.endpoint], (0, place[1], job.id))
         if again:
             self._retried[new.endpoint] += 1
             self._chunks.pop(job.id, None)
@@ -308,10 +318,15 @@ class MemoryJobs:
     def _remove(self, job: Job) -> None:
         del self._jobs[job.id], self._numbers[job.id]
         self._chunks.pop(job.id, None)
-        self._statuses[job.new.endpoint][job.status] -= 1
+        self._count(job, -1)
         key = (job.new.endpoint, job.new.idempotency_key or "")
         if self._keys.get(key) == job.id:
             del self._keys[key]
+
+    def _count(self, job: Job, change: int) -> None:
+        self._statuses[job.new.endpoint][job.status] += change
+        if job.new.priority < 0 and job.status is JobStatus.IN_QUEUE:
+            self._low[job.new.endpoint] += change
 
     def _require_open(self) -> None:
         if self._closed:

@@ -193,10 +193,10 @@ class SqliteJobs:
             return JobCounts(dict.fromkeys(JobStatus, 0), 0, 0.0)
         while starving := self._desk.book.starving(account):
             await self._filler.fill(starving)
-        oldest = self._desk.book.oldest(account)
         by_status = dict(zip(STATUSES, account.counts, strict=True))
-        waited = self._clock() - oldest.submitted_at if oldest is not None else 0.0
-        return JobCounts(by_status, account.retried, waited)
+        oldest = self._age(self._desk.book.oldest(account))
+        pressing = self._age(self._desk.book.oldest(account, least=0)) if account.low else oldest
+        return JobCounts(by_status, account.retried, oldest, account.low, pressing)
 
     async def sweep(self) -> tuple[Job, ...]:
         """See JobStore."""
@@ -226,6 +226,9 @@ class SqliteJobs:
         with contextlib.suppress(StateError, StorageFull):  # then the mark of the last change has to do
             await leave_mark(self._writer, self._clock)
         await self._writer.close()
+
+    def _age(self, job: Job | None) -> float:
+        return 0.0 if job is None else self._clock() - job.submitted_at
 
     def _take(self, claim: Claim, book: Book) -> list[tuple[int, Job]]:
         account = book.accounts.get(claim.endpoint)

@@ -148,7 +148,7 @@ def http_signals(service: HttpService, gateway: str) -> EndpointSignals:
 
 
 async def jobs_signals(broker: Broker, routing: JobsRouting, gateway: str) -> EndpointSignals:
-    """What is known of a queue endpoint. Raises StateError."""
+    """What is known of a queue endpoint. Jobs of low priority wait for nobody to be started. Raises StateError."""
     name = routing.route.name
     workers = broker.books.of(name)
     revisions = {side.revision for side in routing.route.sides} | {worker.revision for worker in workers}
@@ -158,8 +158,8 @@ async def jobs_signals(broker: Broker, routing: JobsRouting, gateway: str) -> En
     counts = await broker.store.counts(name)
     return EndpointSignals(
         tuple(broker.side(name, revision).signals() for revision in sorted(revisions)),
-        queued=counts.by_status.get(JobStatus.IN_QUEUE, 0),
-        oldest_queued=counts.oldest_queued,
+        queued=counts.by_status.get(JobStatus.IN_QUEUE, 0) - counts.low_priority,
+        oldest_queued=counts.oldest_pressing,
         connected=tuple(worker.replica for worker in workers if worker.link is not None),
         gateway=gateway,
     )

@@ -175,6 +175,10 @@ class JobCounts:
     by_status: Mapping[JobStatus, int]
     retried: int
     oldest_queued: float
+    low_priority: int = 0
+    """Queued ones of a priority below 0: workers take them, and none is started for them."""
+    oldest_pressing: float = 0.0
+    """How long the oldest of the other queued ones has waited (seconds)."""
 
 
 def status_document(job: Job, decoded_output: Any = None) -> dict[str, Any]:

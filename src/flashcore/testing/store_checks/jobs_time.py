@@ -147,6 +147,31 @@ async def check_age(subject: Subject) -> None:
         require(claimed.queued_for >= LATER, "its new worker sees how long it has waited", claimed.queued_for)
 
 
+async def check_low_priority(subject: Subject) -> None:
+    """Q04: queued jobs of a priority below 0 are counted apart, and have no part in how long the others have waited."""
+    async with subject.jobs() as jobs:
+        await submit(jobs, "low", "lower", priority=-1)
+        await subject.advance(LATER)
+        counts = await jobs.counts(ENDPOINT)
+        require((counts.low_priority, counts.oldest_pressing) == (2, 0.0), "nothing presses", counts)
+        await submit(jobs, "normal", lane=3)
+        counts = await jobs.counts(ENDPOINT)
+        shown = (counts.by_status[JobStatus.IN_QUEUE], counts.low_priority)
+        require(shown == (3, 2) and counts.oldest_pressing < LATER <= counts.oldest_queued, "one does", counts)
+        taken = names(await claim(jobs, 2))
+        require(taken == ["normal", "low"], "who is there takes them, too", taken)
+        require((await jobs.counts(ENDPOINT)).low_priority == 1, "one is left")
+        await give_back(jobs, "low")
+        require((await jobs.counts(ENDPOINT)).low_priority == 2, "one came back")
+        await jobs.cancel(job_id("low"))
+        require((await jobs.counts(ENDPOINT)).low_priority == 1, "and went for good")
+        await jobs.purge(ENDPOINT)
+        require((await jobs.counts(ENDPOINT)).low_priority == 0, "a purge takes them all")
+        await give_back(jobs, "normal")
+        counts = await jobs.counts(ENDPOINT)
+        require(counts.oldest_pressing >= 0 and counts.low_priority == 0, "the other one is queued again", counts)
+
+
 async def check_retry_after_ttl(subject: Subject) -> None:
     """A job whose ttl is over cannot be retried: it would end at once."""
     async with subject.jobs() as jobs:

@@ -86,6 +86,7 @@ class Batch:
                 account.round,
                 *account.counts,
                 account.retried,
+                account.low,
                 now,
             )
             for account in self.accounts.values()

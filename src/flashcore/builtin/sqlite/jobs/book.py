@@ -113,7 +113,7 @@ class Book:
         self.last_number += 1
         entry = Entry(self.last_number, account, job, account.round)
         self._register(entry)
-        account.count(None, job.status)
+        account.count(None, job.status, new.priority)
         self.queues.append(entry, self.batch.number)
         self.batch.stage(entry, None, job)
         self.batch.enqueued.add(new.endpoint)
@@ -132,7 +132,7 @@ class Book:
 
     def remove(self, entry: Entry) -> None:
         """Remove a job, on disk too."""
-        entry.account.count(entry.job.status, None)
+        entry.account.count(entry.job.status, None, entry.job.new.priority)
         self._leave(entry)
 
     def bury(self, loaded: Loaded) -> None:
@@ -145,7 +145,7 @@ class Book:
         for entry in self._entries_of(account):
             if entry.job.status is JobStatus.IN_QUEUE:
                 self._leave(entry)
-        account.counts[0] = 0
+        account.counts[0] = account.low = 0
         account.round += 1
         self.queues.drop(account)
         self.batch.touch(account)
@@ -224,9 +224,10 @@ class Book:
         for n in self._resting.overdue():
             self._unregister(self._by_number[n])
 
-    def oldest(self, account: Account) -> Job | None:
-        """The oldest queued job of an endpoint; its lanes must have been filled."""
-        heads = [self._head(lane) for lane in self.queues.lanes(account)]
+    def oldest(self, account: Account, least: int | None = None) -> Job | None:
+        """The oldest queued job of an endpoint, of that priority at least; its lanes must have been filled."""
+        lanes = self.queues.lanes(account)
+        heads = [self._head(lane) for lane in lanes if least is None or lane.queue.priority >= least]
         numbers = [n for n in heads if n is not None]
         return self._by_number[min(numbers)].job if numbers else None
 
@@ -258,7 +259,7 @@ class Book:
 
     def _moved(self, entry: Entry, before: JobStatus) -> None:
         account, job = entry.account, entry.job
-        account.count(before, job.status)
+        account.count(before, job.status, job.new.priority)
         self._resting.discard(entry.n)
         if job.status is JobStatus.IN_PROGRESS:
             entry.at_hand = False

@@ -34,13 +34,17 @@ class Account:
     round: int = 0
     counts: list[int] = field(default_factory=lambda: [0] * len(STATUSES))
     retried: int = 0
+    low: int = 0
+    """How many of the queued ones have a priority below 0."""
 
-    def count(self, before: JobStatus | None, after: JobStatus | None) -> None:
-        """Note that a job went from one state to another; None is outside."""
+    def count(self, before: JobStatus | None, after: JobStatus | None, priority: int) -> None:
+        """Note that a job of that priority went from one state to another; None is outside."""
         if before is not None:
             self.counts[STATUSES.index(before)] -= 1
         if after is not None:
             self.counts[STATUSES.index(after)] += 1
+        if priority < 0:
+            self.low += (after is JobStatus.IN_QUEUE) - (before is JobStatus.IN_QUEUE)
 
 
 @dataclass(slots=True, eq=False)

@@ -28,7 +28,7 @@ _ROWS_AT_ONCE = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 _ACCOUNT_COLUMNS = (
     "e", "name", "round", "in_queue", "in_progress", "completed", "failed", "cancelled", "timed_out", "retried",
-    "touched",
+    "low", "touched",
 )  # fmt: skip
 
 _DELETIONS = tuple(f"delete from {table} where n in ({{}})" for table in ("job", "state", "chunk", "blob"))  # noqa: S608  # names of tables, written here

@@ -40,9 +40,9 @@ class LaneKey:
 def read_standing(connection: sqlite3.Connection) -> Standing:
     """What memory begins with: it does not grow with the number of queued or finished jobs."""
     accounts = tuple(
-        Account(row[0], EndpointName(row[1]), row[2], list(row[3:9]), row[9])
+        Account(row[0], EndpointName(row[1]), row[2], list(row[3:9]), row[9], row[10])
         for row in connection.execute(
-            "select e, name, round, in_queue, in_progress, completed, failed, cancelled, timed_out, retried"
+            "select e, name, round, in_queue, in_progress, completed, failed, cancelled, timed_out, retried, low"
             " from endpoint where name is not null order by e"
         )
     )
