@@ -20,7 +20,18 @@ from flashcore.testing.dataplane import TwinDataPlane, TwinGateway
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
 from flashcore.wire.dataplane import DataPlane, GatewayState
 from flashcore.wire.frames import FrameDecoder, encode_frame
-from flashcore.wire.messages import Access, Applied, ControlHello, Message, Signals, Table, from_frame, to_frame
+from flashcore.wire.messages import (
+    Access,
+    Applied,
+    ControlHello,
+    Message,
+    Result,
+    Results,
+    Signals,
+    Table,
+    from_frame,
+    to_frame,
+)
 from flashcore.wire.versions import VersionRange
 
 QUICK = LinkTimes(first_pause=0.01, longest_pause=0.05, linger=0.2)
@@ -308,6 +319,33 @@ async def test_a_job_that_nobody_can_take_is_told_at_once_and_its_age_grows(layo
 
         await eventually(lambda: any(said.queued == 1 for said in plane.signals(HELLO)))
         await eventually(lambda: any(said.oldest_queued > 1.0 for said in plane.signals(HELLO)))
+
+
+async def test_jobs_of_low_priority_are_told_of_to_nobody(layout: Layout) -> None:
+    """Q04: alone they wake no worker; a job that came back is as old as it was when it was queued first."""
+    low = {"input": 1, "policy": {"lowPriority": True}}
+    worker = worker_hello("hello", slots=1)
+    async with gateway_at(layout) as running, control(layout) as plane:
+        await plane.publish(RoutingTable(1, (jobs_route("hello", side(worker)),)))
+        await applied(plane, 1)
+        await running.post("/v2/hello/run", low)
+        await running.post("/v2/hello/run", {"input": 2})
+        await eventually(lambda: any(said.queued == 1 for said in plane.signals(HELLO)))
+        await eventually(lambda: any(said.oldest_queued > 1.0 for said in plane.signals(HELLO)))
+
+        async with FakeWorker(layout.worker_socket, worker, lambda _: asyncio.Future()) as fake:
+            await fake.until(lambda: bool(fake.seen))
+            await eventually(lambda: any(not said.queued for said in plane.signals(HELLO)))
+            alone = await signals(plane, "hello")
+            fake.leave()
+            fake.send(Results((Result(fake.seen[0].id, 1, released=True),)))
+            await eventually(lambda: any(said.queued for said in plane.signals(HELLO)))
+            back = await signals(plane, "hello")
+
+    assert bytes(fake.seen[0].input.data) == b"2", "the other one goes first"
+    assert (alone.queued, alone.oldest_queued) == (0, 0.0)
+    assert back.queued == 1
+    assert back.oldest_queued > 1.0
 
 
 async def test_what_workers_do_is_counted_by_revision(layout: Layout) -> None:

@@ -1,6 +1,7 @@
 """What the SQLite stores do about their files: owners, damage, newer versions, rights, clocks."""
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from flashcore.builtin import sqlite_jobs
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.hookspecs.state import Put, StateBackend, Transaction
 from flashcore.model.errors import ConfigurationError, Refused, StateCorrupt, StateError, StateTooNew
 from flashcore.model.job import NewJob, Payload
-from flashcore.model.names import EndpointName, JobId
+from flashcore.model.names import EndpointName, JobId, WorkerId
 from flashcore.testing.clock import VirtualClock
 from flashcore.testing.store_checks.processes import Load
 from flashcore.testing.store_checks.subject import Subject
@@ -278,3 +280,39 @@ async def test_a_store_that_nobody_closes_does_not_keep_its_process(opener: Open
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+async def test_jobs_of_the_first_schema_are_taken_over(tmp_path: Path) -> None:
+    """Their streams get numbers, and what is queued at low priority is counted."""
+    path = tmp_path / "jobs.db"
+    first = sqlite_jobs.SCHEMA.migrations()[0]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(first)
+        connection.execute("insert into endpoint values (1, 'e', 0, 2, 1, 0, 0, 0, 0, 0, 0)")
+        rows = ((1, "low", -1, 0, None), (2, "normal", 0, 0, None), (3, "s", 0, 1, "w/1"))
+        for n, name, priority, status, worker in rows:
+            connection.execute(
+                "insert into job"
+                " (n, id, e, submitted_at, ttl, execution_timeout, retention, max_attempts, media, input)"
+                " values (?, ?, 1, 0, 1e12, 1e12, 1, 2, 'a/b', 'x')",
+                (n, name),
+            )
+            connection.execute(
+                "insert into state (n, e, pin, priority, lane, round, status, due, attempt, charged, worker, version)"
+                " values (?, 1, '', ?, 0, 0, ?, 1e12, 0, 0, ?, 1)",
+                (n, priority, status, worker),
+            )
+        connection.execute("insert into chunk (n, media, data) values (3, 'a/b', x'30'), (3, 'a/b', x'31')")
+        connection.execute(f"PRAGMA application_id = {sqlite_jobs.SCHEMA.application_id}")
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+
+    store = await open_jobs(path)
+    counts = await store.counts(EndpointName("e"))
+    again = await store.append_stream(WorkerId("w/1"), JobId("s"), Payload(b"1"), 1)
+    items = await store.read_stream(JobId("s"), 0)
+    known = await store.get(JobId("normal"))
+    await store.close()
+
+    assert (counts.low_priority, again, known is not None and known.unfit) == (1, True, ())
+    assert [(item.number, item.value.data) for item in items] == [(0, b"0"), (1, b"1")]
