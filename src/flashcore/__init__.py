@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flashcore.client.endpoints import Endpoint, LoadBalancedEndpoint, QueueEndpoint
+    from flashcore.client.endpoints import Endpoint, LoadBalancedEndpoint, QueueEndpoint, ScriptEndpoint
     from flashcore.client.functions import RemoteClass, RemoteFunction
     from flashcore.client.handle import JobHandle
     from flashcore.client.remote import remote
@@ -111,6 +111,7 @@ __all__ = [
     "RemoteFunction",
     "RequestCount",
     "Rolling",
+    "ScriptEndpoint",
     "SignatureRefused",
     "StateCorrupt",
     "StateError",
@@ -130,7 +131,7 @@ __all__ = [
 
 # This package is the parent of everything, of `flashcore --help` too: a name's module is imported when it is asked for.
 _HOMES = {
-    "flashcore.client.endpoints": ("Endpoint", "LoadBalancedEndpoint", "QueueEndpoint"),
+    "flashcore.client.endpoints": ("Endpoint", "LoadBalancedEndpoint", "QueueEndpoint", "ScriptEndpoint"),
     "flashcore.client.handle": ("JobHandle",),
     "flashcore.client.functions": ("RemoteClass", "RemoteFunction"),
     "flashcore.client.remote": ("remote",),

@@ -1,8 +1,8 @@
 """What pages tell people to write and to type works.
 
 A comment above a block says what it is: `file: NAME` a file of a project or package, `app: NAME` the same, served
-by a slow test; `template: PATH` what the plugin template makes; `needs a server` a program that calls endpoints;
-`run` commands that the slow test runs.
+by a slow test; `template: PATH` what the plugin template makes; `script: NAME` a script for a package that is not
+installed here; `needs a server` a program that calls endpoints; `run` commands that the slow test runs.
 """
 
 import os
@@ -74,7 +74,7 @@ def test_python_runs(snippets: Snippets, cautious: Path, tmp_path: Path) -> None
 
 def test_every_python_snippet_says_what_it_is(snippets: Snippets) -> None:
     """Or is a contract, which is generated, or an example in a README."""
-    known = ("file: ", "app: ", TEMPLATE, "needs a server")
+    known = ("file: ", "app: ", "script: ", TEMPLATE, "needs a server")
     bare = [
         str(snippet)
         for snippet in snippets("python")

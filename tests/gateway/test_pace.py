@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashcore.gateway.polling.pace import LONGEST_LIST, MANY_SLOTS, Pace
+from flashcore.wire.pace import LONGEST_LIST, MANY_SLOTS, Pace
 
 
 def test_before_anything_is_known_it_gets_what_it_asks_for() -> None:

@@ -21,7 +21,6 @@ from flashcore.gateway.http.parse import parse_request
 from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.jobids import JobIds
 from flashcore.gateway.planning import Plan, PolicyHeaders, Signposts, seen_request
-from flashcore.gateway.rawjson import NotJson, read_object, write_object
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.submission import lane_of
 from flashcore.gateway.wakes import Wakes
@@ -29,6 +28,7 @@ from flashcore.model.job import LANES, Claimed, Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
 from flashcore.wire.messages import Message
+from flashcore.wire.rawjson import NotJson, read_object, write_object
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -281,7 +281,7 @@ async def test_a_handler_that_defines_nothing_is_told(start: Start, tmp_path: Pa
     replica = await start(path)
 
     assert await replica.ended() == 1
-    assert "defines neither `handler` nor `app`" in replica.log
+    assert "defines no handler, app or script" in replica.log
 
 
 @pytest.mark.parametrize("note", [None, "{", '{"instance": "life-2"}'])

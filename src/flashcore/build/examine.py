@@ -36,6 +36,9 @@ _EXAMPLE = '''\
         return f"Hello, {name}!"'''
 
 
+_SCRIPT = "write its path from the project's root, as in 'workers/embed.py'"
+
+
 @dataclass(frozen=True, slots=True)
 class Examined:
     """One endpoint that can be built."""
@@ -85,6 +88,11 @@ def examine(tree: SourceTree, registry: Registry, problems: Problems, running: R
     for draft in drafts:
         functions = tuple(replace(one.entry, calls=calls.calls(_key(one.entry))) for one in draft.served)
         modules = [entry.module for entry in functions]
+        if (script := draft.declaration.template.script) is not None:
+            if script not in tree.files:
+                problems.add(draft.place, f"its script {script!r} is no file of the project", _SCRIPT)
+                continue
+            modules.append(script)
         closure = closures.of(modules, draft.declaration.template.include, draft.place)
         warnings.extend(
             f"{place}: a module is imported by a computed name, so the archive of {draft.declaration.name!r} holds "

@@ -12,7 +12,7 @@ _HERE = "flashcore.builtin"
 
 @hookimpl
 def flashcore_resource_types() -> Mapping[str, Part]:
-    """Endpoints fed from a queue, and endpoints that answer HTTP."""
+    """Endpoints fed from a queue, by functions or by a script, and endpoints that answer HTTP."""
     return {
         "queue": Part(
             f"{_HERE}.queue_resource:QueueResource",
@@ -23,6 +23,11 @@ def flashcore_resource_types() -> Mapping[str, Part]:
             f"{_HERE}.load_balanced_resource:LoadBalancedResource",
             "HTTP requests, load-balanced",
             declares=("flashcore:LoadBalancedEndpoint",),
+        ),
+        "worker_script": Part(
+            f"{_HERE}.script_resource:ScriptResource",
+            "Jobs from a queue, for a worker script of RunPod's package",
+            declares=("flashcore:ScriptEndpoint",),
         ),
     }
 
@@ -111,6 +116,7 @@ def flashcore_handler_generators() -> Mapping[str, Part]:
         "load_balanced": Part(
             f"{_HERE}.load_balanced_handler:LoadBalancedHandlerGenerator", "Handlers that answer HTTP"
         ),
+        "worker_script": Part(f"{_HERE}.script_handler:ScriptHandlerGenerator", "Handlers that run a script"),
     }
 
 

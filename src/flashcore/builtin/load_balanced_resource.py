@@ -30,9 +30,11 @@ class LoadBalancedResource:
 
     def problems(
         self,
-        declaration: Declaration,  # noqa: ARG002 - all of its settings mean something here
+        declaration: Declaration,
         functions: tuple[FunctionEntry, ...],
     ) -> Iterator[str]:
         """No route at all."""
+        if declaration.template.script is not None:
+            yield "a script is run by a ScriptEndpoint: this one answers HTTP"
         if not functions:
             yield "it has no routes: put @NAME.get('/path') above a function, with NAME being the endpoint's variable"

@@ -30,6 +30,8 @@ class QueueResource:
 
     def problems(self, declaration: Declaration, functions: tuple[FunctionEntry, ...]) -> Iterator[str]:
         """No function at all, and settings that mean nothing for jobs."""
+        if declaration.template.script is not None:
+            yield "a script is run by a ScriptEndpoint: this one serves functions"
         if not functions:
             yield "it has no functions: put @NAME.function above one, with NAME being the endpoint's variable"
         if declaration.policy.routing is not None:

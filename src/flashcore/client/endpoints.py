@@ -75,6 +75,15 @@ class QueueEndpoint(Endpoint):
         return RemoteFunction(self._link, _plain_function(target, f"{self!r}.function"))
 
 
+class ScriptEndpoint(Endpoint):
+    """A queue endpoint whose replicas run a script that was written for RunPod's package, as it is.
+
+    ScriptEndpoint("embed", script="worker.py", replicas=(0, 3), dependencies=["runpod"])
+    """
+
+    resource = "worker_script"
+
+
 class LoadBalancedEndpoint(Endpoint):
     """An endpoint whose calls are HTTP requests, each answered by a replica at once.
 

@@ -104,7 +104,7 @@ class Crew:
             worker.link.abort()
         self.absences.end(worker)
         worker.identity = hello.identity
-        worker.slots = max(1, hello.slots)
+        worker.slots = hello.slots
         worker.link = link
         worker.listed = listed
         worker.leaving = False
@@ -154,7 +154,8 @@ class Crew:
         match message:
             case Results(results):
                 self._results(worker, link, results)
-            case Beat(ids):
+            case Beat(ids, slots):
+                self._resize(worker, slots)
                 self._beat(worker, frozenset(ids))
             case Chunk(job, attempt, value, number):
                 if self._is_current(worker, job, attempt):
@@ -198,6 +199,11 @@ class Crew:
         """It has fewer jobs than before."""
         self._events.slots_freed(worker.endpoint)
         self._events.changed(worker.endpoint)
+
+    def _resize(self, worker: Worker, slots: int | None) -> None:
+        if slots is not None and slots != worker.slots:
+            worker.slots = slots
+            self._events.slots_freed(worker.endpoint)
 
     def _beat(self, worker: Worker, named: frozenset[JobId]) -> None:
         strangers = tuple(job for job in named if job not in worker.attempts)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from flashcore.gateway.bodies import Encoded, Part
-from flashcore.gateway.rawjson import write_object
 from flashcore.model.job import Job, JobStatus, Payload, StreamItem, status_document
 from flashcore.wire.documents import document_pieces, encode_document
+from flashcore.wire.rawjson import write_object
 
 JSON = "application/json"
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from flashcore.gateway.http.head import RequestHead
-from flashcore.gateway.rawjson import RawValue, read_object
 from flashcore.gateway.routes import JobsRouting
 from flashcore.gateway.webhooks.destination import checked_url
 from flashcore.model.errors import NotFound, ProtocolError, UsageError
 from flashcore.model.job import LANES, NewJob, Payload
 from flashcore.model.names import JobId, RevisionId
 from flashcore.wire import seal
+from flashcore.wire.rawjson import RawValue, read_object
 
 KEY_HEADER = b"x-flashcore-key"
 """Jobs with the same value here go to the same side as long as the weights stay."""

@@ -61,6 +61,8 @@ class Template:
     """The container image that replicas start from, where the provider has such."""
     template: str | None = None
     """The provider's own template that replicas start from, by the provider's name for it."""
+    script: str | None = None
+    """The project's file that replicas run as it is, by its path from the root, where the resource type has one."""
     warm: bool = True
     """Whether replicas may be forked from a parent that has imported the code."""
     provider: PartRef | None = None

@@ -173,6 +173,8 @@ class Beat:
     """The worker lives and works on these jobs."""
 
     ids: tuple[JobId, ...]
+    slots: int | None = None
+    """Jobs that it takes at the same time from now on, where that is not what its hello said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +303,8 @@ def _with_buffers(message: Message, buffers: list[bytes | memoryview]) -> Mappin
             return {"id": message.id, "attempt": message.attempt, "value": value, "number": number}
         case Chunk() | Progress():
             return {"id": message.id, "attempt": message.attempt, "value": _payload_head(message.value, buffers)}
+        case Beat(ids, None):
+            return {"ids": list(ids)}
         case Table():
             # Tables are JSON already; walking a large one again takes longer than sending it.
             return {"version": message.version, "table": message.table}

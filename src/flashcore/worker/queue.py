@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from flashcore.model.names import JobId
 from flashcore.wire.messages import (
+    Assignment,
     Beat,
     Chunk,
     Leaving,
@@ -24,8 +26,9 @@ from flashcore.wire.messages import (
 )
 from flashcore.wire.versions import NUMBERED
 from flashcore.worker.execution import Stopped
+from flashcore.worker.gate import StreamGate
 from flashcore.worker.link import GatewayLink
-from flashcore.worker.runner import JobRunner, Piece
+from flashcore.worker.runner import Piece
 from flashcore.worker.streaming import Stream
 
 CANCELLED_WITHIN = 1.0
@@ -38,10 +41,56 @@ BEATS = 3
 """Heartbeats in the time in which the gateway wants one."""
 
 
+class Runner(Protocol):
+    """What does the jobs. All of it belongs to the control loop.
+
+    What jobs produce comes out of `produced`; each assignment ends in exactly one result.
+    """
+
+    produced: Callable[[list[Piece]], None]
+
+    @property
+    def gate(self) -> StreamGate:
+        """What chunks wait at."""
+        ...
+
+    @property
+    def slots(self) -> int | None:
+        """How many jobs it takes at the same time; None: as many as the hello said."""
+        ...
+
+    @property
+    def takes(self) -> Mapping[str, str]:
+        """What can be called here, and with what."""
+        ...
+
+    @property
+    def ids(self) -> tuple[JobId, ...]:
+        """Every job that is here, waiting ones included."""
+        ...
+
+    @property
+    def waiting(self) -> tuple[JobId, ...]:
+        """Jobs that have not begun."""
+        ...
+
+    def take(self, assignments: Iterable[Assignment]) -> None:
+        """Do these, too; those that are here already are not taken twice."""
+        ...
+
+    def stop(self, ids: Iterable[JobId], why: Stopped) -> None:
+        """End these jobs as soon as they can be."""
+        ...
+
+    def give_up(self) -> list[Result]:
+        """The results, as of now, of what does not end; what still comes of it is ignored."""
+        ...
+
+
 class QueueWorker:
     """Between the runner of jobs and the link to the gateway. All of it belongs to the control loop."""
 
-    def __init__(self, runner: JobRunner, say: Callable[[str], None]) -> None:
+    def __init__(self, runner: Runner, say: Callable[[str], None]) -> None:
         self._runner = runner
         self._say = say
         self._link: GatewayLink | None = None
@@ -51,6 +100,7 @@ class QueueWorker:
         self._unreceived: dict[JobId, Result] = {}
         self._unsent: list[JobId] = []
         self._heartbeat = 0.0
+        self._told_slots: int | None = None
         self._next_beat: asyncio.TimerHandle | None = None
         self._leaving = False
         self._changed = asyncio.Event()
@@ -142,6 +192,8 @@ class QueueWorker:
         if link is None or not link.writable:
             self._runner.gate.set_open(value=False)
             return
+        if self._room() != self._told_slots:
+            self._say_beat()
         while link.writable and (chunk := self._stream.next()) is not None:
             link.send(chunk)
         self._runner.gate.set_open(value=link.writable)
@@ -164,8 +216,16 @@ class QueueWorker:
             self._link.send(message)
 
     def _beat(self) -> None:
-        self._send(Beat(self._runner.ids))
+        self._say_beat()
         self._next_beat = asyncio.get_running_loop().call_later(self._heartbeat / BEATS, self._beat)
+
+    def _say_beat(self) -> None:
+        self._told_slots = self._room()
+        self._send(Beat(self._runner.ids, self._told_slots))
+
+    def _room(self) -> int | None:
+        """The runner's slots, for a gateway that reads them in a beat."""
+        return self._runner.slots if self._protocol >= NUMBERED else None
 
     async def _until(self, true: Callable[[], bool], deadline: float) -> None:
         """Return when it is true, or at the deadline."""

@@ -68,6 +68,11 @@ class JobRunner:
         return self._callables.takes
 
     @property
+    def slots(self) -> None:
+        """As the hello said."""
+        return None
+
+    @property
     def ids(self) -> tuple[JobId, ...]:
         """Every job that is here, waiting ones included."""
         return (*self._running, *self.waiting)

@@ -23,6 +23,7 @@ from flashcore.worker.load import load_handler
 from flashcore.worker.logs import LogFile, Output
 from flashcore.worker.loop_thread import LoopThread
 from flashcore.worker.replica import Replica
+from flashcore.worker.script.declared import WorkerScript
 from flashcore.worker.services import HttpService, QueueService, Service, StartupFailed
 from flashcore.worker.settings import WorkerSettings
 from flashcore.worker.signals import StopSignals
@@ -83,11 +84,20 @@ class Runtime:
 
     def _service_of(self, module: ModuleType, path: Path) -> Service:
         handler, app = getattr(module, "handler", None), getattr(module, "app", None)
+        script = getattr(module, "script", None)
         if callable(handler):
             return QueueService(handler, self._settings, self._replica, self._threads, self._output, self._be_unwanted)
         if callable(app):
             return HttpService(app, self._settings, self._threads, self._output)
-        raise BuildError(f"{path} defines neither `handler` nor `app`", next_step="build again: flashcore build")
+        if isinstance(script, WorkerScript):
+            return self._script_service(script)
+        raise BuildError(f"{path} defines no handler, app or script", next_step="build again: flashcore build")
+
+    def _script_service(self, script: WorkerScript) -> Service:
+        from flashcore.worker.script.service import Exits, ScriptService
+
+        exits = Exits(self._be_unwanted, self._retire)
+        return ScriptService(script, self._settings, self._replica, self._threads, self._output, exits)
 
     def _ready(self, address: str | None) -> None:
         self._replica.tell(Stage.READY, address=address)
@@ -96,8 +106,9 @@ class Runtime:
     def _fail(self, error: BaseException) -> None:
         failure = failure_of(error)
         detail = error.message if isinstance(error, StartupFailed) else failure.error_traceback
-        sys.stderr.write(detail)
-        self._output.say("the replica could not start")
+        sys.stderr.write(detail.rstrip("\n") + "\n")
+        was_ready = self._replica.stage is Stage.READY
+        self._output.say("the replica cannot go on" if was_ready else "the replica could not start")
         self._replica.tell(Stage.FAILED, detail)
         self._status = 1
 
@@ -120,6 +131,10 @@ class Runtime:
         """A provider takes a replica out of the traffic before it says so; a signal comes from anybody."""
         self._left.set()
         self._drain(grace)
+
+    def _retire(self, reason: str) -> None:
+        self._output.say(f"the replica is to be replaced: {reason}")
+        self._drain(self._settings.grace)
 
     def _drain(self, grace: float) -> None:
         if self._draining:

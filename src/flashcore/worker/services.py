@@ -67,7 +67,7 @@ class QueueService:
         output: Output,
         unwanted: Callable[[str], None],
     ) -> None:
-        path = _needed(settings.worker_socket, "FLASHCORE_WORKER_SOCKET", "a queue-based endpoint")
+        path = needed(settings.worker_socket, "FLASHCORE_WORKER_SOCKET", "a queue-based endpoint")
         self._threads = threads
         self._main = MainLoop(output.say)
         holder = worker_id(settings.replica, settings.instance)
@@ -106,7 +106,7 @@ class HttpService:
     def __init__(self, app: Application, settings: WorkerSettings, threads: LoopThread, output: Output) -> None:
         from flashcore.worker.lb import HttpServer, server_loop
 
-        self._path = _needed(settings.http_socket, "FLASHCORE_HTTP_SOCKET", "a load-balanced endpoint")
+        self._path = needed(settings.http_socket, "FLASHCORE_HTTP_SOCKET", "a load-balanced endpoint")
         self._say = output.say
         self._threads = threads
         self._guard = Guard(app, settings.instance, output, settings.hop_key)
@@ -155,7 +155,8 @@ class HttpService:
         self._tasks.append(asyncio.get_running_loop().create_task(watching))
 
 
-def _needed(path: Path | None, variable: str, what: str) -> Path:
+def needed(path: Path | None, variable: str, what: str) -> Path:
+    """The path. Raises ConfigurationError where a provider has to give one and gave none."""
     if path is None:
         raise ConfigurationError(f"{variable} is not set, and {what} needs it", next_step="start it by a provider")
     return path

@@ -1,7 +1,5 @@
 """Workers that come and ask: those of RunPod's SDK, over HTTP. To the rest of the gateway they are workers like any.
 
-outcome  what a worker posts as a job's result
-pace     how many jobs a worker is given at a time
 link     one worker's side: what it is given waits here until it asks
 desk     all of them: who comes, who stays away
 routes   job-take, job-stop, job-done, job-stream and ping

@@ -6,10 +6,10 @@ import time
 
 from flashcore.gateway.crew import Crew
 from flashcore.gateway.polling.link import PolledLink
-from flashcore.gateway.polling.pace import Pace
 from flashcore.gateway.routes import JobsRouting
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_instance_id
 from flashcore.wire.hello import Hello, Identity, Stage, Status
+from flashcore.wire.pace import Pace
 
 
 class Desk:

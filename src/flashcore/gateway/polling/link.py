@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Mapping
 
-from flashcore.gateway.polling.pace import SETTLE, Pace
 from flashcore.model.names import JobId
 from flashcore.wire.messages import Assignment, Message, Received, Stop, Work
+from flashcore.wire.pace import SETTLE, InHand, Pace
 
 
 class PolledLink:
@@ -20,10 +21,7 @@ class PolledLink:
         self.away = False
         """It hung up while it was waiting for an answer, and has not asked again."""
         self.is_paused = False
-        self.out: dict[JobId, float] = {}
-        """Jobs that it took and has not reported, and when it took them, by the loop's clock."""
-        self._missed: set[JobId] = set()
-        """Of these, what it did not work on when it last said so."""
+        self._in_hand = InHand(pace)
         self._loop = asyncio.get_running_loop()
         self._jobs: deque[Assignment] = deque()
         self._stops: set[JobId] = set()
@@ -32,8 +30,6 @@ class PolledLink:
         self._stop_news = asyncio.Event()
         self._readable = asyncio.Event()
         self._readable.set()
-        self._settled_at = 0.0
-        self._last_end = 0.0
 
     # -- from the crew ---------------------------------------------------------------------------------------------
 
@@ -76,10 +72,14 @@ class PolledLink:
     # -- from the worker's requests --------------------------------------------------------------------------------
 
     @property
+    def out(self) -> Mapping[JobId, float]:
+        """Jobs that it took and has not reported, and when it took them, by the loop's clock."""
+        return self._in_hand.taken
+
+    @property
     def may_take(self) -> bool:
         """Whether it is time for more."""
-        waiting = self.pace.in_batches and (self.out or self._loop.time() < self._settled_at + SETTLE)
-        return not waiting
+        return self._in_hand.may_take(self._loop.time())
 
     @property
     def waiting(self) -> int:
@@ -98,7 +98,7 @@ class PolledLink:
         """All jobs that wait; those that were stopped meanwhile are among them."""
         jobs = list(self._jobs)
         self._jobs.clear()
-        self.out.update((job.id, self._loop.time()) for job in jobs)
+        self._in_hand.take((job.id for job in jobs), self._loop.time())
         return jobs
 
     def withdraw(self, job: JobId) -> bool:
@@ -116,21 +116,13 @@ class PolledLink:
 
     def reported(self, job: JobId) -> None:
         """It is through with a job."""
-        begun = self.out.pop(job, None)
-        now = self._loop.time()
-        if begun is not None:
-            # One after the other, where there are fewer slots than jobs: each counts from the end of the last.
-            self.pace.took(now - max(begun, self._last_end if self.pace.slots == 1 else 0.0))
-        self._last_end = now
+        self._in_hand.end(job, self._loop.time())
         if not self.out:
-            self._settled_at = now
             self._loop.call_later(SETTLE, self._tell)
 
     def empty_handed(self) -> set[JobId]:
         """It says that it works on nothing: what it had already lost the last time that it said so."""
-        lost = self._missed & self.out.keys()
-        self._missed = set(self.out) - lost
-        return lost
+        return self._in_hand.lost(())
 
     def receipt(self, job: JobId) -> asyncio.Future[None]:
         """Done when what it posts of the job is stored, or when nobody can say any longer."""

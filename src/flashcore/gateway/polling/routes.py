@@ -1,16 +1,4 @@
-"""The routes that a worker of RunPod's SDK calls, under /v2/{endpoint}/.
-
-    GET  job-take/{worker}          one job, or a list; held until there is one; 204 when there is none
-    GET  job-take-batch/{worker}    at most `batch_size` of them
-    GET  job-stop/{worker}          {"jobsToStop": [...]}; held likewise
-    POST job-done/{worker}/{job}    its result, or its progress
-    POST job-stream/{worker}/{job}  one item of its stream
-    GET  ping/{worker}              `job_id`: what it works on
-
-The SDK asks again at once, without a pause, whatever it is answered. So every answer that gives it nothing is held. It
-posts a result once and drops it when that is refused. So nothing that it posts of a job is ever refused: what is not
-wanted any longer is taken and forgotten.
-"""
+"""The routes that a worker of RunPod's SDK calls, under /v2/{endpoint}/; `wire.runpod` says what each is for."""
 
 from __future__ import annotations
 
@@ -26,20 +14,27 @@ from flashcore.gateway.http.respond import Handler, Request, Response, error_res
 from flashcore.gateway.paths import query_value
 from flashcore.gateway.polling.desk import Desk
 from flashcore.gateway.polling.link import PolledLink
-from flashcore.gateway.polling.outcome import Interim, Outcome, read_chunk, read_outcome
-from flashcore.gateway.rawjson import NotJson, write_object
 from flashcore.gateway.routes import JobsRouting
 from flashcore.gateway.settings import Settings
 from flashcore.model.names import JobId
 from flashcore.wire.messages import Assignment, Beat, Chunk, Leaving, Progress, Result, Results
+from flashcore.wire.rawjson import NotJson
+from flashcore.wire.runpod import (
+    Interim,
+    Outcome,
+    batch_size,
+    job_text,
+    list_text,
+    named_jobs,
+    read_chunk,
+    read_outcome,
+    reads_lists,
+)
 
-LONGEST_BATCH = 1000
 UNLISTED_HOLD = 1.0
 """Seconds for which a worker that is to end waits: it does not end before it has its answer."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_LISTS = re.compile(rb"RunPod-Python-SDK/(\d+)\.(\d+)\.(\d+)")
-_FIRST_WITH_LISTS = (1, 7, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +96,7 @@ class PolledApi:
 
     async def _take_many(self, call: PolledCall) -> Response:
         asked = query_value(call.request.head, b"batch_size") or b"1"
-        return _listed(await self._take(call, min(LONGEST_BATCH, max(1, int(asked))) if asked.isdigit() else 1))
+        return _listed(await self._take(call, batch_size(asked.decode("latin-1"))))
 
     async def _take(self, call: PolledCall, asked: int) -> list[Assignment]:
         link = self._desk.present(call.routing, call.worker)
@@ -206,7 +201,7 @@ class PolledApi:
         link = self._desk.find(call.routing.route.name, call.worker)
         if link is not None and query_value(call.request.head, b"status") is None:
             named = query_value(call.request.head, b"job_id") or b""
-            ids = {JobId(job) for job in named.replace(b"%2C", b",").decode("latin-1").split(",") if job}
+            ids = named_jobs(named.decode("latin-1"))
             self._desk.crew.message(link, Beat(tuple(sorted(ids | self._unasked(link)))))
         return json_response(200, {})
 
@@ -222,19 +217,18 @@ class PolledApi:
 
 
 def _document(job: Assignment) -> bytes:
-    return write_object({"id": job.id}, {"input": raw_payload(job.input)})
+    return job_text(job.id, raw_payload(job.input))
 
 
 def _listed(jobs: list[Assignment]) -> Response:
     if not jobs:
         return Response(204)
-    return Response(200, JSON_TYPE, b"[%b]" % b",".join(_document(job) for job in jobs))
+    return Response(200, JSON_TYPE, list_text(_document(job) for job in jobs))
 
 
 def _reads_lists(call: PolledCall) -> bool:
     """Whether the SDK takes a list where it asked for one job."""
-    found = _LISTS.match(call.request.head.index.get(b"user-agent", b""))
-    return found is not None and tuple(int(part) for part in found.groups()) >= _FIRST_WITH_LISTS
+    return reads_lists(call.request.head.index.get(b"user-agent", b""))
 
 
 def _always(response: Response) -> Handler:

@@ -1,13 +1,32 @@
-"""What RunPod's worker posts to job-done, read as what it means."""
+"""What a worker of RunPod's SDK says and is told: the same at a gateway and inside a replica.
+
+    GET  job-take/{worker}          one job, or a list; held until there is one; 204 when there is none
+    GET  job-take-batch/{worker}    at most `batch_size` of them
+    GET  job-stop/{worker}          {"jobsToStop": [...]}; held likewise
+    POST job-done/{worker}/{job}    its result, or its progress
+    POST job-stream/{worker}/{job}  one item of its stream
+    GET  ping/{worker}              `job_id`: what it works on
+
+The SDK asks again at once, without a pause, whatever it is answered. So every answer that gives it nothing is held. It
+posts a result once and drops it when that is refused. So nothing that it posts of a job is ever refused: what is not
+wanted any longer is taken and forgotten.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from flashcore.gateway.rawjson import NotJson, RawValue, read_object
 from flashcore.model.job import Payload
+from flashcore.model.names import JobId
+from flashcore.wire.rawjson import NotJson, RawValue, read_object, write_object
+
+LONGEST_BATCH = 1000
+_LISTS = re.compile(rb"RunPod-Python-SDK/(\d+)\.(\d+)\.(\d+)")
+_FIRST_WITH_LISTS = (1, 7, 1)
 
 _NOTHING = Payload(b"{}")
 """A handler that returned `{}` is posted without an output."""
@@ -51,6 +70,32 @@ def read_chunk(body: bytes | memoryview) -> Payload:
     """What was posted to job-stream. Raises NotJson."""
     output = read_object(body).get("output")
     return Payload(b"null" if output is None else output.raw)
+
+
+def reads_lists(user_agent: bytes) -> bool:
+    """Whether the SDK of that name takes a list where it asked for one job."""
+    found = _LISTS.match(user_agent)
+    return found is not None and tuple(int(part) for part in found.groups()) >= _FIRST_WITH_LISTS
+
+
+def batch_size(text: str) -> int:
+    """How many jobs it asks for."""
+    return min(LONGEST_BATCH, max(1, int(text))) if text.isdigit() else 1
+
+
+def named_jobs(text: str) -> frozenset[JobId]:
+    """The jobs that a ping names."""
+    return frozenset(JobId(job) for job in text.replace("%2C", ",").split(",") if job)
+
+
+def job_text(job: JobId, input: bytes) -> bytes:  # noqa: A002 - what RunPod and everybody call it
+    """A job as the SDK takes it; its input is JSON already."""
+    return write_object({"id": job}, {"input": input})
+
+
+def list_text(jobs: Iterable[bytes]) -> bytes:
+    """Several of them."""
+    return b"[%b]" % b",".join(jobs)
 
 
 def _value(members: dict[str, RawValue], name: str) -> object:

@@ -12,7 +12,10 @@ only by what was measured, and a list is never longer than what takes about a se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from flashcore.model.names import JobId
 
 SHORT = 0.2
 """Seconds of a job below which it counts as short."""
@@ -55,3 +58,40 @@ class Pace:
     @property
     def _short(self) -> bool:
         return self.enabled and self.seconds is not None and self.seconds < SHORT
+
+
+@dataclass(slots=True)
+class InHand:
+    """What one worker took and has not reported, and whether it is time for more. Times are of one monotonic clock."""
+
+    pace: Pace
+    taken: dict[JobId, float] = field(default_factory=dict)
+    """By job, when."""
+    _missed: set[JobId] = field(default_factory=set)
+    """Of these, what it did not work on when it last said so."""
+    _settled_at: float = 0.0
+    _last_end: float = 0.0
+
+    def may_take(self, now: float) -> bool:
+        """Whether it is time for more."""
+        return not (self.pace.in_batches and (self.taken or now < self._settled_at + SETTLE))
+
+    def take(self, jobs: Iterable[JobId], now: float) -> None:
+        """It has these, too."""
+        self.taken.update((job, now) for job in jobs)
+
+    def end(self, job: JobId, now: float) -> None:
+        """It is through with a job, whether it had it or not."""
+        begun = self.taken.pop(job, None)
+        if begun is not None:
+            # One after the other, where there are fewer slots than jobs: each counts from the end of the last.
+            self.pace.took(now - max(begun, self._last_end if self.pace.slots == 1 else 0.0))
+        self._last_end = now
+        if not self.taken:
+            self._settled_at = now
+
+    def lost(self, named: Collection[JobId]) -> set[JobId]:
+        """It says that it works on these alone: what it had already left out the last time that it said so."""
+        lost = {job for job in self._missed & self.taken.keys() if job not in named}
+        self._missed = {job for job in self.taken if job not in named} - lost
+        return lost

@@ -1,0 +1,151 @@
+"""RunPod's own package as what an endpoint's replicas run: deployed, rolled out, killed, replaced."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import pytest
+from tests.runpod_sdk.conftest import NEWEST
+
+from flashcore.testing.project import ProjectUnderTest
+
+WORKER = """
+    import asyncio, os
+    import runpod
+
+    async def handler(job):
+        asked = job["input"]
+        await asyncio.sleep(asked.get("sleep", 0))
+        if asked.get("refresh"):
+            return {"refresh_worker": True, "pid": os.getpid()}
+        return {"number": asked.get("number"), "version": VERSION, "pid": os.getpid()}
+
+    if __name__ == "__main__":
+        runpod.serverless.start({"handler": handler, "concurrency_modifier": lambda current: SLOTS})
+"""
+
+APP = """
+    from flashcore import ScriptEndpoint
+
+    shop = ScriptEndpoint("shop", script="worker.py", replicas=2, env={"PYTHONPATH": SITE})
+"""
+
+
+@dataclass(slots=True)
+class Shop:
+    """The project with its worker script, deployed."""
+
+    project: ProjectUnderTest
+    site: Path
+    ids: list[str] = field(default_factory=list)
+
+    def deploy(self, version: int, slots: int = 1) -> None:
+        """Deploy a version of the script, and return when it is rolled out."""
+        self.project.write("app.py", APP.replace("SITE", repr(str(self.site))))
+        self.project.write("worker.py", WORKER.replace("VERSION", str(version)).replace("SLOTS", str(slots)))
+        self.project.must("deploy")
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """One request to the job API."""
+        url, method = f"{self.project.url()}/v2/shop/{path}", "GET" if body is None else "POST"
+        return httpx2.request(method, url, json=body, timeout=60).json()
+
+    def submit(self, **given: Any) -> str:
+        """A job's id."""
+        return str(self.ask("run", {"input": given})["id"])
+
+    def end(self, job: str) -> Any:
+        """The job, once it has its final state."""
+        while (shown := self.ask(f"status-sync/{job}?wait=20000"))["status"] in {"IN_QUEUE", "IN_PROGRESS"}:
+            pass
+        return shown
+
+    def submit_until(self, over: threading.Event) -> None:
+        """A job every 50 ms, with its number."""
+        while not over.wait(0.05):
+            self.ids.append(self.submit(number=len(self.ids)))
+
+    def scripts(self) -> set[int]:
+        """The processes that run the script itself, without those that send its pings."""
+        found = [one for one in self.project.processes() if any(word.endswith("worker.py") for word in one.cmdline())]
+        ids = {one.pid for one in found}
+        return {one.pid for one in found if one.ppid() not in ids}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, request: pytest.FixtureRequest, python_with: Callable[[str], Path]) -> Iterator[Shop]:
+    """A project; whatever it started is ended."""
+    python = python_with(getattr(request, "param", NEWEST))
+    (site,) = python.parent.parent.glob("lib/python*/site-packages")
+    project = ProjectUnderTest(tmp_path / "shop")
+    project.root.mkdir()
+    project.write("flashcore.toml", 'app = "shop"\n')
+    yield Shop(project, site)
+    project.run("server", "stop")
+    left = project.processes()
+    for process in left:
+        process.kill()
+    assert not left, f"left running: {[' '.join(one.cmdline()) for one in left if one.is_running()] or left}"
+
+
+@pytest.mark.parametrize("shop", ["1.7.13", NEWEST], indirect=True)
+def test_no_job_is_lost_while_a_script_is_replaced(shop: Shop) -> None:
+    """Q-C17, Q02, Q32: jobs come all the time, two replicas are rolled over, each job is done once."""
+    shop.deploy(1)
+    over = threading.Event()
+    load = threading.Thread(target=shop.submit_until, args=(over,))
+    load.start()
+    shop.deploy(2)
+    over.set()
+    load.join()
+    ended = [shop.end(job) for job in shop.ids]
+
+    assert [one["status"] for one in ended] == ["COMPLETED"] * len(ended)
+    assert [one["output"]["number"] for one in ended] == list(range(len(ended)))
+    assert {one["output"]["version"] for one in ended} == {1, 2}
+    assert not any(one.get("retries") for one in ended)
+
+
+def test_a_killed_script_gives_its_job_to_another_once(shop: Shop) -> None:
+    """Q-C16, Q22: its replica ends with it, and is replaced."""
+    shop.deploy(1)
+    job = shop.submit(sleep=2, number=7)
+    while shop.ask(f"status/{job}")["status"] == "IN_QUEUE":
+        pass
+    holder = shop.ask(f"status/{job}")["workerId"].partition("/")[0]
+    (script,) = [one for one in shop.scripts() if psutil.Process(one).environ()["RUNPOD_POD_ID"] == holder]
+
+    psutil.Process(script).kill()
+    ended = shop.end(job)
+
+    assert (ended["status"], ended["retries"], ended["output"]["number"]) == ("COMPLETED", 1, 7)
+    assert not ended["workerId"].startswith(holder)
+    shop.project.must("deploy")
+    assert len(shop.scripts()) == 2
+
+
+def test_a_handler_may_have_its_worker_replaced(shop: Shop) -> None:
+    """Q-C18: `refresh_worker`: the job is done, its worker takes no other."""
+    shop.deploy(1)
+    first = shop.end(shop.submit(refresh=True))["output"]["pid"]
+    later = {shop.end(shop.submit())["output"]["pid"] for _ in range(4)}
+
+    assert first not in later
+
+
+def test_slots_are_the_scripts_own(shop: Shop) -> None:
+    """Q-C18, Q25: 20 at a time in each of two replicas, as its `concurrency_modifier` says."""
+    shop.deploy(1, slots=20)
+    jobs = [shop.submit(sleep=3, number=number) for number in range(40)]
+    ended = [shop.end(job) for job in jobs]
+    holders = [one["workerId"] for one in ended]
+
+    assert {one["status"] for one in ended} == {"COMPLETED"}
+    assert len(set(holders)) == 2
+    assert max(one["delayTime"] for one in ended) < 3000
