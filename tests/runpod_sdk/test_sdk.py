@@ -12,7 +12,7 @@ from tests.runpod_sdk.conftest import Sdk
 
 Started = list[subprocess.Popen[bytes]]
 
-VERSIONS = ("1.6.2", "1.7.13", "1.9.1", "1.10.1", "1.12.0")
+VERSIONS = ("1.6.2", "1.7.13", "1.9.1", "1.10.1", "1.12.0", "2.0.0rc1")
 
 
 @pytest.mark.parametrize("sdk", VERSIONS, indirect=True)
