@@ -99,11 +99,12 @@ async def test_items_and_progress_come_before_the_result() -> None:
     await at.ask()
 
     await at.tray.streamed(JobId("a"), Payload(b"1"))
+    await at.tray.streamed(JobId("a"), Payload(b"2"))
     at.tray.progressed(JobId("a"), Payload(b'"half"'))
     at.tray.ended(JobId("a"), done())
 
-    await at.tray.streamed(JobId("a"), Payload(b"2"))
-    assert [type(piece) for piece in at.pieces] == [Chunk, Progress, Result]
+    assert [type(piece) for piece in at.pieces] == [Chunk, Chunk, Progress, Result]
+    assert [piece.number for piece in at.pieces if isinstance(piece, Chunk)] == [0, 1]
 
 
 async def test_a_job_that_waits_is_given_back_when_it_is_stopped() -> None:
