@@ -22,6 +22,7 @@ from flashcore.gateway.settings import Settings
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.hookspecs.routing import BodyNeed, Candidate, RoutedRequest, RoutingPolicy
 from flashcore.model.errors import UnknownPart
+from flashcore.model.job import Job, NewJob
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
 from flashcore.model.parts import PartRef
@@ -137,6 +138,28 @@ class Running:
         """Take over a table of these endpoints."""
         self.version += 1
         self.gateway.live.apply(RoutingTable(self.version, routes))
+
+
+@dataclass(slots=True)
+class Listener:
+    """A caller whose answer can be awaited."""
+
+    heard: asyncio.Future[Job | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def told(self, job: Job | None) -> None:
+        """See Caller."""
+        self.heard.set_result(job)
+
+    def failed(self, error: Exception) -> None:
+        """See Caller."""
+        self.heard.set_exception(error)
+
+
+async def called(running: Running, new: NewJob, seconds: float) -> Job | None:
+    """What a caller is told of a job who waits for it so many seconds."""
+    listener = Listener()
+    running.gateway.broker.call(new, seconds, listener)
+    return await listener.heard
 
 
 def jobs_route(name: str, *sides: SideRoute, **changes: Any) -> EndpointRoute:

@@ -120,6 +120,13 @@ def test_lanes_are_even_and_stay_for_ever() -> None:
     assert [lane_of(key) for key in ("", "a", "customer-7", "ä")] == [0, 7, 20, 35]
 
 
+def added(coalescer: Coalescer[int, int], number: int) -> asyncio.Future[int]:
+    """What comes of one item."""
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    coalescer.add(number, future.set_result, future.set_exception)
+    return future
+
+
 async def test_calls_of_one_turn_are_one_batch() -> None:
     """What comes while a batch is under way is the next one."""
     batches: list[list[int]] = []
@@ -131,9 +138,9 @@ async def test_calls_of_one_turn_are_one_batch() -> None:
         return [number * 2 for number in numbers]
 
     coalescer = Coalescer(asyncio.get_running_loop(), double)
-    first = [coalescer.add(1), coalescer.add(2)]
+    first = [added(coalescer, 1), added(coalescer, 2)]
     await asyncio.sleep(0)
-    second = [coalescer.add(3), coalescer.add(4)]
+    second = [added(coalescer, 3), added(coalescer, 4)]
     go_on.set()
 
     assert await asyncio.gather(*first, *second) == [2, 4, 6, 8]
@@ -151,10 +158,10 @@ async def test_a_batch_that_fails_is_told_to_all_of_it_and_the_next_goes_on() ->
         return numbers
 
     coalescer = Coalescer(asyncio.get_running_loop(), call)
-    results = await asyncio.gather(coalescer.add(1), coalescer.add(2), return_exceptions=True)
+    results = await asyncio.gather(added(coalescer, 1), added(coalescer, 2), return_exceptions=True)
 
     assert [str(result) for result in results] == ["away", "away"]
-    assert await coalescer.add(3) == 3
+    assert await added(coalescer, 3) == 3
 
 
 async def test_a_wake_reaches_everybody_who_waits_for_it_and_nobody_else() -> None:

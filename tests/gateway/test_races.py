@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.gateway.conftest import FAST, Running, eventually, gateway_at, jobs_route, side
+from tests.gateway.conftest import FAST, Running, called, eventually, gateway_at, jobs_route, side
 
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.hookspecs.jobs import JobStore
@@ -33,7 +33,7 @@ class Slow:
     def __getattr__(self, name: str) -> Any:
         """The store's own method; its answer waits for the event of that name."""
         method = getattr(self._store, name)
-        if name in ("now", "enqueued", "close"):
+        if name in ("now", "enqueued", "close", "recall"):
             return method
 
         async def call(*given: Any, **named: Any) -> Any:
@@ -83,7 +83,7 @@ async def test_a_job_that_is_cancelled_while_it_is_being_taken_is_not_run(runnin
         cancelled = await running.gateway.broker.cancel(JOB)
         slow.late["claim"].set()
         other = NewJob(JobId("other-u1"), HELLO, Payload(b"2"), 3)
-        await running.gateway.broker.submit_and_wait(other, 5.0)
+        await called(running, other, 5.0)
 
     assert cancelled is not None
     assert cancelled.status is JobStatus.CANCELLED

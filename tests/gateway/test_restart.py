@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.gateway.conftest import Running, eventually, gateway_at, jobs_route, side
+from tests.gateway.conftest import Running, called, eventually, gateway_at, jobs_route, side
 
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
@@ -69,7 +69,7 @@ async def test_a_job_that_is_alone_waits_for_the_disk_twice(layout: Layout) -> N
 
         for number in range(10):
             new = NewJob(JobId(f"job-{number}"), HELLO, Payload(b"1"), 3)
-            done = await running.gateway.broker.submit_and_wait(new, 10.0)
+            done = await called(running, new, 10.0)
             assert done is not None
             assert done.status is JobStatus.COMPLETED
 

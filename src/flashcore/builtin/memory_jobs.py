@@ -160,6 +160,10 @@ class MemoryJobs:
         self._require_open()
         return self._known(job)
 
+    def recall(self, job: JobId) -> Job | None:
+        """See Recalling."""
+        return self._known(job)
+
     async def purge(self, endpoint: EndpointName) -> int:
         """See JobStore."""
         self._require_open()

@@ -19,7 +19,7 @@ from flashcore.builtin.sqlite.jobs.desk import Desk
 from flashcore.builtin.sqlite.jobs.entry import STATUSES, Entry, Shelved
 from flashcore.builtin.sqlite.jobs.filling import Filler
 from flashcore.builtin.sqlite.jobs.lanes import Lane
-from flashcore.builtin.sqlite.jobs.payloads import INPUT, Payloads, is_large
+from flashcore.builtin.sqlite.jobs.payloads import INPUT, Payloads, has_shelved, is_large
 from flashcore.builtin.sqlite.jobs.submission import Submission
 from flashcore.builtin.sqlite.jobs.sweeping import Sweeper
 from flashcore.builtin.sqlite.schema import Schema
@@ -63,7 +63,7 @@ class SqliteJobs:
             async with self._payloads.shelved([new.input for new in jobs]) as inputs:
                 stored = [replace(new, input=kept or new.input) for new, kept in zip(jobs, inputs, strict=True)]
                 numbered = await Submission(self._desk, self._clock, stored).run()
-        return tuple([await self._payloads.whole(n, job) for n, job in numbered])
+        return tuple([await self._payloads.whole(n, job) if has_shelved(job) else job for n, job in numbered])
 
     async def claim(self, claim: Claim) -> tuple[Claimed, ...]:
         """See JobStore."""
@@ -73,7 +73,13 @@ class SqliteJobs:
             except _Starving as starving:
                 await self._filler.fill(starving.lanes)
             else:
-                return tuple([await self._handed_out(n, job) for n, job in taken])
+                claimed = [(n, job_steps.as_claimed(job)) for n, job in taken]
+                return tuple(
+                    [
+                        await self._with_input(n, one, one.input) if isinstance(one.input, Shelved) else one
+                        for n, one in claimed
+                    ]
+                )
 
     async def extend(self, worker: WorkerId, ids: Sequence[JobId], lease: float) -> tuple[JobId, ...]:
         """See JobStore."""
@@ -167,6 +173,13 @@ class SqliteJobs:
                 await self._desk.settled()
         return None
 
+    def recall(self, job: JobId) -> Job | None:
+        """See Recalling: what is in memory and on disk alike."""
+        entry = self._desk.book.find(job)
+        if entry is None or entry.pending or has_shelved(entry.job):
+            return None
+        return entry.job if job_steps.forgotten_at(entry.job) > self._clock() else None
+
     async def purge(self, endpoint: EndpointName) -> int:
         """See JobStore."""
 
@@ -244,14 +257,8 @@ class SqliteJobs:
     def _hand_out(self, book: Book, entry: Entry, claim: Claim, now: float) -> Job:
         return book.put(entry, job_steps.taken(entry.job, claim.worker, claim.revision, now, claim.lease))
 
-    async def _handed_out(self, n: int, job: Job) -> Claimed:
-        claimed = job_steps.as_claimed(job)
-        known = claimed.input
-        return (
-            replace(claimed, input=await self._payloads.fetch(n, INPUT, known))
-            if isinstance(known, Shelved)
-            else claimed
-        )
+    async def _with_input(self, n: int, claimed: Claimed, known: Shelved) -> Claimed:
+        return replace(claimed, input=await self._payloads.fetch(n, INPUT, known))
 
     def _finish(self, results: Sequence[Finish], book: Book) -> tuple[bool, ...]:
         now = self._clock()

@@ -6,9 +6,12 @@ import asyncio
 import logging
 from asyncio import Task
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from flashcore.gateway.books import Attempt, Books, Worker, WorkerLink
+from flashcore.gateway.calling import Caller, Calls
 from flashcore.gateway.claiming import Claimer
 from flashcore.gateway.coalesce import Coalescer
 from flashcore.gateway.counting import SideCount
@@ -19,7 +22,7 @@ from flashcore.gateway.routes import Routes, Swap
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.wakes import Wakes
 from flashcore.gateway.webhooks.delivery import Patience, Webhooks
-from flashcore.hookspecs.jobs import JobStore
+from flashcore.hookspecs.jobs import JobStore, Recalling
 from flashcore.model import job_steps
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Job, JobStatus, NewJob, StreamItem
@@ -27,6 +30,8 @@ from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, Re
 from flashcore.wire.messages import Result
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Broker:
@@ -59,7 +64,9 @@ class Broker:
         self._fitting = Fitting(routes, loop.time, settings.unfit_patience)
         events = CrewEvents(self._wake, self._attempt_ended, changed, self._unfit, self._fitting.learn)
         self.crew = Crew(store, self.books, self._recorder, settings, routes, events)
-        self._submissions: Coalescer[NewJob, Job] = Coalescer(loop, store.submit)
+        self._submissions: Coalescer[NewJob, Job] = Coalescer(loop, self._store_jobs)
+        self._recall = store.recall if isinstance(store, Recalling) else _nothing_at_hand
+        self._calls = Calls(loop, self._submissions, self._ends, self._recall, self.wait, self._spawn)
         self._claimers: dict[EndpointName, tuple[Claimer, Task[None]]] = {}
         self._forgetting: dict[EndpointName, asyncio.TimerHandle] = {}
         self._tasks: set[Task[None]] = set()
@@ -113,19 +120,61 @@ class Broker:
 
     # -- callers ---------------------------------------------------------------------------------------------------
 
+    def submit_for(self, new: NewJob, caller: Caller) -> None:
+        """Store a job and tell `caller` of it."""
+        self._expect_more(new.endpoint)
+        if new.webhook is None:
+            self._submissions.add(new, caller.told, caller.failed)
+        else:
+            self._spawn(self._submit_with_webhook_for(new, caller))
+
+    def call(self, new: NewJob, seconds: float, caller: Caller) -> None:
+        """Store a job and tell `caller` when it has its final state, or how it is after so many seconds."""
+        if new.webhook is None:
+            self._expect_more(new.endpoint)
+            self._calls.begin(new, seconds, caller)
+        else:
+            self._spawn(self._call_with_webhook(new, seconds, caller))
+
     async def submit(self, new: NewJob) -> Job:
         """Store a job; the caller may hear of it when this returns. Raises StateError or StorageFull."""
         # Expected before it is there: the store's wake-up comes before its answer.
         self._expect_more(new.endpoint)
-        job = await (self._submissions.add(new) if new.webhook is None else self._submit_with_webhook(new))
-        self._changed(new.endpoint)
-        return job
+        return await (self._submit(new) if new.webhook is None else self._submit_with_webhook(new))
+
+    def _submit(self, new: NewJob) -> asyncio.Future[Job]:
+        stored: asyncio.Future[Job] = self._loop.create_future()
+        self._submissions.add(new, partial(_succeed, stored), partial(_fail, stored))
+        return stored
+
+    async def _store_jobs(self, jobs: Sequence[NewJob]) -> Sequence[Job]:
+        stored = await self.store.submit(jobs)
+        for endpoint in {new.endpoint for new in jobs}:
+            self._changed(endpoint)
+        return stored
+
+    async def _submit_with_webhook_for(self, new: NewJob, caller: Caller) -> None:
+        try:
+            job = await self._submit_with_webhook(new)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to hear
+            caller.failed(error)
+        else:
+            caller.told(job)
+
+    async def _call_with_webhook(self, new: NewJob, seconds: float, caller: Caller) -> None:
+        until = self._loop.time() + seconds
+        try:
+            job = await self.submit(new)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is the caller's to hear
+            caller.failed(error)
+        else:
+            await self._calls.look_up(job.id, until, caller)
 
     async def _submit_with_webhook(self, new: NewJob) -> Job:
         await self._webhooks.owe(new)
         accepted = False
         try:
-            job = await self._submissions.add(new)
+            job = await self._submit(new)
             accepted = job.id == new.id
         finally:
             if not accepted:
@@ -135,19 +184,6 @@ class Broker:
     async def get(self, job: JobId) -> Job | None:
         """The job as it is; None for one that is unknown or forgotten."""
         return await self.store.get(job)
-
-    async def submit_and_wait(self, new: NewJob, seconds: float) -> Job | None:
-        """The job in its final state, or as it is after so many seconds; None when it was removed meanwhile."""
-        until = self._loop.time() + seconds
-        # Expected before it is submitted: a worker may be quicker than the answer of the store.
-        end = self._ends.expect(new.id)
-        try:
-            job = await self.submit(new)
-            if job.id == new.id and not job.status.final:
-                await self._ends.wait(new.id, end, until)
-        finally:
-            self._ends.forget(new.id, end)
-        return await self.wait(job.id, until - self._loop.time())
 
     async def wait(self, job_id: JobId, seconds: float) -> Job | None:
         """The job once it has its final state, or as it is after so many seconds; None for one that is unknown."""
@@ -364,3 +400,17 @@ class Broker:
             )
             self.books.enter(worker)
         self.books.hand_out(worker, Attempt(job_steps.as_claimed(job), self._loop.time(), None))
+
+
+def _nothing_at_hand(_: JobId) -> Job | None:
+    return None
+
+
+def _succeed(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[T], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

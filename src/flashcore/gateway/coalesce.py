@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, Future, Task
+from asyncio import AbstractEventLoop, Task
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+# Not frozen: one is made for each item.
+@dataclass(slots=True, eq=False)
+class _Item(Generic[T, R]):
+    """Something to be done, and who hears what came of it."""
+
+    what: T
+    done: Callable[[R], object]
+    failed: Callable[[Exception], object]
 
 
 class Coalescer(Generic[T, R]):
@@ -16,16 +27,14 @@ class Coalescer(Generic[T, R]):
     def __init__(self, loop: AbstractEventLoop, call: Callable[[Sequence[T]], Awaitable[Sequence[R]]]) -> None:
         self._loop = loop
         self._call = call
-        self._items: list[tuple[T, Future[R]]] = []
+        self._items: list[_Item[T, R]] = []
         self._task: Task[None] | None = None
 
-    def add(self, item: T) -> Future[R]:
-        """The item's result, once its batch was called."""
-        future: Future[R] = self._loop.create_future()
-        self._items.append((item, future))
+    def add(self, what: T, done: Callable[[R], object], failed: Callable[[Exception], object]) -> None:
+        """Do it with the next batch, then say what it gave, or how the batch failed."""
+        self._items.append(_Item(what, done, failed))
         if self._task is None:
             self._task = self._loop.create_task(self._run())
-        return future
 
     async def _run(self) -> None:
         # The task begins in the next turn of the loop, so that one turn's items are one batch.
@@ -36,14 +45,12 @@ class Coalescer(Generic[T, R]):
         finally:
             self._task = None
 
-    async def _call_batch(self, batch: list[tuple[T, Future[R]]]) -> None:
+    async def _call_batch(self, batch: list[_Item[T, R]]) -> None:
         try:
-            results = await self._call([item for item, _ in batch])
+            results = await self._call([item.what for item in batch])
         except Exception as error:  # noqa: BLE001 - whoever waits for an item is told, whatever it was
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            for item in batch:
+                item.failed(error)
             return
-        for (_, future), result in zip(batch, results, strict=True):
-            if not future.done():
-                future.set_result(result)
+        for item, result in zip(batch, results, strict=True):
+            item.done(result)

@@ -5,6 +5,8 @@ Every answer is JSON; an empty body is as good as `{}`.
 
 from __future__ import annotations
 
+import asyncio
+from asyncio import AbstractEventLoop, Future
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -71,6 +73,7 @@ class Call:
 
 
 _Action: TypeAlias = Callable[[Call], Awaitable[Response]]
+"""A future where there may be many at a time: a task for each would cost as much as all else that is done for it."""
 
 
 class JobsApi:
@@ -80,6 +83,7 @@ class JobsApi:
         self._broker = broker
         self._routes = routes
         self._settings = settings
+        self._loop = asyncio.get_running_loop()
         self._ids = JobIds()
         self._polled = PolledApi(Desk(broker.crew, paced=settings.poll_pacing > 0), settings)
         self._endpoint_routes: Mapping[str, tuple[tuple[bytes, ...], _Action]] = {
@@ -126,7 +130,7 @@ class JobsApi:
 
     # -- jobs in ---------------------------------------------------------------------------------------------------
 
-    async def _run(self, call: Call) -> Response:
+    def _run(self, call: Call) -> Awaitable[Response]:
         _check_size(call, self._settings.run_bytes)
         new = new_job(
             call.routing,
@@ -136,9 +140,11 @@ class JobsApi:
             call.routing.route.result_retention,
             preview=call.to.preview,
         )
-        return json_body(brief_body(await self._broker.submit(new)))
+        waiter = Waiter(call, self._loop, _brief)
+        self._broker.submit_for(new, waiter)
+        return waiter.answer
 
-    async def _runsync(self, call: Call) -> Response:
+    def _runsync(self, call: Call) -> Awaitable[Response]:
         _check_size(call, self._settings.runsync_bytes)
         wait = _wait(call.request.head, RUNSYNC_WAIT)
         # As long as a caller may wait, the result is there to be read by somebody who comes a little later.
@@ -151,7 +157,9 @@ class JobsApi:
             retention,
             preview=call.to.preview,
         )
-        return _shown(call, await self._broker.submit_and_wait(new, wait))
+        waiter = Waiter(call, self._loop, _shown)
+        self._broker.call(new, wait, waiter)
+        return waiter.answer
 
     # -- one job ---------------------------------------------------------------------------------------------------
 
@@ -204,6 +212,41 @@ class _TooLarge(InvalidSubmission):
     """A body over the limit."""
 
     code = "too_large"
+
+
+class Waiter:
+    """A caller whose answer is a future."""
+
+    __slots__ = ("_call", "_show", "answer")
+
+    def __init__(self, call: Call, loop: AbstractEventLoop, show: Callable[[Call, Job | None], Response]) -> None:
+        self.answer: Future[Response] = loop.create_future()
+        self._call = call
+        self._show = show
+
+    def told(self, job: Job | None) -> None:
+        """Show the job."""
+        if self.answer.done():
+            return  # the client left
+        try:
+            self.answer.set_result(self._show(self._call, job))
+        except Exception as error:  # noqa: BLE001 - an answer that cannot be made is the client's to hear
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """Say what went wrong; what is no error of ours is a crash."""
+        if self.answer.done():
+            return
+        if isinstance(error, FlashcoreError):
+            self.answer.set_result(_refusal(error))
+        else:
+            self.answer.set_exception(error)
+
+
+def _brief(call: Call, job: Job | None) -> Response:
+    if job is None:
+        raise _no_job(call)
+    return json_body(brief_body(job))
 
 
 def _wants_frame(call: Call) -> bool:
@@ -283,12 +326,24 @@ def _always(response: Response) -> Handler:
 
 
 def _guarded(action: _Action, routing: JobsRouting, to: Addressed, job: JobId) -> Handler:
-    async def answer(request: Request) -> Response:
+    def answer(request: Request) -> Response | Awaitable[Response]:
         try:
-            return await action(Call(request, routing, to, job))
-        except _TooLarge as error:
-            return error_response(413, error.code, error.message, **error.data)
+            begun = action(Call(request, routing, to, job))
         except FlashcoreError as error:
-            return error_answer(error)
+            return _refusal(error)
+        return begun if isinstance(begun, Future) else _guard(begun)
 
     return answer
+
+
+async def _guard(begun: Awaitable[Response]) -> Response:
+    try:
+        return await begun
+    except FlashcoreError as error:
+        return _refusal(error)
+
+
+def _refusal(error: FlashcoreError) -> Response:
+    if isinstance(error, _TooLarge):
+        return error_response(413, error.code, error.message, **error.data)
+    return error_answer(error)

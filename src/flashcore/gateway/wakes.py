@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -24,6 +24,24 @@ class Wakes(Generic[K]):
         """Done at the next wake; it holds True then. Take it before looking, or what happens in between is missed."""
         future: Future[bool] = self._loop.create_future()
         self._waiting.setdefault(key, []).append(future)
+        return future
+
+    def call(self, key: K, until: float, told: Callable[[bool], None]) -> Future[bool]:
+        """Tell `told` once: True at the next wake, False when the loop's clock shows `until`; nothing if cancelled."""
+        future = self.expect(key)
+        timer = self._loop.call_at(until, _expire, future)
+
+        def over(done: Future[bool]) -> None:
+            timer.cancel()
+            if done.cancelled():
+                self.forget(key, done)
+            elif done.result():
+                told(True)
+            else:
+                self.forget(key, done)
+                told(False)
+
+        future.add_done_callback(over)
         return future
 
     def wake(self, key: K) -> None:

@@ -194,6 +194,15 @@ def after(job: Job, end: Return, now: float) -> Job:
     return job_steps.given_back(job, end.reason, now, charged=end.charged)
 
 
+@runtime_checkable
+class Recalling(Protocol):
+    """What a job store may have besides: jobs at hand, which it need not ask a disk or a server for."""
+
+    def recall(self, job: JobId) -> Job | None:
+        """The job as `get` would give it; None where that cannot be said at once."""
+        ...
+
+
 def lane_share(percent: int) -> range:
     """The lanes that `percent` gives to the target: those below it, so that raising it moves no job back."""
     if not 0 <= percent <= 100:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import Event, Task
+from asyncio import Event, Future
 from collections.abc import AsyncIterator, Awaitable
 
 from flashcore.gateway.http.errors import BadRequest
@@ -23,11 +23,11 @@ class LocalExchange:
         "_handler",
         "_head",
         "_limit",
+        "_pending",
         "_pieces",
         "_shared",
         "_size",
         "_spill",
-        "_task",
         "_writable",
     )
 
@@ -40,7 +40,7 @@ class LocalExchange:
         self._pieces: list[bytes] = []
         self._size = 0
         self._spill: Spill | None = None
-        self._task: Task[None] | None = None
+        self._pending: Future[None] | Future[Response] | None = None
         self._writable: Event | None = None
 
     # -- from the client connection --------------------------------------------------------------------------------
@@ -94,8 +94,8 @@ class LocalExchange:
         if self._spill is not None:
             self._spill.close()
             self._spill = None
-        if self._task is not None:
-            self._task.cancel()
+        if self._pending is not None:
+            self._pending.cancel()
 
     def _write_pieces(self) -> None:
         pieces, self._pieces = self._pieces, []
@@ -133,7 +133,26 @@ class LocalExchange:
         except Exception as error:  # noqa: BLE001 - the handler is the layer above's: 500, and the loop hears why
             self._client.crash(error)
             return
-        self._task = task = self._shared.loop.create_task(self._run(answer))
+        if isinstance(answer, Future):
+            self._pending = answer
+            answer.add_done_callback(self._answered)
+        else:
+            self._begin_task(answer)
+
+    def _answered(self, future: Future[Response]) -> None:
+        if future.cancelled():
+            return  # the client left
+        try:
+            response = future.result()
+            if isinstance(response.body, bytes):
+                self._client.respond(response)
+            else:
+                self._begin_task(response)
+        except Exception as error:  # noqa: BLE001 - as in _handle
+            self._client.crash(error)
+
+    def _begin_task(self, answer: Response | Awaitable[Response]) -> None:
+        self._pending = task = self._shared.loop.create_task(self._run(answer))
         self._shared.tasks.add(task)
         task.add_done_callback(self._shared.tasks.discard)
 

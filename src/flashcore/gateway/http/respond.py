@@ -44,7 +44,7 @@ class Response:
 
 
 Handler: TypeAlias = Callable[[Request], Response | Awaitable[Response]]
-"""Answers one request. One that has its answer at once returns it as it is, and costs no task."""
+"""Answers one request. One that has its answer at once returns it as it is, and costs no task; nor does a future."""
 
 
 def json_response(status: int, value: object, headers: Headers = ()) -> Response:

@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncIterator
 from itertools import chain
 
-from flashcore.hookspecs.jobs import JobStore, lane_share, remaining_lanes
+from flashcore.hookspecs.jobs import JobStore, Recalling, lane_share, remaining_lanes
 from flashcore.model.errors import Conflict
 from flashcore.model.job import Job, JobStatus, Payload
 from flashcore.model.names import EndpointName, WorkerId
@@ -163,6 +163,25 @@ async def check_idempotency(subject: Subject) -> None:
         (done,) = await jobs.submit([new_job("e", idempotency_key="k")])
         require(done.id == job_id("c") and done.output is not None, "and of a finished one, as it is now", done)
         require(await status(jobs, "d") is None, "nothing was added")
+
+
+async def check_recalling(subject: Subject) -> None:
+    """What a store has at hand it gives as `get` does, and never what is not stored; one without it need not care."""
+    async with subject.jobs() as jobs:
+        if not isinstance(jobs, Recalling):
+            return
+        require(jobs.recall(job_id("a")) is None, "an unknown job is not at hand")
+        under_way = asyncio.ensure_future(jobs.submit([new_job("a")]))
+        await asyncio.sleep(0)
+        require(under_way.done() or jobs.recall(job_id("a")) is None, "a job that is not stored is not at hand")
+        await under_way
+        for step in (claim(jobs), finish(jobs, "a"), jobs.cancel(job_id("a")), jobs.purge(ENDPOINT)):
+            await step
+            require(
+                jobs.recall(job_id("a")) in (None, await jobs.get(job_id("a"))), "what is at hand is what is stored"
+            )
+        await jobs.forget(ENDPOINT)
+        require(jobs.recall(job_id("a")) is None, "what is forgotten is not at hand")
 
 
 async def check_same_id(subject: Subject) -> None:

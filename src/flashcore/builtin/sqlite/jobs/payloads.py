@@ -63,3 +63,8 @@ class Payloads:
 def is_large(payload: Payload | None) -> bool:
     """Whether a payload belongs in a file of its own."""
     return payload is not None and len(payload.data) > BLOB_THRESHOLD
+
+
+def has_shelved(job: Job) -> bool:
+    """Whether some payload of a job in memory is on disk alone."""
+    return isinstance(job.new.input, Shelved) or isinstance(job.output, Shelved) or isinstance(job.progress, Shelved)
