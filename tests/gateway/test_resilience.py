@@ -97,6 +97,19 @@ async def test_an_answer_of_4xx_is_no_recovery(layout: Layout) -> None:
     assert len(bad.seen) > seen
 
 
+async def test_a_new_table_forgets_nothing_of_what_a_replica_did(layout: Layout) -> None:
+    """S47: who failed goes on being left alone, whatever else the table says of the endpoint now."""
+    async with served(layout, "a", "b") as (running, (bad, good)):
+        bad.status = 500
+        await eventually(lambda: _get_until(running, CircuitState.OPEN))
+        seen = len(bad.seen)
+        running.serve(http_route("web", side(*(dataclasses.replace(r.route, max_concurrency=7) for r in (bad, good)))))
+        await running.get("/web/")
+
+        assert states(running) == {"a": CircuitState.OPEN, "b": CircuitState.CLOSED}
+        assert len(bad.seen) == seen
+
+
 async def test_at_most_k_trials_are_under_way(layout: Layout) -> None:
     """S56: of forty requests at once, two go to the replica that is tried, the others elsewhere."""
     async with served(layout, "a", "b") as (running, (bad, good)):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flashcore.canonical import digest
 from flashcore.control.publishing import Publisher
+from flashcore.control.refusals import BeingDestroyed
 from flashcore.control.sightings import Orphan
 from flashcore.control.sweep import GRACE, Sweeper
 from flashcore.hookspecs.providers import Hints, Instance, Running
@@ -347,7 +348,7 @@ def test_what_becomes_known_again_is_not_swept() -> None:
 
 
 def test_an_end_that_was_meant_for_an_earlier_life_spares_the_next() -> None:
-    """S33, S66: the endpoint was taken down and deployed again; only what was there before goes."""
+    """S33, S66: another version came while the replicas of the first still end; only what was there before goes."""
 
     async def scenario(world: World) -> None:
         world.provider.script = lambda _replica, _revision: Life(stops_after=20)
@@ -361,6 +362,26 @@ def test_an_end_that_was_meant_for_an_earlier_life_spares_the_next() -> None:
         view = world.view("hello")
         assert (view.ready, live(world)) == (2, {2: 2})
         assert not before & set(world.provider.states())
+
+    watched(scenario)
+
+
+def test_an_endpoint_that_comes_back_is_not_ended_with_what_went() -> None:
+    """S33: deployed again as it was: refused while the first ones end, and afterwards nobody comes for the new ones."""
+
+    async def scenario(world: World) -> None:
+        world.provider.script = lambda _replica, _revision: Life(stops_after=20)
+        await first(world, 2)
+        await world.controller.undeploy("hello")
+        await asyncio.sleep(1)
+        with pytest.raises(BeingDestroyed):
+            await world.deploy("hello", 1, replicas=2)
+        await world.controller.wait_gone("hello", 60)
+        await world.deploy("hello", 1, replicas=2)
+        await world.ready("hello")
+        await asyncio.sleep(600)
+        assert world.view("hello").ready == len(world.provider.running()) == 2
+        assert len(world.provider.started) == 4
 
     watched(scenario)
 

@@ -98,6 +98,24 @@ def test_an_old_replica_that_died_is_not_asked_for_again() -> None:
     assert (decision.old, decision.target) == (3, 2)
 
 
+def test_an_old_replica_that_dies_is_made_up_for_by_the_target() -> None:
+    """M54: by nobody of its own revision, though the update is long under way and short of replicas."""
+
+    async def scenario(world: World) -> None:
+        old = await first(world, 4)
+        world.provider.script = by_revision({old: Life()}, Life(ready_after=20))
+        new = await update(world, 2, 4)
+        await asyncio.sleep(5)
+        victim = next(one for one in world.provider.states() if one in started(world, old))
+        world.provider.kill(victim)
+        view = await world.ready("hello", 600)
+        assert (view.ready, live(world)) == (4, {2: 4})
+        assert len(started(world, old)) == 4
+        assert len(started(world, new)) == 4
+
+    watched(scenario)
+
+
 @pytest.mark.parametrize("strategy", ["rolling", "blue_green"])
 def test_a_single_replica_is_replaced_without_a_gap(strategy: str) -> None:
     """M61, M3: the new one is started and ready before the old one stops."""
