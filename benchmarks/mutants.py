@@ -24,7 +24,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT, TEST_TIMEOUT = 240, 30
@@ -202,11 +202,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_intermixed_args()
-    stages = (tuple(arguments.tests), tuple(arguments.then)) if arguments.tests else TARGETS.get(arguments.path, ())
-    targets = TARGETS if arguments.all else {arguments.path: stages}
-    for pattern, wanted in targets.items():
-        for path in sorted(ROOT.glob(pattern)):
-            _measure(path.relative_to(ROOT).as_posix(), [stage for stage in wanted if stage], arguments)
+    given = [stage for stage in (tuple(arguments.tests), tuple(arguments.then)) if stage]
+    for pattern in TARGETS if arguments.all else [arguments.path]:
+        for found in sorted(ROOT.glob(pattern)):
+            path = found.relative_to(ROOT).as_posix()
+            _measure(path, given or _stages_of(path), arguments)
+
+
+def _stages_of(path: str) -> list[Stage]:
+    for pattern, stages in TARGETS.items():
+        if PurePath(path).match(pattern):
+            return list(stages)
+    raise SystemExit(f"{path}: which tests are to notice? Name them behind the path")
 
 
 def _measure(path: str, stages: list[Stage], arguments: argparse.Namespace) -> None:
