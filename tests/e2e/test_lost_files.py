@@ -81,3 +81,19 @@ def test_a_platform_whose_folder_is_gone_ends(project: ProjectUnderTest) -> None
     shutil.rmtree(project.root / ".flashcore", ignore_errors=True)
 
     wait_until(lambda: not project.processes())
+
+
+def test_jobs_whose_file_was_deleted_are_told_of_and_taken_again_after_a_restart(project: ProjectUnderTest) -> None:
+    """The status says so within seconds; the next gateway begins with an empty file."""
+    project.write("app.py", ONE)
+    project.must("deploy")
+    (project.root / ".flashcore/environments/production/jobs.db").unlink()
+
+    wait_until(lambda: "was deleted or replaced" in project.must("status").err)
+    refused = project.run("call", "hello", "--timeout", "5")
+    project.must("server", "restart-gateway")
+
+    assert refused.code != 0
+    assert "was deleted or replaced while it was in use" in refused.err
+    assert project.must("call", "hello", "--timeout", "20").out == "hello\n"
+    assert "was deleted" not in project.must("status").err

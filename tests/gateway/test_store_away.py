@@ -11,6 +11,8 @@ import pytest
 from tests.gateway.conftest import FAST, Running, eventually, gateway_at, jobs_route, side
 
 from flashcore.builtin.memory_state import MemoryStores
+from flashcore.builtin.sqlite_state import SqliteStores
+from flashcore.control.link import SocketDataPlane
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.model.errors import FlashcoreError, StateError, StorageFull
 from flashcore.model.layout import Layout
@@ -185,3 +187,40 @@ async def test_workers_are_not_read_from_while_too_much_is_not_stored(layout: La
     assert read == sent
     assert stored is not None
     assert stored.attempt == 1
+
+
+async def test_a_job_file_that_was_deleted_takes_no_jobs_and_the_control_plane_hears_why(layout: Layout) -> None:
+    """What is running ends as ever; what is new would be lost at the next start, and is refused as by a full disk."""
+    layout.home.mkdir(parents=True)
+    store = await SqliteStores().open_jobs(f"sqlite:///{layout.jobs_db}")
+    hello = worker_hello("hello")
+    go_on = asyncio.Event()
+
+    async def answer(_: Assignment) -> bytes:
+        await go_on.wait()
+        return b"1"
+
+    async with gateway_at(layout, store=store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with FakeWorker(layout.worker_socket, hello, answer):
+            plane = SocketDataPlane(layout.dataplane_socket)
+            early = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
+            layout.jobs_db.unlink()
+
+            refused = await running.post("/v2/hello/run", {"input": {}})
+            await eventually(lambda: any(state.trouble for state in plane.gateways()))
+            trouble = plane.gateways()[0].trouble
+            go_on.set()
+            ended = (await running.get(f"/v2/hello/status-sync/{early}?wait=5000")).json
+            await plane.close()
+
+            # The next control plane hears of it at once, though it was said before.
+            plane = SocketDataPlane(layout.dataplane_socket)
+            await eventually(lambda: any(state.trouble == trouble for state in plane.gateways()))
+            await plane.close()
+
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert "was deleted or replaced while it was in use" in refused.json["error"]["message"]
+    assert "restart-gateway" in refused.json["error"]["next_step"]
+    assert str(layout.jobs_db) in trouble
+    assert (ended["status"], ended["output"]) == ("COMPLETED", 1)

@@ -22,6 +22,7 @@ from flashcore.builtin.sqlite.jobs.lanes import Lane
 from flashcore.builtin.sqlite.jobs.payloads import INPUT, Payloads, has_shelved, is_large
 from flashcore.builtin.sqlite.jobs.submission import Submission
 from flashcore.builtin.sqlite.jobs.sweeping import Sweeper
+from flashcore.builtin.sqlite.place import Place
 from flashcore.builtin.sqlite.schema import Schema
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.hookspecs.jobs import Claim, Finish, Return, after
@@ -38,6 +39,7 @@ class SqliteJobs:
 
     def __init__(self, writer: Writer, clock: Clock, standing: Standing, blobs: Blobs) -> None:
         self._writer = writer
+        self._place = Place(writer.path)
         self._clock = clock
         self._blobs = blobs
         self._doorbell = Doorbell()
@@ -57,6 +59,8 @@ class SqliteJobs:
 
     async def submit(self, jobs: Sequence[NewJob]) -> tuple[Job, ...]:
         """See JobStore."""
+        if (lost := self._place.lost) is not None:
+            raise lost
         if not any(is_large(new.input) for new in jobs):
             numbered = await Submission(self._desk, self._clock, jobs).run()
         else:
@@ -227,6 +231,12 @@ class SqliteJobs:
         return self._doorbell.listen(
             lambda: [name for name, account in self._desk.book.accounts.items() if account.counts[0]]
         )
+
+    @property
+    def trouble(self) -> str:
+        """See TellsTrouble."""
+        lost = self._place.lost
+        return "" if lost is None else lost.message
 
     def now(self) -> float:
         """See JobStore."""

@@ -35,6 +35,7 @@ from flashcore.wire.messages import (
     Signals,
     Table,
     TableUpdate,
+    Trouble,
     from_frame,
     to_frame,
 )
@@ -227,6 +228,8 @@ class SocketDataPlane:
                 self._send_table()
             case Applied():
                 self._answered(message)
+            case Trouble(reason):
+                gateway.state = replace(gateway.state, trouble=reason)
             case Signals(endpoint, signals):
                 gateway.signals[endpoint] = from_json(EndpointSignals, signals)
             case _:

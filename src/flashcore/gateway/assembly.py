@@ -60,11 +60,11 @@ class Gateway:
         changed = ChangedEndpoints()
         self.live = LiveTable(policies, asyncio.get_running_loop(), settings, changed.add, hop_secret(layout.hop_key))
         routes: Callable[[], Routes] = partial(getattr, self.live, "routes")
-        self.broker = Broker(store, settings, routes, changed.add, layout.home)
-        self.live.on_swap(self.broker.table_swapped)
         security = security or Security()
         self.keyring = Keyring(layout.token, required=security.auth)
         self._link = ControlLink(self.live, self.keyring, layout)
+        self.broker = Broker(store, settings, routes, changed.add, layout.home, self._link.troubled)
+        self.live.on_swap(self.broker.table_swapped)
         name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._signaller = Signaller(name, self.broker, routes, changed, self._link.tell)
         self._link.signaller = self._signaller

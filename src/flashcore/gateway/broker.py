@@ -22,7 +22,7 @@ from flashcore.gateway.routes import Routes, Swap
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.wakes import Wakes
 from flashcore.gateway.webhooks.delivery import Patience, Webhooks
-from flashcore.hookspecs.jobs import JobStore, Recalling
+from flashcore.hookspecs.jobs import JobStore, Recalling, TellsTrouble
 from flashcore.model import job_steps
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Job, JobStatus, NewJob, StreamItem
@@ -44,12 +44,15 @@ class Broker:
         routes: Callable[[], Routes],
         changed: Callable[[EndpointName], None],
         folder: Path,
+        troubled: Callable[[str], None] = lambda _: None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.store = store
         self.counts: dict[tuple[EndpointName, RevisionId], SideCount] = {}
         self._settings = settings
         self._changed = changed
+        self._troubled = troubled
+        """Told after each sweep why the job store cannot be used, nothing while it can."""
         self._loop = loop
         self.books = Books()
         patience = Patience(
@@ -365,9 +368,11 @@ class Broker:
             try:
                 await self._sweep(behind=behind)
                 behind = False
+                self._troubled(self.store.trouble if isinstance(self.store, TellsTrouble) else "")
             except (StateError, StorageFull) as error:
                 _log.warning("jobs that ran out of time stay as they are: %s", error.message)
                 behind = True
+                self._troubled(error.message)
 
     async def _sweep(self, *, behind: bool) -> None:
         """Apply what time did. `behind`: this gateway or its store stood still, which no worker is to pay for."""

@@ -23,7 +23,17 @@ from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName
 from flashcore.model.table import EndpointSignals, TableChange
 from flashcore.model.token import Token
-from flashcore.wire.messages import Access, Applied, ControlHello, ControlWelcome, Message, Signals, Table, TableUpdate
+from flashcore.wire.messages import (
+    Access,
+    Applied,
+    ControlHello,
+    ControlWelcome,
+    Message,
+    Signals,
+    Table,
+    TableUpdate,
+    Trouble,
+)
 from flashcore.wire.versions import DATA_PLANE, agree
 
 _log = logging.getLogger(__name__)
@@ -40,6 +50,9 @@ class ControlLink:
         self._texts = RouteTexts()
         self._file = TableFile(layout.table_file, layout.table_changes_file, self._texts)
         self._connections: set[ControlConnection] = set()
+        self._greeted: set[ControlConnection] = set()
+        """Those that know more than tables and signals."""
+        self._trouble = ""
 
     def connection(self) -> ControlConnection:
         """Serve one more connection."""
@@ -60,10 +73,22 @@ class ControlLink:
     def left(self, connection: ControlConnection) -> None:
         """A control plane is gone; nothing changes."""
         self._connections.discard(connection)
+        self._greeted.discard(connection)
 
     def greeted(self, connection: ControlConnection, message: ControlHello) -> None:
         """A control plane says how it speaks. Raises IncompatiblePeer."""
-        connection.send(ControlWelcome(agree(DATA_PLANE, message.protocol, "a control plane")))
+        version = agree(DATA_PLANE, message.protocol, "a control plane")
+        connection.send(ControlWelcome(version))
+        if version > DATA_PLANE.lowest:
+            self._greeted.add(connection)
+            connection.send(Trouble(self._trouble))
+
+    def troubled(self, reason: str) -> None:
+        """Jobs cannot be kept at present, for that reason; nothing: they can."""
+        if reason != self._trouble:
+            self._trouble = reason
+            for connection in self._greeted:
+                connection.send(Trouble(reason))
 
     def offered(self, connection: ControlConnection, message: Table) -> None:
         """Serve by a table and tell everybody, or tell the one who brought it why not."""

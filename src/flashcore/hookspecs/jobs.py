@@ -82,6 +82,16 @@ class Return:
 
 
 @runtime_checkable
+class TellsTrouble(Protocol):
+    """What a job store may have beside the rest, if it can be in a state in which it answers and takes nothing new."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing new can be stored at present; empty when it can. Asked often: it answers at once."""
+        ...
+
+
+@runtime_checkable
 class JobStore(Protocol):
     """Durable jobs of all endpoints of one environment.
 

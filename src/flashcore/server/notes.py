@@ -35,6 +35,8 @@ def _gateway_notes(platform: Platform, keeper: GatewayKeeper) -> Iterator[str]:
     for gateway in platform.dataplane.gateways():
         if gateway.refused > gateway.applied:
             yield f"gateway {gateway.gateway} refuses table {gateway.refused}: {gateway.reason}"
+        if gateway.trouble:
+            yield f"gateway {gateway.gateway} cannot keep jobs: {gateway.trouble}"
 
 
 def _plugin_notes(platform: Platform) -> Iterator[str]:

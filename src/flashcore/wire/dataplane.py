@@ -24,6 +24,8 @@ class GatewayState:
     refused: int = 0
     """Version of the newest table that it refused, 0 for none."""
     reason: str = ""
+    trouble: str = ""
+    """Why it cannot keep jobs at present; empty when it can, or does not say."""
 
 
 class DataPlane(Protocol):

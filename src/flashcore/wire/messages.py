@@ -9,7 +9,7 @@ worker socket    the gateway listens, queue replicas connect
 data plane       the gateway listens, the control plane connects
                  control: ControlHello; gateway: ControlWelcome. A gateway of before they were there hangs up, and is
                  called again without a hello
-                 control: Table, TableUpdate, Access; gateway: Applied, Signals
+                 control: Table, TableUpdate, Access; gateway: Applied, Signals, Trouble
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Kind(IntEnum):
     TABLE_UPDATE = 34
     CONTROL_HELLO = 35
     CONTROL_WELCOME = 36
+    TROUBLE = 37
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,13 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the gateway cannot keep jobs at present; empty when it can. Only to who said hello."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """What a gateway sees of one endpoint: the JSON form of model.table.EndpointSignals."""
 
@@ -240,7 +248,7 @@ class Access:
 
 Message = (
     Hello | Status | Drain | Welcome | Refusal | Work | Stop | Received | Results | Chunk | Progress | Beat | Leaving
-    | Serves | Taken | Table | TableUpdate | Applied | Signals | Access | ControlHello | ControlWelcome
+    | Serves | Taken | Table | TableUpdate | Applied | Signals | Access | ControlHello | ControlWelcome | Trouble
 )  # fmt: skip
 
 _KIND_OF: Mapping[type, Kind] = {
@@ -266,6 +274,7 @@ _KIND_OF: Mapping[type, Kind] = {
     TableUpdate: Kind.TABLE_UPDATE,
     ControlHello: Kind.CONTROL_HELLO,
     ControlWelcome: Kind.CONTROL_WELCOME,
+    Trouble: Kind.TROUBLE,
 }
 _TYPE_OF: Mapping[int, type] = {int(kind): cls for cls, kind in _KIND_OF.items()}
 

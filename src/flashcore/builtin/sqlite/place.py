@@ -36,3 +36,31 @@ def make_place(path: Path) -> None:
             next_step="make the folder writable for this user, or choose another place for the state",
             path=str(path),
         ) from problem
+
+
+class Place:
+    """Where a database that is open has its name: files may be deleted under whoever has them open, and work on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity = _identity(path)
+
+    @property
+    def lost(self) -> StateError | None:
+        """What to raise when the file was deleted or replaced: what is written now, nobody would find again."""
+        if _identity(self._path) == self._identity:
+            return None
+        return StateError(
+            f"{self._path} was deleted or replaced while it was in use; nothing new is taken into it",
+            next_step="let what runs come to its end, then begin with the file that is there: "
+            "flashcore server restart-gateway",
+            path=str(self._path),
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
