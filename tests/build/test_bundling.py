@@ -314,3 +314,23 @@ def test_a_real_package_with_compiled_code_is_bundled_for_another_machine(projec
     _, found = bundled(made, BuildOptions(ARM))
 
     assert [path for path in found if path.endswith("aarch64-linux-gnu.so")]
+
+
+def test_a_package_that_is_excluded_and_that_nobody_needs_is_warned_of(project: ProjectWriter, index: Path) -> None:
+    """A name that is misspelt leaves nothing out; also when the bundle is known already."""
+    made = project(app=APP)
+
+    for _ in range(2):
+        result, found = bundled(made, BuildOptions(HERE, exclude=names_of("gamma,gama")))
+        assert [warning for warning in result.warnings if "exclude" in warning] == [
+            "no endpoint needs gama, which is to be excluded: check the name"
+        ]
+        assert not [path for path in found if "flashcore-left-out" in path]
+        made.write("other.py", "x = 1\n")
+
+
+def test_an_exclusion_without_a_bundle_is_warned_of(project: ProjectWriter, index: Path) -> None:
+    """There is nothing that it could be left out of."""
+    result, _ = bundled(project(app=APP), BuildOptions(exclude=("numpy",)))
+
+    assert [warning for warning in result.warnings if "numpy need not be excluded" in warning]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import click
 import pytest
 
 from flashcore.cli import output
@@ -91,3 +92,25 @@ def test_detaching_says_how_to_come_back(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().err
     assert left.value.code == 130
     assert said.index("flashcore rollout status jobs --follow") < said.index("flashcore rollout status web --follow")
+
+
+class Busy(Scripted):
+    """A control plane with a log."""
+
+    def get(self, path: str, timeout: float = 10.0) -> Any:
+        """See ControlApi."""
+        answer = super().get(path, timeout)
+        if not path.startswith("/api/v1/events"):
+            return answer
+        happened = [("web", "replica.ready"), ("other", "replica.failed_to_start"), (None, "token.created")]
+        return {"cursor": "", "events": [{"endpoint": name, "kind": kind, "message": ""} for name, kind in happened]}
+
+
+def test_only_what_is_followed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """What happens to other endpoints meanwhile is not what was asked for."""
+    follow(Busy([one(settled=False)], [one()]), Followed(("web",)), "", 5.0)
+
+    told = capsys.readouterr().err
+    assert "web  ready" in click.unstyle(told)
+    assert "other" not in told
+    assert "token" not in told

@@ -481,3 +481,20 @@ def test_defaults_of_a_policy_are_sound() -> None:
     """A policy that nobody touched deploys."""
     assert Policy().replicas.minimum == 1
     assert issubclass(PluginError, Exception)
+
+
+def test_more_replicas_than_there_is_room_for_are_refused_to_who_does_not_insist() -> None:
+    """The provider knows its machine, and says so with numbers; fewer than are wanted now are no question."""
+
+    async def scenario(world: World) -> None:
+        await world.deploy("hello", replicas=5)
+        await world.settled("hello")
+        world.provider.places = 3
+
+        world.controller.require_room("hello", 4)
+        with pytest.raises(Refused, match="hello: 9 replicas need 9 places, and there are 3") as refused:
+            world.controller.require_room("hello", 9)
+
+        assert "--force" in (refused.value.next_step or "")
+
+    simulate(scenario)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from flashcore.builtin.memory_state import MemoryStores
 from flashcore.control.kinds import KINDS
 from flashcore.control.store import Ledger
 from flashcore.control.tokens import Tokens
-from flashcore.model.errors import NotFound, UsageError
+from flashcore.model.errors import NotFound, Refused, UsageError
 from flashcore.model.names import Scope
 from flashcore.model.token import ALL_SCOPES, Token, TokenScope, bare_token, new_token, token_parts
 from flashcore.server.guard import needed_scope
@@ -130,3 +132,20 @@ def test_no_other_text_is_taken_for_a_token(text: str) -> None:
 def test_what_is_asked_of_the_control_api_needs_its_scope(method: str, path: str, scope: TokenScope) -> None:
     """Reading reads, changing deploys; tokens and the end of the platform are the administrator's."""
     assert needed_scope(method, path) is scope
+
+
+async def test_a_name_stands_for_one_token() -> None:
+    """It is by its name that one is taken back; two that are made at once do not both get it."""
+    tokens = await opened(await a_ledger(), Told())
+
+    made = await asyncio.gather(
+        tokens.create("ci", [TokenScope.READ]), tokens.create("ci", [TokenScope.CALL]), return_exceptions=True
+    )
+    with pytest.raises(Refused, match="a token called 'ci' already") as refused:
+        await tokens.create("ci", [TokenScope.READ])
+
+    assert sum(isinstance(one, Refused) for one in made) == 1
+    assert "flashcore token revoke ci" in (refused.value.next_step or "")
+    await tokens.revoke("ci")
+    _, again = await tokens.create("ci", [TokenScope.READ])
+    assert tokens.all == (again,)

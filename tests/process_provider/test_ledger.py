@@ -129,3 +129,21 @@ def test_this_machine_has_memory() -> None:
     ledger.take(ReplicaId("e-1"), Need(memory=2**20))
     with pytest.raises(NotEnough, match="GiB free"):
         ledger.take(ReplicaId("e-2"), Need(memory=2**60))
+
+
+@pytest.mark.parametrize(
+    ("need", "count", "said"),
+    [
+        (Need(cpus=0.5), 4, ""),
+        (Need(cpus=0.5), 5, "5 replicas need 2.5 CPUs, and this machine has 2"),
+        (Need(gpus=1), 2, "2 replicas need 2 GPUs, and this machine has 1"),
+        (Need(memory=2**30), 1000, "1000 replicas need 1e+03 GiB, and this machine has 4 GiB"),
+        (Need(), 40, ""),
+        (Need(), 1000, "1000 replicas take about 100 MiB each, 97.7 GiB, and this machine has 4 GiB"),
+    ],
+)
+def test_more_replicas_than_the_machine_has_room_for_are_doubted(need: Need, count: int, said: str) -> None:
+    """With numbers: of what is declared, or else of what one of them takes."""
+    ledger = Ledger(cpus=2, gpus=1, memory=4 * 2**30)
+
+    assert ledger.doubt(need, count, 100 * 2**20) == said

@@ -24,7 +24,7 @@ from tests.process_provider.conftest import (
 from flashcore.builtin.process.link import SILENCE
 from flashcore.builtin.process.options import ProcessOptions
 from flashcore.builtin.process.supervised import KILL_MARGIN
-from flashcore.hookspecs.providers import Gone, Hints, Running, Stopping
+from flashcore.hookspecs.providers import Gone, Hints, KnowsRoom, Running, Stopping
 from flashcore.model.declaration import Template
 from flashcore.model.names import ReplicaId
 from flashcore.wire.hello import Stage
@@ -440,3 +440,15 @@ def test_it_works_on_uvloop_as_well(machine: Machine) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert "SIGKILL" in runner.run(live_and_die())
+
+
+async def test_what_a_replica_takes_tells_how_many_there_is_room_for(machine: Machine) -> None:
+    """A million processes are no machine's, though none of them declares anything."""
+    provider = await machine.provider()
+    revision = await machine.revision()
+    await provider.apply(revision, frozenset({ONE}), HINTS)
+    await ready(provider)
+
+    assert isinstance(provider, KnowsRoom)
+    assert provider.doubt(revision, 2) == ""
+    assert "1000000 replicas take about" in provider.doubt(revision, 1_000_000)

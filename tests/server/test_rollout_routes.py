@@ -164,6 +164,30 @@ def test_history_and_why_tell_what_happened() -> None:
     asked(scenario)
 
 
+def test_a_revision_that_was_taken_back_stays_in_the_history() -> None:
+    """Its record goes with the next deploy; the log knows its number and what became of it."""
+
+    async def scenario(world: World, ask: Ask) -> None:
+        await first(world, 1, strategy=BY_HAND)
+        await update(world, 2, 1, strategy=BY_HAND)
+        await world.until("hello", lambda view: view.status is DeploymentStatus.AWAITING_PROMOTION)
+        await ask("hello/abort")
+        await world.settled("hello")
+        await update(world, 3, 1, strategy=BY_HAND)
+        await world.until("hello", lambda view: view.status is DeploymentStatus.AWAITING_PROMOTION)
+        await world.until("hello", lambda view: len(view.revisions) == 2)
+
+        versions = (await ask.get("hello/history")).json()["revisions"]
+
+        assert [(one["number"], one["roles"], one["outcome"]) for one in versions] == [
+            (3, ["target"], "started"),
+            (2, ["forgotten"], "aborted"),
+            (1, ["stable"], "done"),
+        ]
+
+    asked(scenario)
+
+
 def test_a_plan_needs_no_artifact_and_changes_nothing() -> None:
     """The steps as the strategy gives them."""
 

@@ -8,8 +8,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from flashcore.cli.scaffold import generate, template, template_folder, template_names
+from flashcore.cli.init import init
+from flashcore.cli.scaffold import generate, generate_here, is_here, template, template_folder, template_names
 from flashcore.model.errors import Refused, UsageError
 
 
@@ -138,3 +140,29 @@ def test_somebody_is_asked_when_asking_is_wanted(tmp_path: Path) -> None:
     assert "whether a replica is well" in ran.stdout
     assert (tmp_path / "flashcore-contrib-acme/src/flashcore_contrib_acme/probe.py").is_file()
     assert not (tmp_path / "flashcore-contrib-acme/.github").exists()
+
+
+def test_an_empty_folder_becomes_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives the name; a repository that was begun in it is no content."""
+    folder = tmp_path / "My Shop"
+    (folder / ".git").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+
+    ran = CliRunner().invoke(init, [".", "--no-input"])
+
+    assert (ran.exit_code, is_here(".")) == (0, True)
+    assert 'app = "my-shop"' in (folder / "flashcore.toml").read_text()
+    assert (folder / ".git").is_dir()
+    assert "cd " not in ran.output
+    assert [path.name for path in tmp_path.iterdir()] == ["My Shop"]
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+    """Files of somebody's would lie among those of the template."""
+    (tmp_path / "notes.txt").write_text("mine")
+
+    with pytest.raises(Refused, match=r"is not empty: notes\.txt") as refused:
+        generate_here("project", tmp_path, {}, ask=False)
+
+    assert "flashcore init NAME" in (refused.value.next_step or "")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

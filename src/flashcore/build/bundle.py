@@ -23,7 +23,9 @@ from flashcore.model.errors import BuildError
 from flashcore.worker.dependencies import DEPENDENCIES
 
 _KEPT = 16
-_FORMAT = 1
+_LEFT_OUT = ".flashcore-left-out"
+"""In each bundle, and in no archive: the packages that were left out of it."""
+_FORMAT = 2
 """Grows when the way changes in which bundles are made."""
 
 _MACHINE_OWN = frozenset({".lock", "direct_url.json", "uv_build.json", "uv_cache.json", "REQUESTED", "INSTALLER"})
@@ -49,9 +51,18 @@ class Bundles:
             return
         folder = self._folder(wanted, Target(target.platform, python or target.python))
         for path in sorted(folder.rglob("*")):
-            if path.is_file():
+            if path.is_file() and path != folder / _LEFT_OUT:
                 relative = path.relative_to(folder).as_posix()
                 yield FileEntry(f"{DEPENDENCIES}/{relative}", path, executable=os.access(path, os.X_OK))
+
+    def left_out(self, requirements: Iterable[str], python: str | None) -> frozenset[str]:
+        """Which of the packages that are to be left out are among what these requirements stand for. As `entries`."""
+        target = self.options.bundle_for
+        wanted = tuple(sorted(set(requirements)))
+        if target is None or not wanted:
+            return frozenset()
+        folder = self._folder(wanted, Target(target.platform, python or target.python))
+        return frozenset((folder / _LEFT_OUT).read_text(encoding="utf-8").split())
 
     def _folder(self, wanted: tuple[str, ...], target: Target) -> Path:
         key = _key(wanted, target, self.options.exclude, self.lock)
@@ -74,6 +85,8 @@ class Bundles:
         try:
             _install(without(pins, wanted, self.options.exclude), target, draft)
             _tidy(draft)
+            left_out = {pin.name for pin in pins}.intersection(self.options.exclude)
+            (draft / _LEFT_OUT).write_text("\n".join(sorted(left_out)), encoding="utf-8")
             draft.chmod(0o755)
             if not folder.is_dir():
                 draft.rename(folder)

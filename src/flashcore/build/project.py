@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,18 +106,32 @@ def _build(tree: SourceTree, problems: Problems, kept: Kept, order: Order) -> tu
         _write(folder, manifest, handlers)
     generation = kept.present() or kept.link
     artifacts = last_build.artifacts_in(generation, manifest)
-    return plain, BuildResult(manifest, artifacts, _warnings(examination, bundles, order.options), kept.link)
+    return plain, BuildResult(manifest, artifacts, _warnings(examination, bundles, order), kept.link)
 
 
 def _python_of(endpoint: Examined) -> str | None:
     return endpoint.declaration.template.python_version
 
 
-def _warnings(examination: Examination, bundles: Bundles, options: BuildOptions) -> tuple[str, ...]:
-    if options.bundle_for is None or bundles.lock is not None:
-        return examination.warnings
-    unlocked = f"there is no {LOCK_FILE}: another day's build may bundle other versions (flashcore lock)"
-    return (*examination.warnings, unlocked)
+def _warnings(examination: Examination, bundles: Bundles, order: Order) -> tuple[str, ...]:
+    return (*examination.warnings, *_of_bundles(examination, bundles, order))
+
+
+def _of_bundles(examination: Examination, bundles: Bundles, order: Order) -> Iterator[str]:
+    options = order.options
+    if options.bundle_for is None:
+        if options.exclude:
+            yield f"nothing is bundled, so {', '.join(options.exclude)} need not be excluded (--platform, --output)"
+        return
+    if bundles.lock is None:
+        yield f"there is no {LOCK_FILE}: another day's build may bundle other versions (flashcore lock)"
+    found = {
+        name
+        for one in examination.endpoints
+        for name in bundles.left_out(requirements_of(one.declaration, one.resource, order.registry), _python_of(one))
+    }
+    for name in sorted(set(options.exclude) - found):
+        yield f"no endpoint needs {name}, which is to be excluded: check the name"
 
 
 def _generate(endpoint: Examined, tree: SourceTree, registry: Registry) -> Generated:

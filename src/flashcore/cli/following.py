@@ -147,7 +147,8 @@ def _looks(api: ControlApi, followed: Followed, after: str, deadline: float, pan
         answer = api.get(f"/api/v1/events?cursor={cursor}&wait={patience:.3f}", timeout=left + 15.0)
         cursor = answer["cursor"]
         for event in answer["events"]:
-            _show(event, narrator, pane)
+            if event.get("endpoint") in followed.names:
+                _show(event, narrator, pane)
         yield
 
 

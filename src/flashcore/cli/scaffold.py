@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,9 @@ from flashcore.model.errors import FlashcoreError, NotFound, Refused, UsageError
 
 ANSWERS_FILE = ".flashcore-template.json"
 """What was answered, beside what was generated: by it a newer template can be compared with an older result."""
+
+_NO_CONTENT = frozenset({".git", ".hg", ".jj"})
+"""What a folder may hold that is empty otherwise."""
 
 
 def template_folder() -> Path:
@@ -76,6 +80,35 @@ def generate(name: str, into: Path, answers: Mapping[str, str], *, ask: bool) ->
         except CookiecutterException as error:
             raise FlashcoreError(f"the template {name!r} failed: {_sentence(error)}") from error
     return Path(made)
+
+
+def is_here(name: str) -> bool:
+    """Whether that stands for the folder that one is in, and is no name of a new one."""
+    return Path(name).resolve() == Path.cwd()
+
+
+def generate_here(name: str, folder: Path, answers: Mapping[str, str], *, ask: bool) -> Path:
+    """Make the template's folder out of an empty one, whose name is the default of the name; returns its path.
+
+    Raises as `generate`, and Refused when something is in the folder: only version control may be.
+    """
+    target = folder.resolve()
+    there = sorted(path.name for path in target.iterdir() if path.name not in _NO_CONTENT)
+    if there:
+        raise Refused(
+            f"{target} is not empty: {', '.join(there[:3])}{' and more' if len(there) > 3 else ''}",
+            next_step="go to an empty folder, or name a new one: flashcore init NAME",
+        )
+    with tempfile.TemporaryDirectory(prefix="flashcore-init-") as place:
+        made = generate(name, Path(place), {"name": _label(target.name), **answers}, ask=ask)
+        for path in made.iterdir():
+            shutil.move(path, target / path.name)
+    return target
+
+
+def _label(folder: str) -> str:
+    """A folder's name as an app may be called; the template has the last word."""
+    return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-")
 
 
 def _require_known(answers: Mapping[str, str], source: Path) -> None:

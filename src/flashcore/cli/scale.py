@@ -17,12 +17,13 @@ from flashcore.cli.reasons import brief
 @click.option(
     "--timeout", type=click.FloatRange(min=0), default=120.0, show_default=True, help="Seconds to wait until it is so."
 )
+@click.option("--force", is_flag=True, help="Also more than this machine has room for.")
 @command
-def scale(invocation: Invocation, endpoint: str, replicas: int, timeout: float) -> None:
-    """Set how many REPLICAS an ENDPOINT has, within the bounds of its declaration."""
+def scale(invocation: Invocation, endpoint: str, replicas: int, timeout: float, force: bool) -> None:  # noqa: FBT001 - click names it
+    """Set how many REPLICAS an ENDPOINT has."""
     api = connect(invocation.project())
     cursor = cursor_now(api)
-    api.call("POST", f"/api/v1/deployments/{endpoint}/scale", {"replicas": replicas})
+    api.call("POST", f"/api/v1/deployments/{endpoint}/scale", {"replicas": replicas, "force": force})
     settled = follow(api, Followed((endpoint,)), cursor, timeout)
     if invocation.as_json:
         output.show_json({"deployments": list(settled.deployments)})

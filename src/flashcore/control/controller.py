@@ -30,8 +30,9 @@ from flashcore.control.sightings import Watcher
 from flashcore.control.store import Leadership, Ledger
 from flashcore.control.turns import Turns
 from flashcore.hookspecs.artifacts import ArtifactStore
-from flashcore.hookspecs.providers import Clock, Provider
+from flashcore.hookspecs.providers import Clock, KnowsRoom, Provider
 from flashcore.model.deployment import Deployment
+from flashcore.model.errors import Refused
 from flashcore.model.manifest import Manifest
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_replica_id
 from flashcore.model.table import EndpointSignals
@@ -190,6 +191,24 @@ class Controller(Readings):
     async def scale(self, endpoint: str, count: int) -> Deployment:
         """Set the number of replicas. Raises NotFound, UsageError or BeingDestroyed."""
         return await self._command(endpoint, lambda draft: commands.scale(draft, count))
+
+    def require_room(self, endpoint: str, count: int) -> None:
+        """Raise Refused when that many replicas are more than there is room for, by what their provider knows.
+
+        For people, who may insist. Of fewer than are wanted already nothing is said. Raises NotFound.
+        """
+        view = self.loop_of(endpoint).view
+        if count <= view.goal or not view.revisions:
+            return
+        newest = view.revisions[0]
+        provider = self._services.watcher_of(newest.content.template.provider).provider
+        doubt = provider.doubt(newest, count) if isinstance(provider, KnowsRoom) else ""
+        if doubt:
+            raise Refused(
+                f"{endpoint}: {doubt}",
+                next_step="choose fewer, or insist: --force (force in the API)",
+                endpoint=endpoint,
+            )
 
     async def scale_by_policy(self, endpoint: str) -> Deployment:
         """Give the number of replicas back to the policy and its scaler."""

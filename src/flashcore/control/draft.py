@@ -70,7 +70,8 @@ class Draft:
     def make(self, revision: Revision) -> None:
         """Add a revision that the store does not know."""
         self.made.append(revision)
-        self.tell("revision.created", f"revision {revision.number}", revision=revision.id)
+        data = {"number": revision.number}
+        self.tell("revision.created", f"revision {revision.number}", revision=revision.id, data=data)
 
     def amend(self, **changes: Any) -> None:
         """Change fields of the deployment."""

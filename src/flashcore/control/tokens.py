@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 
 from flashcore.control.kinds import TOKENS
 from flashcore.control.store import Leadership, Ledger
 from flashcore.control.store.records import Stored
-from flashcore.model.errors import NotFound
+from flashcore.model.errors import NotFound, Refused
 from flashcore.model.events import Event
 from flashcore.model.token import ALL_SCOPES, Token, TokenScope, new_token, token_parts
 
@@ -23,6 +24,8 @@ class Tokens:
         self._leadership = leadership
         self._grant = grant
         self._stored: dict[str, Stored[Token]] = {}
+        self._being_made: set[str] = set()
+        """Names of tokens on their way into the state."""
 
     async def load(self) -> None:
         """Read them, and tell the gateways."""
@@ -35,16 +38,31 @@ class Tokens:
         return tuple(sorted((stored.value for stored in self._stored.values()), key=lambda token: token.created_at))
 
     async def create(self, name: str, scopes: Iterable[TokenScope], lifetime: float | None = None) -> tuple[str, Token]:
-        """Make one; returns the token itself, which nobody can see again, and what is kept. Raises UsageError."""
+        """Make one; returns the token itself, which nobody can see again, and what is kept.
+
+        Raises UsageError, and Refused where another one has the name: by it a token is revoked.
+        """
         text, token = new_token(name, scopes, self._ledger.now(), lifetime)
-        workspace = self._ledger.workspace(self._leadership)
-        workspace.create(TOKENS, token)
-        workspace.emit(self._event("token.created", token))
-        committed = await workspace.commit()
-        if committed is not None:
-            self._stored.update({stored.id: stored for stored in committed.stored})
+        self._require_unused(name)
+        self._being_made.add(name)
+        try:
+            workspace = self._ledger.workspace(self._leadership)
+            workspace.create(TOKENS, token)
+            workspace.emit(self._event("token.created", token))
+            committed = await workspace.commit()
+            if committed is not None:
+                self._stored.update({stored.id: stored for stored in committed.stored})
+        finally:
+            self._being_made.discard(name)
         self._tell()
         return text, token
+
+    def _require_unused(self, name: str) -> None:
+        if name in self._being_made or any(stored.value.name == name for stored in self._stored.values()):
+            raise Refused(
+                f"there is a token called {name!r} already",
+                next_step=f"choose another name, or take that one back: flashcore token revoke {shlex.quote(name)}",
+            )
 
     async def revoke(self, wanted: str) -> Token:
         """Take one back, by its id or its name; it is refused from now on. Raises NotFound."""

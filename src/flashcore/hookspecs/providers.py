@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.hookspecs.markers import hookspec
@@ -170,6 +170,18 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Let go without ending anything: replicas outlive the control plane. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class KnowsRoom(Protocol):
+    """What a provider may have beside the rest, if it knows how much of it there is."""
+
+    def doubt(self, revision: Revision, count: int) -> str:
+        """Why so many replicas of the revision are too many, with numbers; empty when nothing speaks against them.
+
+        Asked when a person wants more, who may insist. Answers within a moment, by what is known here.
+        """
         ...
 
 

@@ -115,6 +115,12 @@ class SimulatedProvider:
     async def start(self) -> None:
         """See Provider. What runs goes on running between two lives of a controller."""
 
+    def doubt(self, revision: Revision, count: int) -> str:  # noqa: ARG002  # every revision needs as much
+        """See KnowsRoom."""
+        if self.places is None or count <= self.places:
+            return ""
+        return f"{count} replicas need {count} places, and there are {self.places}"
+
     async def apply(self, revision: Revision, want: frozenset[ReplicaId], hints: Hints) -> None:
         """See Provider."""
         self._require_reachable()

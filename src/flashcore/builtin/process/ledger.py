@@ -92,6 +92,21 @@ class Ledger:
         self._shares[replica] = share
         return share
 
+    def doubt(self, need: Need, count: int, memory: int) -> str:
+        """Why so many replicas are more than the machine can have, whoever has something now; empty when they fit.
+
+        `memory` is what one takes, in bytes, where nothing is declared.
+        """
+        if need.cpus * count > self._cpus + 1e-9:
+            return f"{count} replicas need {need.cpus * count:g} CPUs, and this machine has {self._cpus:g}"
+        if need.gpus * count > len(self._gpus):
+            return f"{count} replicas need {need.gpus * count} GPUs, and this machine has {len(self._gpus)}"
+        each = need.memory or memory
+        if each * count > self._memory:
+            takes = "need" if need.memory else f"take about {_shown(memory)} each,"
+            return f"{count} replicas {takes} {_shown(each * count)}, and this machine has {_shown(self._memory)}"
+        return ""
+
     def give_back(self, replica: ReplicaId) -> None:
         """The replica has nothing any more."""
         self._shares.pop(replica, None)

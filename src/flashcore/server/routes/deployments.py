@@ -30,11 +30,15 @@ class DeployRequest(BaseModel):
 
 
 class ScaleRequest(BaseModel):
-    """How many replicas; null gives the number back to the policy and its scaler."""
+    """How many replicas; null gives the number back to the policy and its scaler.
+
+    With `force`, also more than there is room for.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     replicas: int | None
+    force: bool = False
 
 
 def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
@@ -89,6 +93,8 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
         if request.replicas is None:
             await controller.scale_by_policy(endpoint)
         else:
+            if not request.force:
+                controller.require_room(endpoint, request.replicas)
             await controller.scale(endpoint, request.replicas)
         return summary(controller.view(endpoint))
 
