@@ -168,7 +168,14 @@ async def test_what_is_no_url_is_refused_before_the_job_is_accepted(running: Run
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[fe80::1]", "[::]", "[::ffff:10.0.0.1]"],
+    [
+        *("127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[fe80::1]", "[::]", "[::ffff:10.0.0.1]"),
+        *("2130706433", "0x7f.1", "0177.0.0.1", "127.1", "0", "localhost"),
+        *("224.0.0.1", "[ff02::1]", "[fec0::1]", "255.255.255.255", "100.64.0.1", "[fd00::1]"),
+        # An IPv4 address within one of IPv6, in each of the ways in which a network may take it out again.
+        *("[2002:7f00:1::]", "[64:ff9b::a01:203]", "[::ffff:0:127.0.0.1]", "[::127.0.0.1]"),
+        "[2001:0:7f00:1::1]",
+    ],
 )
 async def test_addresses_that_are_not_public_are_refused(host: str) -> None:
     """However they are written."""
@@ -193,3 +200,74 @@ def test_a_plain_url_is_taken() -> None:
 def test_the_default_is_public_addresses_alone() -> None:
     """As for anybody who has not thought of it."""
     assert Settings().webhook_private == 0
+
+
+@pytest.mark.parametrize("host", ["x" * 64 + ".org", "x..y", "...", "a b", "a%20b"])
+async def test_a_host_that_is_none_is_given_up_like_one_that_does_not_answer(
+    layout: Layout, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is owed to it any longer, and nothing has failed in a way of its own."""
+    async with gateway_at(layout, QUICK) as running:
+        ended = await run_to_end(running, f"http://{host}/")
+        if "error" not in ended:
+            await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
+
+    assert ended.get("status") == "COMPLETED" or ended["error"]["code"] == "invalid_webhook"
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05], ids=["a flood", "a trickle"])
+async def test_an_answer_without_end_is_not_read(layout: Layout, pause: float) -> None:
+    """Who is told may say what it likes: the status is all that is looked at, and the connection is closed."""
+    sent, gone = 0, asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n")
+        try:
+            while True:
+                writer.write(bytes(65_536) if pause == 0 else b"x")
+                await writer.drain()
+                sent += 1
+                await asyncio.sleep(pause)
+        except ConnectionError:
+            gone.set()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with gateway_at(layout, QUICK) as running:
+        await run_to_end(running, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        async with asyncio.timeout(5.0):
+            await gone.wait()
+        await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
+    server.close()
+
+    assert sent < 200
+
+
+async def test_a_head_without_end_is_waited_for_as_long_as_for_any_answer(layout: Layout) -> None:
+    """One byte now and then keeps no attempt alive."""
+    gone = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nx: ")
+        try:
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        except ConnectionError:
+            gone.set()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    impatient = dataclasses.replace(QUICK, webhook_seconds=0.2, webhook_attempts=1)
+    async with gateway_at(layout, impatient) as running:
+        await run_to_end(running, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        async with asyncio.timeout(5.0):
+            await gone.wait()
+    server.close()

@@ -132,16 +132,20 @@ class Webhooks:
         import httpx2
 
         try:
-            to = await look_up(url, private=self._patience.private)
-            async with httpx2.AsyncClient(
-                trust_env=False, follow_redirects=False, timeout=self._patience.seconds
-            ) as http:
-                request = http.build_request("POST", to.url, content=body, headers=self._headers(job, to, body))
-                request.extensions["sni_hostname"] = to.name
-                answer = await http.send(request)
+            # The client's own limit is for each piece that comes: one byte now and then would never run into it.
+            async with asyncio.timeout(self._patience.seconds):
+                to = await look_up(url, private=self._patience.private)
+                async with httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=None) as http:
+                    request = http.build_request("POST", to.url, content=body, headers=self._headers(job, to, body))
+                    request.extensions["sni_hostname"] = to.name
+                    # Of the answer the status is all that is looked at: its body may have no end.
+                    answer = await http.send(request, stream=True)
+                    await answer.aclose()
         except Refused as error:
             return error.message
-        except (OSError, httpx2.HTTPError) as error:
+        except TimeoutError:
+            return f"it was not answered within {self._patience.seconds:g} s"
+        except (OSError, httpx2.HTTPError, httpx2.InvalidURL) as error:
             return f"{type(error).__name__}: {error}"
         return None if 200 <= answer.status_code < 300 else f"it was answered with {answer.status_code}"
 
