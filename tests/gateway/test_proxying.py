@@ -338,3 +338,18 @@ async def test_the_manifest_comes_from_the_last_table(running: Running) -> None:
             {"name": "resize", "ingress": "jobs", "url": f"{base}/v2/resize", "ready": 0},
         ],
     }
+
+
+async def test_a_mistake_among_a_thousand_endpoints_costs_no_more_than_among_a_hundred(running: Running) -> None:
+    """A misspelt name is compared with its neighbours, and one that cannot be a name with none."""
+    running.serve(*(http_route(f"endpoint-{number:04}") for number in range(1000)))
+    began = time.process_time()
+
+    near = [await running.get(f"/endpoint-{number:04}x/") for number in range(0, 1000, 20)]
+    far = await running.get("/" + "endpoint-" * 5000)
+
+    assert {answer.json["error"]["near_matches"][0] for answer in near} == {
+        f"endpoint-{n:04}" for n in range(0, 1000, 20)
+    }
+    assert (far.status, far.json["error"]["near_matches"], len(far.body) < 400) == (404, [], True)
+    assert time.process_time() - began < 50 * 0.03

@@ -33,7 +33,7 @@ from flashcore.gateway.health import health_document
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response, json_response
 from flashcore.gateway.jobids import JobIds
-from flashcore.gateway.paths import Addressed, query_value
+from flashcore.gateway.paths import Addressed, query_value, whole_number
 from flashcore.gateway.polling.desk import Desk
 from flashcore.gateway.polling.routes import PolledApi
 from flashcore.gateway.routes import JobsRouting, Routes
@@ -51,7 +51,6 @@ from flashcore.wire import documents, seal
 RUNSYNC_WAIT = 90.0
 LONGEST_WAIT = 300.0
 RUNSYNC_RETENTION = 60.0
-_MOST_DIGITS = 18
 
 _FRAME = documents.MEDIA.encode()
 _FRAME_TYPE = ((b"content-type", _FRAME),)
@@ -290,9 +289,10 @@ def _wait(head: RequestHead, default: float) -> float:
     text = query_value(head, b"wait")
     if not text:
         return default
-    if not text.isdigit():
-        raise InvalidSubmission(f"wait is a number of milliseconds, not {text.decode('latin-1')!r}")
-    return min(int(text) / 1000, LONGEST_WAIT)
+    milliseconds = whole_number(text)
+    if milliseconds is None:
+        raise InvalidSubmission(f"wait is a number of milliseconds, not {text[:50].decode('latin-1')!r}")
+    return min(milliseconds / 1000, LONGEST_WAIT)
 
 
 def _after(head: RequestHead) -> int | None:
@@ -300,9 +300,10 @@ def _after(head: RequestHead) -> int | None:
     text = query_value(head, b"after")
     if text is None:
         return None
-    if not text.isdigit() or len(text) > _MOST_DIGITS:
-        raise InvalidSubmission(f"after is a number of items, not {text.decode('latin-1')!r}")
-    return int(text)
+    items = whole_number(text)
+    if items is None:
+        raise InvalidSubmission(f"after is a number of items, not {text[:50].decode('latin-1')!r}")
+    return items
 
 
 def _no_job(call: Call) -> NotFound:

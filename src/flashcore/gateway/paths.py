@@ -9,6 +9,8 @@ from flashcore.gateway.http.head import RequestHead
 PREVIEW_SUFFIX = "--preview"
 REVISION_HEADER = b"x-flashcore-revision"
 _PREVIEW = b"preview"
+_LONGEST_NUMBER = 18
+"""Digits. Python refuses to read numbers of some thousands, in a way of its own."""
 
 
 class Addressed(NamedTuple):
@@ -72,3 +74,8 @@ def query_value(head: RequestHead, name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
+
+
+def whole_number(text: bytes) -> int | None:
+    """A query parameter's value that counts something; None for what is no number, or a longer one than anybody means."""
+    return int(text) if text.isdigit() and len(text) <= _LONGEST_NUMBER else None
