@@ -169,14 +169,14 @@ async def test_a_submission_that_cannot_be_meant_leaves_no_trace(running: Runnin
 
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "0" * 5000, "-1", "1.5", "\u00b2"])
-async def test_a_number_in_a_query_that_cannot_be_meant_is_refused(running: Running, digits: str) -> None:
+async def test_a_number_in_a_query_that_cannot_be_meant_is_refused(layout: Layout, digits: str) -> None:
     """Q13: also one of more digits than Python cares to read; a worker's is passed over, it would only ask again."""
-    running.serve(jobs_route("hello"))
-    job = (await running.post("/v2/hello/run", {"input": 1})).json["id"]
     digits = quote(digits, encoding="latin-1")
-
-    waits = [await running.get(f"/v2/hello/{route}/{job}?wait={digits}") for route in ("status-sync", "stream")]
-    taken = await running.get(f"/v2/hello/job-take-batch/w?batch_size={digits}&job_in_progress=0")
+    async with gateway_at(layout, dataclasses.replace(FAST, poll_seconds=0.1)) as running:
+        running.serve(jobs_route("hello"))
+        job = (await running.post("/v2/hello/run", {"input": 1})).json["id"]
+        waits = [await running.get(f"/v2/hello/{route}/{job}?wait={digits}") for route in ("status-sync", "stream")]
+        taken = await running.get(f"/v2/hello/job-take-batch/w?batch_size={digits}&job_in_progress=0")
 
     assert [(answer.status, answer.json["error"]["code"]) for answer in waits] == [(400, "invalid_submission")] * 2
     assert taken.status in (200, 204)

@@ -54,9 +54,8 @@ def unknown_endpoint(name: str, known: tuple[str, ...]) -> Response:
     """No such endpoint, and which were perhaps meant."""
     near = near_matches(name, _neighbours(name, known))
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return error_response(
-        404, "unknown_endpoint", f"There is no endpoint {_shortened(name)!r}{hint}", near_matches=list(near)
-    )
+    message = f"There is no endpoint {_shortened(name)!r}{hint}"
+    return error_response(404, "unknown_endpoint", message, near_matches=list(near))
 
 
 def _shortened(name: str) -> str:

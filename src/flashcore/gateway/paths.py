@@ -77,5 +77,5 @@ def query_value(head: RequestHead, name: bytes) -> bytes | None:
 
 
 def whole_number(text: bytes) -> int | None:
-    """A query parameter's value that counts something; None for what is no number, or a longer one than anybody means."""
+    """What a query parameter counts; None for what is no number, or a longer one than anybody means."""
     return int(text) if text.isdigit() and len(text) <= _LONGEST_NUMBER else None
