@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -145,3 +146,68 @@ def test_two_servers_of_one_environment_become_one(api: Api, project: ProjectUnd
     again = project.must("server", "start", "--json").json
 
     assert again["pid"] == before
+
+
+READ, DEPLOY, ADMIN = "read", "deploy", "admin"
+NEEDED = {
+    "GET /": None,
+    "GET /ping": None,
+    "GET /metrics": READ,
+    "GET /openapi.json": READ,
+    "GET /api/v1/server": READ,
+    "GET /api/v1/server/backup": ADMIN,
+    "POST /api/v1/server/stop": ADMIN,
+    "POST /api/v1/server/gateway/restart": ADMIN,
+    "GET /api/v1/tokens": ADMIN,
+    "POST /api/v1/tokens": ADMIN,
+    "DELETE /api/v1/tokens/x": ADMIN,
+    "HEAD /api/v1/artifacts/x": READ,
+    "PUT /api/v1/artifacts/x": DEPLOY,
+    "GET /api/v1/manifest": READ,
+    "PUT /api/v1/manifest": DEPLOY,
+    "DELETE /api/v1/manifest": DEPLOY,
+    "GET /api/v1/events": READ,
+    "GET /api/v1/events/last": READ,
+    "GET /api/v1/deployments": READ,
+    "POST /api/v1/deployments": DEPLOY,
+    "POST /api/v1/deployments/plan": DEPLOY,
+    "GET /api/v1/deployments/x": READ,
+    "DELETE /api/v1/deployments/x": DEPLOY,
+    **{f"GET /api/v1/deployments/x/{what}": READ for what in ("logs", "history", "why")},
+    **{
+        f"POST /api/v1/deployments/x/{what}": DEPLOY
+        for what in (
+            *("scale", "promote", "abort", "retry", "pause", "resume", "undo", "restart"),
+            *("hold-traffic", "release-traffic", "replicas/x/cordon", "replicas/x/uncordon"),
+        )
+    },
+}
+"""The scope that each route needs; None: whoever comes may ask."""
+
+
+def test_no_route_is_open_to_a_token_without_its_scope(project: ProjectUnderTest, api: Api) -> None:
+    """Every route that the server says it has, with a token of each scope: a new one has to say here who may use it."""
+    described = json.loads(api.text("GET", "/openapi.json")[1])["paths"]
+    there = {
+        f"{method.upper()} {re.sub(r'{[^}]*}', 'x', path)}" for path, methods in described.items() for method in methods
+    }
+    made = {
+        scope: json.loads(
+            project.must("token", "create", scope, "--scope", scope, "--json").out  # its name is its scope
+        )["token"]
+        for scope in ("read", "call", "work", "deploy", "admin")
+    }
+
+    wrong = []
+    for route, needed in NEEDED.items():
+        method, path = route.split()
+        for scope, token in {**made, "": ""}.items():
+            if needed is None or scope in (needed, "admin"):
+                continue  # it would do what it says; what is let in is the other tests' affair
+            status, _ = api.text(method, path, None, {"Authorization": f"Bearer {token}"} if token else {})
+            if status != (403 if token else 401):
+                wrong.append((route, scope, status))
+
+    assert wrong == []
+    assert there <= NEEDED.keys()
+    assert NEEDED.keys() - there <= {"GET /", "GET /openapi.json", "GET /metrics"}

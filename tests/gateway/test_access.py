@@ -25,6 +25,7 @@ from tests.gateway.conftest import (
 
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.gateway.assembly import Gateway
+from flashcore.gateway.audit import Refusals, Uses
 from flashcore.gateway.security import Security, is_loopback
 from flashcore.model.errors import ConfigurationError
 from flashcore.model.layout import Layout
@@ -147,6 +148,67 @@ async def test_a_token_allows_what_its_scopes_say(layout: Layout, scope: TokenSc
     refused = {route: answer for route, answer in answers.items() if answer.status in (401, 403)}
     assert answers.keys() - refused.keys() == allowed
     assert {(answer.status, answer.json["error"]["code"]) for answer in refused.values()} <= {(403, "forbidden")}
+
+
+CALLERS = {TokenScope.CALL}
+WORKERS = {TokenScope.WORK}
+OF_EACH_ROUTE = {
+    "/ping": None,
+    "/ping/live": None,
+    "/ping/ready": None,
+    "/manifest": set(TokenScope),
+    "/metrics": {TokenScope.READ},
+    "/v2/embed/health": {TokenScope.CALL, TokenScope.READ},
+    **{f"/v2/embed/{verb}": CALLERS for verb in ("run", "runsync", "purge-queue")},
+    **{f"/v2/embed/{verb}/1": CALLERS for verb in ("status", "status-sync", "stream", "cancel", "retry")},
+    **{f"/v2/embed/{verb}/w": WORKERS for verb in ("job-take", "job-take-batch", "job-stop", "ping")},
+    **{f"/v2/embed/{verb}/w/1": WORKERS for verb in ("job-done", "job-stream")},
+}
+"""Which tokens each of the gateway's own routes takes; None: it takes whoever comes. `admin` opens all."""
+
+
+WAITING = {"job-take", "job-take-batch", "job-stop", "runsync", "status-sync"}
+"""They answer in their own time."""
+
+
+def verb_of(path: str) -> str:
+    """The part of a path that says which route it is."""
+    _, first, *rest = path.split("/")
+    return rest[1] if first == "v2" else first
+
+
+async def test_no_route_is_open_to_a_token_without_its_scope(layout: Layout) -> None:
+    """Every route that there is in the code, with a token of each scope: a new one has to say here who may use it."""
+    tokens = {scope: made(scope) for scope in TokenScope}
+    headers: dict[TokenScope | None, Mapping[str, str]] = {None: {}}
+    headers |= {scope: bearer(text) for scope, (text, _) in tokens.items()}
+    async with guarded(layout, *(token for _, token in tokens.values())) as running:
+        front, jobs = running.gateway.front, running.gateway.jobs
+        there = front.own | {f"v2 {verb}" for verb in jobs.of_workers | jobs.of_callers}
+        for path, scopes in OF_EACH_ROUTE.items():
+            for scope, shown in headers.items():
+                enters = scopes is None or scope is TokenScope.ADMIN or scope in scopes
+                if enters and verb_of(path) in WAITING:
+                    continue
+                statuses = {
+                    (await running.call(method, path, None, shown)).status for method in ("GET", "POST", "HEAD")
+                }
+                refused = {401 if scope is None else 403}
+                assert statuses.isdisjoint({401, 403}) if enters else statuses == refused, (path, scope, statuses)
+
+    said = {f"v2 {verb_of(path)}" if path.startswith("/v2/") else path for path in OF_EACH_ROUTE}
+    assert said == there
+
+
+async def test_a_public_queue_is_not_everybodys_to_purge(layout: Layout) -> None:
+    """Who has a job's id may ask for it; jobs of others are not thrown away without a token."""
+    async with guarded(layout) as running:
+        job = (await running.post("/v2/embed-open/run", {"input": {}})).json["id"]
+        refused = await running.post("/v2/embed-open/purge-queue")
+        status = await running.get(f"/v2/embed-open/status/{job}")
+        purged = await running.call("POST", "/v2/embed-open/purge-queue", None, bearer(ADMIN))
+
+    assert (refused.status, status.json["status"], purged.json["removed"]) == (401, "IN_QUEUE", 1)
 
 
 async def test_e76_an_endpoint_that_is_gone_answers_nobody(layout: Layout) -> None:
@@ -378,3 +440,47 @@ async def test_tls_is_spoken_and_replicas_hear_of_it(layout: Layout, tmp_path: P
 
     assert heads == [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request"]
     assert seen == ["https", "https"]
+
+
+async def test_uses_of_a_token_are_logged_by_its_name_and_not_each_of_them(
+    layout: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who, for what, from where; never the secret, nor the query, nor a second line that somebody else wrote."""
+    text, token = made(TokenScope.CALL, TokenScope.READ)
+    with caplog.at_level(logging.INFO, "flashcore.audit"):
+        async with guarded(layout, token) as running:
+            for _ in range(5):
+                await running.get("/web/?key=hidden", bearer(text))
+            await running.get("/metrics", bearer(text))
+            await running.get("/v2/embed/ping/w", bearer(text))
+
+    lines = [record.getMessage() for record in caplog.records if record.name == "flashcore.audit"]
+    who = f"'test' (fc_{token.id})"
+    assert lines == [
+        f"used: token {who}, for call, GET /web/, from 127.0.0.1 (1 requests since the last such line)",
+        f"used: token {who}, for read, GET /metrics, from 127.0.0.1 (1 requests since the last such line)",
+        (
+            f"refused: the token lacks the scope, GET /v2/embed/ping/w, from 127.0.0.1, token {who}"
+            " (1 requests since the last such line)"
+        ),
+    ]
+    assert text.split("_", 2)[2] not in caplog.text
+    assert "hidden" not in caplog.text
+
+
+def test_the_log_of_uses_and_refusals_says_how_many_it_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    """A line in a while for each token and scope, one for all refusals together."""
+    now = 0.0
+    uses, refusals = Uses(lambda: now), Refusals(lambda: now)
+    with caplog.at_level(logging.INFO, "flashcore.audit"):
+        for second in range(150):
+            now = float(second)
+            uses.note("ci", "call", lambda: "GET /web/" + "x" * 1000 + "\n", "10.0.0.1")
+            refusals.note("there is no token", "GET /\nused: token forged", f"10.0.0.{second}", "")
+
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum(line.startswith("used") for line in lines) == 3
+    assert sum(line.startswith("refused") for line in lines) == 15
+    assert [int(line.split("(")[1].split()[0]) for line in lines if line.startswith("used")] == [1, 60, 60]
+    assert all("\n" not in line and len(line) < 400 for line in lines)
+    assert refusals.counts == {"there is no token": 150}

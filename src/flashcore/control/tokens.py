@@ -75,14 +75,18 @@ class Tokens:
         self._tell()
         return stored.value
 
-    def scopes_of(self, text: str) -> frozenset[TokenScope]:
-        """What a token allows now; nothing where it is none of these."""
+    def valid(self, text: str) -> Token | None:
+        """What is kept of a token; None where it is none of these, or its time is over."""
         parts = token_parts(text)
         stored = None if parts is None else self._stored.get(parts[0])
         if parts is None or stored is None or not stored.value.is_made_of(parts[1]):
-            return frozenset()
-        token = stored.value
-        if token.is_expired(self._ledger.now()):
+            return None
+        return None if stored.value.is_expired(self._ledger.now()) else stored.value
+
+    def scopes_of(self, text: str) -> frozenset[TokenScope]:
+        """What a token allows now; nothing where it is none of these."""
+        token = self.valid(text)
+        if token is None:
             return frozenset()
         return ALL_SCOPES if TokenScope.ADMIN in token.scopes else frozenset(token.scopes)
 

@@ -71,9 +71,9 @@ class Gateway:
         local = LocalRoutes(routes, lambda: self.url)
         self._readiness = local.readiness
         self._notice = 0.0
-        jobs = JobsApi(self.broker, routes, settings)
+        self.jobs = jobs = JobsApi(self.broker, routes, settings)
         metrics = Metrics(routes, self.broker, self.keyring)
-        front = Front(routes, jobs, local, metrics, self.keyring, settings)
+        self.front = front = Front(routes, jobs, local, metrics, self.keyring, settings)
         largest = max(settings.run_bytes, settings.runsync_bytes)
         self.http = HttpServer(in_front(front), Limits(local_body_bytes=largest), folder=layout.home)
         metrics.server = self.http

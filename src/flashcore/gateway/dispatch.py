@@ -24,7 +24,8 @@ JOB_API = "v2"
 _CALL = frozenset({TokenScope.CALL})
 _WORK = frozenset({TokenScope.WORK})
 _READ = frozenset({TokenScope.READ})
-_OF_WORKERS = frozenset({"job-take", "job-take-batch", "job-stop", "job-done", "job-stream", "ping"})
+_PURGE = "purge-queue"
+"""What everybody may send to a public endpoint is not everybody's to throw away."""
 
 
 class Front:
@@ -51,6 +52,11 @@ class Front:
             ("metrics", b"/"): (metrics.handle, _READ),
         }
         self._signposts = self._posts_for(routes())
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The paths that the gateway answers itself, beside the job API."""
+        return frozenset(f"/{first}{rest.decode().rstrip('/')}" for first, rest in self._own)
 
     def dispatch(self, head: RequestHead, peer: str) -> Verdict:
         """Who answers."""
@@ -92,9 +98,9 @@ class Front:
         name, verb, job = job_address(path)
         to = addressed(name, head)
         routing = routes.jobs.get(to.name)
-        if verb in _OF_WORKERS:
+        if verb in self._jobs.of_workers:
             refusal = self._keyring.refusal(head, peer, _WORK)
-        elif routing is not None and routing.route.public:
+        elif routing is not None and routing.route.public and verb != _PURGE:
             refusal = None
         else:
             refusal = self._keyring.refusal(head, peer, _CALL | _READ if verb == "health" else _CALL)

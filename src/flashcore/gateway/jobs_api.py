@@ -85,6 +85,8 @@ class JobsApi:
         self._loop = asyncio.get_running_loop()
         self._ids = JobIds()
         self._polled = PolledApi(Desk(broker.crew, paced=settings.poll_pacing > 0), settings)
+        self.of_workers = self._polled.verbs
+        """The routes that workers call."""
         self._endpoint_routes: Mapping[str, tuple[tuple[bytes, ...], _Action]] = {
             "run": (_POST, self._run),
             "runsync": (_POST, self._runsync),
@@ -98,6 +100,11 @@ class JobsApi:
             "cancel": (_POST, self._cancel),
             "retry": (_POST, self._retry),
         }
+
+    @property
+    def of_callers(self) -> frozenset[str]:
+        """The routes of those who have jobs done."""
+        return frozenset((*self._endpoint_routes, *self._job_routes))
 
     def largest_body(self, head: RequestHead) -> int:
         """The most bytes that the body of such a request may have."""

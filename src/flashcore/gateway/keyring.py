@@ -3,45 +3,34 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import time
-from collections.abc import Callable
 from math import inf
 from pathlib import Path
+from typing import NamedTuple
 
+from flashcore.gateway.audit import Refusals, Uses
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Response, error_response
 from flashcore.model.token import ALL_SCOPES, Token, TokenScope, bare_token, inner_token, token_parts
-
-_log = logging.getLogger(__name__)
 
 TOKEN_HEADER = b"x-flashcore-token"
 """For callers whose Authorization is meant for the endpoint."""
 
 _REMEMBERED = 1024
 _LOOK_AGAIN = 1.0
-_QUIET = 10.0
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="flashcore"'),)
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-class Refusals:
-    """How often somebody was refused, and a line in the log about it now and then: an attack must not fill a disk."""
+class _Holder(NamedTuple):
+    """Whose token it is, what it allows and until when."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self.counts: dict[str, int] = {}
-        self._now = now
-        self._unsaid = 0
-        self._said_at = -_QUIET
+    name: str
+    allowed: frozenset[TokenScope]
+    until: float
 
-    def note(self, reason: str, peer: str, token: str) -> None:
-        """Count one. `token` is the public part of what was shown, or nothing."""
-        self.counts[reason] = self.counts.get(reason, 0) + 1
-        self._unsaid += 1
-        if self._now() - self._said_at >= _QUIET:
-            _log.warning("refused: %s, from %s, token %s (%d requests since the last such line)",
-                         reason, peer or "a socket", token or "-", self._unsaid)  # fmt: skip
-            self._said_at, self._unsaid = self._now(), 0
+
+_NOBODY = _Holder("", frozenset(), 0.0)
 
 
 class Keyring:
@@ -49,14 +38,15 @@ class Keyring:
 
     def __init__(self, admin_file: Path, *, required: bool) -> None:
         self.refusals = Refusals()
+        self._uses = Uses()
         self._required = required
         self._admin_file = admin_file
         self._admin = ""
         self._inner = ""
         self._looked_at = 0.0
         self._tokens: dict[str, Token] = {}
-        self._known: dict[bytes, tuple[frozenset[TokenScope], float]] = {}
-        """By Authorization header: what it allows, and until when. A dict compares hashes made with a secret of this
+        self._known: dict[bytes, _Holder] = {}
+        """By Authorization header. A dict compares hashes made with a secret of this
         process, and bytes only where those are equal: how long it takes tells nothing of a token."""
 
     def take_over(self, tokens: tuple[Token, ...]) -> None:
@@ -72,12 +62,14 @@ class Keyring:
             return self._without_token(head, peer)
         if not self._required:
             return None
-        allowed, until = self._known.get(shown) or self._look_up(shown)
-        if not allowed or (until != inf and time.time() >= until):
-            return self._unauthorized("the token is not valid here", peer, shown)
-        if TokenScope.ADMIN in allowed or not allowed.isdisjoint(any_of):
-            return None
-        return self._forbidden(any_of, peer, shown)
+        holder = self._known.get(shown) or self._look_up(shown)
+        allowed = holder.allowed
+        if not allowed or (holder.until != inf and time.time() >= holder.until):
+            return self._unauthorized("the token is not valid here", head, peer, holder.name or _public_part(shown))
+        if TokenScope.ADMIN not in allowed and allowed.isdisjoint(any_of):
+            return self._forbidden(any_of, head, peer, holder.name)
+        self._uses.note(holder.name, _listed(any_of, "/"), lambda: _asked(head), peer)
+        return None
 
     def take_token(self, head: RequestHead) -> None:
         """Take a token of ours out of a request that goes on to a replica: it is none of the endpoint's business.
@@ -86,12 +78,12 @@ class Keyring:
         the endpoint's.
         """
         shown = head.index.get(b"authorization")
-        if shown is not None and (self._known.get(shown) or self._look_up(shown))[0]:
+        if shown is not None and (self._known.get(shown) or self._look_up(shown)).allowed:
             head.withheld = b"authorization"
 
     def _without_token(self, head: RequestHead, peer: str) -> Response | None:
         if self._required:
-            return self._unauthorized("there is no token", peer, b"")
+            return self._unauthorized("there is no token", head, peer, "")
         if b"origin" in head.index or b"sec-fetch-site" in head.index:
             return self._of_a_page(head, peer)
         return None
@@ -108,7 +100,7 @@ class Keyring:
             is_ours = head.index.get(b"sec-fetch-site") != b"cross-site" or _is_link(head)
         if is_ours:
             return None
-        self.refusals.note("a page of another site", peer, "")
+        self.refusals.note("a page of another site", _asked(head), peer, "")
         return error_response(
             403,
             "foreign_page",
@@ -116,26 +108,27 @@ class Keyring:
             next_step='declare the endpoint with public=True, or set auth = "on" and send a token',
         )
 
-    def _look_up(self, shown: bytes) -> tuple[frozenset[TokenScope], float]:
-        found = self._scopes(bare_token(shown.decode("latin-1")))
-        if found[0]:
+    def _look_up(self, shown: bytes) -> _Holder:
+        found = self._holder(bare_token(shown.decode("latin-1")))
+        if found.allowed:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[shown] = found
         return found
 
-    def _scopes(self, text: str) -> tuple[frozenset[TokenScope], float]:
-        """What a token allows, and until when: nothing where it is none of ours."""
+    def _holder(self, text: str) -> _Holder:
+        """Whose token that is: nobody's where it is none of ours."""
         parts = token_parts(text)
         token = None if parts is None else self._tokens.get(parts[0])
         if parts is not None and token is not None and token.is_made_of(parts[1]):
-            return frozenset(token.scopes), inf if token.expires_at is None else token.expires_at
+            until = inf if token.expires_at is None else token.expires_at
+            return _Holder(f"{token.name!r} (fc_{token.id})", frozenset(token.scopes), until)
         self._read_admin()
         if self._admin and hmac.compare_digest(text.encode(), self._admin.encode()):
-            return ALL_SCOPES, inf
+            return _Holder("the environment's own", ALL_SCOPES, inf)
         if self._inner and hmac.compare_digest(text.encode(), self._inner.encode()):
-            return frozenset({TokenScope.CALL}), inf
-        return frozenset(), 0.0
+            return _Holder("a replica's", frozenset({TokenScope.CALL}), inf)
+        return _NOBODY
 
     def _read_admin(self) -> None:
         """The environment's own token, read anew now and then: it may have been replaced."""
@@ -150,8 +143,8 @@ class Keyring:
             self._admin, self._inner = text, inner_token(text) if text else ""
             self._known.clear()
 
-    def _unauthorized(self, reason: str, peer: str, shown: bytes) -> Response:
-        self.refusals.note(reason, peer, _public_part(shown))
+    def _unauthorized(self, reason: str, head: RequestHead, peer: str, token: str) -> Response:
+        self.refusals.note(reason, _asked(head), peer, token)
         return error_response(
             401,
             "unauthorized",
@@ -160,15 +153,24 @@ class Keyring:
             next_step="send it as Authorization: Bearer TOKEN; make one: flashcore token create",
         )
 
-    def _forbidden(self, any_of: frozenset[TokenScope], peer: str, shown: bytes) -> Response:
-        self.refusals.note("the token lacks the scope", peer, _public_part(shown))
-        wanted = " or ".join(sorted(scope.value for scope in any_of))
+    def _forbidden(self, any_of: frozenset[TokenScope], head: RequestHead, peer: str, token: str) -> Response:
+        self.refusals.note("the token lacks the scope", _asked(head), peer, token)
+        wanted = _listed(any_of, " or ")
         return error_response(
             403,
             "forbidden",
             f"This token does not allow that: it needs the scope {wanted}.",
             next_step=f"make one that does: flashcore token create --scope {min(scope.value for scope in any_of)}",
         )
+
+
+def _listed(scopes: frozenset[TokenScope], between: str) -> str:
+    return between.join(sorted(scope.value for scope in scopes))
+
+
+def _asked(head: RequestHead) -> str:
+    """What for, without the query: there may be secrets in it."""
+    return f"{head.method.decode('latin-1')} {head.path.decode('latin-1')}"
 
 
 def _is_link(head: RequestHead) -> bool:

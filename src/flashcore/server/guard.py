@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flashcore.control.tokens import Tokens
+from flashcore.gateway.audit import Refusals, Uses
 from flashcore.model.errors import FlashcoreError, Refused, Unauthorized
 from flashcore.model.token import ALL_SCOPES, TokenScope, bare_token
 from flashcore.server.token import check_token
-
-_log = logging.getLogger(__name__)
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _OPEN = frozenset({"/ping", "/"})
@@ -30,19 +27,22 @@ class Guard:
         self._token = token
         self._tokens = tokens
         self._names = _LOOPBACK | hosts
+        self._refusals = Refusals()
+        self._uses = Uses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass."""
         if scope["type"] == "http":
+            peer = str((scope.get("client") or ("",))[0])
             try:
                 headers = Headers(scope=scope)
                 # With TLS it is the certificate that a name has to fit, and callers check that.
                 if scope["scheme"] != "https":
                     self._check_name(headers.get("host", ""))
-                self._check(scope["method"], scope["path"], headers)
+                self._check(scope["method"], scope["path"], headers, peer)
             except FlashcoreError as error:
                 status = 401 if isinstance(error, Unauthorized) else 403
-                _log.warning("%s %s was refused: %s", scope["method"], scope["path"], error.message)
+                self._refusals.note(error.code, f"{scope['method']} {scope['path']}: {error.message}", peer, "")
                 await JSONResponse({"error": error.as_json()}, status)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
@@ -52,24 +52,26 @@ class Guard:
         if name not in self._names:
             raise Refused(f"this server does not answer to the name {name!r}", next_step="call it by its address")
 
-    def _check(self, method: str, path: str, headers: Headers) -> None:
+    def _check(self, method: str, path: str, headers: Headers, peer: str) -> None:
         if path in _OPEN:
             return
-        allowed = self._scopes_of(headers.get("authorization"))
+        holder, allowed = self._holder(headers.get("authorization"))
         wanted = needed_scope(method, path)
         if wanted not in allowed:
             raise Refused(
                 f"this token does not allow that: it needs the scope {wanted.value}",
                 next_step=f"make one that does: flashcore token create --scope {wanted.value}",
             )
+        self._uses.note(holder, wanted.value, lambda: f"{method} {path}", peer)
 
-    def _scopes_of(self, authorization: str | None) -> frozenset[TokenScope]:
-        """What the sender's token allows. Raises Unauthorized for one that is not valid."""
+    def _holder(self, authorization: str | None) -> tuple[str, frozenset[TokenScope]]:
+        """Whose token the sender shows, and what it allows. Raises Unauthorized for one that is not valid."""
         given = bare_token(authorization or "")
-        if given and (scopes := self._tokens.scopes_of(given)):
-            return scopes
+        token = self._tokens.valid(given)
+        if token is not None:
+            return f"{token.name!r} (fc_{token.id})", self._tokens.scopes_of(given)
         check_token(self._token, authorization)
-        return ALL_SCOPES
+        return "the environment's own", ALL_SCOPES
 
 
 def needed_scope(method: str, path: str) -> TokenScope:

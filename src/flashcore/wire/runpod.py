@@ -24,6 +24,7 @@ from flashcore.model.job import Payload
 from flashcore.model.names import JobId
 from flashcore.wire.rawjson import NotJson, RawValue, read_object, write_object
 
+_MOST_DIGITS = 18
 LONGEST_BATCH = 1000
 _LISTS = re.compile(rb"RunPod-Python-SDK/(\d+)\.(\d+)\.(\d+)")
 _FIRST_WITH_LISTS = (1, 7, 1)
@@ -80,7 +81,9 @@ def reads_lists(user_agent: bytes) -> bool:
 
 def batch_size(text: str) -> int:
     """How many jobs it asks for."""
-    return min(LONGEST_BATCH, max(1, int(text))) if text.isdigit() else 1
+    # Python refuses to read numbers of some thousand digits, and takes raised ones for digits without reading them.
+    counts = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return min(LONGEST_BATCH, max(1, int(text))) if counts else 1
 
 
 def named_jobs(text: str) -> frozenset[JobId]:

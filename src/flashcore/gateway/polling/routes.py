@@ -67,9 +67,11 @@ class PolledApi:
             "ping": (b"GET", False, self._ping),
         }
 
+        self.verbs = frozenset(self._actions)
+
     def serves(self, verb: str) -> bool:
         """Whether the route is one of these."""
-        return verb in self._actions
+        return verb in self.verbs
 
     def handler(self, verb: str, rest: str, method: bytes, routing: JobsRouting) -> Handler:
         """Who answers."""

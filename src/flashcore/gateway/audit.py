@@ -1,0 +1,68 @@
+"""Who was let in, and who was not, as lines of the log: what was asked, by whose token, from where.
+
+Whatever anybody does, it is a line now and then: an attack must not fill a disk, and neither must a busy client.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+_log = logging.getLogger("flashcore.audit")
+
+QUIET = 10.0
+"""Seconds between two lines on those who were refused."""
+
+USES_QUIET = 60.0
+"""Seconds between two lines on the same use of the same token."""
+
+_LONGEST = 160
+"""Characters of what was asked that are shown."""
+
+
+class Refusals:
+    """How often somebody was refused, and a line about it now and then."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self.counts: dict[str, int] = {}
+        self._now = now
+        self._unsaid = 0
+        self._said_at = -QUIET
+
+    def note(self, reason: str, what: str, peer: str, token: str) -> None:
+        """Count one. `token` is the name or the public part of what was shown, or nothing."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        self._unsaid += 1
+        now = self._now()
+        if now - self._said_at >= QUIET:
+            _log.warning("refused: %s, %s, from %s, token %s (%d requests since the last such line)",
+                         reason, shown(what), peer or "a socket", token or "-", self._unsaid)  # fmt: skip
+            self._said_at, self._unsaid = now, 0
+
+
+class Uses:
+    """What tokens were used for. There are as many of them as there are tokens and scopes."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        """By token and scope: when there was a line about it, and how often it was used since."""
+
+    def note(self, token: str, scope: str, what: Callable[[], str], peer: str) -> None:
+        """The holder of that token was let in."""
+        key = token, scope
+        said_at, unsaid = self._said.get(key, (-USES_QUIET, 0))
+        now = self._now()
+        if now - said_at < USES_QUIET:
+            self._said[key] = said_at, unsaid + 1
+            return
+        _log.info("used: token %s, for %s, %s, from %s (%d requests since the last such line)",
+                  token, scope, shown(what()), peer or "a socket", unsaid + 1)  # fmt: skip
+        self._said[key] = now, 0
+
+
+def shown(what: str) -> str:
+    """What was asked, on one line and not longer than anybody reads."""
+    text = what if len(what) <= _LONGEST else f"{what[:_LONGEST]}..."
+    return text if text.isprintable() else repr(text)
