@@ -144,13 +144,30 @@ def test_a_replica_that_is_well_again_is_always_asked_again(past: list[tuple[str
     assert circuit.state is CircuitState.CLOSED
 
 
-@given(st.lists(st.booleans(), max_size=400), st.floats(0.05, 1.0))
-def test_retries_are_a_share_of_the_requests(wishes: list[bool], share: float) -> None:
-    """Whatever fails: never more retries than the share, beside the reserve."""
-    budget, made = RetryBudget(share), 0
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=20), st.floats(0.05, 1.0))
+def test_retries_are_a_share_of_the_requests(bursts: list[tuple[int, int]], share: float) -> None:
+    """Whatever fails: never more retries than the share, beside the reserve; and it is known before one is made."""
+    budget, asked, made = RetryBudget(share), 0, 0
 
-    for wish in wishes:
+    for requests, retries in bursts:
+        asked += requests
+        for _ in range(requests):
+            budget.deposit()
+        for _ in range(retries):
+            may = budget.has_any
+            assert budget.withdraw() is may
+            made += may
+
+    assert made <= share * asked + RESERVE
+
+
+def test_what_is_saved_up_is_the_reserve_and_not_more() -> None:
+    """It is there at once, it is not made larger by quiet times, and comes back with the requests."""
+    budget = RetryBudget(0.5)
+    for _ in range(100):
         budget.deposit()
-        made += wish and budget.withdraw()
 
-    assert made <= share * len(wishes) + RESERVE
+    assert [budget.withdraw() for _ in range(int(RESERVE) + 1)] == [True] * int(RESERVE) + [False]
+    for _ in range(4):
+        budget.deposit()
+    assert [budget.withdraw() for _ in range(3)] == [True, True, False]
