@@ -335,8 +335,8 @@ async def test_the_manifest_comes_from_the_last_table(running: Running) -> None:
     assert answer.json == {
         "version": 1,
         "endpoints": [
-            {"name": "web", "ingress": "http", "url": f"{base}/web", "ready": 0},
             {"name": "resize", "ingress": "jobs", "url": f"{base}/v2/resize", "ready": 0},
+            {"name": "web", "ingress": "http", "url": f"{base}/web", "ready": 0},
         ],
     }
 
