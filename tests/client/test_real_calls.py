@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.context import attach, detach
 
 from flashcore import DeadlineExceeded, JobStatus, NotFound, RemoteError, SignatureRefused, Unserializable
 from flashcore.client.exchange import Request, Response
@@ -474,3 +476,38 @@ def test_waiting_survives_a_gateway_that_crashes(
 
     assert results == [1.0]
     assert [first, *rest] == list(range(20))
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+STATE = "vendor=value"
+
+
+@pytest.mark.parametrize("caller", ["with_key", "outside"])
+@pytest.mark.parametrize("name", ["hop_to_route", "hop_to_queue"])
+def test_a_trace_goes_through_jobs_and_requests(shop: Any, request: Any, caller: str, name: str) -> None:
+    """From the caller's active span to the function, and on to what the function calls."""
+    request.getfixturevalue(caller)
+    context = trace.set_span_in_context(trace.NonRecordingSpan(_span_context()))
+    token = attach(context)
+    try:
+        here, there = getattr(shop, name).remote()
+    finally:
+        detach(token)
+
+    for heard in (here, there):
+        assert (heard["traceparent"], heard["tracestate"]) == (TRACE, STATE)
+    assert here["request_id"] != there["request_id"]
+
+
+def test_a_call_without_a_trace_has_one_with_what_it_calls(shop: Any, with_key: None) -> None:
+    """Under the id of its request; whoever looks through logs finds them together."""
+    here, there = shop.hop_to_route.remote()
+
+    assert "traceparent" not in here
+    assert there["traceparent"].split("-")[1] == here["request_id"]
+
+
+def _span_context() -> trace.SpanContext:
+    _, trace_id, span_id, flags = TRACE.split("-")
+    state = trace.TraceState.from_header([STATE])
+    return trace.SpanContext(int(trace_id, 16), int(span_id, 16), True, trace.TraceFlags(int(flags)), state)

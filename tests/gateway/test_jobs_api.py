@@ -518,13 +518,33 @@ async def test_the_policy_of_a_submission_is_kept(running: Running, case: str) -
     assert read(stored.new) == expected
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
 async def test_traces_are_carried_to_the_worker(running: Running) -> None:
     """The context of the call is the job's."""
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     async with worker(running, echo) as helper:
-        await running.post("/v2/hello/runsync", {"input": 1}, {"traceparent": trace, "x-request-id": "me"})
+        await running.post("/v2/hello/runsync", {"input": 1}, {"traceparent": TRACE, "x-request-id": "me"})
 
-    assert helper.seen[0].context == {"traceparent": trace, "request_id": "me"}
+    assert helper.seen[0].context == {"traceparent": TRACE, "request_id": "me"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "carried"),
+    [
+        ({"traceparent": "nonsense", "tracestate": "a=b"}, set()),
+        ({"tracestate": "a=b"}, set()),
+        ({"traceparent": TRACE, "tracestate": "a=b"}, {"traceparent", "tracestate"}),
+        ({"traceparent": TRACE, "tracestate": "a=" + "b" * 511}, {"traceparent"}),
+    ],
+    ids=["no trace", "a state alone", "both", "a long state"],
+)
+async def test_what_is_no_trace_is_not_stored(running: Running, headers: dict[str, str], carried: set[str]) -> None:
+    """Q13: what stands in these headers is kept with each job, and told to whatever the job calls."""
+    async with worker(running, echo) as helper:
+        await running.post("/v2/hello/runsync", {"input": 1}, headers)
+
+    assert set(helper.seen[0].context) == {"request_id", *carried}
 
 
 async def test_a_job_that_runs_too_long_times_out_and_is_stopped(running: Running) -> None:

@@ -13,6 +13,7 @@ from flashcore.client.encoding import encode
 from flashcore.client.exchange import IDEMPOTENCY_KEY, Body, Conversation, Pause, Request, Response, ask, insist
 from flashcore.client.failures import error_of, remote_error
 from flashcore.client.locate import own_token
+from flashcore.client.tracing import trace_headers
 from flashcore.model.errors import DeadlineExceeded, ProtocolError, RemoteError, Unserializable
 from flashcore.model.job import JobStatus
 from flashcore.model.names import EndpointName
@@ -203,7 +204,7 @@ def value_of(call: JobCall, document: Mapping[str, Any]) -> Any:
 
 def _submit(call: JobCall, route: str, timeout: float) -> Conversation[Mapping[str, Any]]:
     """Submit a job under a key of its own: sent twice, it is the same job."""
-    headers = {IDEMPOTENCY_KEY: os.urandom(16).hex(), **_headers(call)}
+    headers = {IDEMPOTENCY_KEY: os.urandom(16).hex(), **trace_headers(), **_headers(call)}
     body: Body
     if call.key is not None and call.stamp is not None:
         headers |= {"Content-Type": seal.MEDIA, IDEMPOTENCY_KEY: call.stamp.nonce.hex()}

@@ -20,6 +20,7 @@ from flashcore.client.encoding import encode
 from flashcore.client.exchange import Conversation, Request, Response, insist
 from flashcore.client.failures import error_of
 from flashcore.client.job_calls import JobCall, credentials, home_of
+from flashcore.client.tracing import trace_headers
 from flashcore.model.codec import to_json
 from flashcore.model.errors import UsageError
 from flashcore.model.manifest import Route
@@ -116,7 +117,7 @@ def _call_sealed(
     def request() -> Request:
         nonlocal stamp
         stamp = new_stamp(CALL_LIFETIME)
-        headers = {"Content-Type": seal.MEDIA, **credentials()}
+        headers = {"Content-Type": seal.MEDIA, **trace_headers(), **credentials()}
         sending = JobCall(called.endpoint, call, called.shown, home=home_of(called.target), limit=LARGEST_CALL)
         body = sending.sealed(key, stamp)
         return Request(called.route.method, f"/{called.endpoint}{path}", body, headers, called.timeout, once=True)
@@ -143,7 +144,7 @@ def request_of(
     headers = {name.replace("_", "-"): _text(value) for name, value in _in(Place.HEADER, places, given)}
     cookies = "; ".join(f"{name}={_text(value)}" for name, value in _in(Place.COOKIE, places, given))
     body = _body(what, places, dict(_in(Place.BODY, places, given)))
-    provided = {**credentials(), **headers, **({"Cookie": cookies} if cookies else {})}
+    provided = {**trace_headers(), **credentials(), **headers, **({"Cookie": cookies} if cookies else {})}
     if body is not None:
         provided["Content-Type"] = "application/json"
     return Request(route.method, f"/{endpoint}{path}{_query(query)}", body, provided, TIMEOUT)

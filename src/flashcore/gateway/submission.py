@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from flashcore.gateway.http.forward import is_in_trace
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.routes import JobsRouting
 from flashcore.gateway.webhooks.destination import checked_url
@@ -20,13 +21,15 @@ KEY_HEADER = b"x-flashcore-key"
 
 IDEMPOTENCY_HEADER = b"idempotency-key"
 MAX_KEY = 256
+MAX_TRACE_STATE = 512
+"""Characters of a `tracestate` that are carried on, as many as the standard asks for; of a longer one nothing is."""
+
 MAX_POLICY_SECONDS = 7 * 86_400.0
 LOW_PRIORITY = -1
 
 _UNSUPPORTED = frozenset({"webhookV2", "s3Config"})
 _SEALED = seal.MEDIA.encode()
 _NO_POLICY: Mapping[str, Any] = {}
-_CARRIED = (b"traceparent", b"tracestate")
 
 
 class InvalidSubmission(UsageError):
@@ -135,5 +138,10 @@ def _header(head: RequestHead, name: bytes) -> str | None:
 
 
 def _context(head: RequestHead) -> dict[str, str]:
-    carried = {name.decode(): head.index[name].decode("latin-1") for name in _CARRIED if name in head.index}
-    return {**carried, "request_id": head.request_id.decode("latin-1")}
+    context = {"request_id": head.request_id.decode("latin-1")}
+    if is_in_trace(head):
+        context["traceparent"] = head.index[b"traceparent"].decode("latin-1")
+        state = head.index.get(b"tracestate", b"")
+        if 0 < len(state) <= MAX_TRACE_STATE:
+            context["tracestate"] = state.decode("latin-1")
+    return context

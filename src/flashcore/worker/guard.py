@@ -16,7 +16,7 @@ import contextlib
 import hmac
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from flashcore.model.names import InstanceId
@@ -37,6 +37,8 @@ REQUEST_ID_HEADER = b"x-request-id"
 LIVENESS_PATH = "/ping/live"
 
 LONGEST_REQUEST_ID = 128
+
+_SENT_ALONG = {"traceparent": b"traceparent", "tracestate": b"tracestate", "request_id": REQUEST_ID_HEADER}
 
 _RESTARTING = 1012
 _CODES = {403: "forbidden", 421: "misdirected", 503: "unavailable"}
@@ -96,7 +98,7 @@ class Guard:
             # The application has no use for it, and might show it: many answer with the headers that they got.
             scope["headers"] = [header for header in scope["headers"] if header[0] != HOP_HEADER]
         request = _header(scope, REQUEST_ID_HEADER)[:LONGEST_REQUEST_ID] or os.urandom(8).hex().encode()
-        current = CurrentJob(request.decode("latin-1"), kind="request")
+        current = CurrentJob(request.decode("latin-1"), context=_Context(scope), kind="request")
         CURRENT.set(current)
         self._in_flight += 1
         send = _with_header(send, (REQUEST_ID_HEADER, request))
@@ -121,6 +123,27 @@ class Guard:
             await send(message)
 
         return watching
+
+
+class _Context(Mapping[str, str]):
+    """What the caller sent along, read when somebody asks for it."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def __getitem__(self, name: str) -> str:
+        value = _header(self._scope, _SENT_ALONG[name])
+        if not value:
+            raise KeyError(name)
+        return value.decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, header in _SENT_ALONG.items() if _header(self._scope, header))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class _WebSocket:

@@ -9,28 +9,9 @@ def train(steps: int) -> str:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any
+from flashcore.wire.current import CURRENT, CurrentJob
 
-
-def _nobody_listens(_value: Any) -> None:
-    """Progress of a call that nobody can ask about."""
-
-
-@dataclass(frozen=True, slots=True)
-class CurrentJob:
-    """The job or request that the calling code works on."""
-
-    id: str
-    attempt: int = 1
-    context: Mapping[str, str] = field(default_factory=dict)
-    """What the caller sent along: traceparent, request id."""
-    progress: Callable[[Any], None] = _nobody_listens
-    """Call it with what `status` shall show as the job's progress; a later value replaces an earlier one."""
-    kind: str = "job"
-    """`job` or `request`; how log lines begin."""
+__all__ = ["CURRENT", "CurrentJob", "current_job"]
 
 
 def current_job() -> CurrentJob:
@@ -39,7 +20,3 @@ def current_job() -> CurrentJob:
     if job is None:
         raise LookupError("this code works on no job: call current_job() from the endpoint's function itself")
     return job
-
-
-CURRENT: ContextVar[CurrentJob | None] = ContextVar("flashcore_job", default=None)
-"""State of the running code, not of the module: each job's task or thread sees its own."""

@@ -229,6 +229,30 @@ async def relay_failure() -> str:
     return "nothing was raised"
 
 
+@calc.function
+def sent_along() -> dict[str, str]:
+    """What the caller sent along."""
+    return dict(current_job().context)
+
+
+@web.post("/sent_along")
+def web_sent_along() -> dict[str, str]:
+    """The same of a request."""
+    return dict(current_job().context)
+
+
+@calc.function
+def hop_to_route() -> list[dict[str, str]]:
+    """What this job came with, and what a route that it calls hears."""
+    return [dict(current_job().context), web_sent_along.remote()]
+
+
+@web.post("/hop_to_queue")
+async def hop_to_queue() -> list[dict[str, str]]:
+    """What this request came with, and what a job that it calls hears."""
+    return [dict(current_job().context), await sent_along()]
+
+
 def main() -> None:
     """What a script does that declares endpoints and calls them."""
     given = kinds.remote(Point(1, 2), Color.RED), echo.remote(Point(3, 4)) == Point(3, 4), web_echo.remote(Color.RED)

@@ -105,7 +105,7 @@ def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: Adde
 
     Clients repeat themselves: most of it is kept with the head, which belongs to one connection and so to one peer.
     """
-    traced = b"traceparent" in head.index and _is_in_trace(head)
+    traced = is_in_trace(head)
     start = head.start
     if start is None or start[0] != target or start[1] != added.names:
         drop = added.request_drop if traced else added.traceless_drop
@@ -133,9 +133,9 @@ def _start(head: RequestHead, target: bytes, peer: PeerLines, drop: frozenset[by
     return b"\r\n".join(lines)
 
 
-def _is_in_trace(head: RequestHead) -> bool:
-    """Whether what the client's request says of its trace has the right form (W3C Trace Context)."""
-    return _TRACE.fullmatch(head.index[b"traceparent"]) is not None
+def is_in_trace(head: RequestHead) -> bool:
+    """Whether the client's request says of which trace it is, in the right form (W3C Trace Context)."""
+    return b"traceparent" in head.index and _TRACE.fullmatch(head.index[b"traceparent"]) is not None
 
 
 def _new_trace(head: RequestHead) -> bytes:

@@ -1,0 +1,71 @@
+"""Which trace a call is part of."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from flashcore.client.tracing import trace_headers
+from flashcore.wire.current import CURRENT, CurrentJob
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def headers_within(context: dict[str, str]) -> dict[str, str]:
+    """What a call says that is made by code which works on one with this context."""
+    token = CURRENT.set(CurrentJob("job-1", context=context))
+    try:
+        return dict(trace_headers())
+    finally:
+        CURRENT.reset(token)
+
+
+@pytest.fixture
+def without_otel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has not imported it."""
+    monkeypatch.delitem(sys.modules, "opentelemetry.propagate", raising=False)
+
+
+def test_a_call_from_nowhere_begins_no_trace(without_otel: None) -> None:
+    """The gateway gives it one."""
+    assert trace_headers() == {}
+
+
+def test_what_the_call_came_with_is_carried_on(without_otel: None) -> None:
+    """And nothing else of what was sent along."""
+    context = {"traceparent": TRACE, "tracestate": "a=b", "request_id": "me"}
+
+    assert headers_within(context) == {"traceparent": TRACE, "tracestate": "a=b"}
+
+
+@pytest.mark.parametrize("request_id", ["", "me", "0" * 32, "A" * 32])
+def test_an_id_that_is_no_traces_makes_none(without_otel: None, request_id: str) -> None:
+    """A client may call its request whatever it likes."""
+    assert headers_within({"request_id": request_id}) == {}
+
+
+def test_an_active_span_comes_before_the_trace_that_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a child of it, if user code made it so."""
+    span = TRACE.replace("b7ad", "ffff")
+
+    def inject(carrier: dict[str, str]) -> None:
+        carrier.update({"traceparent": span, "baggage": "x=1"})
+
+    monkeypatch.setitem(sys.modules, "opentelemetry.propagate", SimpleNamespace(inject=inject))
+
+    assert headers_within({"traceparent": TRACE, "tracestate": "a=b"}) == {"traceparent": span}
+
+
+@pytest.mark.parametrize("problem", ["raises", "nothing active"])
+def test_a_tracer_that_has_nothing_to_say_changes_nothing(monkeypatch: pytest.MonkeyPatch, problem: str) -> None:
+    """Neither one without an active span nor one that is set up wrongly stands in a call's way."""
+
+    def inject(carrier: dict[str, str]) -> None:
+        if problem == "raises":
+            raise ZeroDivisionError
+
+    monkeypatch.setitem(sys.modules, "opentelemetry.propagate", SimpleNamespace(inject=inject))
+
+    assert headers_within({"traceparent": TRACE}) == {"traceparent": TRACE}
