@@ -25,7 +25,7 @@ from flashcore.gateway.settings import Settings
 __all__ = ["layout"]
 
 HERE = Path(__file__).parent
-NEWEST = "1.12.0"
+NEWEST = "2.0.0rc1"
 CALM = Settings(heartbeat=2.0, poll_seconds=4.0, reconnect_grace=0.5, sweep_interval=0.2, stop_grace=1.0)
 """Production's order of things, only with shorter waits at the end."""
 
