@@ -35,7 +35,7 @@ WORKER = """
 APP = """
     from flashcore import ScriptEndpoint
 
-    shop = ScriptEndpoint("shop", script="worker.py", replicas=2, env={"PYTHONPATH": SITE, "BEGUN": BEGUN})
+    shop = ScriptEndpoint("shop", script="worker.py", replicas=2, env={{"PYTHONPATH": {site!r}, "BEGUN": {begun!r}}})
 """
 
 
@@ -49,9 +49,7 @@ class Shop:
 
     def deploy(self, version: int, slots: int = 1) -> None:
         """Deploy a version of the script, and return when it is rolled out."""
-        self.project.write(
-            "app.py", APP.replace("SITE", repr(str(self.site))).replace(": BEGUN", f": {str(self.begun)!r}")
-        )
+        self.project.write("app.py", APP.format(site=str(self.site), begun=str(self.begun)))
         self.project.write("worker.py", WORKER.replace("VERSION", str(version)).replace("SLOTS", str(slots)))
         self.project.must("deploy")
 
