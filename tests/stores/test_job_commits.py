@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
@@ -87,4 +88,49 @@ async def test_a_job_that_was_handed_out_at_once_is_so_when_the_store_is_opened_
     assert await jobs.held() == held
     assert [(job.id, job.worker, job.attempt) for job in held] == [("a", WORKER, 1)]
     assert await jobs.claim(claim_of(5)) == ()
+    await jobs.close()
+
+
+def keyed(number: int, key: str) -> NewJob:
+    """A job with an idempotency key."""
+    return NewJob(JobId(f"job-{number}"), ENDPOINT, Payload(b"x"), 0, idempotency_key=key)
+
+
+async def test_a_new_key_costs_one_transaction_and_no_look_at_the_disk(tmp_path: Path) -> None:
+    """Most keys never come a second time: that one of them does is noticed by the table."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([keyed(0, "first")])
+    before, reads = transactions(jobs), 0
+    read = jobs._writer.read  # noqa: SLF001 - a look at the disk is seen nowhere else
+
+    def counted(*given: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return read(*given)
+
+    jobs._writer.read = counted  # type: ignore[assignment, method-assign]  # noqa: SLF001 - as above; counts and passes on
+    for number in range(1, 6):
+        await jobs.submit([keyed(number, f"key-{number}")])
+
+    assert (transactions(jobs) - before, reads) == (5, 0)
+    await jobs.close()
+
+
+async def test_keys_that_come_again_after_a_restart_fail_one_batch_and_give_their_jobs(tmp_path: Path) -> None:
+    """Q01: each gives the job that has it; all others of the batch are stored; from then on the disk is asked first."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([keyed(number, f"key-{number}") for number in range(20)])
+    await jobs.close()
+    jobs = await open_jobs(tmp_path)
+    books = {id(jobs._desk.book): jobs._desk.book}  # noqa: SLF001 - memory is filled anew when a batch has failed
+
+    together = await asyncio.gather(jobs.submit([keyed(100, "key-0")]), jobs.submit([new_job("beside")]))
+    for number in range(1, 20):
+        (known,) = await jobs.submit([keyed(100 + number, f"key-{number}")])
+        assert known.id == f"job-{number}"
+        books[id(jobs._desk.book)] = jobs._desk.book  # noqa: SLF001 - as above
+
+    assert [job.id for (job,) in together] == ["job-0", "beside"]
+    assert len(books) == 2
+    assert (await jobs.counts(ENDPOINT)).by_status[JobStatus.IN_QUEUE] == 21
     await jobs.close()

@@ -20,7 +20,7 @@ from flashcore.builtin.sqlite.jobs.entry import STATUSES, Entry, Shelved
 from flashcore.builtin.sqlite.jobs.filling import Filler
 from flashcore.builtin.sqlite.jobs.lanes import Lane
 from flashcore.builtin.sqlite.jobs.payloads import INPUT, Payloads, has_shelved, is_large
-from flashcore.builtin.sqlite.jobs.submission import Submission
+from flashcore.builtin.sqlite.jobs.submission import Repeats, Submission
 from flashcore.builtin.sqlite.jobs.sweeping import Sweeper
 from flashcore.builtin.sqlite.place import Place
 from flashcore.builtin.sqlite.schema import Schema
@@ -43,6 +43,7 @@ class SqliteJobs:
         self._clock = clock
         self._blobs = blobs
         self._doorbell = Doorbell()
+        self._repeats = Repeats(clock)
         self._desk = Desk(writer, standing, clock, self._doorbell.ring, self._written)
         self._filler = Filler(self._desk)
         self._payloads = Payloads(writer, blobs)
@@ -62,11 +63,11 @@ class SqliteJobs:
         if (lost := self._place.lost) is not None:
             raise lost
         if not any(is_large(new.input) for new in jobs):
-            numbered = await Submission(self._desk, self._clock, jobs).run()
+            numbered = await Submission(self._desk, self._clock, self._repeats, jobs).run()
         else:
             async with self._payloads.shelved([new.input for new in jobs]) as inputs:
                 stored = [replace(new, input=kept or new.input) for new, kept in zip(jobs, inputs, strict=True)]
-                numbered = await Submission(self._desk, self._clock, stored).run()
+                numbered = await Submission(self._desk, self._clock, self._repeats, stored).run()
         return tuple([await self._payloads.whole(n, job) if has_shelved(job) else job for n, job in numbered])
 
     async def claim(self, claim: Claim) -> tuple[Claimed, ...]:

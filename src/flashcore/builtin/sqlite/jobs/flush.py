@@ -23,8 +23,11 @@ from flashcore.builtin.sqlite.jobs.rows import (
 )
 from flashcore.model.job import Job, Payload
 
-_ROWS_AT_ONCE = (256, 128, 64, 32, 16, 8, 4, 2, 1)
-"""How many rows a statement has; each number is a statement that SQLite keeps prepared."""
+_ROWS_AT_ONCE = (256, 128, 64, *range(48, 0, -1))
+"""How many rows a statement has; each number is a statement that SQLite keeps prepared.
+
+A batch of a busy gateway has a dozen or two, and then one statement for each table, not one for each power of two.
+"""
 
 _ACCOUNT_COLUMNS = (
     "e", "name", "round", "in_queue", "in_progress", "completed", "failed", "cancelled", "timed_out", "retried",
@@ -111,7 +114,8 @@ def _blob_of(n: int, payload: Payload) -> list[tuple[str, int]]:
 
 
 def _refer(connection: sqlite3.Connection, blobs: Sequence[tuple[str, int]]) -> None:
-    connection.executemany("insert or ignore into blob (digest, n) values (?, ?)", blobs)
+    if blobs:
+        connection.executemany("insert or ignore into blob (digest, n) values (?, ?)", blobs)
 
 
 def _insert(
@@ -149,13 +153,13 @@ def _rows(connection: sqlite3.Connection, statement: str, values: Sequence[Any])
 
 
 def _sizes(count: int) -> Iterable[int]:
-    for size in _ROWS_AT_ONCE:
-        while count >= size:
-            yield size
-            count -= size
+    while count:
+        size = next(size for size in _ROWS_AT_ONCE if size <= count)
+        yield size
+        count -= size
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _insertion(table: str, columns: tuple[str, ...], rows: int, then: str) -> str:
     one = f"({_marks(len(columns))})"
     head = f"insert into {table} ({', '.join(columns)}) values "  # noqa: S608  # names of this file

@@ -13,22 +13,52 @@ from flashcore.builtin.sqlite.jobs.entry import Entry, Loaded
 from flashcore.model import job_steps
 from flashcore.model.job import Job, NewJob
 
+WARY = 60.0
+"""Seconds after a clash for which keys are looked for before they are used."""
+
+
+class Repeats:
+    """Whether somebody submits again, under its key, what memory does not know.
+
+    Most keys never come a second time. To ask the disk for each would be two visits more to its thread, half of what a
+    job that is alone waits. So nothing is asked: the table refuses a key that it has, and the batch is made once more.
+    As all of a batch pays for that, the disk is asked first for a while once it has happened.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until = 0.0
+
+    @property
+    def are_likely(self) -> bool:
+        """Whether there was one a moment ago."""
+        return self._clock() < self._until
+
+    def note(self) -> None:
+        """There was one."""
+        self._until = self._clock() + WARY
+
 
 class Submission:
     """Accepts new jobs. An id or a key that is known gives the job that has it."""
 
-    def __init__(self, desk: Desk, clock: Clock, jobs: Sequence[NewJob]) -> None:
+    def __init__(self, desk: Desk, clock: Clock, repeats: Repeats, jobs: Sequence[NewJob]) -> None:
         self._desk = desk
         self._clock = clock
+        self._repeats = repeats
         self._jobs = jobs
         self._out: list[Loaded] = []
 
     async def run(self) -> list[tuple[int, Job]]:
         """Submit; returns numbers and jobs. Raises Conflict for an id that a job of another endpoint has."""
-        if any(new.idempotency_key is not None for new in self._jobs):
+        if self._repeats.are_likely and any(new.idempotency_key is not None for new in self._jobs):
             await self._look()
         # Ids are looked for only when one turned out to be taken: those who make them see to it that they are new.
-        return await self._desk.run(self._accept, self._look)
+        return await self._desk.run(self._accept, self._look_again)
+
+    async def _look_again(self) -> None:
+        self._repeats.note()
+        await self._look()
 
     async def _look(self) -> None:
         ids = [new.id for new in self._jobs]
