@@ -46,54 +46,46 @@ class Plan:
     preview: bool
     target: bytes
     """Path and query for the replica."""
-    method: bytes
-    path: bytes
-    """The path within the endpoint."""
-    index: Mapping[bytes, bytes]
-    """The head's."""
-    length: int | None
-    """Of the body; None while it is not known."""
 
 
 def plan_of(routes: Routes, service: HttpService, head: RequestHead, cut: int, *, preview: bool) -> Plan:
     """The plan for a request, `cut` bytes of whose path say for which endpoint it is."""
-    path, target = head.path[cut:], head.target[cut:]
-    if not path:
-        path, target = b"/", b"/" + target
-    length = None if head.chunked else head.content_length or 0
-    return Plan(routes, service, preview, target, head.method, path, head.index, length)
+    target = head.target[cut:]
+    return Plan(routes, service, preview, target if target[:1] == b"/" else b"/" + target)
 
 
 class SeenRequest(RoutedRequest):
     """A request as its policy sees it: a field is made when it is first looked at, since most policies look at none."""
 
-    __slots__ = ("_plan",)
-    _plan: Plan
+    __slots__ = ("_head", "_target")
+    _head: RequestHead
+    _target: bytes
 
     def __getattr__(self, name: str) -> object:
         """A field that nobody has looked at before. Raises AttributeError."""
         read = _LOOKS.get(name)
         if read is None:
             raise AttributeError(f"a routed request has no {name!r}")
-        value = read(self._plan)
+        value = read(self._head, self._target)
         setattr(self, name, value)
         return value
 
 
-_LOOKS: Mapping[str, Callable[[Plan], object]] = {
-    "method": lambda plan: plan.method.decode("latin-1"),
-    "path": lambda plan: plan.path.decode("latin-1"),
-    "headers": lambda plan: PolicyHeaders(plan.index),
-    "body_length": lambda plan: plan.length,
-    "body_start": lambda _: b"",
-    "now": lambda _: monotonic(),
+_LOOKS: Mapping[str, Callable[[RequestHead, bytes], object]] = {
+    "method": lambda head, _: head.method.decode("latin-1"),
+    "path": lambda _, target: target.partition(b"?")[0].decode("latin-1"),
+    "headers": lambda head, _: PolicyHeaders(head.index),
+    "body_length": lambda head, _: None if head.chunked else head.content_length or 0,
+    "body_start": lambda *_: b"",
+    "now": lambda *_: monotonic(),
 }
 
 
-def seen_request(plan: Plan) -> SeenRequest:
-    """What a policy is shown of a request by this plan, its time that of the first look."""
-    request = SeenRequest.__new__(SeenRequest)
-    request._plan = plan  # noqa: SLF001 - its __init__ is that of any RoutedRequest, for policies that copy one
+def seen_request(head: RequestHead, target: bytes) -> SeenRequest:
+    """What a policy is shown of a request that goes on for `target`, its time that of the first look."""
+    request = SeenRequest.__new__(SeenRequest)  # its __init__ is that of any RoutedRequest, for policies that copy one
+    request._head = head  # noqa: SLF001 - as above
+    request._target = target  # noqa: SLF001 - as above
     return request
 
 

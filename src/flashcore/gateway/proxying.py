@@ -8,6 +8,7 @@ from itertools import islice
 
 from flashcore.gateway.ejection import NOBODY
 from flashcore.gateway.http.errors import Outcome, OutcomeKind
+from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.route import Choice, Unavailable, Upstream
 from flashcore.gateway.http_service import DRAWS
 from flashcore.gateway.planning import Plan, seen_request
@@ -25,12 +26,12 @@ class RequestRoute:
 
     __slots__ = ("_draw", "_failure", "_request", "_service", "_tried")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, head: RequestHead) -> None:
         self._service = plan.service
         self._draw = None if plan.preview else int(random.random() * DRAWS)  # noqa: S311 - shares traffic, guards nothing
         self._tried = _NOBODY_TRIED
         self._failure: OutcomeKind | None = None
-        self._request = seen_request(plan)
+        self._request = seen_request(head, plan.target)
 
     def see(self, body: bytes, length: int | None) -> None:
         """Show the policy what it asked for of the body, before the first choice."""

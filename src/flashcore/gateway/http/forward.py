@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from flashcore.gateway.http.head import Headers, RequestHead, ResponseHead
 
@@ -120,7 +121,11 @@ def _start(head: RequestHead, target: bytes, peer: PeerLines, drop: frozenset[by
         drop = drop | (head.connection - _NEVER_NAMED)
     withheld = head.withheld
     lines = [head.method + b" " + target + b" HTTP/1.1"]
-    lines += [line for name, line in zip(head.names, head.lines, strict=True) if name not in drop and name != withheld]
+    lines += [
+        line
+        for name, (line, _, _) in zip(head.names, head.fields, strict=True)
+        if name not in drop and name != withheld
+    ]
     if head.chunked:
         lines.append(b"transfer-encoding: chunked")
     elif head.content_length is not None:
@@ -157,18 +162,25 @@ def passes_upgrade(head: RequestHead) -> bool:
     return bool(head.upgrade) and not head.has_body and b"h2c" not in head.upgrade.lower()
 
 
-def answer_lines(answer: ResponseHead, added: AddedHeaders) -> bytes:
-    """The header lines of an answer that are taken over, then the added ones; framing is not among them."""
+def answer_start(answer: ResponseHead, added: AddedHeaders) -> bytes:
+    """The status line of an answer and its header lines that are taken over; no framing, and nothing added."""
     kept = answer.kept
     if kept is None or kept[0] != added.names:
-        kept = answer.kept = (added.names, _kept_lines(answer, added))
-    return kept[1] + added.block
+        kept = answer.kept = (added.names, _answer_start(answer, added.answer_drop))
+    return kept[1]
 
 
-def _kept_lines(answer: ResponseHead, added: AddedHeaders) -> bytes:
-    drop = added.answer_drop
+def _answer_start(answer: ResponseHead, drop: frozenset[bytes]) -> bytes:
     if not answer.connection <= drop:
         drop = drop | answer.connection
-    lines = [line for name, line in zip(answer.names, answer.lines, strict=True) if name not in drop]
+    lines = [line for name, (line, _, _) in zip(answer.names, answer.fields, strict=True) if name not in drop]
     lines.append(b"")
-    return b"\r\n".join(lines)
+    return status_line(answer.status) + b"\r\n".join(lines)
+
+
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+
+
+def status_line(status: int) -> bytes:
+    """The first line of an answer; phrases are the standard's, because nobody may rely on another."""
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status

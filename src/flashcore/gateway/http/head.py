@@ -9,6 +9,9 @@ from typing import TypeAlias
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Names in lower case, values without surrounding blanks, in the order of the wire."""
 
+Field: TypeAlias = tuple[bytes, bytes, bytes]
+"""A header's line as `Name: value`, its name as it was written, and its value without surrounding blanks."""
+
 NO_TOKENS: frozenset[bytes] = frozenset()
 
 
@@ -23,9 +26,8 @@ class RequestHead:
     path: bytes
     query: bytes
     names: Collection[bytes]
-    """Of the headers, in lower case, in the order of the wire: one for each of `lines`."""
-    lines: Sequence[bytes]
-    """`Name: value` each, the name as it was written, the value without surrounding blanks."""
+    """Of the headers, in lower case, in the order of the wire: one for each of `fields`."""
+    fields: Sequence[Field]
     index: dict[bytes, bytes]
     """Values by name; of a name that came more than once, all of them, joined as RFC 9110 5.3 says."""
     minor: int
@@ -65,10 +67,10 @@ class RequestHead:
 
 def without_expectation(head: RequestHead) -> RequestHead:
     """The same head once the client has been told to send its body."""
-    kept = [(name, line) for name, line in zip(head.names, head.lines, strict=True) if name != b"expect"]
+    kept = [(name, field) for name, field in zip(head.names, head.fields, strict=True) if name != b"expect"]
     index = {name: value for name, value in head.index.items() if name != b"expect"}
-    names, lines = [name for name, _ in kept], [line for _, line in kept]
-    return replace(head, names=names, lines=lines, index=index, start=None)
+    names, fields = [name for name, _ in kept], [field for _, field in kept]
+    return replace(head, names=names, fields=fields, index=index, start=None)
 
 
 @dataclass(slots=True, eq=False)
@@ -78,8 +80,7 @@ class ResponseHead:
     status: int
     names: Collection[bytes]
     """As a request's."""
-    lines: Sequence[bytes]
-    """As a request's."""
+    fields: Sequence[Field]
     index: dict[bytes, bytes]
     minor: int
     content_length: int | None

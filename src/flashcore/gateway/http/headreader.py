@@ -5,6 +5,11 @@ from __future__ import annotations
 _END = b"\r\n\r\n"
 
 
+def is_one_head(data: bytes) -> bool:
+    """Whether this is a head and nothing else, as most of what clients send: no reader is needed then."""
+    return data.endswith(_END) and data.find(_END) == len(data) - 4 and data[0] > 0x20
+
+
 class HeadReader:
     """Holds what has come of one head until all of it is there. Bytes after it are left in `rest`."""
 

@@ -58,10 +58,9 @@ class PlainHeads:
         if len(index) != len(fields) or len(index) > header_count or host is None or host.translate(None, HOST_BYTES):
             return None
         path, _, query = target.partition(b"?")
-        lines = [line for line, _, _ in fields]
         if _SPEAKING.isdisjoint(index):
             return RequestHead(
-                method, target, path, query, index, lines, index, 1, None, False, True, NO_TOKENS, b"", new_id()
+                method, target, path, query, index, fields, index, 1, None, False, True, NO_TOKENS, b"", new_id()
             )
         length = index.get(b"content-length")
         if not _JUDGED.isdisjoint(index) or not _is_plain_length(length):
@@ -75,7 +74,7 @@ class PlainHeads:
             path,
             query,
             index,
-            lines,
+            fields,
             index,
             1,
             size,
@@ -105,7 +104,7 @@ class PlainHeads:
         return ResponseHead(
             int(status),
             index,
-            [line for line, _, _ in fields],
+            fields,
             index,
             1,
             None if length is None else int(length),

@@ -15,11 +15,11 @@ from time import monotonic
 
 from flashcore.gateway.http.errors import BadAnswer, BadFraming, Outcome, OutcomeKind
 from flashcore.gateway.http.exchange import Client
-from flashcore.gateway.http.forward import NOTHING_ADDED, answer_lines, passes_upgrade, request_block
+from flashcore.gateway.http.forward import NOTHING_ADDED, answer_start, passes_upgrade, request_block
 from flashcore.gateway.http.framing import LAST_CHUNK, encode_chunk
 from flashcore.gateway.http.head import RequestHead, ResponseHead
 from flashcore.gateway.http.parse import has_answer_body
-from flashcore.gateway.http.respond import error_response, status_line
+from flashcore.gateway.http.respond import error_response
 from flashcore.gateway.http.route import Choice, Proxy, Unavailable, Upstream
 from flashcore.gateway.http.shared import Shared
 from flashcore.gateway.http.tunnel import Tunnel
@@ -45,45 +45,26 @@ _SAYS_NOTHING = frozenset({OutcomeKind.DRAINING, OutcomeKind.MISMATCH})
 class Relay:
     """The exchange of a request that a replica answers."""
 
-    __slots__ = (
-        "_answered",
-        "_chosen_at",
-        "_chunks",
-        "_client",
-        "_connection",
-        "_failures",
-        "_first_byte",
-        "_gone",
-        "_head",
-        "_pending",
-        "_proxy",
-        "_replay",
-        "_replay_size",
-        "_shared",
-        "_status",
-        "_until_close",
-        "_upstream",
-        "request_done",
-    )
+    # No slots: what most requests never set is the class's own, and costs them nothing.
+    _failures: tuple[tuple[str, OutcomeKind, str], ...] = ()
+    _upstream: Upstream | None = None
+    _connection: UpstreamConnection | None = None
+    _pending: Future[Choice] | Task[UpstreamConnection] | None = None
+    _replay_size = 0
+    _status = 0
+    _chosen_at = 0.0
+    _first_byte = 0.0
+    _answered = False
+    _chunks = False
+    _until_close = False
+    _gone = False
 
     def __init__(self, client: Client, shared: Shared, head: RequestHead, proxy: Proxy) -> None:
         self._client = client
         self._shared = shared
         self._head = head
         self._proxy = proxy
-        self._failures: tuple[tuple[str, OutcomeKind, str], ...] = ()
-        self._upstream: Upstream | None = None
-        self._connection: UpstreamConnection | None = None
-        self._pending: Future[Choice] | Task[UpstreamConnection] | None = None
         self._replay: list[bytes] | None = []
-        self._replay_size = 0
-        self._status = 0
-        self._chosen_at = 0.0
-        self._first_byte = 0.0
-        self._answered = False
-        self._chunks = False
-        self._until_close = False
-        self._gone = False
         self.request_done = not head.has_body
 
     # -- choosing --------------------------------------------------------------------------------------------------
@@ -224,7 +205,7 @@ class Relay:
     def interim(self, head: ResponseHead) -> None:
         """100 and 103 are passed on to those who can understand them."""
         if self._head.minor:
-            self._client.write(b"".join((status_line(head.status), answer_lines(head, NOTHING_ADDED), b"\r\n")))
+            self._client.write(answer_start(head, NOTHING_ADDED) + b"\r\n")
 
     def answer(self, head: ResponseHead, piece: bytes, done: bool) -> None:  # noqa: FBT001 - see Asker.answer
         """The answer's head and what came with it, in one write."""
@@ -244,8 +225,8 @@ class Relay:
             client.answer_by(inf)
         framing = self._framing(head, piece, done)
         lines = (
-            status_line(head.status),
-            answer_lines(head, upstream.answer_headers),
+            answer_start(head, upstream.answer_headers),
+            upstream.answer_headers.block,
             framing,
             client.connection_line(),
             b"x-request-id: ",
@@ -305,8 +286,8 @@ class Relay:
         self._client.write(
             b"%b%bconnection: upgrade\r\nupgrade: %b\r\nx-request-id: %b\r\n\r\n%b"
             % (
-                status_line(101),
-                answer_lines(head, upstream.answer_headers),
+                answer_start(head, upstream.answer_headers),
+                upstream.answer_headers.block,
                 head.get(b"upgrade") or self._head.upgrade,
                 self._head.request_id,
                 rest,

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TypeAlias
 
-from flashcore.gateway.http.forward import HOP_BY_HOP, encode_headers
+from flashcore.gateway.http.forward import HOP_BY_HOP, encode_headers, status_line
 from flashcore.gateway.http.head import Headers, RequestHead
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 ENGINES_OWN = HOP_BY_HOP | {b"content-length", b"date", b"x-request-id"}
 """Names that a handler's response cannot set."""
-
-_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +53,6 @@ def json_response(status: int, value: object, headers: Headers = ()) -> Response
 def error_response(status: int, code: str, message: str, headers: Headers = (), **data: object) -> Response:
     """An error as every part of the gateway tells one: `{"error": {"code", "message", ...}}`."""
     return json_response(status, {"error": {"code": code, "message": message, **data}}, headers)
-
-
-def status_line(status: int) -> bytes:
-    """The first line of an answer; phrases are the standard's, because nobody may rely on another."""
-    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
 def own_lines(response: Response) -> bytes:
