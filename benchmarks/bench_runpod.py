@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+from beside import python_with
 
 from flashcore.control.link import SocketDataPlane
 from flashcore.model.layout import Layout
@@ -38,17 +39,6 @@ async def handler(job):
 slots = int(os.environ["SLOTS"])
 runpod.serverless.start({"handler": handler, "concurrency_modifier": lambda current: slots})
 """
-
-
-def python_with(version: str) -> Path:
-    """The interpreter of an environment that has this version of the package."""
-    room = Path(sys.prefix) / "beside" / "runpod" / version
-    python = room / "bin" / "python"
-    if not (room / "made").exists():
-        subprocess.run([sys.executable, "-m", "venv", room], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", f"runpod=={version}"], check=True)
-        (room / "made").touch()
-    return python
 
 
 @contextmanager
@@ -143,7 +133,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=300)
     given = parser.parse_args()
-    python = python_with(given.version)
+    python = python_with("runpod", given.version, f"runpod=={given.version}")
     found: dict[tuple[int, bool], list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="fc-bench-") as folder:
         for round_ in range(given.rounds):
