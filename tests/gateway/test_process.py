@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import http.client
 import json
+import resource
 import signal
 import socket
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import psutil
 import pytest
 from tests.gateway.conftest import Answer, HttpReplica, eventually, fetch, http_replica, http_route, jobs_route, side
 
@@ -305,6 +307,27 @@ async def test_the_next_port_is_taken_and_found_again(layout: Layout) -> None:
     async with listening(layout, "--port", str(port)) as second:
         assert second.presence.url == url
     assert int(url.rpartition(":")[2]) > port
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the limits of another process")
+async def test_a_gateway_allows_itself_as_many_connections_as_it_may(layout: Layout) -> None:
+    """Most systems begin with 1,024 descriptors, and grant more to whoever asks."""
+    with few_descriptors() as hard:
+        async with listening(layout) as gateway:
+            allowed, _ = psutil.Process(gateway.process.pid).rlimit(resource.RLIMIT_NOFILE)
+
+    assert allowed == min(1 << 16, hard)
+
+
+@contextlib.contextmanager
+def few_descriptors() -> Iterator[int]:
+    """What is started within has few of them, and may have as many as before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        yield hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_strict_port_in_use_is_an_error(layout: Layout) -> None:
