@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from flashcore.gateway.assembly import Gateway
+from flashcore.gateway.buffers import keep_buffers
 from flashcore.gateway.descriptors import allow_many_connections
 from flashcore.gateway.files import make_private_directory
 from flashcore.gateway.handover import Handover, Listeners
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse(given)
         allow_many_connections()
+        keep_buffers()
         with _only_gateway(options.layout):
             registry = open_registry(setting_of_process(given, os.environ, options.layout.root))
             with contextlib.closing(registry):
