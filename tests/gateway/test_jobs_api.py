@@ -14,8 +14,10 @@ from urllib.parse import quote
 import pytest
 from tests.gateway.conftest import FAST, Running, eventually, gateway_at, http_route, jobs_route, side
 
+from flashcore.gateway.allowance import Allowance, TooManyJobs
 from flashcore.model.job import Payload
 from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName
 from flashcore.testing.fake_worker import Answer, FakeWorker, worker_hello
 from flashcore.wire import documents, seal
 from flashcore.wire.envelope import Arguments, Call
@@ -591,3 +593,57 @@ async def test_jobs_of_an_endpoint_that_is_gone_are_removed(running: Running) ->
 
     await eventually(forgotten)
     assert await running.store.get(kept) is not None
+
+
+async def test_a_full_queue_takes_no_more_until_there_is_room(layout: Layout) -> None:
+    """Q13: 429 with Retry-After; a refused job leaves no trace, others go on, and room that is made is used."""
+    async with gateway_at(layout, dataclasses.replace(FAST, queued_limit=3)) as running:
+        running.serve(jobs_route("hello"), jobs_route("other"))
+        taken = [await running.post("/v2/hello/run", {"input": 1}) for _ in range(3)]
+        refused = await running.post("/v2/hello/run", {"input": 1})
+        waiting = await running.post("/v2/hello/runsync", {"input": 1})
+        other = await running.post("/v2/other/run", {"input": 1})
+        queued = (await running.get("/v2/hello/health")).json["jobs"]["inQueue"]
+        await running.post(f"/v2/hello/cancel/{taken[0].json['id']}")
+
+        async def room() -> bool:
+            return (await running.post("/v2/hello/run", {"input": 1})).status == 200
+
+        await eventually(room)
+        again = (await running.get("/v2/hello/health")).json["jobs"]["inQueue"]
+
+    assert [answer.status for answer in taken] == [200] * 3
+    assert (refused.status, refused.json["error"]["code"], waiting.status) == (429, "too_many_jobs", 429)
+    assert int(refused.headers["retry-after"]) >= 1
+    assert (other.status, queued, again) == (200, 3, 3)
+
+
+async def test_one_caller_cannot_submit_for_all(layout: Layout) -> None:
+    """Q13: so many jobs in ten seconds, and the answer says when there will be room; reading is not counted."""
+    async with gateway_at(layout, dataclasses.replace(FAST, caller_rate=0.5)) as running:
+        running.serve(jobs_route("hello"))
+        answers = [await running.post("/v2/hello/run", {"input": 1}) for _ in range(7)]
+        status = await running.get(f"/v2/hello/status/{answers[0].json['id']}")
+
+    assert [answer.status for answer in answers] == [200] * 5 + [429] * 2
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 10
+    assert status.status == 200
+
+
+def test_callers_are_counted_apart_and_anew_after_a_while() -> None:
+    """Q13: also where somebody invents ten thousand of them."""
+    now = 0.0
+    allowance = Allowance(queued=0, rate=0.2, recount=1.0, now=lambda: now)
+    hello = EndpointName("hello")
+
+    def submits(caller: str) -> bool:
+        try:
+            allowance.take(hello, caller)
+        except TooManyJobs:
+            return False
+        return True
+
+    assert [submits("ci"), submits("ci"), submits("ci"), submits("web")] == [True, True, False, True]
+    now = 10.0
+    assert submits("ci")
+    assert all(submits(f"caller {number}") for number in range(20_000))

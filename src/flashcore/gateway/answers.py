@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect
 from collections.abc import Mapping, Sequence
 
+from flashcore.gateway.allowance import TooManyJobs
 from flashcore.gateway.http.respond import Response, error_response
 from flashcore.model.errors import (
     Conflict,
@@ -48,6 +50,12 @@ def error_answer(error: FlashcoreError) -> Response:
     shown = error.as_json()
     headers = ((b"retry-after", b"1"),) if status == 503 else ()
     return error_response(status, shown.pop("code"), shown.pop("message"), headers, **shown)
+
+
+def too_many(error: TooManyJobs) -> Response:
+    """The answer to a caller who is to come again."""
+    headers = ((b"retry-after", b"%d" % math.ceil(error.after)),)
+    return error_response(429, error.code, error.message, headers, next_step=error.next_step)
 
 
 def unknown_endpoint(name: str, known: tuple[str, ...]) -> Response:

@@ -71,7 +71,7 @@ class Gateway:
         local = LocalRoutes(routes, lambda: self.url)
         self._readiness = local.readiness
         self._notice = 0.0
-        self.jobs = jobs = JobsApi(self.broker, routes, settings)
+        self.jobs = jobs = JobsApi(self.broker, routes, settings, self.keyring.caller_of)
         metrics = Metrics(routes, self.broker, self.keyring)
         self.front = front = Front(routes, jobs, local, metrics, self.keyring, settings)
         largest = max(settings.run_bytes, settings.runsync_bytes)

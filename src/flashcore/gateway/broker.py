@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from flashcore.gateway.allowance import Allowance
 from flashcore.gateway.books import Attempt, Books, Worker, WorkerLink
 from flashcore.gateway.calling import Caller, Calls
 from flashcore.gateway.claiming import Claimer
@@ -55,6 +56,7 @@ class Broker:
         """Told after each sweep why the job store cannot be used, nothing while it can."""
         self._loop = loop
         self.books = Books()
+        self.allowance = Allowance(settings.queued_limit, settings.caller_rate, settings.sweep_interval)
         patience = Patience(
             settings.webhook_attempts, settings.webhook_pause, settings.webhook_seconds, settings.webhook_private > 0
         )
@@ -310,6 +312,7 @@ class Broker:
         """The endpoint left the table: unless it comes back soon, so do its jobs."""
         if found := self._claimers.pop(endpoint, None):
             found[1].cancel()
+        self.allowance.forget(endpoint)
         self._forgetting[endpoint] = self._loop.call_later(
             self._settings.forget_after, lambda: self._spawn(self._forget(endpoint))
         )
@@ -381,7 +384,9 @@ class Broker:
         self._swept(await self.store.sweep())
         for endpoint, (claimer, _) in list(self._claimers.items()):
             counts = await self.store.counts(endpoint)
-            claimer.count(counts.by_status.get(JobStatus.IN_QUEUE, 0))
+            queued = counts.by_status.get(JobStatus.IN_QUEUE, 0)
+            claimer.count(queued)
+            self.allowance.counted(endpoint, queued)
 
     def _swept(self, changed: Sequence[Job]) -> None:
         for job in changed:

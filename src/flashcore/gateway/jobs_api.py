@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from flashcore.gateway.answers import JSON_TYPE, error_answer, json_body, method_not_allowed, unknown_endpoint
+from flashcore.gateway.allowance import TooManyJobs
+from flashcore.gateway.answers import JSON_TYPE, error_answer, json_body, method_not_allowed, too_many, unknown_endpoint
 from flashcore.gateway.bodies import is_large, sliced
 from flashcore.gateway.broker import Broker
 from flashcore.gateway.documents import (
@@ -78,8 +79,15 @@ _Action: TypeAlias = Callable[[Call], Awaitable[Response]]
 class JobsApi:
     """Answers what is asked under /v2/."""
 
-    def __init__(self, broker: Broker, routes: Callable[[], Routes], settings: Settings) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        routes: Callable[[], Routes],
+        settings: Settings,
+        caller_of: Callable[[RequestHead, str], str],
+    ) -> None:
         self._broker = broker
+        self._caller_of = caller_of
         self._routes = routes
         self._settings = settings
         self._loop = asyncio.get_running_loop()
@@ -146,6 +154,7 @@ class JobsApi:
             call.routing.route.result_retention,
             preview=call.to.preview,
         )
+        self._admit(call)
         waiter = Waiter(call, self._loop, _brief)
         self._broker.submit_for(new, waiter)
         return waiter.answer
@@ -163,9 +172,15 @@ class JobsApi:
             retention,
             preview=call.to.preview,
         )
+        self._admit(call)
         waiter = Waiter(call, self._loop, _shown)
         self._broker.call(new, wait, waiter)
         return waiter.answer
+
+    def _admit(self, call: Call) -> None:
+        """Count a job that is about to be submitted. Raises TooManyJobs."""
+        request = call.request
+        self._broker.allowance.take(call.routing.route.name, self._caller_of(request.head, request.peer))
 
     # -- one job ---------------------------------------------------------------------------------------------------
 
@@ -354,4 +369,4 @@ async def _guard(begun: Awaitable[Response]) -> Response:
 def _refusal(error: FlashcoreError) -> Response:
     if isinstance(error, _TooLarge):
         return error_response(413, error.code, error.message, **error.data)
-    return error_answer(error)
+    return too_many(error) if isinstance(error, TooManyJobs) else error_answer(error)

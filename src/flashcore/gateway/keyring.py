@@ -71,6 +71,13 @@ class Keyring:
         self._uses.note(holder.name, _listed(any_of, "/"), lambda: _asked(head), peer)
         return None
 
+    def caller_of(self, head: RequestHead, peer: str) -> str:
+        """Whose jobs these are: those of the token's holder where tokens are asked for, else of the address."""
+        shown = head.index.get(TOKEN_HEADER) or head.index.get(b"authorization")
+        if shown is None or not self._required:
+            return peer
+        return (self._known.get(shown) or self._look_up(shown)).name or peer
+
     def take_token(self, head: RequestHead) -> None:
         """Take a token of ours out of a request that goes on to a replica: it is none of the endpoint's business.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from flashcore.gateway.circuit import CircuitRules
 from flashcore.model.errors import ConfigurationError
 
-_SWITCHES = frozenset({"poll_pacing", "webhook_private"})
+_SWITCHES = frozenset({"poll_pacing", "webhook_private", "queued_limit", "caller_rate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ class Settings:
     """Body of `run`."""
     runsync_bytes: int = 20_000_000
     """Body of `runsync`."""
+    queued_limit: int = 5_000_000
+    """Jobs of one endpoint that may be queued; 0: as many as the disk takes."""
+    caller_rate: float = 0.0
+    """Jobs that one caller may submit in a second, over 10 s; 0: as many as it likes."""
     unrecorded_bytes: int = 64_000_000
     """Reported by workers and not stored yet: beyond it no worker is read from."""
     retry_share: float = 0.2
