@@ -11,6 +11,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from flashcore.builtin.local.folder import sync_folder
 from flashcore.model.errors import NotFound, StateError, StorageFull
 from flashcore.model.names import Digest
 
@@ -78,18 +79,9 @@ def _copy(source: Path, target: Path) -> None:
         finally:
             with suppress(FileNotFoundError):
                 draft.unlink()
-        _sync_directory(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise _refusal(target, error) from error
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the rename last: the file's own sync says nothing of its name."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refusal(target: Path, error: OSError) -> StateError | StorageFull:

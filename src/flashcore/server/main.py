@@ -23,6 +23,7 @@ from flashcore.model.errors import FlashcoreError
 from flashcore.presence import Presence, own_presence, remove_presence, write_presence
 from flashcore.server.app import create_app
 from flashcore.server.bell import Bell
+from flashcore.server.beside import beside
 from flashcore.server.daemon import make_private
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.listening import Door, doors, listen
@@ -83,7 +84,7 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
             mothership = Mothership(platform)
             async with (
                 _api(create_app(platform, keeper, bell, token, stop, mothership), project, opened) as own,
-                _kept_up(Upkeep(project.layout, own, keeper, token, stop)),
+                beside(Upkeep(project.layout, own, keeper, token, stop).run, "upkeep of files"),
                 at_work(mothership),
             ):
                 _report(ready_fd, {"ready": True})
@@ -91,17 +92,6 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
                 way = await _until_ended(ending, platform)
                 log.info("ending: %s", way.value)
         await _take_down(platform, keeper, way)
-
-
-@asynccontextmanager
-async def _kept_up(upkeep: Upkeep) -> AsyncIterator[None]:
-    task = asyncio.create_task(upkeep.run(), name="upkeep of files")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def _until_ended(ending: asyncio.Future[Shutdown], platform: Platform) -> Shutdown:

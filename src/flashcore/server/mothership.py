@@ -7,7 +7,6 @@ project's settings. No variable makes a mothership of a process that inherits it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ from flashcore.control.manifests.keeping import Kept
 from flashcore.control.store import LostLeadership
 from flashcore.model.errors import BuildError, ConfigurationError, FlashcoreError, Refused
 from flashcore.model.manifest import Manifest, manifest_from_json
+from flashcore.server.beside import beside
 
 log = logging.getLogger(__name__)
 
@@ -156,13 +156,10 @@ class Mothership:
 @asynccontextmanager
 async def at_work(mothership: Mothership) -> AsyncIterator[None]:
     """Have it work beside what is done meanwhile; what a test deployed goes at the end."""
-    task = asyncio.create_task(mothership.run(), name="mothership")
     try:
-        yield
+        async with beside(mothership.run, "mothership"):
+            yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
         await mothership.end_test()
 
 

@@ -18,6 +18,7 @@ from flashcore.hookspecs.providers import Clock, Gone, Hints, Instance, Instance
 from flashcore.model.errors import NotFound, Unavailable
 from flashcore.model.names import InstanceId, ReplicaId, RevisionId
 from flashcore.model.revision import Revision
+from flashcore.testing.bell import Bell
 from flashcore.wire.hello import Stage
 
 NEVER = math.inf
@@ -110,7 +111,7 @@ class SimulatedProvider:
         """See Provider."""
         self._replicas: dict[ReplicaId, Simulated] = {}
         self._numbers = count(1)
-        self._bells: set[asyncio.Event] = set()
+        self._bell = Bell()
 
     async def start(self) -> None:
         """See Provider. What runs goes on running between two lives of a controller."""
@@ -138,17 +139,9 @@ class SimulatedProvider:
         self._require_reachable()
         return tuple(one.instance for one in self._replicas.values())
 
-    async def changes(self) -> AsyncGenerator[None, None]:
+    def changes(self) -> AsyncGenerator[None, None]:
         """See Provider."""
-        bell = asyncio.Event()
-        self._bells.add(bell)
-        try:
-            while True:
-                await bell.wait()
-                bell.clear()
-                yield None
-        finally:
-            self._bells.discard(bell)
+        return self._bell.heard()
 
     async def logs(self, replica: ReplicaId, *, tail: int, follow: bool) -> AsyncGenerator[str, None]:  # noqa: ARG002  # nothing comes after what is scripted
         """See Provider."""
@@ -311,7 +304,5 @@ class SimulatedProvider:
             raise Unavailable("the simulated provider is away")
 
     def _ring(self) -> None:
-        if self.mute:
-            return
-        for bell in self._bells:
-            bell.set()
+        if not self.mute:
+            self._bell.ring()

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from flashcore.builtin.local.folder import sync_folder
 from flashcore.builtin.sqlite.faults import damaged, disk_fault
 from flashcore.wire.spill import view_of
 
@@ -68,7 +69,7 @@ class Blobs:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if not path.exists():
                 _write_whole(path, content)
-            _sync_folder(self._folder)  # also for a file that is there: whoever wrote it may not be through with this
+            sync_folder(self._folder)  # also for a file that is there: whoever wrote it may not be through with this
         except OSError as problem:
             raise disk_fault(problem, path) from problem
 
@@ -107,11 +108,3 @@ def _write_whole(path: Path, content: bytes | memoryview) -> None:
     except OSError:
         Path(unfinished).unlink(missing_ok=True)
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
