@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.gateway.http.conftest import Gateway, Wire, eventually
+from tests.gateway.http.conftest import OK, CountingRoute, Gateway, Wire, eventually
+from tests.gateway.http.test_mangling import NOWHERE, OneRoute, Stage
 
 from flashcore.gateway.http.respond import Request, Response
+from flashcore.gateway.http.route import UnixAddress
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 PIECE = b"x" * 50_000
+ELSEWHERE = UnixAddress("elsewhere")
 
 BOUND = 12_000_000
 """What a stalled stream may hold in all: four sockets' buffers, most of it the system's, and a few of the gateway's."""
@@ -210,3 +213,24 @@ async def test_a_connection_that_was_held_back_is_used_again(gateway: Gateway) -
         assert (await wire.answer()).body == content
 
     assert replica.connections == 1
+
+
+async def test_a_client_that_is_slow_already_holds_back_the_next_replica_too() -> None:
+    """The first one sent hints, which nobody fetches, and died; what the second one sends must not pile up."""
+    route = CountingRoute(("a", NOWHERE), ("b", ELSEWHERE))
+    stage = Stage(OneRoute(route))
+    second, to_second = stage.another_replica(ELSEWHERE)
+    stage.client.data_received(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+    stage.replica.data_received(b"HTTP/1.1 103 Hints\r\n\r\n")
+    stage.client.pause_writing()
+    assert not stage.to_replica.reading
+
+    stage.replica.connection_lost(None)
+
+    assert route.chosen == ["a", "b"]
+    assert to_second.written.startswith(b"GET / HTTP/1.1")
+    assert not to_second.reading
+    stage.client.resume_writing()
+    assert to_second.reading
+    second.data_received(OK)
+    assert stage.to_client.written.endswith(b"ok")

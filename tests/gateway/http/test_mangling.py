@@ -8,7 +8,7 @@ from pathlib import Path
 import httptools
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.http.conftest import CountingRoute, Desk, Memory
+from tests.gateway.http.conftest import OK, CountingRoute, Desk, Memory
 
 from flashcore.gateway.http.connection import ClientConnection
 from flashcore.gateway.http.limits import Limits
@@ -78,6 +78,14 @@ class Stage:
         self.client.connection_made(self.to_client)
         self.replica.connection_made(self.to_replica)
         pool.keep(self.replica)
+        self._pool = pool
+
+    def another_replica(self, address: UnixAddress) -> tuple[UpstreamConnection, Memory]:
+        """A connection to one more replica that waits to be used."""
+        connection, transport = UpstreamConnection(address, self._pool), Memory()
+        connection.connection_made(transport)
+        self._pool.keep(connection)
+        return connection, transport
 
 
 async def served(data: bytes) -> tuple[bytes, list[object]]:
@@ -152,3 +160,12 @@ def test_no_answer_makes_the_gateway_fail(data: bytes) -> None:
     httptools.HttpResponseParser(Oracle()).feed_data(written)
 
     assert (failures, in_flight) == ([], 0)
+
+
+async def test_any_number_of_interim_answers_may_come_at_once() -> None:
+    """Each is passed on; a replica that sends thousands in one piece does not make the gateway nest, or fail."""
+    written, failures, in_flight = await answered(b"HTTP/1.1 103 Hints\r\n\r\n" * 5000 + OK)
+
+    assert (failures, in_flight) == ([], 0)
+    assert written.count(b"HTTP/1.1 103 ") == 5000
+    assert written.count(b"HTTP/1.1 200 ") == 1

@@ -58,6 +58,7 @@ class Relay:
     _chunks = False
     _until_close = False
     _gone = False
+    _held = False
 
     def __init__(self, client: Client, shared: Shared, head: RequestHead, proxy: Proxy) -> None:
         self._client = client
@@ -159,6 +160,8 @@ class Relay:
         if self._proxy.answer_seconds != inf:
             self._client.answer_by(self._shared.loop.time() + self._proxy.answer_seconds)
         connection.ask(self, head.method, data)
+        if self._held:
+            connection.hold()  # the client is still to read what came of the replica before
 
     def _begun_body(self) -> bytes:
         """As much of the request body as has come, framed."""
@@ -375,11 +378,13 @@ class Relay:
 
     def hold_output(self) -> None:
         """The client is slow: read less from the replica."""
+        self._held = True
         if self._connection is not None:
             self._connection.hold()
 
     def release_output(self) -> None:
         """The client has room again."""
+        self._held = False
         if self._connection is not None:
             self._connection.release()
 

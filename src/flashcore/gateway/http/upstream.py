@@ -193,7 +193,7 @@ class UpstreamConnection(StreamProtocol):
             return
         try:
             if self._body is None:
-                self._read_head(self._asker, data)
+                self._read_heads(self._asker, data)
             else:
                 self._read_body(self._asker, self._body, data)
         except (BadAnswer, BadFraming) as error:
@@ -224,12 +224,18 @@ class UpstreamConnection(StreamProtocol):
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def _read_head(self, asker: Asker, data: bytes) -> None:
+    def _read_heads(self, asker: Asker, data: bytes) -> None:
+        """Read what begins with a head, and go on after interim ones: in a loop, however many a replica sends."""
+        while data and self._asker is asker and self._body is None:
+            data = self._read_head(asker, data)
+
+    def _read_head(self, asker: Asker, data: bytes) -> bytes:
+        """Take one head, and with a final one what came after it; returns what follows an interim one."""
         raw = self._heads.feed(data)
         if (self._heads.size if raw is None else len(raw)) > self._keeper.limits.head_bytes:
             raise BadAnswer(f"The head of the replica's answer is longer than {self._keeper.limits.head_bytes} bytes.")
         if raw is None:
-            return
+            return b""
         if raw == self._last_raw and self._last_head is not None:
             head = self._last_head
         else:
@@ -237,9 +243,16 @@ class UpstreamConnection(StreamProtocol):
             head = self._last_head = self._keeper.plain.answer(raw, count) or parse_response(raw, count)
             self._last_raw = raw
         rest = self._heads.rest
-        if head.status < 200:
-            self._read_interim(asker, head, rest)
-            return
+        if head.status >= 200:
+            self._begin_answer(asker, head, rest)
+            return b""
+        if head.status == 101:
+            asker.switched(head, rest)
+            return b""
+        asker.interim(head)
+        return rest
+
+    def _begin_answer(self, asker: Asker, head: ResponseHead, rest: bytes) -> None:
         self._reusable = head.keep_alive
         if rest and len(rest) == head.content_length and has_answer_body(self._method, head.status):
             self._retire(asker, b"")  # all of it is here, as of most answers
@@ -250,14 +263,6 @@ class UpstreamConnection(StreamProtocol):
         if body.done:
             self._retire(asker, body.rest)
         asker.answer(head, piece, body.done)
-
-    def _read_interim(self, asker: Asker, head: ResponseHead, rest: bytes) -> None:
-        if head.status == 101:
-            asker.switched(head, rest)
-            return
-        asker.interim(head)
-        if rest and self._asker is asker:
-            self._read_head(asker, rest)
 
     def _reader(self, head: ResponseHead) -> BodyReader:
         if not has_answer_body(self._method, head.status):
