@@ -14,7 +14,7 @@ import contextlib
 import logging
 import random
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -113,7 +113,7 @@ class SocketDataPlane:
         found = self._gateway.signals.get(endpoint)
         return () if found is None else (found,)
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncGenerator[None, None]:
         """See DataPlane. Changes that come while nobody looks are told as one; ends when the data plane is closed."""
         changed = asyncio.Event()
         self._listeners.add(changed)
