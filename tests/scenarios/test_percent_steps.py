@@ -479,3 +479,34 @@ def test_a_gate_that_can_never_be_asked_again_takes_the_rollout_back() -> None:
         assert live(world) == {1: 5}
 
     watched(scenario)
+
+
+class Watching:
+    """A gate that would have failed, and only watches."""
+
+    def verdict(self, view: GateView) -> Verdict:
+        """Another word at each look: what counts is the last one."""
+        return Pass(f"would have failed after {view.now - view.since:.0f} s")
+
+
+def test_what_a_watching_gate_finds_is_recorded_and_stops_nothing() -> None:
+    """M45: once for the checkpoint, when it is passed; another gate holds it as long as ever."""
+
+    async def scenario(world: World) -> None:
+        offer(world)
+        world.parts.gates.made["watching"] = Watching
+        gates = {"step 1": (PartRef("watching"), PartRef("delay", options={"seconds": 30.0}))}
+        await first(world, 5, strategy=STEPS, gates=gates)
+        await update(world, 2, 5, strategy=STEPS, gates=gates)
+        for look_at in range(5):
+            await asyncio.sleep(5)
+            look(world, look_at)
+        await world.settled("hello")
+
+        noted = [one.event for one in await world.controller.events(limit=1000) if one.event.kind == "rollout.noted"]
+        assert rollout_of(world).state is RolloutState.DONE
+        assert [(one.message, one.data) for one in noted] == [
+            ("step 1: would have failed after 30 s", {"checkpoint": "step 1", "by": "gate 'watching'"})
+        ]
+
+    watched(scenario)

@@ -99,6 +99,19 @@ def test_a_person_who_promotes_is_believed() -> None:
     assert AnalysisGate(Analysis()).verdict(worse) == Pass()
 
 
+def test_a_dry_run_lets_everything_pass_and_says_what_it_found() -> None:
+    """M45: worse and open are notes; no worse needs none, nor does what a person promotes."""
+    worse = verdict(counted(OLD, 2_000, 2), counted(TARGET, 100, 20), dry_run=True)
+    unsure = verdict(counted(OLD, 5_000, 3), counted(TARGET, 10), dry_run=True)
+    fine = verdict(counted(OLD, 20_000, 20), counted(TARGET, 2_000, 2), dry_run=True)
+
+    assert isinstance(worse, Pass)
+    assert worse.note.startswith("would have failed: the new revision is worse: failed calls:")
+    assert isinstance(unsure, Pass)
+    assert unsure.note.startswith("would have waited: 10 calls of warm replicas")
+    assert fine == Pass()
+
+
 @given(
     trials=st.integers(0, 5_000),
     share=st.floats(0, 1),

@@ -47,3 +47,11 @@ class TestImpatientAnalysis(GateKit):
     def gate(self) -> Gate:
         """Where nothing to be seen is a failure."""
         return AnalysisGate(Analysis(patience=60, if_unsure="fail"))
+
+
+class TestWatchingAnalysis(GateKit):
+    """One that stops nothing."""
+
+    def gate(self) -> Gate:
+        """Where every finding is a note."""
+        return AnalysisGate(Analysis(dry_run=True))

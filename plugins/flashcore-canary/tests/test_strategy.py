@@ -96,6 +96,7 @@ def test_without_an_old_side_nothing_is_compared() -> None:
 def test_each_step_is_timed_and_compared() -> None:
     """By gates, so that a person's word is a gate like any other."""
     defaults = {"errors": 0.02, "slower": 0.1, "confidence": 0.95, "patience": None, "if_unsure": "hold"}
+    defaults["dry_run"] = False
     analysis = PartRef("analysis", options=defaults)
 
     assert CanaryStrategy(Canary(weights=(25, 50), pause=30)).gates() == {

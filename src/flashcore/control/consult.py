@@ -63,6 +63,16 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What a gate had to say of a checkpoint that it let the rollout pass."""
+
+    checkpoint: str
+    gate: str
+    """As in `gate 'analysis'`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Advice:
     """The answers."""
 
@@ -70,6 +80,8 @@ class Advice:
     decision: Decision | None = None
     passed: tuple[str, ...] = ()
     """Checkpoints that have passed now."""
+    notes: tuple[Note, ...] = ()
+    """What gates of these say beside that."""
     checkpoint: str | None = None
     """Where the rollout waits."""
     hold: Hold | None = None
@@ -120,17 +132,21 @@ def _consult(question: Question, advisors: Advisors, calling: Calling) -> Advice
     view = question.view
     budget = question.budget or _budget(view.goal, advisors, calling)
     passed: list[str] = []
+    notes: list[Note] = []
     for _ in range(MOST_CHECKPOINTS):
         decision = _decision(view, advisors, calling)
         checkpoint = decision.outcome.at if isinstance(decision.outcome, Wait) else None
         if checkpoint is None or checkpoint in view.passed:
-            return Advice(budget, decision, tuple(passed))
-        gate, verdict = _verdict(question, checkpoint, advisors, calling)
+            return Advice(budget, decision, tuple(passed), tuple(notes))
+        gate, verdict, said = _verdict(question, checkpoint, advisors, calling)
         if isinstance(verdict, Fail):
-            return Advice(budget, decision, tuple(passed), checkpoint, failed=verdict.reason, held_by=gate)
+            return Advice(
+                budget, decision, tuple(passed), tuple(notes), checkpoint, failed=verdict.reason, held_by=gate
+            )
         if isinstance(verdict, Hold):
-            return Advice(budget, decision, tuple(passed), checkpoint, hold=verdict, held_by=gate)
+            return Advice(budget, decision, tuple(passed), tuple(notes), checkpoint, hold=verdict, held_by=gate)
         passed.append(checkpoint)
+        notes += said
         view = dataclasses.replace(view, passed=view.passed | {checkpoint})
     rule = f"it named {MOST_CHECKPOINTS} checkpoints one after the other in one pass"
     raise PartFailed(Problem(_title(advisors), rule))
@@ -150,21 +166,26 @@ def _title(advisors: Advisors) -> str:
     return f"strategy {advisors.strategy_name!r}"
 
 
-def _verdict(question: Question, checkpoint: str, advisors: Advisors, calling: Calling) -> tuple[str, Verdict]:
+def _verdict(
+    question: Question, checkpoint: str, advisors: Advisors, calling: Calling
+) -> tuple[str, Verdict, list[Note]]:
     """What all gates of a checkpoint say together, and who: the first that fails, else the first that holds."""
     if question.ungated:
-        return "", Pass()
+        return "", Pass(), []
     view = _gate_view(question, checkpoint)
     held: Hold | None = None
     holder = ""
+    notes: list[Note] = []
     for name, gate in advisors.gates.get(checkpoint, ()):
         who = f"gate {name!r}"
         verdict = _one_verdict(who, gate, view, calling)
         if isinstance(verdict, Fail):
-            return who, verdict
+            return who, verdict, []
         if isinstance(verdict, Hold):
             held, holder = _sooner(held, verdict), holder or who
-    return holder, held or Pass()
+        elif verdict.note:
+            notes.append(Note(checkpoint, who, verdict.note))
+    return holder, held or Pass(), notes
 
 
 def _gate_view(question: Question, checkpoint: str) -> GateView:

@@ -216,6 +216,9 @@ def _note(draft: Draft, rollout: Rollout, checked: Checked, advice: Advice) -> N
         progress_at=draft.now if resumes else rollout.progress_at,
     )
     _tell(draft, rollout, arrived=arrived, stepped=stepped, passed=advice.passed)
+    for note in advice.notes:
+        data = {"checkpoint": note.checkpoint, "by": note.gate}
+        draft.tell("rollout.noted", f"{note.checkpoint}: {note.text}", revision=rollout.target, data=data)
 
 
 def _is_waiting(rollout: Rollout) -> bool:

@@ -33,6 +33,9 @@ CAPABILITIES: frozenset[str] = frozenset()
 class Pass:
     """The rollout may go on."""
 
+    note: str = ""
+    """What a gate that only watches has to say: written to the log when the rollout passes the checkpoint."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:

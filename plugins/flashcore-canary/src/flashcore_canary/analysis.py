@@ -55,9 +55,18 @@ class AnalysisGate:
         self._options = options
 
     def verdict(self, view: GateView) -> Verdict:
-        """Worse: Fail. No worse: Pass. Neither: Hold, until there is more to see or patience is over."""
+        """Worse: Fail. No worse: Pass. Neither: Hold, until there is more to see or patience is over.
+
+        One that only watches (`dry_run`) always gives Pass, with a note of what it would have said otherwise.
+        """
         if view.promoted:
             return Pass()
+        found = self._judge(view)
+        if not self._options.dry_run or isinstance(found, Pass):
+            return found
+        return Pass(f"{'would have failed' if isinstance(found, Fail) else 'would have waited'}: {found.reason}")
+
+    def _judge(self, view: GateView) -> Verdict:
         if view.warm is None:
             return self._unsure(view, "nothing is counted yet")
         stable, target = view.warm

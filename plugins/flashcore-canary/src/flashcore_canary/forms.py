@@ -19,6 +19,8 @@ class Analysis:
     """Seconds after which an open question is settled by `if_unsure`; None: it stays open until a person promotes."""
     if_unsure: str = "hold"
     """`hold`, `pass` or `fail`: what becomes of the rollout when `patience` is over."""
+    dry_run: bool = False
+    """Only watch: the rollout goes on whatever is found, and what would have stopped it is written to the log."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
@@ -53,6 +55,7 @@ class Canary:
     confidence: float = 0.95
     patience: float | None = None
     if_unsure: str = "hold"
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
@@ -67,7 +70,7 @@ class Canary:
 
     def comparison(self) -> Analysis:
         """The gate that each step asks."""
-        return Analysis(self.errors, self.slower, self.confidence, self.patience, self.if_unsure)
+        return Analysis(self.errors, self.slower, self.confidence, self.patience, self.if_unsure, self.dry_run)
 
 
 def _require(condition: object, message: str) -> None:
