@@ -5,6 +5,7 @@ environment = "production"
 provider = "process"
 state = "sqlite:///elsewhere.db"  # default: in .flashcore/
 host = "127.0.0.1"                # beyond loopback only with auth and tls, or exposed = true
+trusted_proxies = ["10.0.0.5"]    # whose X-Forwarded-* headers are believed
 auth = "auto"                     # "on": callers of the gateway need a token; "auto": only beyond loopback; "off"
 [tls]
 certificate = "cert.pem"          # paths from the project's folder
@@ -118,6 +119,8 @@ class Settings:
     """Whether callers of the gateway need a token: `on`, `off`, or `auto`, where it listens beyond this machine."""
     exposed: bool = False
     """The gateway may listen beyond this machine without tokens or TLS, because something in front of it has them."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses of proxies in front of the gateway: what they say in X-Forwarded-* of a request is believed."""
     tls: Tls = Tls()
     gateway: Mapping[str, float] = field(default_factory=dict)
     """Numbers of the gateway, as `flashcore.gateway.settings` lists them."""

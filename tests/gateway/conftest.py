@@ -18,6 +18,7 @@ import uvloop
 
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.gateway.assembly import Gateway
+from flashcore.gateway.security import Security
 from flashcore.gateway.settings import Settings
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.hookspecs.routing import BodyNeed, Candidate, RoutedRequest, RoutingPolicy
@@ -205,11 +206,11 @@ Starter: TypeAlias = Callable[..., AbstractAsyncContextManager[Running]]
 
 @asynccontextmanager
 async def gateway_at(
-    layout: Layout, settings: Settings = FAST, store: JobStore | None = None
+    layout: Layout, settings: Settings = FAST, store: JobStore | None = None, security: Security | None = None
 ) -> AsyncIterator[Running]:
     """A gateway on this layout; its store is one in memory unless given."""
     jobs = store or await MemoryStores().open_jobs("memory:")
-    gateway = Gateway(layout, jobs, Policies(), settings)
+    gateway = Gateway(layout, jobs, Policies(), settings, security=security)
     await gateway.start()
     port = await gateway.http.listen("127.0.0.1", 0)
     gateway.url = f"http://127.0.0.1:{port}"

@@ -26,7 +26,7 @@ from tests.gateway.conftest import (
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.gateway.assembly import Gateway
 from flashcore.gateway.audit import Refusals, Uses
-from flashcore.gateway.security import Security, is_loopback
+from flashcore.gateway.security import Security, is_loopback, peer_address
 from flashcore.model.errors import ConfigurationError
 from flashcore.model.layout import Layout
 from flashcore.model.token import Token, TokenScope, inner_token, new_token
@@ -399,6 +399,13 @@ async def test_a_connection_that_goes_on_is_asked_again_each_time(layout: Layout
 def test_only_the_loopback_interface_is_this_machines_own(host: str, ok: bool) -> None:  # noqa: FBT001 - a parameter
     """Names are anybody's."""
     assert is_loopback(host) is ok
+
+
+def test_a_trusted_proxy_is_an_address() -> None:
+    """In the form that connections tell it in; a name would be looked up by nobody."""
+    assert [peer_address(text) for text in ("10.0.0.1", "[::1]", "0:0::1")] == ["10.0.0.1", "::1", "::1"]
+    with pytest.raises(ConfigurationError, match="no IP address"):
+        peer_address("proxy.example")
 
 
 def test_beyond_loopback_tokens_and_tls_are_needed_or_somebodys_word(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.gateway.conftest import (
     side,
 )
 
+from flashcore.gateway.security import Security, peer_address
 from flashcore.model.layout import Layout
 from flashcore.model.parts import PartRef
 from flashcore.model.table import ReplicaRoute
@@ -45,6 +46,56 @@ async def test_each_request_says_which_instance_it_is_for(running: Running, layo
         await running.get("/web/", {"x-flashcore-instance": "forged"})
 
     assert replica.seen[0].headers["x-flashcore-instance"] == "life-2"
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+CLAIMS = {
+    "traceparent": TRACE,
+    "tracestate": "a=b",
+    "x-request-id": "mine",
+    "x-flashcore-replica": "forged",
+    "x-forwarded-for": "1.2.3.4",
+    "x-forwarded-proto": "https",
+    "x-forwarded-host": "bank",
+    "forwarded": "for=1.2.3.4",
+    "host": "shop.example:80",
+}
+
+
+async def test_a_trace_and_an_id_are_passed_on_and_origins_are_not(running: Running, layout: Layout) -> None:
+    """Who asked, and who answered, are the gateway's own words; what a client or a replica claims of it is dropped."""
+    async with http_replica(layout, "web-1") as replica:
+        replica.headers = "X-Flashcore-Replica: forged\r\nX-Request-Id: forged\r\n"
+        running.serve(http_route("web", side(replica.route)))
+
+        answer = await running.get("/web/", CLAIMS)
+
+    seen = replica.seen[0].headers
+    assert (seen["traceparent"], seen["tracestate"], seen["x-request-id"]) == (TRACE, "a=b", "mine")
+    assert {name: value for name, value in seen.items() if "forwarded" in name} == {
+        "x-forwarded-for": "127.0.0.1",
+        "x-forwarded-proto": "http",
+        "x-forwarded-host": "shop.example:80",
+    }
+    assert (answer.headers["x-flashcore-replica"], answer.headers["x-request-id"]) == ("web-1", "mine")
+
+
+async def test_a_proxy_that_is_trusted_speaks_for_others(layout: Layout) -> None:
+    """It is told by the address that it connects from; its own address is added to the chain."""
+    proxies = frozenset({peer_address("127.0.0.1")})
+    async with (
+        gateway_at(layout, security=Security(proxies=proxies)) as running,
+        http_replica(layout, "web-1") as replica,
+    ):
+        running.serve(http_route("web", side(replica.route)))
+
+        await running.get("/web/", CLAIMS)
+
+    assert {name: value for name, value in replica.seen[0].headers.items() if "forwarded" in name} == {
+        "x-forwarded-for": "1.2.3.4, 127.0.0.1",
+        "x-forwarded-proto": "https",
+        "x-forwarded-host": "bank",
+    }
 
 
 async def test_an_endpoint_is_reached_by_host(running: Running, layout: Layout) -> None:

@@ -75,7 +75,8 @@ class Gateway:
         metrics = Metrics(routes, self.broker, self.keyring)
         self.front = front = Front(routes, jobs, local, metrics, self.keyring, settings)
         largest = max(settings.run_bytes, settings.runsync_bytes)
-        self.http = HttpServer(in_front(front), Limits(local_body_bytes=largest), folder=layout.home)
+        limits = Limits(local_body_bytes=largest)
+        self.http = HttpServer(in_front(front), limits, security.proxies, folder=layout.home)
         metrics.server = self.http
         self._servers: dict[Path, AbstractServer] = {}
         self._signalling: asyncio.Task[None] | None = None

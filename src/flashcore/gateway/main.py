@@ -26,7 +26,7 @@ from flashcore.gateway.buffers import keep_buffers
 from flashcore.gateway.descriptors import allow_many_connections
 from flashcore.gateway.files import make_private_directory
 from flashcore.gateway.handover import Handover, Listeners
-from flashcore.gateway.security import Security, is_loopback
+from flashcore.gateway.security import Security, is_loopback, peer_address
 from flashcore.gateway.settings import Settings, settings_from
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.model.errors import FlashcoreError, Refused
@@ -76,6 +76,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="certificate chain, in PEM")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, in PEM")
     parser.add_argument("--exposed", action="store_true", help="listen beyond this machine without TLS or tokens")
+    parser.add_argument("--trusted-proxy", action="append", default=[], help="whose X-Forwarded headers are believed")
     parser.add_argument("--listen-fd", action="append", default=[], type=int, help="a socket that listens already")
     parser.add_argument("--listen-tls-fd", action="append", default=[], type=int, help="the same, to speak TLS on")
     # The registry reads these by itself.
@@ -85,7 +86,8 @@ def parse(arguments: Sequence[str]) -> Options:
     given = parser.parse_args(arguments)
     layout = Layout(given.layout.resolve(), given.env)
     auth = given.auth == "on" or (given.auth == "auto" and not is_loopback(given.host))
-    security = Security(auth, given.tls_certificate, given.tls_key, given.exposed)
+    proxies = frozenset(map(peer_address, given.trusted_proxy))
+    security = Security(auth, given.tls_certificate, given.tls_key, given.exposed, proxies)
     security.check(given.host)
     settings = settings_from(given.set)
     inherited = Listeners(given.host, tuple(given.listen_tls_fd), tuple(given.listen_fd))

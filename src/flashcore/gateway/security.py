@@ -21,6 +21,8 @@ class Security:
     key: Path | None = None
     exposed: bool = False
     """Somebody has said that it may listen beyond this machine without TLS or without tokens."""
+    proxies: frozenset[str] = frozenset()
+    """Addresses whose X-Forwarded-* headers are believed."""
 
     def check(self, host: str, who: str = "the gateway") -> None:
         """Raise ConfigurationError where listening at `host` would let strangers in, or let them listen."""
@@ -56,6 +58,16 @@ _PROTECTIONS: Mapping[str, Callable[[Security], bool]] = {
     "TLS": lambda security: security.certificate is not None,
 }
 _HOW: Mapping[str, str] = {"tokens": 'auth = "on"', "TLS": "tls.certificate and tls.key"}
+
+
+def peer_address(text: str) -> str:
+    """An address as connections tell it. Raises ConfigurationError for a name, which says nothing of who connects."""
+    try:
+        return str(ipaddress.ip_address(text.strip("[]")))
+    except ValueError:
+        raise ConfigurationError(
+            f"the trusted proxy {text!r} is no IP address", next_step="give the address that it connects from"
+        ) from None
 
 
 def is_loopback(host: str) -> bool:

@@ -159,7 +159,7 @@ class GatewayKeeper:
                     *("--layout", str(project.root), "--env", settings.environment),
                     *("--host", settings.host, "--port", str(settings.ports.gateway)),
                     *("--jobs", project.jobs_url),
-                    *_security(project),
+                    *security_options(project),
                     f"--set=stop_grace={settings.gateway_grace}",
                     *(f"--set={name}={value}" for name, value in settings.gateway.items()),
                     *(f"--listen-tls-fd={descriptor}" for descriptor in inherited.encrypted),
@@ -195,12 +195,13 @@ class GatewayKeeper:
         return " ".join(line.strip() for line in lines[-2:])
 
 
-def _security(project: Project) -> Iterator[str]:
+def security_options(project: Project) -> Iterator[str]:
     """The options that say what the gateway asks of its callers."""
     settings = project.settings
     yield f"--auth={settings.auth}"
     if settings.exposed:
         yield "--exposed"
+    yield from (f"--trusted-proxy={address}" for address in settings.trusted_proxies)
     for option, path in (("--tls-certificate", settings.tls.certificate), ("--tls-key", settings.tls.key)):
         if path:
             yield f"{option}={project.root / path}"
