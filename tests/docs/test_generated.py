@@ -31,6 +31,17 @@ from flashcore.testing.scenario.values import Action, Expect, Version
 GENERATED = re.compile(r"<!-- generated: (?P<what>[^>]+) -->\n(?P<text>.*?)<!-- end -->", re.DOTALL)
 
 
+def test_every_kit_is_in_the_list_for_authors_of_plugins(repository: Path) -> None:
+    """And where its extension point is described."""
+    kits = [path.stem for path in (repository / "src" / "flashcore" / "testing").glob("*_kit.py")]
+    pages = [
+        (repository / "docs" / name).read_text(encoding="utf-8")
+        for name in ("writing-plugins.md", "extension-points.md")
+    ]
+
+    assert [kit for kit in kits if not all(f"flashcore.testing.{kit}" in page for page in pages)] == []
+
+
 def test_generated_parts_are_up_to_date(repository: Path) -> None:
     """A page that shows something else than the code is wrong."""
     outdated = []
