@@ -132,6 +132,22 @@ async def test_memory_does_not_grow_with_the_queue(tmp_path: Path) -> None:
     await jobs.close()
 
 
+async def test_what_is_at_hand_stays_however_little_may_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs that were read from the disk to be claimed next are no jobs that merely rest in memory."""
+    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.resting.MOST_JOBS", 3)
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job(f"{n:02d}") for n in range(40)])
+    await jobs.close()
+
+    jobs = await open_jobs(tmp_path)
+    await jobs.claim(claim_of(1))
+    for n in range(40):
+        await jobs.get(JobId(f"{n:02d}"))
+
+    assert [claimed.id for claimed in await jobs.claim(claim_of(99))] == [f"{n:02d}" for n in range(1, 40)]
+    await jobs.close()
+
+
 async def instructions_for_claims(jobs: SqliteJobs, depth: int) -> int:
     """Python instructions on the event loop for 150 single claims in front of so many jobs."""
     for first in range(0, depth, 1_000):

@@ -97,6 +97,35 @@ async def check_extended_lease_ends(subject: Subject) -> None:
         require(await _swept(jobs) == {"a": JobStatus.IN_QUEUE}, "now")
 
 
+async def check_lease_over_a_restart(subject: Subject) -> None:
+    """A lease that was given before the store was opened again runs out all the same; so does the time to run."""
+    subject.ask("durable", given=subject.durable)
+    async with subject.jobs() as jobs:
+        await submit(jobs, "lost", max_attempts=2)
+        await claim(jobs, lease=LATER)
+        await submit(jobs, "slow", execution_timeout=LATER)
+        await claim(jobs)
+    async with subject.jobs() as jobs:
+        require(await _swept(jobs) == {}, "not yet")
+        await subject.advance(2 * LATER)
+        found = await _swept(jobs)
+        require(found == {"lost": JobStatus.IN_QUEUE, "slow": JobStatus.TIMED_OUT}, "now", found)
+
+
+async def check_gone_from_the_queue(subject: Subject) -> None:
+    """Jobs that were cancelled while they were queued, and are forgotten by now, hold nobody up who comes after them."""
+    async with subject.jobs() as jobs:
+        await submit(jobs, "first", "second", retention=SOON)
+        await submit(jobs, "behind")
+        for name in ("first", "second"):
+            await jobs.cancel(job_id(name))
+        await subject.advance(LATER)
+        await jobs.sweep()
+        require(await status(jobs, "first") is None, "its retention is over")
+        found = names(await claim(jobs, 9))
+        require(found == ["behind"], "the one behind them is handed out", found)
+
+
 async def check_retention(subject: Subject) -> None:
     """A finished job can be asked for during its retention, then it is gone: id, key, stream and count."""
     async with subject.jobs() as jobs:
