@@ -113,7 +113,7 @@ async def check_lease_over_a_restart(subject: Subject) -> None:
 
 
 async def check_gone_from_the_queue(subject: Subject) -> None:
-    """Jobs that were cancelled while they were queued, and are forgotten by now, hold nobody up who comes after them."""
+    """Jobs that were cancelled while they were queued, and are forgotten by now, hold nobody up behind them."""
     async with subject.jobs() as jobs:
         await submit(jobs, "first", "second", retention=SOON)
         await submit(jobs, "behind")
