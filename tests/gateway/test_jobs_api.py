@@ -550,7 +550,7 @@ async def test_what_is_no_trace_is_not_stored(running: Running, headers: dict[st
 
 
 async def test_a_job_that_runs_too_long_times_out_and_is_stopped(running: Running) -> None:
-    """Q-C11: TIMED_OUT, and its worker is told."""
+    """Q06, Q-C11: TIMED_OUT, and its worker is told."""
     held = Held()
     async with worker(running, held) as helper:
         answer = await running.post("/v2/hello/runsync", {"input": {}, "policy": {"executionTimeout": 200}})

@@ -137,7 +137,7 @@ async def test_large_bytes_are_told_in_base64(layout: Layout) -> None:
 
 
 async def test_large_items_of_a_stream_come_whole_and_in_order(layout: Layout) -> None:
-    """Q11: as JSON, and as a frame."""
+    """Q09, Q11: as JSON, and as a frame."""
     items = [json.dumps(letter * LARGE).encode() for letter in "ab"]
     hello = worker_hello("hello")
     async with gateway_at(layout) as running:

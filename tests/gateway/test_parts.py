@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.gateway.conftest import jobs_route, side
 
 from flashcore.gateway.books import Attempt, Books, Worker, left_out
 from flashcore.gateway.coalesce import Coalescer
@@ -21,9 +22,10 @@ from flashcore.gateway.http.parse import parse_request
 from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.jobids import JobIds
 from flashcore.gateway.planning import PolicyHeaders, SeenRequest, Signposts, seen_request
-from flashcore.gateway.routes import Routes
+from flashcore.gateway.routes import Routes, jobs_routing
 from flashcore.gateway.submission import lane_of
 from flashcore.gateway.wakes import Wakes
+from flashcore.hookspecs.jobs import lane_share
 from flashcore.model.job import LANES, Claimed, Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
@@ -118,6 +120,19 @@ def test_lanes_are_even_and_stay_for_ever() -> None:
     assert min(counts) > 120
     assert max(counts) < 290
     assert [lane_of(key) for key in ("", "a", "customer-7", "ä")] == [0, 7, 20, 35]
+
+
+@pytest.mark.parametrize("ids", ["of the gateway", "of keys"])
+def test_a_share_is_what_it_says_over_many_jobs(ids: str) -> None:
+    """Q30: over 10,000 jobs each weight gets its percent, give or take two; a raised weight moves no job back."""
+    made = JobIds()
+    lanes = [lane_of(made.for_run() if ids == "of the gateway" else f"customer-{n}") for n in range(10_000)]
+
+    for weight in range(101):
+        share = jobs_routing(jobs_route("hello", side(weight=100 - weight), side(revision="b" * 64, weight=weight)))
+        target = share.shares[RevisionId("b" * 64)].lanes
+        assert abs(sum(lane in target for lane in lanes) / len(lanes) - weight / 100) <= 0.02
+        assert all(lane in lane_share(min(100, weight + 1)) for lane in target)
 
 
 def added(coalescer: Coalescer[int, int], number: int) -> asyncio.Future[int]:

@@ -11,10 +11,12 @@ from tests.gateway.conftest import Running, called, eventually, gateway_at, jobs
 
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
+from flashcore.gateway.tablefile import TableFile
 from flashcore.hookspecs.jobs import Claim
 from flashcore.model.job import Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, JobId, worker_id
+from flashcore.model.table import RoutingTable
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
 from flashcore.wire.hello import Hello
 from flashcore.wire.messages import Assignment
@@ -107,6 +109,40 @@ async def test_a_worker_takes_its_job_over_a_restart(layout: Layout, finished: s
 
     assert (done.status, done.output, done.attempt, done.charged) == (JobStatus.COMPLETED, Payload(b'"done"'), 1, 0)
     assert runs == [1]
+
+
+async def test_shares_and_leases_outlive_the_gateway_in_a_rollout(layout: Layout) -> None:
+    """Q35: the next one goes by the table that was kept, before any control plane has come."""
+    old, new = worker_hello("hello", "a" * 64, slots=50), worker_hello("hello", "b" * 64, replica="new", slots=50)
+    table = RoutingTable(1, (jobs_route("hello", side(old, weight=70), side(new, weight=30)),))
+    go_on = asyncio.Event()
+
+    async def answer(job: Assignment) -> bytes:
+        await go_on.wait()
+        return b"1"
+
+    def some(life: int) -> list[NewJob]:
+        lanes = range(50) if life == 1 else range(50, 100)
+        return [NewJob(JobId(f"{life}-{lane}"), HELLO, Payload(b"1"), lane) for lane in lanes]
+
+    workers = [FakeWorker(layout.worker_socket, hello, answer) for hello in (old, new)]
+    layout.home.mkdir(parents=True, exist_ok=True)
+    TableFile(layout.table_file, layout.table_changes_file).keep(table)
+    async with gateway_at(layout, store=await SqliteStores().open_jobs(f"sqlite:///{layout.jobs_db}")) as running:
+        for worker in workers:
+            worker.start()
+        await asyncio.gather(*map(running.gateway.broker.submit, some(1)))
+        await eventually(lambda: sum(len(worker.seen) for worker in workers) == 50)
+    async with gateway_at(layout, store=await SqliteStores().open_jobs(f"sqlite:///{layout.jobs_db}")) as running:
+        await eventually(lambda: all(worker.welcomes == 2 for worker in workers))
+        go_on.set()
+        await asyncio.gather(*map(running.gateway.broker.submit, some(2)))
+        done = [await running.gateway.broker.wait(job.id, 10.0) for job in (*some(1), *some(2))]
+    for worker in workers:
+        await worker.stop()
+
+    assert [len({job.id for job in worker.seen}) for worker in workers] == [70, 30]
+    assert {(job.status, job.attempt, job.charged) for job in done if job} == {(JobStatus.COMPLETED, 1, 0)}
 
 
 async def test_a_job_whose_worker_went_with_the_gateway_goes_to_another_uncharged(layout: Layout) -> None:

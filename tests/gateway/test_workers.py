@@ -7,11 +7,14 @@ import dataclasses
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from tests.gateway.conftest import FAST, Running, eventually, gateway_at, jobs_route, side
 
-from flashcore.model.job import Job, JobStatus, NewJob, Payload
+from flashcore.builtin.memory_state import MemoryStores
+from flashcore.hookspecs.jobs import Claim, JobStore
+from flashcore.model.job import Claimed, Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, JobId
 from flashcore.testing.fake_worker import Answer, FakeWorker, worker_hello
@@ -168,6 +171,89 @@ async def test_slots_are_filled_and_never_exceeded(running: Running) -> None:
 
     assert blocking.most == 4
     assert [job.input.data for job in helper.seen] == [str(n).encode() for n in range(10)]
+
+
+class Counting(FakeWorker):
+    """A worker that remembers how many jobs came at a time."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.batches: list[int] = []
+
+    def _begin(self, jobs: tuple[Assignment, ...]) -> None:
+        self.batches.append(len(jobs))
+        super()._begin(jobs)
+
+
+async def test_work_comes_in_batches_and_nobody_asks_for_it(layout: Layout) -> None:
+    """Q20: as many jobs in one message as there are free slots; while nothing is queued the store is asked nothing."""
+    hello = worker_hello("hello", slots=50)
+    store = ClaimsCounted(await MemoryStores().open_jobs("memory:"))
+    async with gateway_at(layout, store=store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with Counting(layout.worker_socket, hello, echo) as helper:
+            for job in await submit(running, 50):
+                await ended(running, job)
+            await eventually(lambda: not helper.unreceived)
+            before = store.claims
+            await asyncio.sleep(5 * FAST.heartbeat)
+            idle = store.claims - before
+
+    assert sum(helper.batches) == 50
+    assert len(helper.batches) <= 5
+    assert idle == 0
+
+
+class ClaimsCounted:
+    """A store that counts how often it is asked for work."""
+
+    def __init__(self, store: JobStore) -> None:
+        self.claims = 0
+        self._store = store
+
+    async def claim(self, claim: Claim) -> tuple[Claimed, ...]:
+        """See JobStore."""
+        self.claims += 1
+        return await self._store.claim(claim)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def test_a_function_that_raises_is_not_tried_again(running: Running) -> None:
+    """Q05: unless somebody asks."""
+    hello = worker_hello("hello")
+    running.serve(jobs_route("hello", side(hello)))
+    async with worker(running, hello, lambda job: Result(job.id, job.attempt, error="no")) as helper:
+        (job,) = await submit(running)
+        done = await ended(running, job)
+
+    assert (done.status, done.attempt, len(helper.seen)) == (JobStatus.FAILED, 1, 1)
+
+
+@pytest.mark.parametrize("moment", ["while it runs", "as it ends", "in its drain"])
+async def test_an_abort_returns_the_targets_jobs_uncharged(running: Running, moment: str) -> None:
+    """Q34: whatever the target was at, the stable revision does it, though one attempt is all that may be charged."""
+    old, new = worker_hello("hello", "a" * 64, replica="old"), worker_hello("hello", "b" * 64, replica="new")
+    running.serve(jobs_route("hello", side(old, weight=0), side(new, weight=100)))
+    blocking = Blocking()
+    async with worker(running, old, echo):
+        target = worker(running, new, blocking)
+        target.start()
+        await target.until(lambda: target.welcomes == 1)
+        job = NewJob(JobId("job"), EndpointName("hello"), Payload(b"1"), 7, max_attempts=1)
+        await running.gateway.broker.submit(job)
+        await target.until(lambda: bool(target.seen))
+        running.serve(jobs_route("hello", side(old)))
+        if moment == "as it ends":
+            blocking.open.set()
+        if moment == "in its drain":
+            target.leave()
+            await target.finish(JobId("job"))
+        await target.stop()
+        done = await ended(running, "job")
+
+    assert (done.status, done.charged) == (JobStatus.COMPLETED, 0)
 
 
 async def test_few_jobs_are_spread_over_idle_workers(running: Running) -> None:

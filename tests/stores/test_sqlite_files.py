@@ -229,7 +229,7 @@ async def test_a_relative_url_is_relative(tmp_path: Path, monkeypatch: pytest.Mo
 
 @BOTH
 async def test_the_clock_does_not_go_back_when_the_wall_clock_does(opener: Opener, tmp_path: Path) -> None:
-    """Neither while the store is open nor when it is opened again; what is stored is never in the future."""
+    """Q06: neither while the store is open nor when it is opened again; what is stored is never in the future."""
     clock = VirtualClock(start=1_000_000.0)
     stores = SqliteStores(clock.wall, clock.monotonic)
     open_again = stores.open_state if opener is open_state else stores.open_jobs

@@ -272,3 +272,36 @@ def rows_of(path: Path) -> dict[str, int]:
         counts = {name: connection.execute(f"select count(*) from {name}").fetchone()[0] for name in tables}  # noqa: S608  # the file's own names
     connection.close()
     return {name: count for name, count in counts.items() if count}
+
+
+async def rows_of_jobs(jobs: SqliteJobs) -> int:
+    """How many jobs are in the file, whether or not anybody can see them."""
+    count: int = await jobs._writer.read(lambda file: file.execute("select count(*) from job").fetchone()[0])  # noqa: SLF001 - the file is the store's alone
+    return count
+
+
+async def test_a_purge_of_many_jobs_holds_nobody_up(tmp_path: Path) -> None:
+    """Q08: it takes out of sight at once what the sweeps remove from the file, some hundred rows at a time."""
+    jobs = await open_jobs(tmp_path)
+    for start in range(0, 14_000, 2_000):
+        await jobs.submit([new_job(n, n % 100) for n in range(start, start + 2_000)])
+    removed = await jobs.purge(ENDPOINT)
+    await jobs.submit([new_job("later")])
+    claimed = await jobs.claim(claim_of(9))
+    left = await rows_of_jobs(jobs)
+    during: list[JobStatus | None] = []
+    sweeping = asyncio.ensure_future(jobs.sweep())
+    while not sweeping.done():
+        await jobs.submit([new_job(f"during-{len(during)}")])
+        found = await jobs.get(JobId(f"during-{len(during)}"))
+        during.append(None if found is None else found.status)
+    await jobs.sweep()
+    after = await rows_of_jobs(jobs)
+    await jobs.close()
+
+    assert removed == 14_000
+    assert [one.id for one in claimed] == [JobId("later")]
+    assert left > 5_000, "those that are not at hand are left to the sweeps"
+    assert len(during) >= 3
+    assert set(during) == {JobStatus.IN_QUEUE}
+    assert after == 1 + len(during)
