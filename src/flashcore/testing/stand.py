@@ -99,7 +99,7 @@ class Stand:
             self._gateway = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "flashcore.gateway", "--layout", str(self.folder), "--env", "test"),
-                    *("--jobs", f"sqlite://{self.layout.jobs_db}", "--port", port, "--strict-port", "--no-plugins"),
+                    *("--jobs", f"sqlite:///{self.layout.jobs_db}", "--port", port, "--strict-port", "--no-plugins"),
                 ],
                 stdout=output,
                 stderr=output,
