@@ -21,6 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import opentelemetry.propagate  # noqa: F401 - as who records spans has imported it
 import pytest
 from opentelemetry import trace
 from opentelemetry.context import attach, detach
