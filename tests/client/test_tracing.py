@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from flashcore.client.in_process import run_here_blocking
+from flashcore.client.many import MapOptions, map_blocking
 from flashcore.client.tracing import trace_headers
 from flashcore.wire.current import CURRENT, CurrentJob
 
@@ -69,3 +71,20 @@ def test_a_tracer_that_has_nothing_to_say_changes_nothing(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "opentelemetry.propagate", SimpleNamespace(inject=inject))
 
     assert headers_within({"traceparent": TRACE}) == {"traceparent": TRACE}
+
+
+def test_calls_that_are_made_in_threads_are_part_of_the_same_trace(without_otel: None) -> None:
+    """Those of `map`, and of a coroutine function that a thread waits for in its own replica."""
+
+    async def here() -> dict[str, str]:
+        return dict(trace_headers())
+
+    options = MapOptions(concurrency=2, ordered=True, return_errors=False)
+    token = CURRENT.set(CurrentJob("job-1", context={"traceparent": TRACE}))
+    try:
+        mapped = [*map_blocking(lambda _number: dict(trace_headers()), [(1,), (2,), (3,)], options)]
+        own = run_here_blocking(here, (), {})
+    finally:
+        CURRENT.reset(token)
+
+    assert [*mapped, own] == [{"traceparent": TRACE}] * 4

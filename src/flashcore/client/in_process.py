@@ -32,10 +32,11 @@ def run_here_blocking(target: Callable[..., Any], args: tuple[Any, ...], kwargs:
         return _run_sync(target, args, kwargs)
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context
 
     # The caller's thread may be running a loop, and a loop cannot be run inside another one.
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(run_here(target, args, kwargs))).result()
+        return pool.submit(copy_context().run, lambda: asyncio.run(run_here(target, args, kwargs))).result()
 
 
 def _run_sync(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

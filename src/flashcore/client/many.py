@@ -34,6 +34,7 @@ class MapOptions:
 def map_blocking(call: Callable[..., R], arguments: Iterable[tuple[Any, ...]], options: MapOptions) -> Iterator[Any]:
     """Yield the results; arguments are taken as there is room for another call."""
     from concurrent.futures import ThreadPoolExecutor
+    from contextvars import copy_context
 
     running: list[Future[R]] = []
     with ThreadPoolExecutor(options.concurrency, thread_name_prefix="flashcore-map") as pool:
@@ -41,7 +42,8 @@ def map_blocking(call: Callable[..., R], arguments: Iterable[tuple[Any, ...]], o
             for one in arguments:
                 if len(running) == options.concurrency:
                     yield _result(_take_done(running, options), options)
-                running.append(pool.submit(call, *one))
+                # Each in a context of its own: code that works on a call makes these calls as part of it.
+                running.append(pool.submit(copy_context().run, call, *one))
             while running:
                 yield _result(_take_done(running, options), options)
         finally:
