@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +46,8 @@ class Keyring:
         self._inner = ""
         self._looked_at = 0.0
         self._tokens: dict[str, Token] = {}
+        self._written: dict[frozenset[TokenScope], str] = {}
+        """By what a route wants, as many as there are kinds of routes: the same in the log."""
         self._known: dict[bytes, _Holder] = {}
         """By Authorization header. A dict compares hashes made with a secret of this
         process, and bytes only where those are equal: how long it takes tells nothing of a token."""
@@ -68,7 +71,11 @@ class Keyring:
             return self._unauthorized("the token is not valid here", head, peer, holder.name or _public_part(shown))
         if TokenScope.ADMIN not in allowed and allowed.isdisjoint(any_of):
             return self._forbidden(any_of, head, peer, holder.name)
-        self._uses.note(holder.name, _listed(any_of, "/"), lambda: _asked(head), peer)
+        # On the path of every request: what is wanted is written out once, what was asked only where there is a line.
+        scope = self._written.get(any_of)
+        if scope is None:
+            scope = self._written[any_of] = _listed(any_of, "/")
+        self._uses.note(holder.name, scope, partial(_asked, head), peer)
         return None
 
     def caller_of(self, head: RequestHead, peer: str) -> str:

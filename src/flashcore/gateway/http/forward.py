@@ -163,7 +163,7 @@ def passes_upgrade(head: RequestHead) -> bool:
 
 
 def answer_start(answer: ResponseHead, added: AddedHeaders) -> bytes:
-    """The status line of an answer and its header lines that are taken over; no framing, and nothing added."""
+    """The status line of an answer and its header lines that are taken over, its length among them, nothing added."""
     kept = answer.kept
     if kept is None or kept[0] != added.names:
         kept = answer.kept = (added.names, _answer_start(answer, added.answer_drop))
@@ -174,8 +174,16 @@ def _answer_start(answer: ResponseHead, drop: frozenset[bytes]) -> bytes:
     if not answer.connection <= drop:
         drop = drop | answer.connection
     lines = [line for name, (line, _, _) in zip(answer.names, answer.fields, strict=True) if name not in drop]
+    length = answer.content_length
+    if length is not None and has_length(answer):
+        lines.append(b"content-length: %d" % length)
     lines.append(b"")
     return status_line(answer.status) + b"\r\n".join(lines)
+
+
+def has_length(answer: ResponseHead) -> bool:
+    """Whether the client is told the length that the replica told: never of an answer that can have no body at all."""
+    return answer.content_length is not None and answer.status >= 200 and answer.status != 204
 
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}

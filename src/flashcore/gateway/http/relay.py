@@ -15,7 +15,7 @@ from time import monotonic
 
 from flashcore.gateway.http.errors import BadAnswer, BadFraming, Outcome, OutcomeKind
 from flashcore.gateway.http.exchange import Client
-from flashcore.gateway.http.forward import NOTHING_ADDED, answer_start, passes_upgrade, request_block
+from flashcore.gateway.http.forward import NOTHING_ADDED, answer_start, has_length, passes_upgrade, request_block
 from flashcore.gateway.http.framing import LAST_CHUNK, encode_chunk
 from flashcore.gateway.http.head import RequestHead, ResponseHead
 from flashcore.gateway.http.parse import has_answer_body
@@ -242,10 +242,8 @@ class Relay:
             self._complete()
 
     def _framing(self, head: ResponseHead, piece: bytes, done: bool) -> bytes:  # noqa: FBT001 - see Asker.answer
-        """How the client is told where the body ends."""
-        if head.content_length is not None and head.status != 204:
-            return b"content-length: %d\r\n" % head.content_length
-        if not has_answer_body(self._head.method, head.status):
+        """How the client is told where a body ends whose length the replica has not told."""
+        if has_length(head) or not has_answer_body(self._head.method, head.status):
             return b""
         if done:
             return b"content-length: %d\r\n" % len(piece)
