@@ -101,6 +101,22 @@ async def test_each_job_runs_on_the_revision_that_it_fits(running: Running, weig
         assert len(seen) == len(set(seen))
 
 
+async def test_why_jobs_wait_is_logged_once(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """However many there are: by endpoint and revision, with what that takes."""
+    old, new = hellos()
+    running.serve(jobs_route("hello", side(old), side(new)))
+    with caplog.at_level("WARNING", "flashcore.gateway.fitting"):
+        async with fake(running, new) as target:
+            await submit(running, ["old"] * 5)
+            await target.until(lambda: len(target.seen) == 5)
+            await eventually(lambda: bool(caplog.records))
+
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == (
+        "jobs of hello that do not fit revision bbbbbbbbbbbb, which takes greet(name, loud), wait for another revision"
+    )
+
+
 async def test_a_job_that_fits_no_revision_fails_with_what_each_of_them_takes(running: Running) -> None:
     """Q33: it is shown to each of them once."""
     old, new = hellos()

@@ -13,6 +13,7 @@ goes from one to the next and never back; when it is closed to all that serve, i
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
@@ -26,6 +27,8 @@ from flashcore.model.names import EndpointName, RevisionId
 from flashcore.model.revision import short
 from flashcore.wire.envelope import RemoteFailure
 from flashcore.wire.messages import Result
+
+_log = logging.getLogger(__name__)
 
 REMEMBERED = 4
 """Revisions of an endpoint of which it is known what they take, those that serve no longer included."""
@@ -42,6 +45,7 @@ class Fitting:
         self._patience = patience
         self._takes: dict[EndpointName, dict[RevisionId, Mapping[str, str]]] = {}
         self._left: dict[EndpointName, dict[RevisionId, float]] = {}
+        self._logged: dict[EndpointName, set[RevisionId]] = {}
 
     def routing(self, endpoint: EndpointName) -> JobsRouting | None:
         """The present table's word on the endpoint."""
@@ -62,6 +66,7 @@ class Fitting:
             if after is None:
                 self._takes.pop(name, None)
                 self._left.pop(name, None)
+                self._logged.pop(name, None)
             elif before is not None and (gone := before.serving - after.serving):
                 self._left.setdefault(name, {}).update(dict.fromkeys(gone, self._now()))
 
@@ -81,6 +86,7 @@ class Fitting:
         others = [*self._others(worker.endpoint, worker.revision, claimed, takes)]
         told = _told(result.error, [f"revision {short(worker.revision)} takes {takes}", *others])
         if self._may_wait(worker, claimed):
+            self._log_once(worker, takes)
             return Returned(Return(claimed.id, worker.id, told, charged=False, unfit=takes), link)
         if others:
             return Ended(Finish(claimed.id, worker.id, error=told), link)
@@ -94,6 +100,18 @@ class Fitting:
         others = self._others(worker.endpoint, worker.revision, claimed, takes)
         told = _told(None, [f"revision {short(worker.revision)} takes {takes}", *others])
         return Ended(Finish(claimed.id, worker.id, error=told))
+
+    def _log_once(self, worker: Worker, takes: str) -> None:
+        """Whoever wonders why jobs wait is told of the first one: there may be a hundred thousand."""
+        logged = self._logged.setdefault(worker.endpoint, set())
+        if worker.revision not in logged:
+            logged.add(worker.revision)
+            _log.warning(
+                "jobs of %s that do not fit revision %s, which takes %s, wait for another revision",
+                worker.endpoint,
+                short(worker.revision),
+                takes,
+            )
 
     def _may_wait(self, worker: Worker, claimed: Claimed) -> bool:
         routing = self.routing(worker.endpoint)
