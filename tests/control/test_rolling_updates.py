@@ -122,7 +122,7 @@ def test_e07_the_places_of_old_replicas_that_die_go_to_the_new_revision() -> Non
         world.provider.script = lambda _replica, _revision: Life(ready_after=20)
         await update(world, 2, 3, strategy=BY_ONE)
         await asyncio.sleep(1)
-        for replica in sorted(world.provider.states())[:2]:
+        for replica in started(world, old)[:2]:
             world.provider.kill(replica)
         await asyncio.sleep(1)
         assert live(world) == {1: 1, 2: 3}
