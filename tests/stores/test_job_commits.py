@@ -4,6 +4,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from flashcore.builtin.sqlite import writer as writing
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import Claim, Finish
@@ -133,4 +136,27 @@ async def test_keys_that_come_again_after_a_restart_fail_one_batch_and_give_thei
     assert [job.id for (job,) in together] == ["job-0", "beside"]
     assert len(books) == 2
     assert (await jobs.counts(ENDPOINT)).by_status[JobStatus.IN_QUEUE] == 21
+    await jobs.close()
+
+
+async def test_jobs_are_as_durable_where_the_loop_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was answered is found by whoever opens the file next; a clash there is resolved as ever."""
+    monkeypatch.setattr(writing, "QUICK", 60.0)
+    monkeypatch.setattr(writing, "QUICK_IN_A_ROW", 1)
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([keyed(0, "key")])
+    await jobs.close()
+
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("warm")])
+    (known,) = await jobs.submit([keyed(1, "key")])
+    (held,) = await jobs.claim(claim_of(1))
+    assert await jobs.finish([Finish(held.id, WORKER, Payload(b"2"))]) == (True,)
+    await jobs.close()
+
+    jobs = await open_jobs(tmp_path)
+    done = await jobs.get(held.id)
+    assert known.id == held.id == "job-0"
+    assert done is not None
+    assert (done.status, done.output) == (JobStatus.COMPLETED, Payload(b"2"))
     await jobs.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flashcore.builtin.sqlite import writer as writing
 from flashcore.builtin.sqlite.lock import FileLock
 from flashcore.builtin.sqlite.schema import Schema
 from flashcore.builtin.sqlite.writer import Writer
@@ -228,3 +230,57 @@ def test_a_lock_is_held_once(tmp_path: Path) -> None:
 
     lock.release()
     FileLock(tmp_path / "x").release()
+
+
+def thread_of(connection: sqlite3.Connection) -> int:
+    """The thread that a change is made in."""
+    add("who", connection)
+    return threading.get_ident()
+
+
+async def test_the_loop_commits_itself_once_the_disk_has_been_quick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no longer after one slow commit; never while the thread is at work."""
+    monkeypatch.setattr(writing, "QUICK", 60.0)
+    writer = await open_items(tmp_path)
+    told: list[int] = []
+    for _ in range(writing.QUICK_IN_A_ROW):
+        assert not writer.is_at_hand
+        assert await writer.write(thread_of) != threading.get_ident()
+
+    assert writer.is_at_hand
+    here = writer.write_here(thread_of, told.append)
+    assert here.result() == threading.get_ident()
+    assert told == [threading.get_ident()]
+
+    under_way = writer.write(thread_of)
+    assert not writer.is_at_hand
+    await under_way
+    assert writer.is_at_hand
+
+    monkeypatch.setattr(writing, "QUICK", 0.0)
+    writer.write_here(thread_of)
+    assert not writer.is_at_hand
+    await writer.close()
+    assert len(await (await open_items(tmp_path)).read(listed)) == writing.QUICK_IN_A_ROW + 3
+
+
+async def test_what_fails_in_the_loop_fails_as_in_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its caller is told, nothing of it is left, and the next call goes on."""
+    monkeypatch.setattr(writing, "QUICK", 60.0)
+    writer = await open_items(tmp_path)
+    for _ in range(writing.QUICK_IN_A_ROW):
+        await writer.write(thread_of)
+
+    def failing(connection: sqlite3.Connection) -> None:
+        add("gone", connection)
+        raise ZeroDivisionError
+
+    told: list[object] = []
+    with pytest.raises(ZeroDivisionError):
+        await writer.write_here(failing, told.append)
+    assert await writer.write_here(partial(add, "kept")) == "kept"
+    assert told == []
+    assert "gone" not in await writer.read(listed)
+    await writer.close()

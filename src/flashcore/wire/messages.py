@@ -378,6 +378,16 @@ def _quick_assignment(item: Any, buffers: Iterator[bytes | memoryview]) -> Assig
     return None if payload is None else Assignment(JobId(job), attempt, timeout, payload, dict(context))
 
 
+def _quick_received(head: Mapping[str, Any], _: Iterator[bytes | memoryview]) -> Received | None:
+    ids = head.get("ids")
+    if len(head) != 1 or type(ids) is not list:
+        return None
+    for job in ids:
+        if type(job) is not str:
+            return None
+    return Received(tuple(ids))
+
+
 def _quick_results(head: Mapping[str, Any], buffers: Iterator[bytes | memoryview]) -> Results | None:
     items = head.get("results")
     if len(head) != 1 or type(items) is not list:
@@ -419,7 +429,8 @@ _ASSIGNMENT = frozenset({"id", "attempt", "timeout", "input", "context"})
 _RESULT_AT_LEAST = frozenset({"id", "attempt", "error"})
 _RESULT = _RESULT_AT_LEAST | {"output", "released"}
 _PAYLOAD = frozenset({"data", "media"})
-_QUICK: Mapping[int, Callable[[Mapping[str, Any], Iterator[bytes | memoryview]], Work | Results | None]] = {
+_QUICK: Mapping[int, Callable[[Mapping[str, Any], Iterator[bytes | memoryview]], Work | Results | Received | None]] = {
+    Kind.RECEIVED: _quick_received,
     Kind.WORK: _quick_work,
     Kind.RESULTS: _quick_results,
 }

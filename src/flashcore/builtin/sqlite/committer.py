@@ -46,7 +46,7 @@ Outcome = Done | Failed
 
 
 class Committer:
-    """Owns a database: its lock and its one connection. Everything happens in the thread that made it."""
+    """Owns a database: its lock and its one connection, which is for one thread at a time."""
 
     def __init__(self, path: Path, schema: Schema) -> None:
         """Open or create it. Raises Refused when another process owns it, StateTooNew, StateCorrupt or StateError."""
@@ -132,7 +132,7 @@ class Committer:
 
 def _connect(path: Path, schema: Schema) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
+        connection = sqlite3.connect(path, isolation_level=None, cached_statements=512, check_same_thread=False)
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             migrate(connection, path, schema)

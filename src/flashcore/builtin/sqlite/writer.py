@@ -4,6 +4,8 @@ Calls that arrive while a commit is under way wait for it and then share the nex
 for one call and for a hundred. An answer is given only after the commit that its call was part of, and the event
 loop is woken once for each commit, not for each call.
 
+Where there is no crowd, the way to the thread and back takes longer than many a disk does. `write_here` spares it.
+
 One connection, since SQLite before 3.51.3 can corrupt a write-ahead log that two connections checkpoint at once. It
 holds the file exclusively, so nobody else's connection can come between.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +28,12 @@ from flashcore.model.errors import StateError
 T = TypeVar("T")
 
 MOST_CALLS_PER_COMMIT = 1000
+
+QUICK = 0.001
+"""Seconds that a commit may take for the event loop to wait for one like it."""
+
+QUICK_IN_A_ROW = 32
+"""Commits after which a disk is believed to be quick, until the first slow one, for which the loop stands still."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +72,8 @@ class Writer:
         self._opened: asyncio.Future[Committer] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closing = False
+        self._under_way = 0
+        self._quick_in_a_row = 0
 
     @classmethod
     async def open(cls, path: Path, schema: Schema) -> Writer:
@@ -92,6 +103,19 @@ class Writer:
         """
         return self._ask(_Asked(call, self._loop.create_future(), told))
 
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether a commit may be made by the event loop itself: the thread rests, and the disk has been quick."""
+        return not self._under_way and not self._closing and self._quick_in_a_row >= QUICK_IN_A_ROW
+
+    def write_here(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
+        """As `write`, in this thread, while the writer is at hand: the result is there when this returns."""
+        asked = _Asked(call, self._loop.create_future(), told)
+        began = time.perf_counter()
+        outcomes = self._opened.result().write([call])
+        self._answer([asked], outcomes, time.perf_counter() - began)
+        return asked.future
+
     def read(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
         """Run a call outside of a transaction: it sees all that was asked to be written before, and nothing halved.
 
@@ -109,8 +133,18 @@ class Writer:
     def _ask(self, asked: _Asked) -> asyncio.Future[Any]:
         if self._closing:
             raise StateError(f"{self.path} is closed", next_step="open it again", path=str(self.path))
+        self._under_way += 1
         self._asked.put(asked)
         return asked.future
+
+    def _served(self, asked: list[_Asked], outcomes: list[Outcome], took: float | None = None) -> None:
+        self._under_way -= len(asked)
+        self._answer(asked, outcomes, took)
+
+    def _answer(self, asked: list[_Asked], outcomes: list[Outcome], took: float | None) -> None:
+        if took is not None:
+            self._quick_in_a_row = self._quick_in_a_row + 1 if took < QUICK else 0
+        _answer(asked, outcomes)
 
     # From here on: the thread.
 
@@ -130,10 +164,11 @@ class Writer:
         """Serve those who wait; False when they were the last. Leaves nothing of theirs in this thread's memory."""
         group = self._next_group()
         if group.writes:
+            began = time.perf_counter()
             outcomes = committer.write([asked.call for asked in group.writes])
-            self._tell(_answer, group.writes, outcomes)
+            self._tell(self._served, group.writes, outcomes, time.perf_counter() - began)
         if group.reads:
-            self._tell(_answer, group.reads, [committer.read(asked.call) for asked in group.reads])
+            self._tell(self._served, group.reads, [committer.read(asked.call) for asked in group.reads])
         return not group.last
 
     def _next_group(self) -> _Group:
