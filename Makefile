@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export UV_PYTHON_DOWNLOADS := never
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run test test-all lint types docs bench format requirements clean
+.PHONY: help setup run test test-all test-lowest lint types docs bench format requirements clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -38,6 +38,12 @@ test: $(VENV)/.development  ## run the tests, but for the slow ones
 
 test-all: $(VENV)/.development  ## run all tests
 	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-lowest: $(VENV)/.development  ## run the tests with the oldest dependencies that are allowed
+	@[ -x $(VENV)-lowest/bin/python ] || $(PY) -m venv $(VENV)-lowest
+	@$(PY) -m uv pip install -qq --python $(VENV)-lowest/bin/python --resolution lowest-direct \
+	  -e '.[otel,testing,uv]' $(PLUGINS:%=-e ./%) --group test --group lint
+	@$(VENV)-lowest/bin/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
 
 lint: $(VENV)/.development  ## check style, format and which room imports which
 	@$(PY) -m ruff check .
@@ -64,7 +70,7 @@ requirements: $(VENV)/.development  ## pin the newest dependencies in requiremen
 	@$(PY) -m uv export $(EXPORT) --all-packages --extra testing --all-groups -o requirements/ci.txt
 
 clean:  ## remove what was installed, built and cached
-	rm -rf $(VENV) build dist site .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lowest build dist site .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 EXPORT := --quiet --format requirements-txt --no-emit-workspace --no-header --no-annotate
