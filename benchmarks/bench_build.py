@@ -1,6 +1,6 @@
 """What a build costs beside the least that it could, reading and hashing the same bytes, and beside parsing them.
 
-    python benchmarks/bench_build.py [FILES ...]      default: 1000 5000 20000
+    python benchmarks/bench_build.py [--flash] [FILES ...]      default: 1000 5000 20000
 
 The project has files of 6 KB on average. A tenth of them give a function to one of ten endpoints, a fifth are a chain
 in which each imports the next one and which an endpoint needs, and the rest have nothing to do with any endpoint.
@@ -11,6 +11,8 @@ in which each imports the next one and which an endpoint needs, and the rest hav
     warm         the second one, of files that did not change
     one changed  a build after a change of one file in the chain
     command      `flashcore build` as a whole, with the start of Python: cold, then warm (CPU)
+    --flash      beside it `flash build --no-deps` of runpod-flash, a peer, of the same code with its own decorators on
+                 ten functions; once for each size, in an environment that is made the first time
 
 Each figure is the best of three, CPU and wall; each size is measured in a process of its own, whose memory is shown.
 """
@@ -41,6 +43,10 @@ ENDPOINTS = 10
 AVERAGE = 6 * 1024
 ROUNDS = 3
 ONE = "--one"
+FLASH = "--flash"
+FLASH_VERSION = "1.21.0"
+FLASH_WITHIN = 300
+"""Seconds that one of its builds may take: those of thousands of files take minutes."""
 
 HELPER = '''
 
@@ -159,8 +165,69 @@ def command(root: Path) -> None:
     subprocess.run([sys.executable, "-m", "flashcore", "build"], cwd=root, check=True, capture_output=True)
 
 
-def measure(files: int, registry: Registry) -> str:
-    """One line of the table."""
+def flash_here() -> Path | None:
+    """The peer's command, installed now if it is not there; None where it cannot be."""
+    room = Path(sys.prefix) / "beside" / "runpod-flash" / FLASH_VERSION
+    if not (room / "made").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", room], check=True)
+        install = [str(room / "bin" / "python"), "-m", "pip", "install", "-q", f"runpod-flash=={FLASH_VERSION}"]
+        if subprocess.run(install, check=False).returncode != 0:
+            return None
+        (room / "made").touch()
+    return room / "bin" / "flash"
+
+
+def write_flash_project(root: Path, files: int) -> None:
+    """The same code; each of its functions is an endpoint of its own, so that there are as many as ours has."""
+    write_project(root, files)
+    (root / "resources.py").unlink()
+    for path in map(Path, python_files(root)):
+        number = int(path.stem.removeprefix("m_"))
+        text = path.read_text().replace(f"from resources import queue_{number % ENDPOINTS}\n", "")
+        head, decorator = "from flashcore import remote\n", f"@remote(queue_{number % ENDPOINTS})\n"
+        if number < ENDPOINTS:
+            text = text.replace(head, "from runpod_flash import Endpoint\n").replace("\ndef work", "\nasync def work")
+            text = text.replace(decorator, f'@Endpoint(name="queue-{number}", cpu="cpu3c-1-2")\n')
+        path.write_text(text.replace(head, "").replace(decorator, ""))
+
+
+def flash_build(flash: Path, root: Path) -> None:
+    """One build of the peer's, with a home of its own: it leaves notes there. Raises subprocess.SubprocessError."""
+    subprocess.run(
+        [str(flash), "build", "--no-deps", "--python-version", f"{sys.version_info.major}.{sys.version_info.minor}"],
+        cwd=root / "project",
+        env=os.environ | {"HOME": str(root)},
+        check=True,
+        capture_output=True,
+        timeout=FLASH_WITHIN,
+    )
+
+
+def flash_line(files: int, ours: Cost) -> str:
+    """What the peer takes for as many files."""
+    shown = f"runpod-flash {FLASH_VERSION}, {files} files"
+    flash = flash_here()
+    if flash is None:
+        return f"{shown}: absent, it cannot be installed here"
+    with tempfile.TemporaryDirectory(prefix="flashcore-bench-") as folder:
+        root = Path(folder)
+        (root / "project").mkdir()
+        write_flash_project(root / "project", files)
+        try:
+            theirs = cost(lambda: flash_build(flash, root))
+        except subprocess.TimeoutExpired:
+            return f"{shown}: its build did not end within {FLASH_WITHIN} s"
+        except subprocess.CalledProcessError as error:
+            said = (error.stdout + error.stderr).decode(errors="replace").strip().splitlines()
+            return f"{shown}: its build fails: {said[-1] if said else error}"
+    return (
+        f"{shown}: {theirs} against {ours} of `flashcore build`: "
+        f"{theirs.cpu / ours.cpu:.1f}x of the processor, {theirs.wall / ours.wall:.1f}x on the clock"
+    )
+
+
+def measure(files: int, registry: Registry, *, flash: bool) -> str:
+    """One line of the table, and one for the peer."""
     figures: dict[str, list[Cost]] = {
         name: [] for name in ("hash", "parse", "cold", "warm", "changed", "first", "second")
     }
@@ -190,11 +257,12 @@ def measure(files: int, registry: Registry) -> str:
             note("second", lambda: command(root))
     best = {name: min(found) for name, found in figures.items()}
     ratio = best["cold"].cpu / best["hash"].cpu
-    return (
+    line = (
         f"| {files} | {size / 1e6:.1f} | {best['hash']} | {best['parse']} | {best['cold']} ({ratio:.1f}x) "
         f"| {best['warm']} | {best['changed']} | {best['first'].cpu * 1e3:.0f}, {best['second'].cpu * 1e3:.0f} "
         f"| {memory:.0f} |"
     )
+    return f"{line}\n{flash_line(files, best['first'])}" if flash else line
 
 
 def main(arguments: list[str]) -> None:
@@ -203,13 +271,16 @@ def main(arguments: list[str]) -> None:
         registry = open_registry(Setting(Policy(allowed=()), tuple(sys.path)))
         with project(10 * ENDPOINTS) as root:
             build(root, app="bench", registry=registry)  # imports and schemas are not what is measured
-        print(measure(int(arguments[1]), registry), flush=True)
+        print(measure(int(arguments[1]), registry, flash=FLASH in arguments), flush=True)
         return
+    sizes = [argument for argument in arguments if argument != FLASH]
     print("CPU / wall in ms; x: of reading and hashing; memory in MB")
     print("| files | MB | read+hash | parse | cold | warm | one changed | command: cold, warm | memory |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
-    for files in arguments or ["1000", "5000", "20000"]:
-        subprocess.run([sys.executable, __file__, ONE, files], check=True)
+    for files in sizes or ["1000", "5000", "20000"]:
+        subprocess.run([sys.executable, __file__, ONE, files, *([FLASH] if FLASH in arguments else [])], check=True)
+    if FLASH not in arguments:
+        print("runpod-flash, a peer: not asked for (--flash)")
 
 
 if __name__ == "__main__":
