@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from flashcore.cli import output
-from flashcore.cli.calling import call_http, call_queue, described_endpoint
+from flashcore.cli.calling import Reachable, call_http, call_queue, call_with_input, described_endpoint
 from flashcore.cli.common import Invocation, command
 from flashcore.model.errors import UsageError
 
@@ -20,13 +21,12 @@ from flashcore.model.errors import UsageError
 @click.argument("what", required=False)
 @click.argument("data", required=False)
 @click.option("--data", "data_option", help="Arguments as JSON, @FILE, or - for standard input.")
+@click.option("--input", "input_option", help="The job's input as JSON, as it is: for endpoints that run a script.")
 @click.option(
     "--timeout", type=click.FloatRange(min=0), default=90.0, show_default=True, help="Seconds to wait for the answer."
 )
 @command
-def call(
-    invocation: Invocation, endpoint: str, what: str | None, data: str | None, data_option: str | None, timeout: float
-) -> None:
+def call(invocation: Invocation, endpoint: str, timeout: float, **given: str | None) -> None:
     """Call an ENDPOINT and print the answer as JSON.
 
     Queue-based: WHAT is the function (or Class.method) where there are several; DATA is a JSON object of keyword
@@ -37,18 +37,27 @@ def call(
       flashcore call tools add '[1, 2]'
       flashcore call api /items/3
       flashcore call api 'POST /items' '{"name": "cup"}'
+      flashcore call script --input '{"value": 21}'
     """  # noqa: D301 - click takes the character itself for "do not fill the lines below"
     project = invocation.project()
     found = described_endpoint(project, endpoint)
-    if found.ingress == "http":
-        answer = call_http(found, what, _read(data_option or data), timeout)
-    else:
-        function, arguments = _function_and_arguments(what, data_option or data)
-        answer = call_queue(found, function, arguments, timeout)
+    answer = _answer(found, given, timeout)
     if invocation.as_json:
         output.show_json({"result": answer})
     else:
         click.echo(answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False))
+
+
+def _answer(found: Reachable, given: Mapping[str, str | None], timeout: float) -> Any:
+    what, data = given["what"], given["data_option"] or given["data"]
+    if given["input_option"] is not None:
+        if found.ingress == "http" or what is not None or data is not None:
+            raise UsageError("--input is all that a job has, and a request has none", next_step="leave out the rest")
+        return call_with_input(found, _read(given["input_option"]), timeout)
+    if found.ingress == "http":
+        return call_http(found, what, _read(data), timeout)
+    function, arguments = _function_and_arguments(what, data)
+    return call_queue(found, function, arguments, timeout)
 
 
 def _function_and_arguments(what: str | None, data: str | None) -> tuple[str | None, Any]:

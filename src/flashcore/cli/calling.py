@@ -13,9 +13,9 @@ from flashcore.cli.connecting import connect
 from flashcore.client.carry import Carrier
 from flashcore.client.discovery import served_manifest
 from flashcore.client.exchange import Conversation, Request, ask
-from flashcore.client.failures import error_of
+from flashcore.client.failures import error_of, remote_error
 from flashcore.client.job_calls import JobCall, credentials, run_within
-from flashcore.model.errors import NotFound, Unavailable, UsageError
+from flashcore.model.errors import DeadlineExceeded, NotFound, Unavailable, UsageError
 from flashcore.model.names import EndpointName
 from flashcore.presence import Presence
 from flashcore.server.daemon import running_gateway, running_server, was_cut_off
@@ -84,6 +84,30 @@ def call_queue(found: Reachable, function: str | None, arguments: Any, timeout: 
     call = Call(function=name or None, method=method or None, arguments=_arguments(arguments))
     shown = f"{found.endpoint} {function}" if function else str(found.endpoint)
     return found.carrier().carry(run_within(JobCall(found.endpoint, call, shown), timeout))
+
+
+def call_with_input(found: Reachable, value: Any, timeout: float) -> Any:
+    """Submit a job with that input and wait for its output. Raises RemoteError, DeadlineExceeded."""
+    return found.carrier().carry(_job(found.endpoint, json.dumps({"input": value}).encode(), timeout))
+
+
+def _job(endpoint: EndpointName, body: bytes, timeout: float) -> Conversation[Any]:
+    deadline = time.monotonic() + timeout
+    headers = {**credentials(), "Content-Type": "application/json"}
+    response = yield from ask(Request("POST", f"/v2/{endpoint}/run", body, headers))
+    while response.status < 400:
+        job = json.loads(response.body)
+        if job["status"] == "COMPLETED":
+            return job.get("output")
+        if job["status"] not in ("IN_QUEUE", "IN_PROGRESS"):
+            raise remote_error(job.get("error") or job["status"], str(endpoint))
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise DeadlineExceeded(f"job {job['id']} had not ended after {timeout:g} s", job=job["id"])
+        wait = min(left, 20.0)
+        target = f"/v2/{endpoint}/status-sync/{job['id']}?wait={max(1000, int(wait * 1000))}"
+        response = yield from ask(Request("GET", target, None, credentials(), wait + 10))
+    raise error_of(response, str(endpoint))
 
 
 def call_http(found: Reachable, what: str | None, body: Any, timeout: float) -> Any:

@@ -24,6 +24,8 @@ _UNLESS_SET = {
     # They want 4 GB of free memory and a public name server. The script's own checks are run in any case.
     "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
     "RUNPOD_SKIP_GPU_CHECK": "true",
+    # Its own setting shows each question and each ping.
+    "RUNPOD_LOG_LEVEL": "INFO",
     "PYTHONUNBUFFERED": "1",
 }
 
