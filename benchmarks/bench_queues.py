@@ -6,9 +6,10 @@ forks, 50 slots where it has slots, polling each millisecond where it polls, hir
 without snapshots; `peers/` has them, one file for each. litequeue and persist-queue have no results: a second queue
 brings them back. procrastinate has none either: the end of the job is waited for.
 
-Two rows are ours, both with jobs on disk, synced: `runsync` over plain HTTP with a worker that does nothing (the driver
-of bench_jobs.py, which the verdicts go by), and our client with a real replica. A durable peer has what it accepted on
-disk when it says so. Asked is that we are ahead of each durable one by 4 times at 50 in flight, of each other by 2.
+Three rows are ours: `runsync` over plain HTTP with a worker that does nothing (the driver of bench_jobs.py), with jobs
+on disk, synced, which the verdicts go by; the same with jobs in memory, to tell what a busy disk takes; and our client
+with a real replica, on disk. A durable peer has what it accepted on disk when it says so. Asked is that we are ahead of
+each durable one by 4 times at 50 in flight, of each other by 2; for both, processors and disk have to be our own.
 Limits of the same run: a ping-pong of 1 KB over a Unix socket, rows inserted into SQLite with a sync for each.
 CPU is that of all processes together, for a job at 50 in flight.
 
@@ -259,9 +260,21 @@ def servers(folder: Path, wanted: set[Store], *, redis_synced: bool) -> Iterator
 
 @contextlib.contextmanager
 def over_http(folder: Path) -> Iterator[Order]:
-    """`runsync` over plain HTTP, to a worker that does nothing."""
-    layout = Layout(folder, "bench")
-    with bench_jobs.gateway("", f"sqlite:///{layout.jobs_db}", layout) as served:
+    """`runsync` over plain HTTP, to a worker that does nothing; jobs are on disk."""
+    with _over_http(folder, f"sqlite:///{Layout(folder, 'bench').jobs_db}") as order:
+        yield order
+
+
+@contextlib.contextmanager
+def over_http_in_memory(folder: Path) -> Iterator[Order]:
+    """The same, with jobs in memory alone."""
+    with _over_http(folder, "memory:") as order:
+        yield order
+
+
+@contextlib.contextmanager
+def _over_http(folder: Path, jobs: str) -> Iterator[Order]:
+    with bench_jobs.gateway("", jobs, Layout(folder, "bench")) as served:
 
         def order(seconds: float, in_flight: int) -> Sample:
             before = _processors() + time.process_time()
@@ -286,6 +299,7 @@ def with_our_client(folder: Path) -> Iterator[Order]:
 
 KEY = "the key of the measurement"
 OURS = Candidate("flashcore, runsync over HTTP", durable=True, opened=over_http)
+OURS_IN_MEMORY = Candidate("flashcore, the same in memory", durable=False, opened=over_http_in_memory)
 OUR_CLIENT = Candidate("flashcore, client and replica", durable=True, opened=with_our_client)
 
 
@@ -314,7 +328,9 @@ def tell(candidate: Candidate, ours: list[Turn], theirs: list[Turn]) -> bool:
     ratio = statistics.median(our.together.rate / its.together.rate for our, its in zip(ours, theirs, strict=True))
     asked = ASKED[candidate.durable]
     good = ratio >= asked
-    print(f"ahead of {candidate.name:26}{ratio:8.1f} x   (at least {asked:g}: {'ok' if good else 'MISSED'})")
+    cpu = statistics.median(its.together.cpu / our.together.cpu for our, its in zip(ours, theirs, strict=True))
+    verdict = f"(at least {asked:g}: {'ok' if good else 'MISSED'})"
+    print(f"ahead of {candidate.name:24}{ratio:8.1f} x   {verdict:24} a job of theirs costs {cpu:5.1f} x the CPU")
     return good
 
 
@@ -341,10 +357,10 @@ def run(peers: list[Peer], rounds: int, seconds: float, *, redis_synced: bool) -
         place = Path(folder)
         with servers(place, {peer.store for peer in peers}, redis_synced=redis_synced) as addresses:
             theirs = list(candidates_of(peers, addresses, redis_synced=redis_synced))
-            turns = measure([OURS, OUR_CLIENT, *theirs], rounds, seconds)
+            turns = measure([OURS, OURS_IN_MEMORY, OUR_CLIENT, *theirs], rounds, seconds)
         print(f"\nmedians of {rounds} turns of {seconds:g} s")
         print(f"{'':34}{'durable':>8}{'1: p50 ms':>12}{'p99 ms':>10}{f'{IN_FLIGHT}: jobs/s':>14}{'CPU us':>12}")
-        for one in (OURS, OUR_CLIENT, *theirs):
+        for one in (OURS, OURS_IN_MEMORY, OUR_CLIENT, *theirs):
             show(one.name, "yes" if one.durable else "no", turns[one.name])
         limits(seconds, place)
     print()
