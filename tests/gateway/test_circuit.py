@@ -44,6 +44,18 @@ def test_half_of_a_windows_requests_open_it() -> None:
     assert (before, circuit.state) == (CircuitState.CLOSED, CircuitState.OPEN)
 
 
+def test_a_share_counts_from_as_many_requests_as_are_asked_for() -> None:
+    """One failure alone is all of nothing; of three requests, where three are asked for, two are enough."""
+    circuit = Circuit(CircuitRules(failures=100, least=3, rate=0.5))
+
+    circuit.failed(1.0, 1.0)
+    circuit.succeeded(2.0)
+    before = circuit.state
+    circuit.failed(3.0, 3.0)
+
+    assert (before, circuit.state) == (CircuitState.CLOSED, CircuitState.OPEN)
+
+
 def test_failures_of_an_older_window_are_forgotten() -> None:
     """One failure every hour is no outage."""
     circuit = Circuit(CircuitRules(failures=100, least=2, rate=0.5, window=10.0))
@@ -163,11 +175,11 @@ def test_retries_are_a_share_of_the_requests(bursts: list[tuple[int, int]], shar
 
 def test_what_is_saved_up_is_the_reserve_and_not_more() -> None:
     """It is there at once, it is not made larger by quiet times, and comes back with the requests."""
-    budget = RetryBudget(0.5)
+    budget = RetryBudget(1.0)
     for _ in range(100):
         budget.deposit()
 
     assert [budget.withdraw() for _ in range(int(RESERVE) + 1)] == [True] * int(RESERVE) + [False]
-    for _ in range(4):
+    for _ in range(2):
         budget.deposit()
     assert [budget.withdraw() for _ in range(3)] == [True, True, False]

@@ -172,6 +172,15 @@ async def test_a_damaged_file_keeps_the_log_of_a_process_that_was_killed(tmp_pat
     assert (after["state.db"], after["state.db-wal"]) == (before["state.db"], before["state.db-wal"])
 
 
+async def test_a_file_says_in_its_header_whose_it_is(tmp_path: Path) -> None:
+    """By these four bytes every later version knows its own files; another number, and none would be opened again."""
+    await (await open_state(tmp_path / "state.db")).close()
+    await (await open_jobs(tmp_path / "jobs.db")).close()
+
+    assert (tmp_path / "state.db").read_bytes()[68:72] == b"flS1"
+    assert (tmp_path / "jobs.db").read_bytes()[68:72] == b"flj1"
+
+
 async def test_a_file_of_jobs_is_no_state(tmp_path: Path) -> None:
     """The two kinds of files are told apart."""
     await make(open_jobs, tmp_path / "a.db")
