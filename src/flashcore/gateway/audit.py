@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 _log = logging.getLogger("flashcore.audit")
 
@@ -41,25 +42,33 @@ class Refusals:
             self._said_at, self._unsaid = now, 0
 
 
+@dataclass(slots=True)
+class _Use:
+    """Of one token for one scope."""
+
+    said_at: float
+    unsaid: int = 0
+
+
 class Uses:
     """What tokens were used for. There are as many of them as there are tokens and scopes."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
-        """By token and scope: when there was a line about it, and how often it was used since."""
+        self._uses: dict[tuple[str, str], _Use] = {}
 
     def note(self, token: str, scope: str, what: Callable[[], str], peer: str) -> None:
-        """The holder of that token was let in."""
-        key = token, scope
-        said_at, unsaid = self._said.get(key, (-USES_QUIET, 0))
+        """The holder of that token was let in. On the path of every request: cheap where there is no line."""
+        use = self._uses.get((token, scope))
         now = self._now()
-        if now - said_at < USES_QUIET:
-            self._said[key] = said_at, unsaid + 1
+        if use is None:
+            use = self._uses[token, scope] = _Use(now - USES_QUIET)
+        if now - use.said_at < USES_QUIET:
+            use.unsaid += 1
             return
         _log.info("used: token %s, for %s, %s, from %s (%d requests since the last such line)",
-                  token, scope, shown(what()), peer or "a socket", unsaid + 1)  # fmt: skip
-        self._said[key] = now, 0
+                  token, scope, shown(what()), peer or "a socket", use.unsaid + 1)  # fmt: skip
+        use.said_at, use.unsaid = now, 0
 
 
 def shown(what: str) -> str:

@@ -190,7 +190,7 @@ class HttpService:
 
     def _freed(self, target: Target) -> None:
         self.changed()
-        if len(self.room):
+        if self.room.places:
             self.room.serve_one(target)
 
 

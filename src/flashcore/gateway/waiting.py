@@ -44,46 +44,47 @@ class WaitingRoom:
         self._seconds = seconds
         self._limit = limit
         self._changed = changed
-        self._places: dict[_Place, None] = {}
+        self.places: dict[_Place, None] = {}
+        """In their order. Whether there are any is asked on the path of every request."""
 
     def __len__(self) -> int:
         """How many wait."""
-        return len(self._places)
+        return len(self.places)
 
     @property
     def oldest(self) -> float:
         """Seconds that the first in the line has waited; 0 when nobody does."""
-        return next((self._loop.time() - place.since for place in self._places), 0.0)
+        return next((self._loop.time() - place.since for place in self.places), 0.0)
 
     @property
     def is_full(self) -> bool:
         """Whether nobody else can wait."""
-        return len(self._places) >= self._limit
+        return len(self.places) >= self._limit
 
     def enter(self, request: Request) -> Future[Choice]:
         """Wait. The caller has seen that the room is not full."""
         place = _Place(request, self._loop.create_future(), self._loop.time())
         place.timer = self._loop.call_later(self._seconds, self._expire, place)
         place.future.add_done_callback(lambda _: self._leave(place))
-        self._places[place] = None
+        self.places[place] = None
         self._changed()
         return place.future
 
     def serve_all(self) -> None:
         """Everything may have changed: ask for each of them again, in their order."""
-        for place in list(self._places):
+        for place in list(self.places):
             self._serve(place)
 
     def serve_one(self, target: Target) -> None:
         """A replica has room for one more: it goes to the first in the line that may go there."""
-        for place in self._places:
+        for place in self.places:
             if not place.future.done() and place.request.may_use(target):
                 self._serve(place)
                 return
 
     def close(self) -> None:
         """Send everybody away."""
-        for place in list(self._places):
+        for place in list(self.places):
             place.future.cancel()
 
     def _serve(self, place: _Place) -> None:
@@ -99,7 +100,7 @@ class WaitingRoom:
             place.future.set_result(place.request.overdue())
 
     def _leave(self, place: _Place) -> None:
-        if self._places.pop(place, place) is None:
+        if self.places.pop(place, place) is None:
             self._changed()
         if place.timer is not None:
             place.timer.cancel()

@@ -228,7 +228,7 @@ class ClientConnection(StreamProtocol):
         last = self._last
         if last is not None and last[0] == raw:
             head = last[1]
-            if not head.has_given_id:
+            if b"x-request-id" not in head.index or not head.has_given_id:
                 head.request_id = self._shared.new_id()
             return head
         shared, count = self._shared, self._shared.limits.header_count

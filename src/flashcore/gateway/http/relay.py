@@ -45,27 +45,47 @@ _SAYS_NOTHING = frozenset({OutcomeKind.DRAINING, OutcomeKind.MISMATCH})
 class Relay:
     """The exchange of a request that a replica answers."""
 
-    # No slots: what most requests never set is the class's own, and costs them nothing.
-    _failures: tuple[tuple[str, OutcomeKind, str], ...] = ()
-    _upstream: Upstream | None = None
-    _connection: UpstreamConnection | None = None
-    _pending: Future[Choice] | Task[UpstreamConnection] | None = None
-    _replay_size = 0
-    _status = 0
-    _chosen_at = 0.0
-    _first_byte = 0.0
-    _answered = False
-    _chunks = False
-    _until_close = False
-    _gone = False
-    _held = False
+    __slots__ = (
+        "_answered",
+        "_chosen_at",
+        "_chunks",
+        "_client",
+        "_connection",
+        "_failures",
+        "_first_byte",
+        "_gone",
+        "_head",
+        "_held",
+        "_pending",
+        "_proxy",
+        "_replay",
+        "_replay_size",
+        "_shared",
+        "_status",
+        "_until_close",
+        "_upstream",
+        "request_done",
+    )
 
     def __init__(self, client: Client, shared: Shared, head: RequestHead, proxy: Proxy) -> None:
         self._client = client
         self._shared = shared
         self._head = head
         self._proxy = proxy
+        self._failures: tuple[tuple[str, OutcomeKind, str], ...] = ()
+        self._upstream: Upstream | None = None
+        self._connection: UpstreamConnection | None = None
+        self._pending: Future[Choice] | Task[UpstreamConnection] | None = None
         self._replay: list[bytes] | None = []
+        self._replay_size = 0
+        self._status = 0
+        self._chosen_at = 0.0
+        self._first_byte = 0.0
+        self._answered = False
+        self._chunks = False
+        self._until_close = False
+        self._gone = False
+        self._held = False
         self.request_done = not head.has_body
 
     # -- choosing --------------------------------------------------------------------------------------------------
