@@ -74,7 +74,7 @@ def read_presence(path: Path) -> Presence | None:
     """What the file says; None when there is none or it cannot be read (a crash, another version)."""
     try:
         return from_json(Presence, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, CodecError):
+    except (OSError, ValueError, RecursionError, CodecError):
         return None
 
 

@@ -27,6 +27,6 @@ def kept_tokens(path: Path) -> tuple[Token, ...]:
         return tuple(from_json(Token, one) for one in json.loads(path.read_bytes()))
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, TypeError, CodecError) as error:
+    except (OSError, ValueError, RecursionError, TypeError, CodecError) as error:
         _log.warning("%s cannot be used: %s; only the environment's own token is known", path, error)
         return ()

@@ -70,7 +70,7 @@ def kept_table(path: Path, changes: Path) -> RoutingTable | None:
         table = from_json(RoutingTable, json.loads(path.read_bytes()))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, CodecError) as error:
+    except (OSError, ValueError, RecursionError, CodecError) as error:
         _log.warning("%s cannot be used: %s; waiting for the control plane to send the table", path, error)
         return None
     for change in _kept_changes(changes):
@@ -87,7 +87,7 @@ def _kept_changes(path: Path) -> Iterator[TableChange]:
             yield from_json(TableChange, json.loads(line))
     except FileNotFoundError:
         return
-    except (OSError, ValueError, CodecError) as error:
+    except (OSError, ValueError, RecursionError, CodecError) as error:
         _log.warning("%s ends early: %s; waiting for the control plane to send what is missing", path, error)
 
 
