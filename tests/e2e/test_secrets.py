@@ -79,7 +79,7 @@ def test_a_planted_secret_is_nowhere_after_a_whole_run(project: ProjectUnderTest
     run("rollout", "undo", "hello")
     for looked in (
         *(("status",), ("status", "--json"), ("why", "hello"), ("rollout", "history", "hello"), ("token", "list")),
-        *(("logs", "hello"), ("logs", "web"), ("plugins",), ("doctor",), ("server", "status", "--json")),
+        *(("logs", "hello"), ("logs", "web"), ("plugins", "list"), ("doctor",), ("server", "status", "--json")),
         *(("server", "backup", "backup.file"), ("build",), ("server", "status")),
     ):
         run(*looked)
