@@ -19,6 +19,7 @@ Each figure is the best of three, CPU and wall; each size is measured in a proce
 
 from __future__ import annotations
 
+import argparse
 import ast
 import hashlib
 import os
@@ -267,19 +268,23 @@ def measure(files: int, registry: Registry, *, flash: bool) -> str:
 
 def main(arguments: list[str]) -> None:
     """Print the table."""
-    if arguments[:1] == [ONE]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=int, default=[1000, 5000, 20000])
+    parser.add_argument(FLASH, action="store_true")
+    parser.add_argument(ONE, action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.one:
         registry = open_registry(Setting(Policy(allowed=()), tuple(sys.path)))
         with project(10 * ENDPOINTS) as root:
             build(root, app="bench", registry=registry)  # imports and schemas are not what is measured
-        print(measure(int(arguments[1]), registry, flash=FLASH in arguments), flush=True)
+        print(measure(given.files[0], registry, flash=given.flash), flush=True)
         return
-    sizes = [argument for argument in arguments if argument != FLASH]
     print("CPU / wall in ms; x: of reading and hashing; memory in MB")
     print("| files | MB | read+hash | parse | cold | warm | one changed | command: cold, warm | memory |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
-    for files in sizes or ["1000", "5000", "20000"]:
-        subprocess.run([sys.executable, __file__, ONE, files, *([FLASH] if FLASH in arguments else [])], check=True)
-    if FLASH not in arguments:
+    for files in given.files:
+        subprocess.run([sys.executable, __file__, ONE, str(files), *([FLASH] if given.flash else [])], check=True)
+    if not given.flash:
         print("runpod-flash, a peer: not asked for (--flash)")
 
 
