@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,3 +158,44 @@ def test_slots_are_the_scripts_own(shop: Shop) -> None:
     assert {one["status"] for one in ended} == {"COMPLETED"}
     assert len(set(holders)) == 2
     assert max(one["delayTime"] for one in ended) < 3000
+
+
+def test_a_running_job_is_cancelled_and_its_slot_is_free(shop: Shop) -> None:
+    """Q-C9, Q07: the package cancels it and posts nothing; its replica's sibling job goes on."""
+    shop.deploy(1, slots=2)
+    doomed, sibling = shop.submit(sleep=60), shop.submit(sleep=3, number=1)
+    while {shop.ask(f"status/{job}")["status"] for job in (doomed, sibling)} != {"IN_PROGRESS"}:
+        pass
+
+    cancelled = shop.ask(f"cancel/{doomed}", {})
+    later = [shop.end(shop.submit(number=number)) for number in range(4)]
+
+    assert cancelled["status"] == "CANCELLED"
+    assert shop.end(sibling)["output"]["number"] == 1
+    assert [one["output"]["number"] for one in later] == [0, 1, 2, 3]
+
+
+def test_a_gateway_that_is_killed_loses_no_result(shop: Shop) -> None:
+    """Q01, Q26: the job ends while there is no gateway; its replica posts the result to the next one."""
+    shop.deploy(1)
+    job = shop.submit(sleep=2, number=5)
+    while shop.ask(f"status/{job}")["status"] == "IN_QUEUE":
+        pass
+    (gateway,) = [one for one in shop.project.processes() if "flashcore.gateway" in one.cmdline()]
+
+    gateway.kill()
+    gateway.wait()
+    while not gateway_is_back(shop):
+        time.sleep(0.1)
+    ended = shop.end(job)
+
+    assert (ended["status"], ended["output"]["number"]) == ("COMPLETED", 5)
+    assert shop.begun.read_text().split() == ["5"]
+
+
+def gateway_is_back(shop: Shop) -> bool:
+    """Whether somebody answers for the endpoint."""
+    try:
+        return bool(shop.ask("health"))
+    except (httpx2.HTTPError, OSError):
+        return False
