@@ -219,3 +219,41 @@ async def test_at_the_end_everything_goes_back_and_questions_are_answered() -> N
     assert [(one.id, one.released) for one in left] == [("a", True)]
     assert nothing == []
     assert await at.tray.next_stops() == []
+
+
+async def test_a_job_that_comes_twice_is_here_once() -> None:
+    """A gateway that restarts sends what it does not know to have arrived."""
+    at = desk()
+    at.tray.take([job("a")])
+    at.tray.take([job("a")])
+    waiting = at.tray.waiting
+    await at.ask()
+    at.tray.take([job("a")])
+
+    assert (waiting, at.tray.waiting) == (("a",), ())
+
+
+async def test_a_stop_is_told_once() -> None:
+    """The package would log a job that it does not know, each second."""
+    at = desk()
+    at.tray.take([job("a")])
+    await at.ask()
+    at.tray.stop([JobId("a")], Stopped.BY_GATEWAY)
+    first = await at.tray.next_stops()
+    question = asyncio.ensure_future(at.tray.next_stops())
+    await asyncio.sleep(0)
+    at.tray.close()
+
+    assert (first, await question) == (["a"], [])
+
+
+async def test_a_stopped_job_that_the_script_no_longer_names_is_released() -> None:
+    """Q-C9: it was cancelled, so that nothing is wrong with it."""
+    at = desk()
+    at.tray.take([job("a")])
+    await at.ask()
+    at.tray.stop([JobId("a")], Stopped.BY_GATEWAY)
+    for _ in range(2):
+        at.tray.works_on(())
+
+    assert at.results["a"].released
