@@ -60,6 +60,7 @@ templates = st.builds(
     datacenter=st.lists(texts, max_size=2).map(tuple),
     image=st.none() | texts,
     template=st.none() | texts,
+    script=st.none() | texts,
     warm=st.booleans(),
     provider=st.none() | parts,
     plugins=st.dictionaries(texts, st.dictionaries(texts, plain, max_size=2), max_size=2),
@@ -132,6 +133,7 @@ OTHER: Mapping[str, Any] = {
     "datacenter": ["EU-RO-1"],
     "image": "acme/cuda:12",
     "template": "tpl-42",
+    "script": "worker.py",
     "warm": False,
     "provider": PartRef("process", options={"cpus": 4, "deep": {"unknown": [1, None]}}),
     "plugins": {"acme": {"anything": [1, {"x": None}]}},
@@ -188,7 +190,7 @@ class Recording(SimulatedProvider):
 
 def test_every_setting_reaches_the_provider_as_it_was_written(project: ProjectWriter) -> None:
     """B20: from the author's source, over the manifest's file, through the real controller and its store."""
-    given = {name: value for name, value in OTHER.items() if name not in ("gates", "secrets", "include")}
+    given = {name: value for name, value in OTHER.items() if name not in ("gates", "secrets", "include", "script")}
     forms = "from flashcore import *\nfrom flashcore.model.declaration import ProbePolicy, Volume\n"
     made = project(app=f"{forms}web = LoadBalancedEndpoint('web', **{written(given)})\n@web.get('/x')\ndef f(): ...\n")
     result = made.build()
