@@ -109,7 +109,7 @@ def _perform(folder: Path) -> None:
         threads.run(_Gateway(service.finish).listen(folder / "worker"), LONGEST)
         service.serve(lambda address: replica.tell(Stage.READY, address=address))
         service.close()
-    (folder / "worker").unlink()
+    (folder / "worker").unlink(missing_ok=True)  # from Python 3.13 on, a server does so when it closes
 
 
 @contextmanager
