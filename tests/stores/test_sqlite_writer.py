@@ -284,3 +284,26 @@ async def test_what_fails_in_the_loop_fails_as_in_the_thread(tmp_path: Path, mon
     assert told == []
     assert "gone" not in await writer.read(listed)
     await writer.close()
+
+
+async def test_the_thread_brings_the_log_back_into_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the loop does not stand still for it; it waits its turn, and goes on committing afterwards."""
+    monkeypatch.setattr(writing, "QUICK", 60.0)
+    writer = await open_items(tmp_path)
+    for _ in range(writing.QUICK_IN_A_ROW):
+        await writer.write(thread_of)
+    size = writer.path.stat().st_size
+    monkeypatch.setattr(writing, "ROWS_PER_CHECKPOINT", writing.QUICK_IN_A_ROW + 50)
+    long_name = "x" * 4000
+
+    for _ in range(49):
+        await writer.write_here(partial(add, long_name))
+    assert writer.is_at_hand
+    assert writer.path.stat().st_size == size
+    await writer.write_here(partial(add, long_name))
+    assert not writer.is_at_hand
+
+    assert len(await writer.read(listed)) == writing.QUICK_IN_A_ROW + 50
+    assert writer.is_at_hand
+    assert writer.path.stat().st_size > size + 50 * len(long_name)
+    await writer.close()

@@ -22,7 +22,7 @@ Call = Callable[[sqlite3.Connection], T]
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    "PRAGMA wal_autocheckpoint = 4000",  # pages: 16 MB, so that a page that changes often is written back seldom
+    "PRAGMA wal_autocheckpoint = 16000",  # pages: 64 MB, so that a page that changes often is written back seldom
     "PRAGMA cache_size = -32768",  # KiB
     "PRAGMA temp_store = MEMORY",
 )
@@ -61,6 +61,11 @@ class Committer:
             raise
         self.before_commit: Call[object] = _nothing
         """Done too in every transaction that wrote something."""
+
+    @property
+    def rows_written(self) -> int:
+        """Since it was opened."""
+        return self._connection.total_changes
 
     def write(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Run calls in one transaction; on disk when this returns."""
@@ -128,6 +133,12 @@ class Committer:
     def _roll_back(self) -> None:
         if self._connection.in_transaction:  # for some errors SQLite has done it already
             self._connection.execute("ROLLBACK")
+
+
+def bring_back(connection: sqlite3.Connection) -> None:
+    """Write what is in the log into the database, as a commit does by itself when the log has grown long."""
+    with contextlib.suppress(sqlite3.Error):  # all is in the log; whoever writes next hears of a full disk
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _connect(path: Path, schema: Schema) -> sqlite3.Connection:

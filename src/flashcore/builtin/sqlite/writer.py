@@ -4,7 +4,8 @@ Calls that arrive while a commit is under way wait for it and then share the nex
 for one call and for a hundred. An answer is given only after the commit that its call was part of, and the event
 loop is woken once for each commit, not for each call.
 
-Where there is no crowd, the way to the thread and back takes longer than many a disk does. `write_here` spares it.
+The way to the thread and back takes longer than many a disk does. `write_here` spares it; what is not quick on any
+disk, bringing the log back into the file, is left to the thread all the same.
 
 One connection, since SQLite before 3.51.3 can corrupt a write-ahead log that two connections checkpoint at once. It
 holds the file exclusively, so nobody else's connection can come between.
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flashcore.builtin.sqlite.committer import Call, Committer, Done, Failed, Outcome
+from flashcore.builtin.sqlite.committer import Call, Committer, Done, Failed, Outcome, bring_back
 from flashcore.builtin.sqlite.schema import Schema
 from flashcore.model.errors import StateError
 
@@ -29,11 +30,14 @@ T = TypeVar("T")
 
 MOST_CALLS_PER_COMMIT = 1000
 
-QUICK = 0.001
+QUICK = 0.003
 """Seconds that a commit may take for the event loop to wait for one like it."""
 
 QUICK_IN_A_ROW = 32
 """Commits after which a disk is believed to be quick, until the first slow one, for which the loop stands still."""
+
+ROWS_PER_CHECKPOINT = 12_000
+"""Rows that the event loop writes before the thread brings the log back into the file: some 16 MB of jobs of 1 KB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +78,7 @@ class Writer:
         self._closing = False
         self._under_way = 0
         self._quick_in_a_row = 0
+        self._rows_brought_back = 0
 
     @classmethod
     async def open(cls, path: Path, schema: Schema) -> Writer:
@@ -111,9 +116,14 @@ class Writer:
     def write_here(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
         """As `write`, in this thread, while the writer is at hand: the result is there when this returns."""
         asked = _Asked(call, self._loop.create_future(), told)
+        committer = self._opened.result()
         began = time.perf_counter()
-        outcomes = self._opened.result().write([call])
-        self._answer([asked], outcomes, time.perf_counter() - began)
+        outcomes = committer.write([call])
+        took = time.perf_counter() - began
+        if committer.rows_written - self._rows_brought_back >= ROWS_PER_CHECKPOINT:
+            self._rows_brought_back = committer.rows_written
+            self.read(bring_back)
+        self._answer([asked], outcomes, took)
         return asked.future
 
     def read(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:

@@ -11,7 +11,8 @@ or the process or the machine dies before its end, neither has happened, and as 
 same one may have it later without using an attempt's token twice. Writing claims without a sync would not spare more: a
 worker that is never idle has its claims in the transactions of its results.
 
-A batch of few jobs is written without the database's thread where the disk has been quick: see `Writer.write_here`.
+A batch that is not large is written without the database's thread where the disk has been quick: see
+`Writer.write_here`.
 
 When a batch fails, everything that was decided since may rest on what was not written: the callers of that batch and
 of the next one get the error, and memory is filled from the disk again.
@@ -41,8 +42,9 @@ R = TypeVar("R")
 
 _MOST_CLASHES = 3
 
-_FEW = 4
-"""Jobs of a batch that the event loop writes itself where the disk is quick: nobody else waits for it then."""
+_MOST_HERE = 64
+"""Jobs of a batch that the event loop writes itself where the disk is quick: it stands still meanwhile, for less time
+than it takes to read as many requests. With the thread they would share Python's lock, and each wait for the other."""
 
 
 class Desk:
@@ -163,7 +165,7 @@ class Desk:
         self.handed_over = batch.number
         self._flying = True
         work = partial(flush, batch, batch.account_rows(self._clock()))
-        is_small = len(batch.moves) <= _FEW and not batch.streams
+        is_small = len(batch.moves) <= _MOST_HERE and not batch.streams
         write = self._writer.write_here if is_small and self._writer.is_at_hand else self._writer.write
         write(work, partial(self._landed, batch)).add_done_callback(partial(self._crashed, batch))
 
