@@ -128,6 +128,8 @@ class Play:
         for replica, state in world.provider.states().items():
             if not isinstance(state, Stopping):
                 world.provider.restart_in_place(replica)
+        # What has just happened is known by then: a rollout that it lets fail is begun again.
+        await asyncio.sleep(1)
         await self.deploy(1)
         for _ in range(6):
             world.dataplane.say("hello", queued=queued)
