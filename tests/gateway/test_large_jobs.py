@@ -6,13 +6,11 @@ import asyncio
 import base64
 import json
 import os
-import resource
-from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.full_disk import no_file_grows_beyond
 from tests.gateway.conftest import fetch, gateway_at, jobs_route, side
 from tests.gateway.test_process import GatewayProcess, listening, serving
 
@@ -91,17 +89,6 @@ async def test_twenty_large_jobs_at_once_leave_the_gateways_memory_flat(layout: 
     assert ends == [(200, True)] * JOBS
     through, grown = 3 * JOBS * SIZE, memory.most - memory.first
     assert grown < 48 << 20, f"{through >> 20} MB went through, {grown >> 20} MB more of memory were needed"
-
-
-@contextmanager
-def no_file_grows_beyond(size: int) -> Generator[None, None, None]:
-    """As on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("text", ["a", "\u00e9"], ids=["plain", "accents"])

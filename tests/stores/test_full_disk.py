@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import resource
 import shutil
 import subprocess
-from collections.abc import Awaitable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.full_disk import no_file_grows_beyond
 
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import Claim, Finish, JobStore
@@ -19,17 +18,6 @@ from flashcore.model.job import Job, JobStatus, NewJob, Payload
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
 ENDPOINT, WORKER, REVISION = EndpointName("e"), WorkerId("w/1"), RevisionId("1" * 64)
-
-
-@contextmanager
-def no_file_grows_beyond(size: int) -> Generator[None, None, None]:
-    """A limit on the size of files, which a process may set for itself: writes beyond it fail as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ QUICK_IN_A_ROW = 32
 """Commits after which a disk is believed to be quick, until the first slow one, for which the loop stands still."""
 
 ROWS_PER_CHECKPOINT = 12_000
-"""Rows that the event loop writes before the thread brings the log back into the file: some 16 MB of jobs of 1 KB."""
+"""Rows that the event loop writes before the thread brings the log back into the file, as a commit does later."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,8 +43,8 @@ R = TypeVar("R")
 _MOST_CLASHES = 3
 
 _MOST_HERE = 64
-"""Jobs of a batch that the event loop writes itself where the disk is quick: it stands still meanwhile, for less time
-than it takes to read as many requests. With the thread they would share Python's lock, and each wait for the other."""
+"""Jobs of a batch that the event loop writes itself where the disk is quick: it stands still meanwhile, and leaves what
+follows to the thread once that has taken long. With the thread it shares Python's lock: each waits for the other."""
 
 
 class Desk:
