@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from tests.gateway.conftest import Listener, eventually
@@ -104,6 +104,27 @@ async def test_who_waits_no_longer_is_told_how_the_job_is() -> None:
 
     assert await caller.heard is QUEUED
     assert len(queue.ends) == 0
+
+
+class Early(Wakes[JobId]):
+    """Timers run out before their time, as those of a loop may that counts in milliseconds."""
+
+    def call(self, key: JobId, until: float, told: Callable[[bool], None]) -> asyncio.Future[bool]:
+        """See Wakes."""
+        return super().call(key, until - 20.0, told)
+
+
+async def test_a_timer_that_runs_out_a_little_early_does_not_make_a_caller_look_the_job_up() -> None:
+    """Whose wait is over is told of what is at hand, whatever the clock shows."""
+    queue = Queue()
+    calls = replace(queue.calls, ends=Early(queue.calls.loop))
+    queue.at_hand[NEW.id] = QUEUED
+    caller = Listener()
+    calls.begin(NEW, 20.01, caller)
+    queue.stored.set_result(QUEUED)
+
+    assert await caller.heard is QUEUED
+    assert queue.looked_up == []
 
 
 async def test_nobody_is_told_of_a_job_before_it_is_stored_however_short_the_wait() -> None:

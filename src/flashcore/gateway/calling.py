@@ -58,7 +58,7 @@ class Calls:
 class _Call:
     """One of them."""
 
-    __slots__ = ("_caller", "_calls", "_is_accepted", "_is_answered", "_is_over", "_job", "end", "until")
+    __slots__ = ("_caller", "_calls", "_is_accepted", "_is_answered", "_is_late", "_is_over", "_job", "end", "until")
 
     def __init__(self, calls: Calls, job: JobId, until: float, caller: Caller) -> None:
         self.end: Future[bool]
@@ -66,7 +66,7 @@ class _Call:
         self._calls = calls
         self._job = job
         self._caller = caller
-        self._is_accepted = self._is_over = self._is_answered = False
+        self._is_accepted = self._is_over = self._is_late = self._is_answered = False
 
     def accepted(self, job: Job) -> None:
         """The job is stored, or one that was known by its key."""
@@ -87,6 +87,7 @@ class _Call:
     def over(self, ended: bool) -> None:  # noqa: FBT001 - what a wake tells
         """It has ended, or the time is over."""
         self._is_over = True
+        self._is_late = not ended
         if ended or self._is_accepted:
             self._answer()
 
@@ -94,7 +95,7 @@ class _Call:
         if self._is_answered:
             return
         job = self._calls.recall(self._job)
-        if job is not None and (job.status.final or self._calls.loop.time() >= self.until):
+        if job is not None and (job.status.final or self._is_late):
             self._is_answered = True
             self._caller.told(job)
         else:
