@@ -19,6 +19,7 @@ from flashcore.gateway.files import make_private_directory
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.route import Dispatcher
 from flashcore.gateway.http.server import HttpServer
+from flashcore.gateway.intake import Intake
 from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.link import ControlLink
@@ -71,11 +72,11 @@ class Gateway:
         local = LocalRoutes(routes, lambda: self.url)
         self._readiness = local.readiness
         self._notice = 0.0
-        self.jobs = jobs = JobsApi(self.broker, routes, settings, self.keyring.caller_of)
+        intake = Intake(self.broker, settings)
+        self.jobs = jobs = JobsApi(self.broker, routes, settings, intake, self.keyring.caller_of)
         metrics = Metrics(routes, self.broker, self.keyring)
         self.front = front = Front(routes, jobs, local, metrics, self.keyring, settings)
-        largest = max(settings.run_bytes, settings.runsync_bytes)
-        limits = Limits(local_body_bytes=largest)
+        limits = Limits(local_body_bytes=intake.largest)
         self.http = HttpServer(in_front(front), limits, security.proxies, folder=layout.home)
         metrics.server = self.http
         self._servers: dict[Path, AbstractServer] = {}

@@ -33,25 +33,19 @@ from flashcore.gateway.documents import (
 from flashcore.gateway.health import health_document
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response, json_response
-from flashcore.gateway.jobids import JobIds
+from flashcore.gateway.intake import LONGEST_WAIT, Intake, Order, TooLarge
 from flashcore.gateway.paths import Addressed, query_value, whole_number
 from flashcore.gateway.polling.desk import Desk
 from flashcore.gateway.polling.routes import PolledApi
 from flashcore.gateway.routes import JobsRouting, Routes
 from flashcore.gateway.settings import Settings
-from flashcore.gateway.submission import (
-    InvalidSubmission,
-    is_sealed,
-    new_job,
-)
+from flashcore.gateway.submission import InvalidSubmission, asked_over_http, is_sealed
 from flashcore.model.errors import FlashcoreError, NotFound
 from flashcore.model.job import Job, StreamItem
 from flashcore.model.names import JobId
 from flashcore.wire import documents, seal
 
 RUNSYNC_WAIT = 90.0
-LONGEST_WAIT = 300.0
-RUNSYNC_RETENTION = 60.0
 
 _FRAME = documents.MEDIA.encode()
 _FRAME_TYPE = ((b"content-type", _FRAME),)
@@ -84,14 +78,14 @@ class JobsApi:
         broker: Broker,
         routes: Callable[[], Routes],
         settings: Settings,
+        intake: Intake,
         caller_of: Callable[[RequestHead, str], str],
     ) -> None:
         self._broker = broker
         self._caller_of = caller_of
         self._routes = routes
-        self._settings = settings
         self._loop = asyncio.get_running_loop()
-        self._ids = JobIds()
+        self._intake = intake
         self._polled = PolledApi(Desk(broker.crew, paced=settings.poll_pacing > 0), settings)
         self.of_workers = self._polled.verbs
         """The routes that workers call."""
@@ -116,7 +110,7 @@ class JobsApi:
 
     def largest_body(self, head: RequestHead) -> int:
         """The most bytes that the body of such a request may have."""
-        return seal.LARGEST_JOB if is_sealed(head) else max(self._settings.run_bytes, self._settings.runsync_bytes)
+        return seal.LARGEST_JOB if is_sealed(head) else self._intake.largest
 
     def handler(self, method: bytes, routing: JobsRouting, to: Addressed, verb: str, job: str) -> Handler:
         """Who answers a request for a route of an endpoint; `job` is what follows the route."""
@@ -145,42 +139,27 @@ class JobsApi:
     # -- jobs in ---------------------------------------------------------------------------------------------------
 
     def _run(self, call: Call) -> Awaitable[Response]:
-        _check_size(call, self._settings.run_bytes)
-        new = new_job(
-            call.routing,
-            call.request.head,
-            call.request.body,
-            self._ids.for_run(),
-            call.routing.route.result_retention,
-            preview=call.to.preview,
-        )
-        self._admit(call)
+        self._check_size(call, waits=False)
+        order = self._order(call)
         waiter = Waiter(call, self._loop, _brief)
-        self._broker.submit_for(new, waiter)
+        self._intake.submit(order, waiter)
         return waiter.answer
 
     def _runsync(self, call: Call) -> Awaitable[Response]:
-        _check_size(call, self._settings.runsync_bytes)
+        self._check_size(call, waits=True)
         wait = _wait(call.request.head, RUNSYNC_WAIT)
-        # As long as a caller may wait, the result is there to be read by somebody who comes a little later.
-        retention = min(call.routing.route.result_retention, max(RUNSYNC_RETENTION, wait))
-        new = new_job(
-            call.routing,
-            call.request.head,
-            call.request.body,
-            self._ids.for_runsync(),
-            retention,
-            preview=call.to.preview,
-        )
-        self._admit(call)
+        order = self._order(call)
         waiter = Waiter(call, self._loop, _shown)
-        self._broker.call(new, wait, waiter)
+        self._intake.call(order, wait, waiter)
         return waiter.answer
 
-    def _admit(self, call: Call) -> None:
-        """Count a job that is about to be submitted. Raises TooManyJobs."""
+    def _check_size(self, call: Call, *, waits: bool) -> None:
+        self._intake.check_size(len(call.request.body), sealed=is_sealed(call.request.head), waits=waits)
+
+    def _order(self, call: Call) -> Order:
         request = call.request
-        self._broker.allowance.take(call.routing.route.name, self._caller_of(request.head, request.peer))
+        asked = asked_over_http(request.head, request.body)
+        return Order(call.routing, asked, call.to.preview, self._caller_of(request.head, request.peer))
 
     # -- one job ---------------------------------------------------------------------------------------------------
 
@@ -229,12 +208,6 @@ class JobsApi:
         return json_response(200, await health_document(self._broker, call.routing))
 
 
-class _TooLarge(InvalidSubmission):
-    """A body over the limit."""
-
-    code = "too_large"
-
-
 class Waiter:
     """A caller whose answer is a future."""
 
@@ -272,13 +245,6 @@ def _brief(call: Call, job: Job | None) -> Response:
 
 def _wants_frame(call: Call) -> bool:
     return call.request.head.get(b"accept") == _FRAME
-
-
-def _check_size(call: Call, limit: int) -> None:
-    limit = seal.LARGEST_JOB if is_sealed(call.request.head) else limit
-    size = len(call.request.body)
-    if size > limit:
-        raise _TooLarge(f"the body has {size} bytes, {limit} are allowed", size=size, limit=limit)
 
 
 def _shown(call: Call, job: Job | None) -> Response:
@@ -367,6 +333,6 @@ async def _guard(begun: Awaitable[Response]) -> Response:
 
 
 def _refusal(error: FlashcoreError) -> Response:
-    if isinstance(error, _TooLarge):
+    if isinstance(error, TooLarge):
         return error_response(413, error.code, error.message, **error.data)
     return too_many(error) if isinstance(error, TooManyJobs) else error_answer(error)

@@ -1,10 +1,10 @@
-"""A `run` or `runsync` request as a new job."""
+"""What callers ask for, as new jobs."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from flashcore.gateway.http.forward import is_in_trace
 from flashcore.gateway.http.head import RequestHead
@@ -30,6 +30,7 @@ LOW_PRIORITY = -1
 _UNSUPPORTED = frozenset({"webhookV2", "s3Config"})
 _SEALED = seal.MEDIA.encode()
 _NO_POLICY: Mapping[str, Any] = {}
+_NO_CONTEXT: Mapping[str, str] = {}
 
 
 class InvalidSubmission(UsageError):
@@ -43,32 +44,45 @@ def lane_of(key: str) -> int:
     return zlib.crc32(key.encode()) % LANES
 
 
-def new_job(
-    routing: JobsRouting, head: RequestHead, body: bytes | memoryview, job: JobId, retention: float, *, preview: bool
-) -> NewJob:
-    """The job that a body asks for. Raises NotJson, InvalidSubmission, or NotFound where there is no preview."""
-    key: str | None
+class Asked(NamedTuple):
+    """What a caller asks for, whichever way it came. A tuple: one is made for each job."""
+
+    payload: Payload
+    key: str | None = None
+    """Asked for again under the same one, it is the same job."""
+    lane_key: str | None = None
+    """Jobs with the same one go to the same side."""
+    policy: Mapping[str, Any] = _NO_POLICY
     webhook: str | None = None
+    context: Mapping[str, str] = _NO_CONTEXT
+
+
+def asked_over_http(head: RequestHead, body: bytes | memoryview) -> Asked:
+    """What a request asks for. Raises NotJson or InvalidSubmission."""
+    lane_key, context = _header(head, KEY_HEADER), _context(head)
     if is_sealed(head):
-        # Whoever sends a signed call again gets the job that it has made: the nonce is part of what was signed.
-        payload, policy, key = Payload(body, seal.MEDIA), _NO_POLICY, f"sealed-{_nonce(body).hex()}"
-    else:
-        payload, policy, webhook = _read(body)
-        key = _header(head, IDEMPOTENCY_HEADER)
+        return Asked(Payload(body, seal.MEDIA), sealed_key(body), lane_key, context=context)
+    payload, policy, webhook = _read(body)
+    return Asked(payload, _header(head, IDEMPOTENCY_HEADER), lane_key, policy, webhook, context)
+
+
+def new_job(routing: JobsRouting, asked: Asked, job: JobId, retention: float, *, preview: bool) -> NewJob:
+    """The job that is asked for. Raises InvalidSubmission, or NotFound where there is no preview."""
+    policy = asked.policy
     return NewJob(
         job,
         routing.route.name,
-        payload,
-        lane_of(_header(head, KEY_HEADER) or key or job),
+        asked.payload,
+        lane_of(asked.lane_key or asked.key or job),
         ttl=_seconds(policy, "ttl", routing.route.ttl),
         execution_timeout=_seconds(policy, "executionTimeout", routing.route.execution_timeout),
         retention=retention,
         priority=LOW_PRIORITY if policy.get("lowPriority") is True else 0,
-        idempotency_key=key,
+        idempotency_key=asked.key,
         pin=_pin(routing) if preview else None,
-        webhook=webhook,
+        webhook=asked.webhook,
         max_attempts=routing.route.max_attempts,
-        context=_context(head),
+        context=asked.context,
     )
 
 
@@ -77,9 +91,10 @@ def is_sealed(head: RequestHead) -> bool:
     return head.get(b"content-type") == _SEALED
 
 
-def _nonce(body: bytes | memoryview) -> bytes:
+def sealed_key(body: bytes | memoryview) -> str:
+    """Whoever sends a signed call again gets the job that it has made: the nonce is part of what was signed."""
     try:
-        return seal.nonce_in(body)
+        return f"sealed-{seal.nonce_in(body).hex()}"
     except ProtocolError as error:
         raise InvalidSubmission(error.message, next_step=error.next_step) from error
 

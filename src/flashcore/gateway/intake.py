@@ -1,0 +1,71 @@
+"""Takes jobs in, whichever way they are asked for: the same limits, the same accounts, the same queue."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flashcore.gateway.broker import Broker
+from flashcore.gateway.calling import Caller
+from flashcore.gateway.jobids import JobIds
+from flashcore.gateway.routes import JobsRouting
+from flashcore.gateway.settings import Settings
+from flashcore.gateway.submission import Asked, InvalidSubmission, new_job
+from flashcore.wire import seal
+
+RUNSYNC_RETENTION = 60.0
+"""Seconds; as long as a caller may wait, the result is there to be read by somebody who comes a little later."""
+
+LONGEST_WAIT = 300.0
+"""Seconds that a caller may have an answer held."""
+
+
+class TooLarge(InvalidSubmission):
+    """An input over the limit."""
+
+    code = "too_large"
+
+
+class Order(NamedTuple):
+    """A job that somebody asks an endpoint for."""
+
+    routing: JobsRouting
+    asked: Asked
+    preview: bool
+    by: str
+    """Whose account it is on."""
+
+
+class Intake:
+    """One gateway's."""
+
+    def __init__(self, broker: Broker, settings: Settings) -> None:
+        self._broker = broker
+        self._settings = settings
+        self._ids = JobIds()
+
+    @property
+    def largest(self) -> int:
+        """The most bytes that a request for a job may have, where it is not sealed."""
+        return max(self._settings.run_bytes, self._settings.runsync_bytes)
+
+    def check_size(self, size: int, *, sealed: bool, waits: bool) -> None:
+        """Raise TooLarge for a request of more bytes than are taken."""
+        settings = self._settings
+        limit = seal.LARGEST_JOB if sealed else settings.runsync_bytes if waits else settings.run_bytes
+        if size > limit:
+            raise TooLarge(f"the body has {size} bytes, {limit} are allowed", size=size, limit=limit)
+
+    def submit(self, order: Order, caller: Caller) -> None:
+        """Tell `caller` of the job once it is kept. Raises InvalidSubmission, NotFound or TooManyJobs."""
+        routing = order.routing
+        new = new_job(routing, order.asked, self._ids.for_run(), routing.route.result_retention, preview=order.preview)
+        self._broker.allowance.take(routing.route.name, order.by)
+        self._broker.submit_for(new, caller)
+
+    def call(self, order: Order, seconds: float, caller: Caller) -> None:
+        """Tell `caller` of the job once it has ended, or after so many seconds. Raises as `submit`."""
+        routing = order.routing
+        retention = min(routing.route.result_retention, max(RUNSYNC_RETENTION, seconds))
+        new = new_job(routing, order.asked, self._ids.for_runsync(), retention, preview=order.preview)
+        self._broker.allowance.take(routing.route.name, order.by)
+        self._broker.call(new, seconds, caller)
