@@ -53,6 +53,8 @@ MESSAGES: typing.Mapping[type, st.SearchStrategy[Message]] = {
     messages.Table: st.just(messages.Table(3, {"version": 3, "endpoints": []})),
     messages.TableUpdate: st.just(messages.TableUpdate(4, {"base": 3, "version": 4, "put": [], "removed": ["e"]})),
     messages.Trouble: st.builds(messages.Trouble, st.text(max_size=9)),
+    messages.Quiesce: st.builds(messages.Quiesce, st.floats(0, 100)),
+    messages.Quiesced: st.builds(messages.Quiesced, st.integers(0, 9)),
     messages.ControlHello: st.just(messages.ControlHello(VersionRange(1, 2))),
     messages.ControlWelcome: st.builds(messages.ControlWelcome, st.integers(1, 3)),
     messages.Applied: st.builds(messages.Applied, st.integers(0, 9), st.none() | st.text(max_size=9)),

@@ -11,7 +11,14 @@ from flashcore.cli.backup import backup, restore_state
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect_or_start, connect_running
 from flashcore.model.errors import UsageError
-from flashcore.server.daemon import running_gateway, running_server, stop_process, wait_for_start, was_cut_off
+from flashcore.server.daemon import (
+    STOP_TIMEOUT,
+    running_gateway,
+    running_server,
+    stop_process,
+    wait_for_start,
+    was_cut_off,
+)
 from flashcore.settings import Project
 
 
@@ -94,9 +101,9 @@ def _stop(project: Project, *, keep_serving: bool) -> bool:
             return False
         connect_or_start(project)
     presence = running_server(project)
-    connect_running(project).call("POST", "/api/v1/server/stop", {"keep_serving": keep_serving})
+    said = connect_running(project).call("POST", "/api/v1/server/stop", {"keep_serving": keep_serving})
     if presence is not None:
-        stop_process(presence)
+        stop_process(presence, max(STOP_TIMEOUT, said["seconds"]))
     return True
 
 

@@ -135,9 +135,14 @@ class Controller(Readings):
         """
         await self._note_stop()
         await self._halt()
-        grace = max((loop.view.deployment.policy.termination_grace for loop in self._loops.values()), default=0.0)
+        grace = self.longest_grace
         for watcher in self._services.watchers.values():
             await end_all(watcher.provider, self.clock, grace)
+
+    @property
+    def longest_grace(self) -> float:
+        """Seconds that some replica has for what it works on, when all of them are told to end."""
+        return max((loop.view.deployment.policy.termination_grace for loop in self._loops.values()), default=0.0)
 
     async def _note_stop(self) -> None:
         """Have the records say why nothing runs at the next start. A stop does not wait for a store that is away."""

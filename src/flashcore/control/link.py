@@ -32,6 +32,8 @@ from flashcore.wire.messages import (
     ControlHello,
     ControlWelcome,
     Message,
+    Quiesce,
+    Quiesced,
     Signals,
     Table,
     TableUpdate,
@@ -39,11 +41,13 @@ from flashcore.wire.messages import (
     from_frame,
     to_frame,
 )
-from flashcore.wire.versions import DATA_PLANE
+from flashcore.wire.versions import DATA_PLANE, QUIESCES
 
 _log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 18
+_LATE = 2.0
+"""Seconds beyond its grace after which a gateway is not waited for that was told to take no new work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class SocketDataPlane:
         self.bytes_sent = 0
         """All that gateways were told, for who measures it."""
         self._access: Access | None = None
+        self._quiet: asyncio.Future[int] | None = None
         self._listeners: set[asyncio.Event] = set()
         self._closed = False
         self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="data plane link")
@@ -103,6 +108,23 @@ class SocketDataPlane:
         """Tell the gateway all tokens that are valid, now and whenever it connects."""
         self._access = Access(tuple(to_json(token) for token in tokens))
         self._send_access()
+
+    async def quiesce(self, grace: float) -> int:
+        """Have the gateway take no new work; returns how many requests are under way after `grace` seconds at most.
+
+        None where there is no gateway, or one that was there before this could be said to it.
+        """
+        if self._gateway.writer is None or self._gateway.speaks < QUIESCES:
+            return 0
+        quiet: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._quiet = quiet
+        self._send(Quiesce(grace))
+        try:
+            async with asyncio.timeout(grace + _LATE):
+                return await quiet
+        except TimeoutError:
+            _log.warning("gateway %s does not say what is under way", self._gateway.state.gateway)
+            return 0
 
     def gateways(self) -> tuple[GatewayState, ...]:
         """See DataPlane."""
@@ -166,6 +188,7 @@ class SocketDataPlane:
             _log.warning("the link to gateway %s is cut: %s", gateway.state.gateway, error)
         finally:
             gateway.writer = None
+            self._is_quiet(0)
             writer.close()
             asyncio.get_running_loop().call_later(self._times.linger, self._forget)
 
@@ -230,11 +253,17 @@ class SocketDataPlane:
                 self._answered(message)
             case Trouble(reason):
                 gateway.state = replace(gateway.state, trouble=reason)
+            case Quiesced(left):
+                self._is_quiet(left)
             case Signals(endpoint, signals):
                 gateway.signals[endpoint] = from_json(EndpointSignals, signals)
             case _:
                 raise ProtocolError(f"a gateway does not send a {type(message).__name__}")
         self._changed()
+
+    def _is_quiet(self, left: int) -> None:
+        if self._quiet is not None and not self._quiet.done():
+            self._quiet.set_result(left)
 
     def _answered(self, answer: Applied) -> None:
         gateway = self._gateway

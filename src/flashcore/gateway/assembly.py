@@ -25,6 +25,7 @@ from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.link import ControlLink
 from flashcore.gateway.local import LocalRoutes
 from flashcore.gateway.metrics import Metrics
+from flashcore.gateway.quiet import QuietFront
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.security import Security
 from flashcore.gateway.settings import Settings
@@ -38,6 +39,9 @@ from flashcore.model.layout import Layout
 from flashcore.wire.hop import hop_secret
 
 _log = logging.getLogger(__name__)
+
+_AFTER_QUIET = 1.0
+"""Seconds for what is under way in a gateway that was quiet: who could have answered it is gone."""
 
 
 class Gateway:
@@ -63,7 +67,7 @@ class Gateway:
         routes: Callable[[], Routes] = partial(getattr, self.live, "routes")
         security = security or Security()
         self.keyring = Keyring(layout.token, required=security.auth)
-        self._link = ControlLink(self.live, self.keyring, layout)
+        self._link = ControlLink(self.live, self.keyring, layout, self)
         self.broker = Broker(store, settings, routes, changed.add, layout.home, self._link.troubled)
         self.live.on_swap(self.broker.table_swapped)
         name = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -72,12 +76,15 @@ class Gateway:
         local = LocalRoutes(routes, lambda: self.url)
         self._readiness = local.readiness
         self._notice = 0.0
+        self._is_quiet = False
         intake = Intake(self.broker, settings)
         self.jobs = jobs = JobsApi(self.broker, routes, settings, intake, self.keyring.caller_of)
         metrics = Metrics(routes, self.broker, self.keyring)
         self.front = front = Front(routes, jobs, local, metrics, self.keyring, settings)
+        self._usual = in_front(front)
+        self._quiet = QuietFront(self._usual, jobs, self.keyring)
         limits = Limits(local_body_bytes=intake.largest)
-        self.http = HttpServer(in_front(front), limits, security.proxies, folder=layout.home)
+        self.http = HttpServer(self._usual, limits, security.proxies, folder=layout.home)
         metrics.server = self.http
         self._servers: dict[Path, AbstractServer] = {}
         self._signalling: asyncio.Task[None] | None = None
@@ -99,15 +106,37 @@ class Gateway:
 
     async def give_notice(self) -> None:
         """Say that it drains, and go on accepting for as long as those who ask need to send new requests elsewhere."""
+        if self._is_quiet:
+            return
         self._readiness.draining = True
         self._notice = self._readiness.notice(self.settings.stop_grace)
         if self._notice:
             _log.info("draining: new requests are taken for %.1f s more", self._notice)
             await asyncio.sleep(self._notice)
 
+    async def quiesce(self, grace: float) -> int:
+        """Say that it drains, take no new work, and return how many requests are under way still after `grace` seconds.
+
+        Workers and replicas are served until `close`: what they are at needs the gateway.
+        """
+        self._readiness.draining = True
+        notice = self._readiness.notice(grace)
+        await asyncio.sleep(notice)
+        self._is_quiet = True
+        left = await self.http.quiesce(self._quiet, self._quiet.awaits, grace - notice)
+        _log.info("takes nothing new; %d requests are under way", left)
+        return left
+
+    def resume(self) -> None:
+        """Take new work again, after `quiesce`."""
+        self._readiness.draining = self._is_quiet = False
+        self.http.reopen(self._usual)
+        _log.info("takes new work again")
+
     async def close(self) -> None:
         """Let requests under way end, store what workers reported, let go of everything. Jobs stay where they are."""
-        aborted = await self.http.close(self.settings.stop_grace - self._notice)
+        grace = _AFTER_QUIET if self._is_quiet else self.settings.stop_grace
+        aborted = await self.http.close(grace - self._notice)
         if aborted:
             _log.warning("%d requests were still under way and are cut off", aborted)
         for path, server in self._servers.items():

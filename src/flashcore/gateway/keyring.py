@@ -32,6 +32,7 @@ class _Holder(NamedTuple):
 
 
 _NOBODY = _Holder("", frozenset(), 0.0)
+_REPLICA = _Holder("a replica's", frozenset({TokenScope.CALL}), inf)
 
 
 class Keyring:
@@ -84,6 +85,11 @@ class Keyring:
         if shown is None or not self._required:
             return peer
         return (self._known.get(shown) or self._look_up(shown)).name or peer
+
+    def is_of_replica(self, head: RequestHead) -> bool:
+        """Whether one of the environment's own replicas sends this: none that others have is made of its token."""
+        shown = head.index.get(TOKEN_HEADER) or head.index.get(b"authorization")
+        return shown is not None and (self._known.get(shown) or self._look_up(shown)) is _REPLICA
 
     def take_token(self, head: RequestHead) -> None:
         """Take a token of ours out of a request that goes on to a replica: it is none of the endpoint's business.
@@ -141,7 +147,7 @@ class Keyring:
         if self._admin and hmac.compare_digest(text.encode(), self._admin.encode()):
             return _Holder("the environment's own", ALL_SCOPES, inf)
         if self._inner and hmac.compare_digest(text.encode(), self._inner.encode()):
-            return _Holder("a replica's", frozenset({TokenScope.CALL}), inf)
+            return _REPLICA
         return _NOBODY
 
     def _read_admin(self) -> None:

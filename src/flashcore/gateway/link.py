@@ -5,10 +5,12 @@ The gateway needs nobody here: while no control plane is connected it serves by 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from asyncio import BaseTransport
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from flashcore.gateway.accessfile import keep_tokens
 from flashcore.gateway.connections import MessageConnection
@@ -29,6 +31,8 @@ from flashcore.wire.messages import (
     ControlHello,
     ControlWelcome,
     Message,
+    Quiesce,
+    Quiesced,
     Signals,
     Table,
     TableUpdate,
@@ -39,20 +43,36 @@ from flashcore.wire.versions import DATA_PLANE, agree
 _log = logging.getLogger(__name__)
 
 
+class Work(Protocol):
+    """What comes in and has to be answered."""
+
+    async def quiesce(self, grace: float) -> int:
+        """Take nothing new; returns how much is left of the rest, after `grace` seconds at most."""
+        ...
+
+    def resume(self) -> None:
+        """Take new work again."""
+        ...
+
+
 class ControlLink:
     """All connections of control planes: one as a rule, two while one takes over from the other."""
 
-    def __init__(self, live: LiveTable, keyring: Keyring, layout: Layout) -> None:
+    def __init__(self, live: LiveTable, keyring: Keyring, layout: Layout, work: Work) -> None:
         self.signaller: Signaller | None = None
         self._live = live
         self._keyring = keyring
         self._layout = layout
+        self._work = work
+        self._quiet: tuple[ControlConnection, asyncio.Task[None]] | None = None
+        """Who wanted no new work to be taken, and the waiting for what is under way."""
         self._texts = RouteTexts()
         self._file = TableFile(layout.table_file, layout.table_changes_file, self._texts)
         self._connections: set[ControlConnection] = set()
         self._greeted: set[ControlConnection] = set()
         """Those that know more than tables and signals."""
         self._trouble = ""
+        self._closed = False
 
     def connection(self) -> ControlConnection:
         """Serve one more connection."""
@@ -74,6 +94,20 @@ class ControlLink:
         """A control plane is gone; nothing changes."""
         self._connections.discard(connection)
         self._greeted.discard(connection)
+        if self._quiet is not None and self._quiet[0] is connection and not self._closed:
+            # It may have crashed; what comes in its place says itself what it wants.
+            self._quiet[1].cancel()
+            self._quiet = None
+            self._work.resume()
+
+    def quiesced(self, connection: ControlConnection, grace: float) -> None:
+        """A control plane is about to end the replicas."""
+        if self._quiet is None:
+            task = asyncio.get_running_loop().create_task(self._quiesce(connection, grace), name="quiesce")
+            self._quiet = connection, task
+
+    async def _quiesce(self, connection: ControlConnection, grace: float) -> None:
+        connection.send(Quiesced(await self._work.quiesce(grace)))
 
     def greeted(self, connection: ControlConnection, message: ControlHello) -> None:
         """A control plane says how it speaks. Raises IncompatiblePeer."""
@@ -134,6 +168,9 @@ class ControlLink:
 
     def close(self) -> None:
         """End every connection."""
+        self._closed = True
+        if self._quiet is not None:
+            self._quiet[1].cancel()
         for connection in list(self._connections):
             connection.close()
 
@@ -146,7 +183,7 @@ class ControlConnection(MessageConnection):
         self._link = link
 
     def take(self, message: Message) -> None:
-        """Tables and tokens, and nothing else."""
+        """Tables, tokens, and that no new work is to be taken."""
         match message:
             case ControlHello():
                 self._link.greeted(self, message)
@@ -156,6 +193,8 @@ class ControlConnection(MessageConnection):
                 self._link.updated(self, message)
             case Access():
                 self._link.granted(message)
+            case Quiesce(grace):
+                self._link.quiesced(self, grace)
             case _:
                 raise ProtocolError(f"a control plane sends tables and tokens, not a {type(message).__name__}")
 

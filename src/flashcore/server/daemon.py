@@ -27,6 +27,7 @@ START_TIMEOUT = 60.0
 """Seconds that a control plane has until it answers."""
 
 STOP_TIMEOUT = 60.0
+"""Seconds that it has to end, at least; it says itself when it may take longer."""
 
 
 def running_server(project: Project) -> Presence | None:

@@ -87,10 +87,11 @@ class GatewayKeeper:
     async def stop(self, grace: float) -> None:
         """End the gateway: SIGTERM, and SIGKILL when it does not finish within `grace` and a little."""
         await self.let_go()
+        # First: where they are open here a caller would still be let in by the kernel, and answered by nobody.
+        self._drop_listeners()
         if self._present is not None and self._present.alive:
             await asyncio.to_thread(_end, self._present, grace, signal.SIGTERM)
         self._present = None
-        self._drop_listeners()
 
     async def _keep(self, present: Presence) -> None:
         delay = _FIRST_DELAY

@@ -91,6 +91,8 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
                 started.pop_all()
                 way = await _until_ended(ending, platform)
                 log.info("ending: %s", way.value)
+                if way is Shutdown.EVERYTHING:
+                    await _quiesce(platform, keeper)
         await _take_down(platform, keeper, way)
 
 
@@ -105,8 +107,16 @@ async def _until_ended(ending: asyncio.Future[Shutdown], platform: Platform) -> 
     return Shutdown.KEEP_SERVING
 
 
+async def _quiesce(platform: Platform, keeper: GatewayKeeper) -> None:
+    """Have what was accepted answered, by replicas that are all there, before any of them ends."""
+    await keeper.let_go()
+    left = await platform.dataplane.quiesce(platform.project.settings.gateway_grace)
+    if left:
+        log.warning("%d requests are still under way; their replicas have their own grace for them", left)
+
+
 async def _take_down(platform: Platform, keeper: GatewayKeeper, way: Shutdown) -> None:
-    """End what is to end. Replicas go before the gateway: what they still work on reaches it."""
+    """End what is to end. Replicas go before the gateway: what they still work on is answered through it."""
     if way is Shutdown.EVERYTHING:
         await platform.controller.stop_replicas()
     await platform.controller.close()

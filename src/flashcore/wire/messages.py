@@ -9,7 +9,7 @@ worker socket    the gateway listens, queue replicas connect
 data plane       the gateway listens, the control plane connects
                  control: ControlHello; gateway: ControlWelcome. A gateway of before they were there hangs up, and is
                  called again without a hello
-                 control: Table, TableUpdate, Access; gateway: Applied, Signals, Trouble
+                 control: Table, TableUpdate, Access, Quiesce; gateway: Applied, Signals, Trouble, Quiesced
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Kind(IntEnum):
     CONTROL_HELLO = 35
     CONTROL_WELCOME = 36
     TROUBLE = 37
+    QUIESCE = 38
+    QUIESCED = 39
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,23 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiesce:
+    """Take no new work from callers, and say when what they have asked for is answered: within `grace` seconds.
+
+    It holds for as long as the connection that it came over.
+    """
+
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quiesced:
+    """The gateway takes nothing new, and `left` requests are still under way after the grace."""
+
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """What a gateway sees of one endpoint: the JSON form of model.table.EndpointSignals."""
 
@@ -249,6 +268,7 @@ class Access:
 Message = (
     Hello | Status | Drain | Welcome | Refusal | Work | Stop | Received | Results | Chunk | Progress | Beat | Leaving
     | Serves | Taken | Table | TableUpdate | Applied | Signals | Access | ControlHello | ControlWelcome | Trouble
+    | Quiesce | Quiesced
 )  # fmt: skip
 
 _KIND_OF: Mapping[type, Kind] = {
@@ -275,6 +295,8 @@ _KIND_OF: Mapping[type, Kind] = {
     ControlHello: Kind.CONTROL_HELLO,
     ControlWelcome: Kind.CONTROL_WELCOME,
     Trouble: Kind.TROUBLE,
+    Quiesce: Kind.QUIESCE,
+    Quiesced: Kind.QUIESCED,
 }
 _TYPE_OF: Mapping[int, type] = {int(kind): cls for cls, kind in _KIND_OF.items()}
 

@@ -21,8 +21,14 @@ PROTOCOL = VersionRange(1, 2)
 NUMBERED = 2
 """From this version on chunks are numbered and acknowledged, and a worker says what its functions take."""
 
-DATA_PLANE = VersionRange(1, 2)
-"""The same between control planes and gateways. 1: every table is sent whole; 2: or what changed in it."""
+DATA_PLANE = VersionRange(1, 3)
+"""The same between control planes and gateways.
+
+1: every table is sent whole; 2: or what changed in it; 3: and a gateway can be told to take no new work.
+"""
+
+QUIESCES = 3
+"""From this version of the data plane on a gateway knows what Quiesce means."""
 
 
 def agree(ours: VersionRange, theirs: VersionRange, peer: str) -> int:

@@ -134,8 +134,8 @@ class ClientConnection(StreamProtocol):
         self._abandon()
         shared = self._shared
         shared.connections.discard(self)
-        if shared.closing and not shared.connections:
-            shared.emptied.set()
+        if shared.closing:
+            shared.departed.set()
 
     def pause_writing(self) -> None:
         """The client reads slower than it is written to."""
@@ -179,7 +179,12 @@ class ClientConnection(StreamProtocol):
             self._read_deadline = self._shared.loop.time() + self._shared.limits.linger_seconds
         elif self._exchange is None and not self._heads.size and not self._ahead:
             self._close()
-        elif self._exchange is not None and self._exchange.has_no_end:
+        else:
+            self.shut_tunnel()
+
+    def shut_tunnel(self) -> None:
+        """Close now if a tunnel is under way: nobody can say when it would end."""
+        if self._exchange is not None and self._exchange.has_no_end:
             self._abandon()
             self.cut()
 
@@ -198,6 +203,11 @@ class ClientConnection(StreamProtocol):
     def is_busy(self) -> bool:
         """Whether a request is being answered."""
         return self._exchange is not None
+
+    @property
+    def asked(self) -> RequestHead | None:
+        """The request that is being answered."""
+        return self._head if self._exchange is not None else None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -8,10 +8,12 @@ import socket
 import ssl
 import tempfile
 from asyncio import AbstractServer, TimerHandle
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 
 from flashcore.gateway.http.connection import ClientConnection
+from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.pool import UpstreamPool
 from flashcore.gateway.http.route import Dispatcher
@@ -72,6 +74,28 @@ class HttpServer:
         if tls is not None:
             self._encrypted.append(server)
         self._servers.append(server)
+
+    async def quiesce(self, front: Dispatcher, awaited: Callable[[RequestHead], bool], grace: float) -> int:
+        """Have `front` dispatch from now on, each connection ending with its answer, and wait for what is under way.
+
+        Waited for is what `awaited` holds for, `grace` seconds at most; returns how much of it is left. Tunnels are
+        closed at once. Idle connections stay, since a request may be on its way that is to have an answer, and new ones
+        are accepted: `reopen` undoes it, `close` ends it.
+        """
+        shared = self._shared
+        shared.dispatcher, shared.closing = front, True
+        for connection in list(shared.connections):
+            connection.shut_tunnel()
+
+        def left() -> int:
+            return sum(head is not None and awaited(head) for head in (one.asked for one in shared.connections))
+
+        await self._departed_within(grace, left)
+        return left()
+
+    def reopen(self, front: Dispatcher) -> None:
+        """Go on as before `quiesce`, with `front`."""
+        self._shared.dispatcher, self._shared.closing = front, False
 
     async def close(self, grace: float) -> int:
         """Accept nothing more, let requests under way finish for `grace` seconds, then abort what is left.
@@ -134,11 +158,16 @@ class HttpServer:
 
     async def _empty_within(self, seconds: float) -> None:
         """Wait until no connection is left, `seconds` at most."""
-        if not self._shared.connections:
-            return
+        await self._departed_within(seconds, lambda: len(self._shared.connections))
+
+    async def _departed_within(self, seconds: float, left: Callable[[], int]) -> None:
+        """Wait until none of those is left, `seconds` at most."""
+        departed = self._shared.departed
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._shared.emptied.wait()
+                while left():
+                    departed.clear()
+                    await departed.wait()
 
     def _sweep(self) -> None:
         shared = self._shared

@@ -37,8 +37,8 @@ class Shared:
     """Clients' messages that were refused, by the stable name of the reason."""
     closing: bool = False
     """No answer keeps its connection."""
-    emptied: Event = field(default_factory=Event)
-    """Set with the last connection's end while closing."""
+    departed: Event = field(default_factory=Event)
+    """Set with each connection's end while closing."""
     date_line: bytes = b""
     """The Date header, as of the last sweep."""
 

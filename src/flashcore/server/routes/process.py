@@ -12,10 +12,14 @@ from pydantic import BaseModel, ConfigDict
 
 import flashcore
 from flashcore.composition import Platform
+from flashcore.control.shutdown import SLACK
 from flashcore.control.store.backup import dump
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.notes import platform_notes
 from flashcore.server.shutdown import Shutdown
+
+_OWN_END = 20.0
+"""Seconds for all that has no grace of its own."""
 
 
 class StopRequest(BaseModel):
@@ -61,10 +65,19 @@ def process_routes(platform: Platform, keeper: GatewayKeeper, stop: Callable[[Sh
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
 
     @routes.post("/api/v1/server/stop", status_code=202)
-    async def end(request: StopRequest) -> dict[str, str]:
-        """End this process, and with it everything unless `keep_serving`; answers before it does."""
+    async def end(request: StopRequest) -> dict[str, Any]:
+        """End this process, and with it everything unless `keep_serving`; answers before it does.
+
+        `seconds`: how long that may take, where calls and jobs under way use all of their graces.
+        """
         way = Shutdown.KEEP_SERVING if request.keep_serving else Shutdown.EVERYTHING
         stop(way)
-        return {"stopping": way.value}
+        return {"stopping": way.value, "seconds": _longest(platform) if way is Shutdown.EVERYTHING else _OWN_END}
 
     return routes
+
+
+def _longest(platform: Platform) -> float:
+    """Calls have the gateway's grace, then replicas have theirs, then the gateway stores what they said."""
+    replicas = platform.controller.longest_grace + SLACK
+    return 2 * platform.project.settings.gateway_grace + replicas + _OWN_END
