@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
-import uvloop
+from tests.gateway.loops import UvLoop
 
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.gateway.assembly import Gateway
@@ -40,7 +40,7 @@ FAST = Settings(
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop that a gateway's process has; the engine's own tests run on both."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": UvLoop}
 
 
 class LeastBusy:
@@ -227,7 +227,7 @@ async def running(layout: Layout) -> AsyncIterator[Running]:
         yield running
 
 
-async def eventually(look: Callable[[], Awaitable[Any] | Any], seconds: float = 10.0) -> Any:
+async def eventually(look: Callable[[], Awaitable[Any] | Any], seconds: float = 60.0) -> Any:
     """The first true value that `look` gives; fails when there is none in time."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds

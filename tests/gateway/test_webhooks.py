@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import hmac
@@ -231,18 +232,16 @@ async def test_an_answer_without_end_is_not_read(layout: Layout, pause: float) -
                 await writer.drain()
                 sent += 1
                 await asyncio.sleep(pause)
-        except ConnectionError:
+        except (ConnectionError, RuntimeError):  # the second is uvloop's, of a connection that it has closed already
             gone.set()
         finally:
             writer.close()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
     async with gateway_at(layout, QUICK) as running:
-        await run_to_end(running, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-        async with asyncio.timeout(5.0):
-            await gone.wait()
-        await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
-    server.close()
+        with contextlib.closing(await asyncio.start_server(talk, "127.0.0.1", 0)) as server:
+            await run_to_end(running, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            await eventually(gone.is_set)
+            await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
 
     assert sent < 200
 
@@ -259,15 +258,13 @@ async def test_a_head_without_end_is_waited_for_as_long_as_for_any_answer(layout
                 writer.write(b"x")
                 await writer.drain()
                 await asyncio.sleep(0.02)
-        except ConnectionError:
+        except (ConnectionError, RuntimeError):  # the second is uvloop's, of a connection that it has closed already
             gone.set()
         finally:
             writer.close()
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
     impatient = dataclasses.replace(QUICK, webhook_seconds=0.2, webhook_attempts=1)
     async with gateway_at(layout, impatient) as running:
-        await run_to_end(running, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-        async with asyncio.timeout(5.0):
-            await gone.wait()
-    server.close()
+        with contextlib.closing(await asyncio.start_server(talk, "127.0.0.1", 0)) as server:
+            await run_to_end(running, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            await eventually(gone.is_set)

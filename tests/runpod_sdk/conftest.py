@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-import uvloop
 from tests.gateway.conftest import Running, eventually, gateway_at, jobs_route, layout, side
+from tests.gateway.loops import UvLoop
 
 from flashcore.gateway.settings import Settings
 
@@ -32,7 +32,7 @@ CALM = Settings(heartbeat=2.0, poll_seconds=4.0, reconnect_grace=0.5, sweep_inte
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop that a gateway's process has."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": UvLoop}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

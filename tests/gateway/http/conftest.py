@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import uvloop
+from tests.gateway.loops import PlainLoop, UvLoop
 
 from flashcore.gateway.http.errors import Outcome, OutcomeKind
 from flashcore.gateway.http.head import RequestHead
@@ -21,13 +21,13 @@ from flashcore.gateway.http.route import Address, Choice, Local, Proxy, Unavaila
 from flashcore.gateway.http.server import HttpServer
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which a test that waits for something gives up."""
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], AbstractEventLoop]]:
     """The data path runs on uvloop where there is one, and has to run without."""
-    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    return {"uvloop": UvLoop, "asyncio": PlainLoop}
 
 
 async def eventually(condition: Callable[[], object]) -> None:

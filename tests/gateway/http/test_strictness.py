@@ -7,12 +7,15 @@ import json
 
 import pytest
 from tests.gateway.http.conftest import Gateway, StartGateway, Wire, eventually
+from tests.gateway.loops import skip
 
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.respond import Response
 
 HOST = b"host: a\r\n"
 QUICK = Limits(head_seconds=0.15, body_seconds=0.15, idle_seconds=0.3, linger_seconds=0.2, sweep_seconds=0.02)
+LONG = Limits(body_seconds=100.0, write_seconds=100.0, sweep_seconds=0.01)
+"""So long that no machine is too slow: the tests put the clock forward."""
 
 
 async def refusal(wire: Wire) -> tuple[int, str]:
@@ -154,11 +157,11 @@ async def test_a_body_that_stops_coming_is_given_up(start_gateway: StartGateway)
 
 async def test_a_body_that_keeps_coming_is_not_given_up(start_gateway: StartGateway) -> None:
     """The time is between two pieces, not of the whole."""
-    gateway = await start_gateway(QUICK)
+    gateway = await start_gateway(LONG)
     wire = await gateway.connect()
     await wire.send(b"POST / HTTP/1.1\r\n" + HOST + b"content-length: 8\r\n\r\n")
     for _ in range(8):
-        await asyncio.sleep(0.06)
+        await skip(60.0, LONG.sweep_seconds)
         await wire.send(b"x")
 
     assert (await wire.answer()).body == b"POST / xxxxxxxx"
@@ -193,15 +196,15 @@ async def test_a_client_that_does_not_read_is_given_up(start_gateway: StartGatew
 
 async def test_a_client_that_reads_slowly_is_not_given_up(start_gateway: StartGateway) -> None:
     """The whole takes far longer than `write_seconds`; no pause does."""
-    gateway = await start_gateway(Limits(write_seconds=0.3, sweep_seconds=0.02))
+    gateway = await start_gateway(LONG)
     gateway.local(lambda _request: Response(200, (), b"x" * 30_000_000))
     wire = await gateway.connect()
     await wire.send(b"GET / HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n")
     await wire.reader.readuntil(b"\r\n\r\n")
 
-    for _ in range(20):
-        await wire.reader.readexactly(1_500_000)
-        await asyncio.sleep(0.05)
+    for _ in range(10):
+        await wire.reader.readexactly(3_000_000)
+        await skip(60.0, LONG.sweep_seconds)
 
     assert await wire.ends()
 
