@@ -8,6 +8,7 @@ import contextvars
 import functools
 import inspect
 import json
+import logging
 import os
 import socket
 import sys
@@ -35,6 +36,8 @@ DEFAULT_THREADS = 40
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open; the gateway keeps its connections for less."""
+
+_LOGGERS = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 _JSON_LINES = "application/jsonl"
 _END = object()
@@ -248,7 +251,8 @@ def _speaks_of_model(annotation: Any) -> bool:
 
 def server_loop() -> asyncio.AbstractEventLoop:
     """A new event loop of the quickest kind that is installed."""
-    factory = uvicorn.Config("").get_loop_factory()
+    # With uvicorn's own configuration of logging, the handlers that user code has made would be closed here.
+    factory = uvicorn.Config("", log_config=None).get_loop_factory()
     return factory() if factory is not None else asyncio.new_event_loop()
 
 
@@ -271,17 +275,29 @@ def load_server(app: Application) -> None:
 
 
 def _config(app: Application) -> uvicorn.Config:
+    _quieten()
     return uvicorn.Config(
         app,
         http=_http_protocol(),
         log_config=None,
-        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=1,
     )
+
+
+def _quieten() -> None:
+    """Hear of uvicorn's warnings alone.
+
+    As uvicorn would by itself, were it told `log_level`, but once: where a level is set, logging looks through all
+    loggers, and a fork takes each of them out of what is shared.
+    """
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        if logger.level != logging.WARNING:
+            logger.setLevel(logging.WARNING)
 
 
 class HttpServer(uvicorn.Server):
