@@ -85,7 +85,7 @@ class Listener:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     notices: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def until_stage(self, stage: Stage, within: float = 30.0) -> Status:
+    async def until_stage(self, stage: Stage, within: float = 60.0) -> Status:
         """Wait for the replica to say that it has come so far; returns what it said."""
         async with asyncio.timeout(within), self.changed:
             await self.changed.wait_for(lambda: any(status.stage is stage for status in self.statuses))
@@ -144,7 +144,7 @@ class RunningReplica:
         """Connect to its control socket as soon as it listens."""
         listener = Listener()
         listener.channel = MessageChannel(listener.receive, listener.lose)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await asyncio.get_running_loop().create_unix_connection(
@@ -157,13 +157,20 @@ class RunningReplica:
                 else:
                     return listener
 
+    async def failed(self) -> Status:
+        """Wait until it has ended because it could not start; returns what it said of that in its record."""
+        assert await self.ended() == 1
+        assert self.record is not None
+        assert self.record.status.stage is Stage.FAILED
+        return self.record.status
+
     async def ready(self) -> Listener:
         """Wait until it says that it is ready."""
         listener = await self.connect()
         await listener.until_stage(Stage.READY)
         return listener
 
-    async def ended(self, within: float = 20.0) -> int:
+    async def ended(self, within: float = 60.0) -> int:
         """Wait for its end; returns the exit status."""
         async with asyncio.timeout(within):
             return await self.process.wait()

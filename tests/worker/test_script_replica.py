@@ -179,7 +179,7 @@ async def test_a_killed_script_ends_its_replica(tmp_path: Path, gateway: FakeGat
 async def test_a_script_that_cannot_start_says_why(tmp_path: Path, gateway: FakeGateway, start: Start) -> None:
     """The replica was never ready, and no gateway has heard of it."""
     replica = await start(artifact(tmp_path), FAILS="1")
-    detail = (await (await replica.connect()).until_stage(Stage.FAILED)).detail
+    detail = (await replica.failed()).detail
 
     assert detail == "worker.py ended with status 1 before it asked for a job: RuntimeError: no such model"
     assert gateway.hellos == []
@@ -188,7 +188,7 @@ async def test_a_script_that_cannot_start_says_why(tmp_path: Path, gateway: Fake
 async def test_a_script_that_starts_no_worker_is_told_so(tmp_path: Path, start: Start) -> None:
     """It comes to its end at once, as any script would."""
     replica = await start(artifact(tmp_path, "print('done')"))
-    detail = (await (await replica.connect()).until_stage(Stage.FAILED)).detail
+    detail = (await replica.failed()).detail
 
     assert "does it end in runpod.serverless.start(...)?" in detail
 
@@ -196,7 +196,7 @@ async def test_a_script_that_starts_no_worker_is_told_so(tmp_path: Path, start: 
 async def test_a_check_that_fails_is_named(tmp_path: Path, start: Start) -> None:
     """Q-C20: the package says which of its checks failed in its last ping."""
     replica = await start(artifact(tmp_path), UNFIT="1")
-    detail = (await (await replica.connect()).until_stage(Stage.FAILED)).detail
+    detail = (await replica.failed()).detail
 
     assert detail == "worker.py ended with status 1: it is not fit: weights: not there"
 

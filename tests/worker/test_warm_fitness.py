@@ -79,6 +79,7 @@ def test_what_a_fork_does_not_break_is_fit(code: str, tmp_path: Path) -> None:
         ("import sqlite3; c = sqlite3.connect('db'); c.execute('create table t (x)')", "db open"),
         ("import tempfile; d = tempfile.TemporaryDirectory()", "temporary directory"),
         ("import signal; signal.signal(signal.SIGTERM, lambda *_: None)", "its import handles SIGTERM"),
+        ("import signal; signal.signal(signal.SIGINT, lambda *_: None)", "its import handles SIGINT"),
         ("import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)", "its import handles SIGCHLD"),
         ("import sys, types; sys.modules['tensorflow'] = types.ModuleType('tensorflow')", "tensorflow must not be"),
         (
@@ -90,6 +91,15 @@ def test_what_a_fork_does_not_break_is_fit(code: str, tmp_path: Path) -> None:
 def test_what_a_fork_would_break_is_named(code: str, reason: str, tmp_path: Path) -> None:
     """The sentence stands in the replica's log."""
     assert reason in verdict_after(code, tmp_path, OPENBLAS_NUM_THREADS="2")
+
+
+def test_what_a_shell_starts_in_the_background_is_fit(tmp_path: Path) -> None:
+    """It was told to ignore the keyboard, which is not its import's doing: no replica was forked there once."""
+    environ = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    told = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-c", LOOKS, "import json"]  # fmt: skip
+    ran = subprocess.run(told, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True)
+
+    assert ran.stdout == "fit\n"
 
 
 def test_a_rehearsal_leaves_nothing_behind(tmp_path: Path) -> None:
