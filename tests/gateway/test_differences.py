@@ -82,6 +82,17 @@ class Peer:
         return cast("ControlConnection", self)
 
 
+class Idle:
+    """A gateway that has nothing to do."""
+
+    async def quiesce(self, grace: float) -> int:
+        """See Work."""
+        return 0
+
+    def resume(self) -> None:
+        """See Work."""
+
+
 class Pair:
     """A control plane's deliveries, a gateway, and what is under way between them."""
 
@@ -98,7 +109,7 @@ class Pair:
         self.live = LiveTable(Policies(), self.loop, Settings(), lambda _: None)
         if (kept := self.kept) is not None:
             self.live.apply(kept)
-        self.link = ControlLink(self.live, Keyring(self.layout.token, required=False), self.layout)
+        self.link = ControlLink(self.live, Keyring(self.layout.token, required=False), self.layout, Idle())
         self.connect()
 
     def connect(self) -> None:
