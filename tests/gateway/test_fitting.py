@@ -245,6 +245,8 @@ class _Silent:
     def send(self, message: Message) -> None:
         """It is lost."""
 
+    send_soon = send
+
     def close(self) -> None:
         """Nothing is open."""
 

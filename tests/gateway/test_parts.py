@@ -212,6 +212,8 @@ class NoLink:
     def send(self, message: Message) -> None:
         """See WorkerLink."""
 
+    send_soon = send
+
     def close(self) -> None:
         """See WorkerLink."""
 

@@ -19,6 +19,10 @@ class WorkerLink(Protocol):
         """Send one message; dropped when the connection is closing."""
         ...
 
+    def send_soon(self, message: Message) -> None:
+        """Send one message that nobody waits for, with the next one if that comes within moments."""
+        ...
+
     def close(self) -> None:
         """End the connection after what was sent."""
         ...

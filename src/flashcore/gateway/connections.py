@@ -15,6 +15,10 @@ from flashcore.wire.spill import SPILLED_FROM
 
 _log = logging.getLogger(__name__)
 
+HELD_FOR = 0.005
+"""Seconds that a message waits at most which is to go with the next one: sending it by itself would wake the peer, and
+for a small job that is a third of what it costs both of them."""
+
 
 class Decoder(Protocol):
     """Turns a stream of bytes into frames."""
@@ -30,6 +34,8 @@ class MessageConnection(asyncio.Protocol, ABC):
     def __init__(self, decoder: Decoder | None = None) -> None:
         self._decoder = decoder or FrameDecoder()
         self._transport: asyncio.Transport | None = None
+        self._held: list[bytes] = []
+        self._held_until: asyncio.TimerHandle | None = None
         self.is_paused = False
 
     @abstractmethod
@@ -61,6 +67,7 @@ class MessageConnection(asyncio.Protocol, ABC):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why it ended changes nothing
         """It ended."""
         self._transport = None
+        self._held.clear()
         self.ended()
 
     def send(self, message: Message) -> None:
@@ -68,15 +75,26 @@ class MessageConnection(asyncio.Protocol, ABC):
         if self._transport is None or self._transport.is_closing():
             return
         frame = to_frame(message)
+        pieces = (*self._take_held(), *frame_pieces(frame))
         if any(len(buffer) > SPILLED_FROM for buffer in frame.buffers):
             # The transport keeps references to views of files; one string of all would be a copy in memory.
-            self._transport.writelines(frame_pieces(frame))
+            self._transport.writelines(pieces)
         else:
-            self._transport.write(encode_frame(frame))
+            self._transport.write(b"".join(pieces))
+
+    def send_soon(self, message: Message) -> None:
+        """Send one message with the next one, or in a few milliseconds if none comes; dropped as `send` drops it."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._held.append(encode_frame(to_frame(message)))
+        if self._held_until is None:
+            # It is not cancelled when they go earlier: there is one timer for all that is held in these moments.
+            self._held_until = asyncio.get_running_loop().call_later(HELD_FOR, self._hold_no_longer)
 
     def close(self) -> None:
         """End the connection after what was sent."""
         if self._transport is not None:
+            self._send_held()
             self._transport.close()
 
     def abort(self) -> None:
@@ -95,3 +113,16 @@ class MessageConnection(asyncio.Protocol, ABC):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
             self.is_paused = False
+
+    def _hold_no_longer(self) -> None:
+        self._held_until = None
+        self._send_held()
+
+    def _send_held(self) -> None:
+        held = self._take_held()
+        if held and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(held))
+
+    def _take_held(self) -> list[bytes]:
+        held, self._held = self._held, []
+        return held

@@ -186,7 +186,7 @@ def _acknowledge(stored: Sequence[tuple[JobId, WorkerLink]]) -> None:
     for job, link in stored:
         by_link.setdefault(link, []).append(job)
     for link, jobs in by_link.items():
-        link.send(Received(tuple(jobs)))
+        link.send_soon(Received(tuple(jobs)))
 
 
 def _size(report: Report) -> int:

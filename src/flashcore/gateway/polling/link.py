@@ -48,6 +48,10 @@ class PolledLink:
                 pass
         self._tell()
 
+    def send_soon(self, message: Message) -> None:
+        """At once: a worker that posts a result waits for its receipt."""
+        self.send(message)
+
     def close(self) -> None:
         """It is not spoken to any longer."""
         self.closed = True
