@@ -62,7 +62,7 @@ class Front:
         """Who answers."""
         routes = self._routes()
         plan = head.plan
-        if isinstance(plan, Plan) and plan.routes is routes:
+        if isinstance(plan, Plan) and plan.routes is routes and plan.leads(head):
             return self._proxy(plan, head, peer)
         if self._signposts.routes is not routes:
             self._signposts = self._posts_for(routes)

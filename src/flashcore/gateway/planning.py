@@ -39,19 +39,35 @@ class PolicyHeaders(Mapping[str, str]):
 # Not frozen, as with heads: one is made for every head that has not been seen on its connection.
 @dataclass(slots=True, eq=False)
 class Plan:
-    """Kept with the head, and good for as long as the routes are the same. It does not hold the head: no cycle."""
+    """Kept with the head, and good for as long as the routes are the same and it leads. It does not hold the head."""
 
     routes: Routes
     service: HttpService
     preview: bool
+    asked: bytes
+    """Path and query as the client wrote them."""
     target: bytes
-    """Path and query for the replica."""
+    """The same for the replica."""
+    place: bytes
+    """What all targets begin with that belong to this endpoint."""
+
+    def leads(self, head: RequestHead) -> bool:
+        """Whether it holds for this head: its own, which may ask for something else of the same endpoint by now."""
+        asked = head.target
+        if asked is self.asked:
+            return True
+        if not asked.startswith(self.place):
+            return False
+        self.asked = asked
+        self.target = asked[len(self.place) - 1 :]
+        return True
 
 
 def plan_of(routes: Routes, service: HttpService, head: RequestHead, cut: int, *, preview: bool) -> Plan:
     """The plan for a request, `cut` bytes of whose path say for which endpoint it is."""
-    target = head.target[cut:]
-    return Plan(routes, service, preview, target if target[:1] == b"/" else b"/" + target)
+    asked = head.target
+    target = asked[cut:]
+    return Plan(routes, service, preview, asked, target if target[:1] == b"/" else b"/" + target, asked[:cut] + b"/")
 
 
 class SeenRequest(RoutedRequest):

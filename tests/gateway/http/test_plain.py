@@ -55,7 +55,7 @@ NOT_PLAIN_ANSWERS = [
 def told(head: RequestHead | ResponseHead) -> dict[str, object]:
     """Everything that a head says."""
     values = {field.name: getattr(head, field.name) for field in fields(head)}
-    return {**values, "names": list(head.names), "fields": list(head.fields)}
+    return {**values, "names": list(head.names), "lines": list(head.lines)}
 
 
 def both_say(raw: bytes) -> None:

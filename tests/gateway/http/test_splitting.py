@@ -87,11 +87,11 @@ class Listener:
 
     def switched(self, head: ResponseHead, rest: bytes) -> None:
         """A 101."""
-        self.events.append((head.status, list(head.fields)))
+        self.events.append((head.status, list(head.lines)))
 
     def answer(self, head: ResponseHead, piece: bytes, done: bool) -> None:  # noqa: FBT001 - see Asker.answer
         """The real one."""
-        self.events.append((head.status, list(head.fields)))
+        self.events.append((head.status, list(head.lines)))
         self.answer_more(piece, done)
 
     def answer_more(self, piece: bytes, done: bool) -> None:  # noqa: FBT001 - see Asker.answer_more

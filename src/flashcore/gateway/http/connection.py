@@ -23,6 +23,7 @@ from flashcore.gateway.http.local import LocalExchange
 from flashcore.gateway.http.outflow import Outflow
 from flashcore.gateway.http.parse import parse_request
 from flashcore.gateway.http.peeking import PeekingExchange
+from flashcore.gateway.http.recurring import RecurringHead
 from flashcore.gateway.http.relay import Relay
 from flashcore.gateway.http.respond import Response, error_response, has_no_content, own_lines
 from flashcore.gateway.http.route import Local, Proxy
@@ -67,7 +68,7 @@ class ClientConnection(StreamProtocol):
         self._shared = shared
         self._heads = HeadReader()
         self._head: RequestHead | None = None
-        self._last: tuple[bytes, RequestHead] | None = None
+        self._last: RecurringHead | None = None
         self._exchange: Exchange | None = None
         self._body: BodyReader | None = None
         self._ahead = bytearray()
@@ -234,16 +235,16 @@ class ClientConnection(StreamProtocol):
         return rest
 
     def _parse(self, raw: bytes) -> RequestHead:
-        """The head; where it is the same, byte by byte, as the connection's last one, that one with another id."""
-        last = self._last
-        if last is not None and last[0] == raw:
-            head = last[1]
-            if b"x-request-id" not in head.index or not head.has_given_id:
-                head.request_id = self._shared.new_id()
-            return head
-        shared, count = self._shared, self._shared.limits.header_count
-        head = shared.plain.request(raw, count, shared.new_id) or parse_request(raw, count, shared.new_id)
-        self._last = (raw, head) if len(raw) <= _REMEMBERED else None
+        """The head, by what it has in common with the connection's last one where it can be."""
+        shared, last = self._shared, self._last
+        if last is not None:
+            head = last.again(raw, shared.new_id)
+            if head is not None:
+                return head
+        count = shared.limits.header_count
+        plain = shared.plain.request(raw, count, shared.new_id)
+        head = plain or parse_request(raw, count, shared.new_id)
+        self._last = RecurringHead(raw, head, plain=plain is not None) if len(raw) <= _REMEMBERED else None
         return head
 
     def _begin(self, head: RequestHead) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from flashcore.gateway.http.head import Headers, RequestHead, ResponseHead
+from flashcore.gateway.http.outline import Outline
 
 HOP_BY_HOP = frozenset(
     {
@@ -107,25 +108,23 @@ def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: Adde
     Clients repeat themselves: most of it is kept with the head, which belongs to one connection and so to one peer.
     """
     traced = is_in_trace(head)
-    start = head.start
-    if start is None or start[0] != target or start[1] != added.names:
-        drop = added.request_drop if traced else added.traceless_drop
-        start = head.start = (target, added.names, _start(head, target, peer, drop))
+    outline = head.outline
+    if outline is None or outline.traced is not traced or outline.added != added.names:
+        outline = head.outline = _outline(head, peer, added, traced=traced)
     trace = b"" if traced else _new_trace(head)
-    return b"".join((start[2], trace, added.block, b"x-request-id: ", head.request_id, b"\r\n\r\n"))
+    return b"".join(
+        (outline.block(head.method, target), trace, added.block, b"x-request-id: ", head.request_id, b"\r\n\r\n")
+    )
 
 
-def _start(head: RequestHead, target: bytes, peer: PeerLines, drop: frozenset[bytes]) -> bytes:
-    """All that is the same of two requests with equal heads, of whose headers those in `drop` are left out."""
+def _outline(head: RequestHead, peer: PeerLines, added: AddedHeaders, *, traced: bool) -> Outline:
+    """All that is the same of two requests with equal heads, but for the line that says what is asked for."""
+    drop = added.request_drop if traced else added.traceless_drop
     if head.connection and not head.connection <= drop:
         drop = drop | (head.connection - _NEVER_NAMED)
     withheld = head.withheld
-    lines = [head.method + b" " + target + b" HTTP/1.1"]
-    lines += [
-        line
-        for name, (line, _, _) in zip(head.names, head.fields, strict=True)
-        if name not in drop and name != withheld
-    ]
+    kept = [each for each in zip(head.names, head.lines, strict=True) if each[0] not in drop and each[0] != withheld]
+    lines = [line for _, line in kept]
     if head.chunked:
         lines.append(b"transfer-encoding: chunked")
     elif head.content_length is not None:
@@ -135,7 +134,7 @@ def _start(head: RequestHead, target: bytes, peer: PeerLines, drop: frozenset[by
     if not head.minor and b"host" not in head.index:
         lines.append(b"host:")  # HTTP/1.0 may do without, the replica's HTTP/1.1 may not
     lines.append(peer.lines(head))
-    return b"\r\n".join(lines)
+    return Outline(added.names, [name for name, _ in kept], lines, traced=traced)
 
 
 def is_in_trace(head: RequestHead) -> bool:
@@ -173,7 +172,7 @@ def answer_start(answer: ResponseHead, added: AddedHeaders) -> bytes:
 def _answer_start(answer: ResponseHead, drop: frozenset[bytes]) -> bytes:
     if not answer.connection <= drop:
         drop = drop | answer.connection
-    lines = [line for name, (line, _, _) in zip(answer.names, answer.fields, strict=True) if name not in drop]
+    lines = [line for name, line in zip(answer.names, answer.lines, strict=True) if name not in drop]
     length = answer.content_length
     if length is not None and has_length(answer):
         lines.append(b"content-length: %d" % length)

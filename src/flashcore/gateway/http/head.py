@@ -6,11 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from flashcore.gateway.http.outline import Outline
+
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Names in lower case, values without surrounding blanks, in the order of the wire."""
-
-Field: TypeAlias = tuple[bytes, bytes, bytes]
-"""A header's line as `Name: value`, its name as it was written, and its value without surrounding blanks."""
 
 NO_TOKENS: frozenset[bytes] = frozenset()
 
@@ -26,8 +25,9 @@ class RequestHead:
     path: bytes
     query: bytes
     names: Collection[bytes]
-    """Of the headers, in lower case, in the order of the wire: one for each of `fields`."""
-    fields: Sequence[Field]
+    """Of the headers, in lower case, in the order of the wire: one for each of `lines`."""
+    lines: Sequence[bytes]
+    """The headers as `Name: value`, the name as it was written, the value without surrounding blanks."""
     index: dict[bytes, bytes]
     """Values by name; of a name that came more than once, all of them, joined as RFC 9110 5.3 says."""
     minor: int
@@ -47,8 +47,8 @@ class RequestHead:
     """The name of a header that no replica is sent, though it is no hop's own: that of the gateway's token."""
     plan: object = None
     """What the dispatcher found out about this head, for when the same bytes come again on the connection."""
-    start: tuple[bytes, frozenset[bytes], bytes] | None = None
-    """The same of what is sent on: for which target, without which headers, and the lines."""
+    outline: Outline | None = None
+    """The same of what is sent on."""
 
     def get(self, name: bytes) -> bytes | None:
         """The value of a header; `name` in lower case."""
@@ -67,10 +67,10 @@ class RequestHead:
 
 def without_expectation(head: RequestHead) -> RequestHead:
     """The same head once the client has been told to send its body."""
-    kept = [(name, field) for name, field in zip(head.names, head.fields, strict=True) if name != b"expect"]
+    kept = [each for each in zip(head.names, head.lines, strict=True) if each[0] != b"expect"]
     index = {name: value for name, value in head.index.items() if name != b"expect"}
-    names, fields = [name for name, _ in kept], [field for _, field in kept]
-    return replace(head, names=names, fields=fields, index=index, start=None)
+    names, lines = [name for name, _ in kept], [line for _, line in kept]
+    return replace(head, names=names, lines=lines, index=index, outline=None)
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +80,7 @@ class ResponseHead:
     status: int
     names: Collection[bytes]
     """As a request's."""
-    fields: Sequence[Field]
+    lines: Sequence[bytes]
     index: dict[bytes, bytes]
     minor: int
     content_length: int | None

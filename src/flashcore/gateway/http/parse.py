@@ -21,7 +21,7 @@ from httptools import (
 )
 
 from flashcore.gateway.http.errors import BadAnswer, BadRequest
-from flashcore.gateway.http.head import NO_TOKENS, Field, RequestHead, ResponseHead, index_headers, tokens
+from flashcore.gateway.http.head import NO_TOKENS, RequestHead, ResponseHead, index_headers, tokens
 
 HOST_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~:[]%!$&'()*+;="
 """What a Host header may consist of."""
@@ -35,11 +35,11 @@ _BODILESS = frozenset({204, 304})
 class _Collector:
     """What llhttp calls while it reads one head."""
 
-    __slots__ = ("fields", "headers", "target")
+    __slots__ = ("headers", "lines", "target")
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
-        self.fields: list[Field] = []
+        self.lines: list[bytes] = []
         self.target = b""
 
     def on_url(self, url: bytes) -> None:
@@ -48,7 +48,7 @@ class _Collector:
     def on_header(self, name: bytes, value: bytes) -> None:
         value = value.rstrip(b" \t")
         self.headers.append((name.lower(), value))
-        self.fields.append((name + b": " + value, name, value))
+        self.lines.append(name + b": " + value)
 
 
 def parse_request(raw: bytes, header_count: int, new_id: Callable[[], bytes]) -> RequestHead:
@@ -67,8 +67,8 @@ def parse_request(raw: bytes, header_count: int, new_id: Callable[[], bytes]) ->
     line_end = raw.find(b"\r\n")
     if not raw.endswith((b" HTTP/1.1", b" HTTP/1.0"), 0, line_end):
         raise BadRequest(505, "version_not_supported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
-    if len(collector.fields) > header_count:
-        raise BadRequest(431, "too_many_headers", f"{len(collector.fields)} header lines; {header_count} are allowed.")
+    if len(collector.lines) > header_count:
+        raise BadRequest(431, "too_many_headers", f"{len(collector.lines)} header lines; {header_count} are allowed.")
     if collector.target[0] != 0x2F:
         _take_other_form(parser.get_method(), collector)
     return _request(parser.get_method(), collector, raw[line_end - 1] - 48, new_id)
@@ -94,7 +94,7 @@ def _request(method: bytes, collector: _Collector, minor: int, new_id: Callable[
         path,
         query,
         [name for name, _ in collector.headers],
-        collector.fields,
+        collector.lines,
         index,
         minor,
         length,
@@ -131,9 +131,9 @@ def _take_other_form(method: bytes, collector: _Collector) -> None:
         raise BadRequest(400, "malformed_target", "A request target starts with a slash.")
     host, path, query = absolute.groups(b"")
     collector.target = (path or b"/") + query
-    others = [each for each in zip(collector.headers, collector.fields, strict=True) if each[0][0] != b"host"]
+    others = [each for each in zip(collector.headers, collector.lines, strict=True) if each[0][0] != b"host"]
     collector.headers = [(b"host", host), *(header for header, _ in others)]
-    collector.fields = [(b"host: " + host, b"host", host), *(field for _, field in others)]
+    collector.lines = [b"host: " + host, *(line for _, line in others)]
 
 
 def _check_host(host: bytes | None, minor: int) -> None:
@@ -179,7 +179,7 @@ def _response(status: int, collector: _Collector, minor: int) -> ResponseHead:
     return ResponseHead(
         status,
         [name for name, _ in collector.headers],
-        collector.fields,
+        collector.lines,
         index,
         minor,
         None if length is None else int(length),

@@ -16,11 +16,13 @@ from flashcore.gateway.http.parse import HOST_BYTES, is_usable_id
 
 # Possessive throughout: no head, however long, is looked at twice.
 _FIELDS = rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: (?! )[ -~]++(?<! )\r\n)*+)\r\n"
-_REQUEST = re.compile(rb"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (/[!\"$-~]*+) HTTP/1\.1\r\n" + _FIELDS)
+_ASKED = rb"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (/[!\"$-~]*+) HTTP/1\.1"
+_REQUEST = re.compile(_ASKED + rb"\r\n" + _FIELDS)
+_REQUEST_LINE = re.compile(_ASKED)
 _ANSWER = re.compile(rb"HTTP/1\.1 ([2-9][0-9][0-9]) [ -~]++\r\n" + _FIELDS)
-_FIELD = re.compile(rb"(([^:]++): ([^\r]++))\r\n")
+_VALUE = re.compile(rb"(?! )[ -~]++(?<! )")
 _JUDGED = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
-_SPEAKING = frozenset({b"connection", b"content-length", b"x-request-id"}) | _JUDGED
+SPEAKING = frozenset({b"connection", b"content-length", b"x-request-id"}) | _JUDGED
 _LENGTH_DIGITS = 18
 """More might not fit into the 64 bits that the strict parser counts in."""
 _NAMES_KEPT = 1024
@@ -51,19 +53,18 @@ class PlainHeads:
         if match is None:
             return None
         method, target, block = match.groups()
-        names = self._names
-        fields = _FIELD.findall(block)
-        index = {names[name]: value for _, name, value in fields}
+        names, lines = self._names, _lines(block)
+        index = {names[name]: value for name, _, value in [line.partition(b": ") for line in lines]}
         host = index.get(b"host")
-        if len(index) != len(fields) or len(index) > header_count or host is None or host.translate(None, HOST_BYTES):
+        if len(index) != len(lines) or len(index) > header_count or host is None or host.translate(None, HOST_BYTES):
             return None
         path, _, query = target.partition(b"?")
-        if _SPEAKING.isdisjoint(index):
+        if SPEAKING.isdisjoint(index):
             return RequestHead(
-                method, target, path, query, index, fields, index, 1, None, False, True, NO_TOKENS, b"", new_id()
+                method, target, path, query, index, lines, index, 1, None, False, True, NO_TOKENS, b"", new_id()
             )
         length = index.get(b"content-length")
-        if not _JUDGED.isdisjoint(index) or not _is_plain_length(length):
+        if not _JUDGED.isdisjoint(index) or not (length is None or is_plain_length(length)):
             return None
         connection = tokens(index[b"connection"]) if b"connection" in index else NO_TOKENS
         request_id = index.get(b"x-request-id")
@@ -74,7 +75,7 @@ class PlainHeads:
             path,
             query,
             index,
-            fields,
+            lines,
             index,
             1,
             size,
@@ -92,19 +93,18 @@ class PlainHeads:
         if match is None:
             return None
         status, block = match.groups()
-        names = self._names
-        fields = _FIELD.findall(block)
-        index = {names[name]: value for _, name, value in fields}
+        names, lines = self._names, _lines(block)
+        index = {names[name]: value for name, _, value in [line.partition(b": ") for line in lines]}
         length = index.get(b"content-length")
-        if len(index) != len(fields) or len(index) > header_count or not _JUDGED.isdisjoint(index):
+        if len(index) != len(lines) or len(index) > header_count or not _JUDGED.isdisjoint(index):
             return None
-        if not _is_plain_length(length):
+        if not (length is None or is_plain_length(length)):
             return None
         connection = tokens(index[b"connection"]) if b"connection" in index else NO_TOKENS
         return ResponseHead(
             int(status),
             index,
-            fields,
+            lines,
             index,
             1,
             None if length is None else int(length),
@@ -114,5 +114,23 @@ class PlainHeads:
         )
 
 
-def _is_plain_length(length: bytes | None) -> bool:
-    return length is None or (length.isdigit() and len(length) <= _LENGTH_DIGITS)
+def is_plain_length(length: bytes) -> bool:
+    """Whether this value of a Content-Length needs no judgement."""
+    return length.isdigit() and len(length) <= _LENGTH_DIGITS
+
+
+def is_plain_value(value: bytes) -> bool:
+    """Whether a header with this value may be part of a plain head."""
+    return _VALUE.fullmatch(value) is not None
+
+
+def plain_request_line(line: bytes) -> tuple[bytes, bytes] | None:
+    """Method and target of the first line of a plain request; None for any other line."""
+    match = _REQUEST_LINE.fullmatch(line)
+    return None if match is None else (match[1], match[2])
+
+
+def _lines(block: bytes) -> list[bytes]:
+    lines = block.split(b"\r\n")
+    lines.pop()
+    return lines
