@@ -482,7 +482,8 @@ def test_the_log_of_uses_and_refusals_says_how_many_it_left_out(caplog: pytest.L
     with caplog.at_level(logging.INFO, "flashcore.audit"):
         for second in range(150):
             now = float(second)
-            uses.note("ci", "call", lambda: "GET /web/" + "x" * 1000 + "\n", "10.0.0.1")
+            if uses.note(use := uses.of("ci", "call")):
+                uses.tell(use, "GET /web/" + "x" * 1000 + "\n", "10.0.0.1")
             refusals.note("there is no token", "GET /\nused: token forged", f"10.0.0.{second}", "")
 
     lines = [record.getMessage() for record in caplog.records]

@@ -42,12 +42,15 @@ class Refusals:
             self._said_at, self._unsaid = now, 0
 
 
-@dataclass(slots=True)
-class _Use:
+@dataclass(slots=True, eq=False)
+class Use:
     """Of one token for one scope."""
 
+    token: str
+    scope: str
     said_at: float
     unsaid: int = 0
+    """How often since the last line, the present time included."""
 
 
 class Uses:
@@ -55,20 +58,25 @@ class Uses:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._uses: dict[tuple[str, str], _Use] = {}
+        self._uses: dict[tuple[str, str], Use] = {}
 
-    def note(self, token: str, scope: str, what: Callable[[], str], peer: str) -> None:
-        """The holder of that token was let in. On the path of every request: cheap where there is no line."""
+    def of(self, token: str, scope: str) -> Use:
+        """How that token was used for that scope so far."""
         use = self._uses.get((token, scope))
-        now = self._now()
         if use is None:
-            use = self._uses[token, scope] = _Use(now - USES_QUIET)
-        if now - use.said_at < USES_QUIET:
-            use.unsaid += 1
-            return
+            use = self._uses[token, scope] = Use(token, scope, self._now() - USES_QUIET)
+        return use
+
+    def note(self, use: Use) -> bool:
+        """Its holder was let in; whether a line is due. On the path of every request."""
+        use.unsaid += 1
+        return self._now() - use.said_at >= USES_QUIET
+
+    def tell(self, use: Use, what: str, peer: str) -> None:
+        """Write the line that is due."""
         _log.info("used: token %s, for %s, %s, from %s (%d requests since the last such line)",
-                  token, scope, shown(what()), peer or "a socket", use.unsaid + 1)  # fmt: skip
-        use.said_at, use.unsaid = now, 0
+                  use.token, use.scope, shown(what), peer or "a socket", use.unsaid)  # fmt: skip
+        use.said_at, use.unsaid = self._now(), 0
 
 
 def shown(what: str) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hmac
 import time
-from functools import partial
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import NamedTuple
 
-from flashcore.gateway.audit import Refusals, Uses
+from flashcore.gateway.audit import Refusals, Use, Uses
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Response, error_response
 from flashcore.model.token import ALL_SCOPES, Token, TokenScope, bare_token, inner_token, token_parts
@@ -23,12 +22,15 @@ _CHALLENGE = ((b"www-authenticate", b'Bearer realm="flashcore"'),)
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-class _Holder(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Holder:
     """Whose token it is, what it allows and until when."""
 
     name: str
     allowed: frozenset[TokenScope]
     until: float
+    uses: dict[frozenset[TokenScope], Use] = field(default_factory=dict)
+    """What it was let in for: found once, on the path of every request."""
 
 
 _NOBODY = _Holder("", frozenset(), 0.0)
@@ -47,8 +49,6 @@ class Keyring:
         self._inner = ""
         self._looked_at = 0.0
         self._tokens: dict[str, Token] = {}
-        self._written: dict[frozenset[TokenScope], str] = {}
-        """By what a route wants, as many as there are kinds of routes: the same in the log."""
         self._known: dict[bytes, _Holder] = {}
         """By Authorization header. A dict compares hashes made with a secret of this
         process, and bytes only where those are equal: how long it takes tells nothing of a token."""
@@ -67,17 +67,18 @@ class Keyring:
         if not self._required:
             return None
         holder = self._known.get(shown) or self._look_up(shown)
+        use = holder.uses.get(any_of)
+        if use is not None and (holder.until == inf or time.time() < holder.until):
+            if self._uses.note(use):
+                self._uses.tell(use, _asked(head), peer)
+            return None
         allowed = holder.allowed
         if not allowed or (holder.until != inf and time.time() >= holder.until):
             return self._unauthorized("the token is not valid here", head, peer, holder.name or _public_part(shown))
         if TokenScope.ADMIN not in allowed and allowed.isdisjoint(any_of):
             return self._forbidden(any_of, head, peer, holder.name)
-        # On the path of every request: what is wanted is written out once, what was asked only where there is a line.
-        scope = self._written.get(any_of)
-        if scope is None:
-            scope = self._written[any_of] = _listed(any_of, "/")
-        self._uses.note(holder.name, scope, partial(_asked, head), peer)
-        return None
+        holder.uses[any_of] = self._uses.of(holder.name, _listed(any_of, "/"))
+        return self.refusal(head, peer, any_of)
 
     def caller_of(self, head: RequestHead, peer: str) -> str:
         """Whose jobs these are: those of the token's holder where tokens are asked for, else of the address."""

@@ -62,7 +62,9 @@ class Guard:
                 f"this token does not allow that: it needs the scope {wanted.value}",
                 next_step=f"make one that does: flashcore token create --scope {wanted.value}",
             )
-        self._uses.note(holder, wanted.value, lambda: f"{method} {path}", peer)
+        use = self._uses.of(holder, wanted.value)
+        if self._uses.note(use):
+            self._uses.tell(use, f"{method} {path}", peer)
 
     def _holder(self, authorization: str | None) -> tuple[str, frozenset[TokenScope]]:
         """Whose token the sender shows, and what it allows. Raises Unauthorized for one that is not valid."""

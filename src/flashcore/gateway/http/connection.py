@@ -18,7 +18,7 @@ from flashcore.gateway.http.exchange import Exchange
 from flashcore.gateway.http.forward import PeerLines
 from flashcore.gateway.http.framing import BodyReader, ChunkedBody, EndlessBody, LengthBody
 from flashcore.gateway.http.head import RequestHead
-from flashcore.gateway.http.headreader import HeadReader, is_one_head
+from flashcore.gateway.http.headreader import END, HeadReader
 from flashcore.gateway.http.local import LocalExchange
 from flashcore.gateway.http.outflow import Outflow
 from flashcore.gateway.http.parse import parse_request
@@ -215,10 +215,10 @@ class ClientConnection(StreamProtocol):
     def _read_head(self, data: bytes) -> bytes:
         """Begin the next request once its head is complete; returns what comes after it."""
         heads, limits = self._heads, self._shared.limits
-        if is_one_head(data) and not heads.size and len(data) <= limits.head_bytes:
-            self._begin(self._parse(data))
-            return b""
         if not heads.size:
+            if 0 <= data.find(END) == len(data) - 4 and data[0] > 0x20 and len(data) <= limits.head_bytes:
+                self._begin(self._parse(data))  # a head and nothing else, as most of what clients send
+                return b""
             data = data.lstrip(b"\r\n")  # RFC 9112 2.2: blank lines before a request are passed over
             if not data:
                 return data

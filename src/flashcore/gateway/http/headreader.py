@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-_END = b"\r\n\r\n"
-
-
-def is_one_head(data: bytes) -> bool:
-    """Whether this is a head and nothing else, as most of what clients send: no reader is needed then."""
-    return data.endswith(_END) and data.find(_END) == len(data) - 4 and data[0] > 0x20
+END = b"\r\n\r\n"
+"""Of every head."""
 
 
 class HeadReader:
@@ -25,7 +21,7 @@ class HeadReader:
         """The head, blank line included, once it is complete."""
         if self.size:
             return self._feed_held(data)
-        at = data.find(_END)
+        at = data.find(END)
         if at < 0:
             self._held = bytearray(data)
             self.size = len(data)
@@ -41,7 +37,7 @@ class HeadReader:
         held = self._held
         seen = max(0, len(held) - 3)
         held += data
-        at = held.find(_END, seen)
+        at = held.find(END, seen)
         if at < 0:
             self.size = len(held)
             return None

@@ -231,17 +231,18 @@ class UpstreamConnection(StreamProtocol):
 
     def _read_head(self, asker: Asker, data: bytes) -> bytes:
         """Take one head, and with a final one what came after it; returns what follows an interim one."""
+        last = self._last_head
+        if last is not None and data.startswith(self._last_raw) and not self._heads.size and last.status >= 200:
+            self._begin_answer(asker, last, data[len(self._last_raw) :])  # the same again, as of most replicas
+            return b""
         raw = self._heads.feed(data)
         if (self._heads.size if raw is None else len(raw)) > self._keeper.limits.head_bytes:
             raise BadAnswer(f"The head of the replica's answer is longer than {self._keeper.limits.head_bytes} bytes.")
         if raw is None:
             return b""
-        if raw == self._last_raw and self._last_head is not None:
-            head = self._last_head
-        else:
-            count = self._keeper.limits.header_count
-            head = self._last_head = self._keeper.plain.answer(raw, count) or parse_response(raw, count)
-            self._last_raw = raw
+        count = self._keeper.limits.header_count
+        head = self._last_head = self._keeper.plain.answer(raw, count) or parse_response(raw, count)
+        self._last_raw = raw
         rest = self._heads.rest
         if head.status >= 200:
             self._begin_answer(asker, head, rest)
