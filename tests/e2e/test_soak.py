@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import json
 import os
 import random
@@ -23,13 +24,16 @@ from typing import Any
 import psutil
 import pytest
 from tests.e2e.history import History, faults
+from tests.e2e.patrons import Fates, Patrons, may_have_run, reason_of
 
+from flashcore import Unavailable
 from flashcore.testing.open_loop import Call, OpenLoop
 from flashcore.testing.project import ProjectUnderTest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 APP = """
+import asyncio
 import os
 import time
 
@@ -49,8 +53,17 @@ def square(value: int, key: str, book: str) -> int:
 
 
 @web.get("/quick")
-async def quick() -> str:
-    return "here"
+async def quick(key: str) -> str:
+    return key
+
+
+@web.post("/write")
+async def write(key: str, book: str) -> str:
+    page = os.open(book, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(page, f"{key}\\n".encode())
+    os.close(page)
+    await asyncio.sleep(0.02)
+    return key
 """
 
 # An hour in which somebody calls once a second and submits a job once a second, and in which something dies every five
@@ -63,11 +76,13 @@ SEED = os.environ.get("FLASHCORE_TEST_SEED")  # now: within a test no variable o
 
 CALLERS = 4
 RATE = 100
-"""Requests in a second."""
+"""Calls in a second, by our client."""
+RAW_RATE = 20
+"""Requests in a second, of somebody who repeats nothing."""
 PAUSE = 2.5
 """Seconds between two strikes."""
 EXPLAINED = re.compile(
-    r"""/web/quick:\ (
+    r"""/web/quick\?key=here:\ (
         50[234]\ b'\{"error":\{"code":"[a-z_]+","message":"  # refused with a reason
       | (ConnectionRefused|ConnectionReset|BrokenPipe|IncompleteRead)Error  # of a gateway that was killed
     )""",
@@ -76,12 +91,14 @@ EXPLAINED = re.compile(
 
 
 class Callers:
-    """Submit jobs until told to stop; a submission that is not answered is sent again with its key."""
+    """Submit jobs, half of them by our client; a submission that is not answered is sent again with its key."""
 
-    def __init__(self, url: str, book: str) -> None:
+    def __init__(self, url: str, book: str, app: Any) -> None:
         self._url = url
         self._book = book
-        self._threads = [threading.Thread(target=self._submit) for _ in range(CALLERS)]
+        self._app = app
+        ways = (self._submit, self._spawn)
+        self._threads = [threading.Thread(target=ways[number % 2]) for number in range(CALLERS)]
         self.history = History()
         self.refusals: Counter[str] = Counter()
 
@@ -101,6 +118,8 @@ class Callers:
         for _ in range(2):
             for job in {job for ids in history.accepted.values() for job in ids}:
                 end = self.insist(functools.partial(self.ask, f"status-sync/{job}?wait=60000"))
+                if isinstance(end.get("output"), dict):  # as our client's calls are answered, for it to unpack
+                    end["output"] = end["output"]["$flashcore"]["value"]
                 history.ends.setdefault(job, []).append(end)
         history.runs.update(Path(self._book).read_text("ascii").split())
         history.counted = self.insist(functools.partial(self.ask, "health"))["jobs"]
@@ -137,6 +156,23 @@ class Callers:
                 again = self.insist(functools.partial(self.ask, "run", body, key))
                 self.history.accepted[key].append(again["id"])
 
+    def _spawn(self) -> None:
+        for _ in range(JOBS // CALLERS):
+            value, key = random.randrange(1000), str(uuid.uuid4())
+            self.history.values[key] = value
+            self.history.accepted[key] = [self._spawned(value, key)]
+
+    def _spawned(self, value: int, key: str) -> str:
+        while True:
+            try:
+                return str(self._app.square.spawn(value, key, self._book).id)
+            except Unavailable as error:
+                # What was sent and not answered, the client has sent again with its key: this was a refusal.
+                if error.data.get("status") != 503:
+                    raise
+                self.refusals[reason_of(error)] += 1
+            time.sleep(0.05)
+
 
 def running(project: ProjectUnderTest, what: str) -> list[psutil.Process]:
     """Processes of the project that serve, by what they are."""
@@ -171,35 +207,63 @@ def _thaw(pid: int) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
+def imported(project: ProjectUnderTest) -> Any:
+    """The project's module, as its users import it."""
+    spec = importlib.util.spec_from_file_location("app", project.root / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def faults_of_writing(fates: Fates, runs: Counter[str]) -> list[str]:
+    """Of calls that are not to run twice: those that did, and those whose end says something else than what was."""
+    faults = [f"{key} ran {count} times" for key, count in runs.items() if count > 1]
+    faults += [f"{key} was answered and did not run" for key in fates.answered if not runs[key]]
+    for key, error in fates.refused.items():
+        if runs[key] and not may_have_run(error):
+            faults.append(f"{key} ran, and its caller was told: {error!r}")
+    return faults
+
+
 def test_every_accepted_job_ends_once_and_every_request_has_an_answer(
-    project: ProjectUnderTest, capsys: pytest.CaptureFixture[str]
+    project: ProjectUnderTest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Q01, Q02, Q05, Q22: as many events as in an hour; a seed is printed, and the same kills come again with it."""
     seed = int(SEED or random.SystemRandom().randrange(10**6))
     chance = random.Random(seed)
     project.write("app.py", APP)
     project.must("deploy")
-    callers = Callers(project.url(), str(project.root / "book"))
-    calls = (Call("/web/quick"), Call("/web/quick", fresh=True))
-    with OpenLoop(project.url(), rate=RATE, calls=calls) as load:
+    monkeypatch.setenv("FLASHCORE_GATEWAY_URL", project.url())
+    app, book, writing = imported(project), project.root / "book", project.root / "writing"
+    callers = Callers(project.url(), str(book), app)
+    patrons = Patrons(RATE, quick=app.quick, write=lambda key: app.write(key, str(writing)))
+    raw = OpenLoop(project.url(), rate=RAW_RATE, calls=(Call("/web/quick?key=here"),))
+    with patrons, raw:
         callers.start()
         strikes = []
         for _ in range(STRIKES):
             time.sleep(PAUSE)
             strikes.append(strike(project, chance))
         callers.finish()
-        while load.tally.offered < REQUESTS:
-            time.sleep(0.1)
+        patrons.wait_for(REQUESTS)
     history = callers.look()
 
     with capsys.disabled():
         ended = Counter(ends[-1]["status"] for ends in history.ends.values())
-        sys.stdout.write(f"\n  seed {seed}: {dict(ended)}; struck: {dict(Counter(strikes))}; {dict(callers.refusals)}")
-        sys.stdout.write(f"\n  {load.tally}\n")
+        sys.stdout.write(f"\n  seed {seed}; struck: {dict(Counter(strikes))}")
+        sys.stdout.write(f"\n  jobs: {dict(ended)}; their callers met {dict(callers.refusals)}")
+        for name, fates in patrons.fates.items():
+            sys.stdout.write(f"\n  {name} by our client: {fates}")
+        sys.stdout.write(f"\n  quick by nobody's client: {raw.tally}\n")
     assert faults(history) == []
     assert (len(history.accepted), len(history.ends)) == (JOBS, JOBS)
-    tally = load.tally
-    assert tally.answered + tally.failures.total() == tally.offered >= REQUESTS
+    quick, write = patrons.fates["quick"], patrons.fates["write"]
+    assert quick.faults() + write.faults() == []
+    assert [error for error in quick.refused.values() if "sent" in error.data] == [], "it may be repeated"
+    assert faults_of_writing(write, Counter(writing.read_text("ascii").split())) == []
+    tally = raw.tally
+    assert tally.answered + tally.failures.total() == tally.offered
     assert tally.bodies.keys() == {'"here"'}
     assert [what for what in tally.failures if not EXPLAINED.match(what)] == [], tally
-    assert tally.answered > 0.8 * tally.offered
