@@ -102,9 +102,20 @@ def test_what_a_shell_starts_in_the_background_is_fit(tmp_path: Path) -> None:
     assert ran.stdout == "fit\n"
 
 
-def test_a_rehearsal_leaves_nothing_behind(tmp_path: Path) -> None:
-    """No thread, no socket, no folder, no warning: what it has made is in Python's own memory."""
-    code = "import tempfile; from flashcore.worker.warm_rehearsal import rehearse; rehearse()"
+@pytest.mark.parametrize("rehearse", ["rehearse", "rehearse_http"])
+def test_a_rehearsal_leaves_nothing_behind(rehearse: str, tmp_path: Path) -> None:
+    """No thread, no socket, no folder, no warning: what it has made is in Python's own memory.
+
+    What a library makes for itself when its first loop is made, and makes anew in each fork, is there before.
+    """
+    code = f"""
+import tempfile
+from flashcore.worker.lb import server_loop
+from flashcore.worker.warm_rehearsal import {rehearse}
+server_loop().close()
+before = open_descriptors()
+{rehearse}()
+"""
 
     assert verdict_after(code, tmp_path, TMPDIR=str(tmp_path), PYTHONWARNINGS="error") == "fit"
 

@@ -61,17 +61,23 @@ class ControlServer:
         self._drain = drain
         self._channels: set[MessageChannel] = set()
         self._alone = asyncio.Event()
+        self._serving: asyncio.Task[asyncio.Server] | None = None
 
-    async def serve(self, listener: socket.socket) -> None:
-        """Answer from now on; returns when the socket accepts."""
+    def serve(self, listener: socket.socket) -> None:
+        """Answer from now on; whoever has connected already is heard, too."""
         loop = asyncio.get_running_loop()
-        await loop.create_unix_server(self._accept, sock=listener)
+        self._serving = loop.create_task(loop.create_unix_server(self._accept, sock=listener))
         loop.call_later(BEAT, self._beat, loop)
 
     def publish(self, status: Status) -> None:
         """Tell everybody who is connected."""
         for channel in tuple(self._channels):
             channel.send(status)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        if self._serving is not None and self._serving.done():
+            self._serving.result().close()
 
     async def hang_up(self) -> None:
         """Close all connections; returns when what was queued for them is sent."""

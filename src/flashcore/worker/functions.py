@@ -280,9 +280,9 @@ class FunctionTable:
         """Kinds of all that can be called."""
         return frozenset(kind for function in self for kind in function.kinds)
 
-    @property
+    @functools.cached_property
     def takes(self) -> Mapping[str, str]:
-        """What can be called, and with what, as in `greet(name, loud)`."""
+        """What can be called, and with what, as in `greet(name, loud)`; looked up once, before any fork."""
         return {label: text for function in self for label, text in function.takes.items()}
 
     @property

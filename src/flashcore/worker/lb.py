@@ -67,6 +67,11 @@ def create_app(functions: FunctionTable | Callable[[], FunctionTable]) -> FastAP
     return app
 
 
+def empty_app() -> FastAPI:
+    """An app without functions, to rehearse with: it starts nothing, nor threads that export telemetry."""
+    return FastAPI(telemetry={"auto_configure": False})
+
+
 async def _ready() -> Response:
     return Response()
 

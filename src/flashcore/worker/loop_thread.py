@@ -13,8 +13,8 @@ T = TypeVar("T")
 class LoopThread:
     """A running loop. The thread is a daemon: it never keeps the process from ending."""
 
-    def __init__(self, name: str, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self.loop = loop or asyncio.new_event_loop()
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 

@@ -34,7 +34,7 @@ def write_record(path: Path, record: ReplicaRecord) -> None:
     """Write it whole or not at all. Raises OSError."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(json.dumps(to_json(record), indent=1), encoding="utf-8")
+        draft.write_text(json.dumps(to_json(record)), encoding="utf-8")
         draft.replace(path)
     except OSError:
         with contextlib.suppress(OSError):

@@ -42,6 +42,7 @@ class Replica:
             started_at=time.time(),
             boot_id=boot_id(),
         )
+        self._start_ticks = start_ticks(os.getpid())
 
     @property
     def stage(self) -> Stage:
@@ -52,7 +53,8 @@ class Replica:
         """Listen and leave the record; from now on the replica can be found. Raises OSError, ConfigurationError."""
         self._require_wanted()
         listener = listen_on(self._settings.control_socket)
-        self._threads.run(self._control.serve(listener))
+        # It listens as far as the system is concerned: nobody has to wait until it is answered on, too.
+        self._threads.call(self._control.serve, listener)
         self._write_record()
         if self._settings.ready_fd is not None:
             # Nobody may read it any more: a control plane that was killed meanwhile is followed by one that finds us.
@@ -82,6 +84,7 @@ class Replica:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS):
                 await self._control.hang_up()
+        self._control.close()
         for path in (self._settings.control_socket, self._settings.http_socket):
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -99,5 +102,5 @@ class Replica:
             raise ConfigurationError(f"this start is no longer wanted: {path} is gone or speaks of another one")
 
     def _write_record(self) -> None:
-        own = ReplicaRecord(self.identity, str(self._settings.control_socket), start_ticks(os.getpid()), self._status)
+        own = ReplicaRecord(self.identity, str(self._settings.control_socket), self._start_ticks, self._status)
         write_record(self._settings.record, own)

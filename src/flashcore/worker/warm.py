@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flashcore.model.errors import ConfigurationError
+from flashcore.worker.call import callables_of
 from flashcore.worker.load import load_handler
 from flashcore.worker.logs import LogFile, Output
 from flashcore.worker.warm_child import Inheritance, become_replica, write_to
@@ -26,7 +27,7 @@ from flashcore.worker.warm_environ import MARK, ROOM, EnvironmentBlock, encode_e
 from flashcore.worker.warm_fitness import open_descriptors, why_unfit
 from flashcore.worker.warm_memory import fill_gaps
 from flashcore.worker.warm_parent import WarmLoop
-from flashcore.worker.warm_rehearsal import rehearse
+from flashcore.worker.warm_rehearsal import rehearse, rehearse_http
 from flashcore.worker.warm_words import Unfit, Warm
 
 USAGE = "usage: python -m flashcore.worker.warm --handler PATH\n"
@@ -102,11 +103,15 @@ def _prepare(module: object) -> None:
     """Import what serving takes, which is otherwise imported when it is needed, in each replica for itself."""
     with contextlib.suppress(ImportError):  # then values that need it are refused, as they are in any replica
         import cloudpickle  # noqa: F401 - kept for those that are forked
-    app = getattr(module, "app", None)
+    handler, app = getattr(module, "handler", None), getattr(module, "app", None)
+    if callable(handler):
+        _ = callables_of(handler).takes  # looked up once, which takes reading signatures
     if callable(app):
         from flashcore.worker.lb import load_server
 
         load_server(app)
+        with contextlib.suppress(OSError):  # as above
+            rehearse_http()
 
 
 if __name__ == "__main__":

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from flashcore.model.job import Payload
+from flashcore.model.manifest import FunctionEntry, FunctionKind
 from flashcore.model.names import JobId
 from flashcore.wire.hello import Hello, Stage
 from flashcore.wire.messages import Assignment, Message, Received, Results, Welcome, Work
 from flashcore.wire.versions import PROTOCOL
 from flashcore.worker.channel import MessageChannel
+from flashcore.worker.functions import FunctionTable, LoadedFunction
+from flashcore.worker.handler import Handler, create_handler
 from flashcore.worker.logs import LogFile, Output
 from flashcore.worker.loop_thread import LoopThread
 from flashcore.worker.replica import Replica
-from flashcore.worker.services import QueueService
+from flashcore.worker.services import HttpService, QueueService
 from flashcore.worker.settings import WorkerSettings, read_settings
+from flashcore.worker.warm_code import gather, observed
 from flashcore.worker.warm_environ import encode_environment
 from flashcore.worker.warm_words import Fork, Forked, decode, encode
 
-TIMES = 12
+TIMES = 9
 """Python specialises what has run eight times, when it runs again."""
 
 LONGEST = 2.0
@@ -39,40 +42,20 @@ def rehearse() -> None:
 
     The threads that this takes have ended when it returns, and their loops are closed.
     """
+    _repeat(_do_a_job)
+
+
+def rehearse_http() -> None:
+    """The same for a replica that comes as far as listening for requests. Raises OSError, ImportError."""
+    _repeat(_listen)
+
+
+def _repeat(perform: Callable[[Path], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="fc") as folder:
+        gather(observed(lambda: perform(Path(folder))))
         for _ in range(TIMES):
-            _perform(Path(folder))
+            perform(Path(folder))
     asyncio.set_event_loop(None)
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    """Closes what listens on it, too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._listening: list[asyncio.Server] = []
-
-    async def create_unix_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:
-        """Remember it."""
-        server = await super().create_unix_server(*args, **kwargs)
-        self._listening.append(server)
-        return server
-
-    def close(self) -> None:
-        """Stop listening, and see to what that takes."""
-        for server in self._listening:
-            server.close()
-        self._listening.clear()
-        self.run_until_complete(asyncio.sleep(0))
-        super().close()
-
-
-class _Service(QueueService):
-    """Ends in a process that goes on."""
-
-    def close(self) -> None:
-        """Once `serve` has returned."""
-        self._main.loop.close()
 
 
 class _Gateway:
@@ -81,11 +64,11 @@ class _Gateway:
     def __init__(self, content: Callable[[], None]) -> None:
         self._content = content
 
-    async def listen(self, path: Path) -> None:
+    async def listen(self, path: Path) -> asyncio.Server:
         """Wait for the worker."""
         loop = asyncio.get_running_loop()
-        await loop.create_unix_server(self._accept, str(path))
         loop.call_later(LONGEST, self._content)
+        return await loop.create_unix_server(self._accept, str(path))
 
     def _accept(self) -> MessageChannel:
         channel = MessageChannel(lambda message: self._hear(channel, message), _ignore)
@@ -103,13 +86,28 @@ class _Gateway:
                 pass  # heartbeats
 
 
-def _perform(folder: Path) -> None:
+def _do_a_job(folder: Path) -> None:
     with _appeared(folder) as (settings, threads, replica):
-        service = _Service(_do_nothing, settings, replica, threads, Output(LogFile(None, 0)), _ignore)
-        threads.run(_Gateway(service.finish).listen(folder / "worker"), LONGEST)
+        service = QueueService(_handler(), settings, replica, threads, Output(LogFile(None, 0)), _ignore)
+        gateway = threads.run(_Gateway(service.finish).listen(folder / "worker"), LONGEST)
         service.serve(lambda address: replica.tell(Stage.READY, address=address))
-        service.close()
+        asyncio.get_event_loop().close()
+        threads.call(gateway.close)
     (folder / "worker").unlink(missing_ok=True)  # from Python 3.13 on, a server does so when it closes
+
+
+def _listen(folder: Path) -> None:
+    from flashcore.worker.lb import empty_app
+
+    with _appeared(folder) as (settings, threads, replica):
+        service = HttpService(empty_app(), settings, threads, Output(LogFile(None, 0)))
+
+        def ready(address: str | None) -> None:
+            replica.tell(Stage.READY, address=address)
+            service.finish()
+
+        service.serve(ready)
+        asyncio.get_event_loop().close()
 
 
 @contextmanager
@@ -120,7 +118,7 @@ def _appeared(folder: Path) -> Iterator[tuple[WorkerSettings, LoopThread, Replic
     decode(encode(Fork(environ, str(folder))))
     encode(Forked(1))
     settings = read_settings(environ)
-    threads = LoopThread("flashcore-rehearsal", _Loop())
+    threads = LoopThread("flashcore-rehearsal")
     try:
         replica = Replica(settings, threads, _ignore)
         replica.appear()
@@ -133,7 +131,12 @@ def _appeared(folder: Path) -> Iterator[tuple[WorkerSettings, LoopThread, Replic
         threads.end()
 
 
-async def _do_nothing(_job: Mapping[str, Any]) -> None:
+def _handler() -> Handler:
+    entry = FunctionEntry("rehearsal", "", "_do_nothing", FunctionKind.FUNCTION)
+    return create_handler(FunctionTable([LoadedFunction(entry, _do_nothing)]))
+
+
+async def _do_nothing() -> None:
     """A coroutine, because a plain function would take a thread that does not end."""
 
 
@@ -157,6 +160,8 @@ def _environ(folder: Path) -> dict[str, str]:
         "FLASHCORE_INSTANCE": "rehearsal",
         "FLASHCORE_REVISION": "rehearsal",
         "FLASHCORE_CONTROL_SOCKET": str(folder / "control"),
+        "FLASHCORE_HTTP_SOCKET": str(folder / "http"),
+        "FLASHCORE_HOP_KEY": "rehearsal",
         "FLASHCORE_WORKER_SOCKET": str(folder / "worker"),
         "FLASHCORE_RECORD": str(folder / "replica.json"),
         "FLASHCORE_LOG": str(folder / "log"),
