@@ -12,7 +12,7 @@ The limit is what the reports alone cost: as many sleeping tasks, each of which 
 `--link` measures what gateways are told: the controller's publisher, the socket, and a gateway's process behind it;
 half of the endpoints are queues, half answer HTTP. What both ends cost at rest, then the cost of one changed route:
 bytes sent, CPU of both processes, time until the gateway said that it serves by it. The limit is to write the changed
-route as JSON, and nothing else.
+route as JSON, and nothing else. And what it costs to find the one deployment that waits for a gateway's ack.
 
 `--real` measures on the platform, with processes: from the commit that begins an update to the first answer of the new
 revision, with three replicas and an app that starts at once.
@@ -32,7 +32,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from flashcore.control.controller import Controller
 from flashcore.control.isolation import Direct
 from flashcore.control.kinds import KINDS
 from flashcore.control.link import SocketDataPlane
+from flashcore.control.listening import Listening
 from flashcore.control.publishing import Publisher
 from flashcore.control.store import Ledger
 from flashcore.hookspecs.probes import Answer, Finding, ProbeTarget
@@ -61,6 +62,7 @@ from flashcore.testing.parts import PartTables
 from flashcore.testing.project import ProjectUnderTest
 from flashcore.testing.simulated_provider import Life, SimulatedProvider
 from flashcore.testing.simulation import SCOPE, EveryArtifact, entry
+from flashcore.wire.news import News
 
 SHARE_WANTED, SECONDS_WANTED, TRAFFIC_WANTED = 0.30, 0.100, 1.0
 CHANGES = 200
@@ -256,6 +258,8 @@ class MeasuredLink:
     sent: float
     limit: float
     limit_bytes: int
+    heard: float
+    """Of those in this process, for finding whom the gateway's word on it concerns."""
 
 
 async def measure_link(deployments: int, replicas: int, seconds: float, changes: int = LINK_CHANGES) -> MeasuredLink:
@@ -293,6 +297,7 @@ async def measure_link(deployments: int, replicas: int, seconds: float, changes:
             await asyncio.sleep(0.5)
             here, there = time.process_time() - here, cpu_of(process.pid) - there
             sent = plane.bytes_sent - sent
+            heard = cpu_of_acks(plane, publisher, [bench_route(number, 0).name for number in range(deployments)])
         finally:
             if running is not None:
                 running.cancel()
@@ -302,7 +307,7 @@ async def measure_link(deployments: int, replicas: int, seconds: float, changes:
     limit, limit_bytes = route_alone(bench_route(0, replicas))
     return MeasuredLink(
         deployments, replicas, first, first_bytes, rest, sorted(latencies),
-        here / changes, there / changes, sent / changes, limit, limit_bytes,
+        here / changes, there / changes, sent / changes, limit, limit_bytes, heard,
     )  # fmt: skip
 
 
@@ -315,6 +320,18 @@ async def one_change(plane: SocketDataPlane, publisher: Publisher, deployments: 
     latency = time.perf_counter() - began
     await asyncio.sleep(0.02)
     return latency
+
+
+def cpu_of_acks(plane: SocketDataPlane, publisher: Publisher, names: Sequence[EndpointName]) -> float:
+    """Seconds of CPU, in the middle of many, to find whom an ack concerns for which one of the deployments waits."""
+    listening = Listening(plane, publisher, frozenset(names), lambda _: None)
+    taken = []
+    for _ in range(100):
+        publisher.await_free(names[0], ReplicaId(names[0]))
+        began = time.process_time_ns()
+        listening.take(News(gateways=True))
+        taken.append(time.process_time_ns() - began)
+    return statistics.median(taken) / 1e9
 
 
 async def acknowledged(plane: SocketDataPlane, publisher: Publisher) -> None:
@@ -363,6 +380,7 @@ def show_link(one: MeasuredLink) -> None:
         f"  one change: {one.sent:,.0f} bytes, {1e6 * one.here:,.0f} us of CPU here, {1e6 * one.there:,.0f} us in the"
         f" gateway, served after {1000 * p50:.1f} ms, p99 {1000 * p99:.1f} ms"
     )
+    print(f"  an ack for which one deployment waits: {1e6 * one.heard:,.1f} us of CPU")
     print(
         f"  the route alone: {one.limit_bytes:,} bytes, {1e6 * one.limit:,.0f} us;"
         f" {one.sent / one.limit_bytes:.1f} x the bytes, {(one.here + one.there) / one.limit:.1f} x the CPU"

@@ -15,6 +15,7 @@ from flashcore.control.clock import StoreClock
 from flashcore.control.draft import Draft
 from flashcore.control.housekeeping import Housekeeping
 from flashcore.control.isolation import Isolation, Threaded
+from flashcore.control.listening import Listening
 from flashcore.control.loop import DeploymentLoop
 from flashcore.control.operations import AmendEnv, Deployer, new_deployment
 from flashcore.control.parts import Parts
@@ -35,7 +36,6 @@ from flashcore.model.deployment import Deployment
 from flashcore.model.errors import Refused
 from flashcore.model.manifest import Manifest
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_replica_id
-from flashcore.model.table import EndpointSignals
 from flashcore.wire.dataplane import DataPlane
 
 _NOTING = 2.0
@@ -77,8 +77,6 @@ class Controller(Readings):
         self.lost: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         """Done when this controller leads no more, with the reason."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heard: dict[EndpointName, tuple[tuple[EndpointSignals, ...], tuple[str, ...]]] = {}
-        """What gateways last said of each endpoint: signals, refusals."""
         services = Services(
             ledger=ledger,
             leadership=leadership,
@@ -102,6 +100,7 @@ class Controller(Readings):
         super().__init__(services, {})
         self._deployer = Deployer(services, artifacts, amend_env)
         self._housekeeping = Housekeeping(services, self._loops)
+        self._listening = Listening(dataplane, services.publisher, self._loops.keys(), self._wake)
         self._turns = Turns()
 
     async def start(self) -> None:
@@ -123,7 +122,7 @@ class Controller(Readings):
         self._spawn(services.publisher.run(), "publisher")
         self._spawn(services.alarms.run(), "alarms")
         self._spawn(services.prober.alarms.run(), "probes")
-        self._spawn(self._listen(), "gateways")
+        self._spawn(self._listening.run(), "gateways")
         for watcher in services.watchers.values():
             self._spawn(watcher.run(), f"provider {watcher.name}")
         self._housekeeping.begin()
@@ -297,7 +296,7 @@ class Controller(Readings):
         await loop.run()
         if self._loops.get(loop.endpoint) is loop and loop.gone.is_set():
             del self._loops[loop.endpoint]
-            self._heard.pop(loop.endpoint, None)
+            self._listening.forget(loop.endpoint)
 
     def _wake(self, endpoint: EndpointName) -> None:
         loop = self._loops.get(endpoint)
@@ -312,17 +311,6 @@ class Controller(Readings):
             self._wake(EndpointName(key))
         else:
             self._spawn(self._housekeeping.do(key), f"housekeeping {key}")
-
-    async def _listen(self) -> None:
-        """Wake whoever is concerned by what gateways say."""
-        async for _ in self._services.dataplane.changes():
-            publisher, signals = self._services.publisher, self._services.dataplane.signals
-            refused = publisher.is_refused
-            for endpoint, loop in self._loops.items():
-                heard = (signals(endpoint), publisher.refusals(endpoint) if refused else ())
-                if loop.drains or heard != self._heard.get(endpoint, ((), ())):
-                    self._heard[endpoint] = heard
-                    loop.wake()
 
     async def _sleep(self, seconds: float) -> None:
         await self.clock.sleep_until(self.clock.now() + seconds)

@@ -41,6 +41,7 @@ from flashcore.wire.messages import (
     from_frame,
     to_frame,
 )
+from flashcore.wire.news import News, NewsDesk
 from flashcore.wire.versions import DATA_PLANE, QUIESCES
 
 _log = logging.getLogger(__name__)
@@ -91,8 +92,7 @@ class SocketDataPlane:
         """All that gateways were told, for who measures it."""
         self._access: Access | None = None
         self._quiet: asyncio.Future[int] | None = None
-        self._listeners: set[asyncio.Event] = set()
-        self._closed = False
+        self._news = NewsDesk()
         self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="data plane link")
 
     # -- DataPlane -------------------------------------------------------------------------------------------------
@@ -135,25 +135,16 @@ class SocketDataPlane:
         found = self._gateway.signals.get(endpoint)
         return () if found is None else (found,)
 
-    async def changes(self) -> AsyncGenerator[None, None]:
+    def changes(self) -> AsyncGenerator[News, None]:
         """See DataPlane. Changes that come while nobody looks are told as one; ends when the data plane is closed."""
-        changed = asyncio.Event()
-        self._listeners.add(changed)
-        try:
-            while not self._closed:
-                await changed.wait()
-                changed.clear()
-                yield None
-        finally:
-            self._listeners.discard(changed)
+        return self._news.heard()
 
     async def close(self) -> None:
         """Hang up; the gateway goes on. Idempotent."""
-        self._closed = True
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        self._changed()
+        self._news.close()
 
     # -- connecting ------------------------------------------------------------------------------------------------
 
@@ -238,8 +229,9 @@ class SocketDataPlane:
         """It has been away for long enough not to be waited for, unless it is back."""
         if self._gateway.writer is None and self._gateway.counts:
             self._gateway.counts = False
-            self._gateway.signals.clear()
-            self._changed()
+            silent, self._gateway.signals = self._gateway.signals, {}
+            self._news.tell_of_endpoints(silent)
+            self._news.tell_of_gateways()
 
     # -- being told ------------------------------------------------------------------------------------------------
 
@@ -257,9 +249,11 @@ class SocketDataPlane:
                 self._is_quiet(left)
             case Signals(endpoint, signals):
                 gateway.signals[endpoint] = from_json(EndpointSignals, signals)
+                self._news.tell_of_endpoints((endpoint,))
+                return
             case _:
                 raise ProtocolError(f"a gateway does not send a {type(message).__name__}")
-        self._changed()
+        self._news.tell_of_gateways()
 
     def _is_quiet(self, left: int) -> None:
         if self._quiet is not None and not self._quiet.done():
@@ -276,7 +270,3 @@ class SocketDataPlane:
             gateway.delivery.refused(answer.version)
         if gateway.speaks > DATA_PLANE.lowest:
             self._send_next()
-
-    def _changed(self) -> None:
-        for listener in self._listeners:
-            listener.set()

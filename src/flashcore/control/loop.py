@@ -106,11 +106,6 @@ class DeploymentLoop:
         known = self._records.replicas.get(replica)
         return self._observing.provider_of(known, self._records) if known else None
 
-    @property
-    def drains(self) -> bool:
-        """Whether something gateways say may let a replica go."""
-        return self._records.drains
-
     async def run(self) -> None:
         """Pass for ever, or until nothing is left of the deployment."""
         while not self.gone.is_set():

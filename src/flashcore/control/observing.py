@@ -108,13 +108,19 @@ class Observing:
         return self._began_at + records.deployment.policy.health.interval
 
     def _released(self, records: Records, now: float) -> frozenset[ReplicaId]:
-        publisher = self._services.publisher
         return frozenset(
             replica.id
             for replica in records.replicas.values()
-            if replica.phase is Phase.DRAINING
-            and drain.is_released(replica, now, free=publisher.is_free(self._endpoint, replica.id))
+            if replica.phase is Phase.DRAINING and drain.is_released(replica, now, free=self._is_free(replica.id))
         )
+
+    def _is_free(self, replica: ReplicaId) -> bool:
+        """Whether no gateway sends it anything any more; if one does, its next word on that wakes the loop."""
+        publisher = self._services.publisher
+        is_free = publisher.is_free(self._endpoint, replica)
+        if not is_free:
+            publisher.await_free(self._endpoint, replica)
+        return is_free
 
     def _stale(self, records: Records, sightings: Seen, now: float) -> frozenset[ReplicaId]:
         if now < self.trust_ends(records):

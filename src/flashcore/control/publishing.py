@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from math import inf
 
 from flashcore.hookspecs.providers import Clock
 from flashcore.model.errors import FlashcoreError
@@ -32,6 +33,8 @@ class Publisher:
         self._changed_at: dict[EndpointName, int] = {}
         self._listed: dict[EndpointName, frozenset[ReplicaId]] = {}
         self._left: dict[ReplicaId, int] = {}
+        self._awaited: dict[EndpointName, int] = {}
+        """The first version by which somebody waits for all gateways to serve."""
         self._version = self._first = epoch * TABLES_PER_EPOCH + 1
         self._due = asyncio.Event()
         self.trouble: str | None = None
@@ -60,6 +63,7 @@ class Publisher:
         """Nothing is left of the endpoint."""
         self.put(endpoint, None)
         self._listed.pop(endpoint, None)
+        self._awaited.pop(endpoint, None)
         self._changed_at.pop(endpoint, None)
 
     async def run(self) -> None:
@@ -85,6 +89,19 @@ class Publisher:
             return False
         version = self._left.get(replica, self._first)
         return all(gateway.applied >= version for gateway in self._dataplane.gateways())
+
+    def await_free(self, endpoint: EndpointName, replica: ReplicaId) -> None:
+        """Have `take_free` give the endpoint once the replica may be free."""
+        version = self._left.get(replica, self._first)
+        self._awaited[endpoint] = min(version, self._awaited.get(endpoint, version))
+
+    def take_free(self) -> tuple[EndpointName, ...]:
+        """The endpoints of which a replica that was awaited may be free now; they are not given again."""
+        applied = min((gateway.applied for gateway in self._dataplane.gateways()), default=inf)
+        free = tuple(endpoint for endpoint, version in self._awaited.items() if version <= applied)
+        for endpoint in free:
+            del self._awaited[endpoint]
+        return free
 
     def forget(self, replicas: Iterable[ReplicaId]) -> None:
         """The replicas are gone."""

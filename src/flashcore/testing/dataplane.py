@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId
 from flashcore.model.table import EndpointRoute, EndpointSignals, RoutingTable, SideSignals
-from flashcore.testing.bell import Bell
 from flashcore.wire.dataplane import GatewayState
+from flashcore.wire.news import News, NewsDesk
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class TwinDataPlane:
         self.taking_over: Callable[[TwinGateway], None] = _nobody_looks
         """Told of each gateway that is about to take a table over."""
         self._signals: dict[EndpointName, tuple[EndpointSignals, ...]] = {}
-        self._bell = Bell()
+        self._news = NewsDesk()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def publish(self, table: RoutingTable) -> None:
@@ -69,9 +69,9 @@ class TwinDataPlane:
         """See DataPlane."""
         return self._signals.get(endpoint, ())
 
-    def changes(self) -> AsyncGenerator[None, None]:
+    def changes(self) -> AsyncGenerator[News, None]:
         """See DataPlane."""
-        return self._bell.heard()
+        return self._news.heard()
 
     # What a test does to it
 
@@ -80,12 +80,12 @@ class TwinDataPlane:
         self.twins[gateway.name] = gateway
         if self.tables:
             gateway.table = self.tables[-1]
-        self._bell.ring()
+        self._news.tell_of_gateways()
 
     def disconnect(self, name: str) -> None:
         """A gateway goes."""
         del self.twins[name]
-        self._bell.ring()
+        self._news.tell_of_gateways()
 
     def say(self, endpoint: str, *, in_flight: int = 0, queued: int = 0, oldest_queued: float = 0.0) -> None:
         """Let the first gateway see that much work."""
@@ -97,7 +97,7 @@ class TwinDataPlane:
     def report(self, signals: Mapping[EndpointName, tuple[EndpointSignals, ...]]) -> None:
         """Let gateways say that of these endpoints."""
         self._signals.update(signals)
-        self._bell.ring()
+        self._news.tell_of_endpoints(signals)
 
     def hang(self, name: str) -> None:
         """A gateway goes on by the table that it has, and hears of no other."""
@@ -147,4 +147,4 @@ class TwinDataPlane:
             gateway.refused, gateway.reason = table.version, gateway.refuses
         else:
             gateway.table, gateway.reason = table, ""
-        self._bell.ring()
+        self._news.tell_of_gateways()

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from flashcore.model.names import EndpointName
 from flashcore.model.table import EndpointSignals, RoutingTable
+from flashcore.wire.news import News
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,6 @@ class DataPlane(Protocol):
         """What each gateway last said of an endpoint."""
         ...
 
-    def changes(self) -> AsyncIterator[None]:
-        """Yields when an ack, a refusal, new signals, or a gateway came or went."""
+    def changes(self) -> AsyncIterator[News]:
+        """Yields where to look, when an ack, a refusal, new signals, or a gateway came or went."""
         ...
