@@ -55,8 +55,8 @@ def _of_job(history: History, key: str, ends: list[Mapping[str, Any]]) -> list[s
             found.append("it is completed, and nobody ran it")
     elif last["status"] != "FAILED" or "worker lost" not in last.get("error", ""):
         found.append(f"it is {last['status']}: {last.get('error')}")
-    if history.runs[key] > last.get("retries", 0) + 1:
-        found.append(f"it was run {history.runs[key]} times in {last.get('retries', 0) + 1} attempts")
+    if history.runs[key] > last.get("attempts", 1):
+        found.append(f"it was run {history.runs[key]} times in {last.get('attempts', 1)} attempts")
     return found
 
 

@@ -16,8 +16,8 @@ def well() -> History:
         values={"a": 3, "b": 4, "c": 5},
         ends={
             "1": [{"status": "COMPLETED", "output": 9}] * 2,
-            "2": [{"status": "COMPLETED", "output": 16, "retries": 1}] * 2,
-            "3": [{"status": "FAILED", "error": "worker lost: it is gone", "retries": 1}] * 2,
+            "2": [{"status": "COMPLETED", "output": 16, "attempts": 2}] * 2,
+            "3": [{"status": "FAILED", "error": "worker lost: it is gone", "attempts": 2}] * 2,
         },
         runs=Counter(a=1, b=2, c=2),
         counted={"completed": 2, "failed": 1, "inQueue": 0, "inProgress": 0},

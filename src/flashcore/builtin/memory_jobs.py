@@ -298,19 +298,19 @@ class MemoryJobs:
         if before is not None:
             self._count(before, -1)
         if job.status is JobStatus.IN_QUEUE:
-            self._enqueue(job, again=before is not None)
+            self._enqueue(job, before)
         heapq.heappush(self._due, (job_steps.due_at(job), job.id))
         return job
 
-    def _enqueue(self, job: Job, *, again: bool) -> None:
+    def _enqueue(self, job: Job, before: Job | None) -> None:
         new = job.new
         place = (-new.priority, self._numbers[job.id], job.id)
         heapq.heappush(self._lanes_for(job).setdefault(new.lane, []), place)
         heapq.heappush(self._ages[new.endpoint], (0, place[1], job.id))
         if new.priority >= 0:
             heapq.heappush(self._pressing[new.endpoint], (0, place[1], job.id))
-        if again:
-            self._retried[new.endpoint] += 1
+        if before is not None:
+            self._retried[new.endpoint] += job_steps.is_retry(before, job)
             self._chunks.pop(job.id, None)
             self._doorbell.ring({new.endpoint})
 

@@ -176,7 +176,7 @@ class Metrics:
         )
         page.gauge(
             "flashcore_jobs_retried",
-            "Kept jobs that were tried more than once.",
+            "Jobs queued again, because a worker was lost or somebody asked. What nobody is to blame for is left out.",
             {labels(endpoint=name): counts.retried for name, counts in counted.items()},
         )
         self._attempts(page)

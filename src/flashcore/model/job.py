@@ -143,6 +143,12 @@ class Job:
         """The id that the caller holds."""
         return self.new.id
 
+    @property
+    def retries(self) -> int:
+        """How often it was queued again because a worker was lost. A drain or a restart of ours is no retry."""
+        # The charge that used up the last attempt ended the job; nothing was tried again for it.
+        return self.charged - (self.charged >= self.new.max_attempts)
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -174,6 +180,7 @@ class JobCounts:
 
     by_status: Mapping[JobStatus, int]
     retried: int
+    """How often jobs were queued again, because a worker was lost or somebody asked: since the endpoint's beginning."""
     oldest_queued: float
     low_priority: int = 0
     """Queued ones of a priority below 0: workers take them, and none is started for them."""
@@ -193,8 +200,11 @@ def status_document(job: Job, decoded_output: Any = None) -> dict[str, Any]:
         shown["workerId"] = job.worker or ""
     elif job.worker is not None:
         shown["workerId"] = job.worker
+    if job.retries:
+        shown["retries"] = job.retries
     if job.attempt > 1:
-        shown["retries"] = job.attempt - 1
+        # RunPod's API has no such field: it knows of no attempt that is not charged.
+        shown["attempts"] = job.attempt
     if decoded_output is not None or job.status is JobStatus.COMPLETED:
         shown["output"] = decoded_output
     if job.error is not None:

@@ -202,6 +202,11 @@ def retried(job: Job, now: float) -> Job:
     )
 
 
+def is_retry(before: Job, after: Job) -> bool:
+    """Whether a job that is queued again is tried again: a worker was to blame, or somebody asked. See JobCounts."""
+    return before.status.final or after.charged > before.charged
+
+
 def overtaken(job: Job, now: float) -> Job | None:
     """The job after what time did to it by `now`, None if nothing: ttl, execution timeout, a lease that ran out."""
     if job.status.final or now < due_at(job):

@@ -293,16 +293,18 @@ async def check_counts(subject: Subject) -> None:
         await jobs.cancel(job_id("c"))
         await jobs.cancel(job_id("g"))
         await give_back(jobs, "d")
+        require(not (await jobs.counts(ENDPOINT)).retried, "what no worker is to blame for is no retry")
+        await give_back(jobs, "e", charged=True)
         await jobs.retry(job_id("b"))
         counts = await jobs.counts(ENDPOINT)
         wanted = dict.fromkeys(JobStatus, 0) | {
-            JobStatus.IN_QUEUE: 2,
-            JobStatus.IN_PROGRESS: 2,
+            JobStatus.IN_QUEUE: 3,
+            JobStatus.IN_PROGRESS: 1,
             JobStatus.COMPLETED: 1,
             JobStatus.CANCELLED: 2,
         }
         require(dict(counts.by_status) == wanted, "each job is counted once, where it is", counts.by_status)
-        require(counts.retried == 2, "jobs that went back to the queue are counted", counts.retried)
+        require(counts.retried == 2, "jobs that lost their worker or were asked for again are counted", counts.retried)
 
 
 async def check_contended_queue(subject: Subject) -> None:

@@ -126,7 +126,7 @@ class Book:
             return job
         entry.job = job
         if job.status is not before.status:
-            self._moved(entry, before.status)
+            self._moved(entry, before)
         self.batch.stage(entry, before, job)
         return job
 
@@ -257,16 +257,16 @@ class Book:
             lane.drop(0)
         return None
 
-    def _moved(self, entry: Entry, before: JobStatus) -> None:
+    def _moved(self, entry: Entry, before: Job) -> None:
         account, job = entry.account, entry.job
-        account.count(before, job.status, job.new.priority)
+        account.count(before.status, job.status, job.new.priority)
         self._resting.discard(entry.n)
         if job.status is JobStatus.IN_PROGRESS:
             entry.at_hand = False
             self._watch_deadline(entry)
         elif job.status is JobStatus.IN_QUEUE:
             entry.round = account.round
-            account.retried += 1
+            account.retried += job_steps.is_retry(before, job)
             self.queues.insert(entry)
             self.batch.streams.append(StreamDropped(entry.n))
             self.batch.enqueued.add(account.name)
