@@ -9,13 +9,14 @@ import pytest
 
 from flashcore.control.clock import StoreClock
 from flashcore.control.listening import Listening
+from flashcore.control.news import NewsDesk
 from flashcore.control.publishing import Publisher
 from flashcore.model.names import EndpointName, InstanceId, ReplicaId, RevisionId
 from flashcore.model.parts import PartRef
 from flashcore.model.table import EndpointRoute, EndpointSignals, ReplicaRoute, SideRoute
 from flashcore.testing.clock import VirtualClock
 from flashcore.testing.dataplane import TwinDataPlane, TwinGateway
-from flashcore.wire.news import News, NewsDesk
+from flashcore.wire.news import News
 
 A, B, C = EndpointName("a"), EndpointName("b"), EndpointName("c")
 GATEWAYS = News(gateways=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flashcore.control.delivery import Delivery
+from flashcore.control.news import NewsDesk
 from flashcore.model.codec import CodecError, from_json, to_json
 from flashcore.model.errors import ProtocolError
 from flashcore.model.names import EndpointName
@@ -41,7 +42,7 @@ from flashcore.wire.messages import (
     from_frame,
     to_frame,
 )
-from flashcore.wire.news import News, NewsDesk
+from flashcore.wire.news import News
 from flashcore.wire.versions import DATA_PLANE, QUIESCES
 
 _log = logging.getLogger(__name__)

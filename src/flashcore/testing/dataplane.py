@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from flashcore.control.news import NewsDesk
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId
 from flashcore.model.table import EndpointRoute, EndpointSignals, RoutingTable, SideSignals
 from flashcore.wire.dataplane import GatewayState
-from flashcore.wire.news import News, NewsDesk
+from flashcore.wire.news import News
 
 
 @dataclass(slots=True)
