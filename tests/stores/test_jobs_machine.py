@@ -4,6 +4,7 @@ The SQLite store keeps few numbers of each lane at hand here, so that short queu
 """
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -54,6 +55,7 @@ class JobsMachine(RuleBasedStateMachine):
         self.memory: JobStore = self.runner.run(MemoryStores(self.clock).open_jobs("memory:"))
         self.sqlite: JobStore = self.open()
         self.submitted = 0
+        self.crashes = 0
 
     def open(self) -> JobStore:
         """The SQLite store on this machine's clock."""
@@ -206,6 +208,22 @@ class JobsMachine(RuleBasedStateMachine):
     def reopen(self) -> None:
         """The SQLite store is closed and opened."""
         self.runner.run(self.sqlite.close())
+        self.sqlite = self.open()
+
+    @rule()
+    def crash(self) -> None:
+        """Of the SQLite store, no more is left than its files as they are at this moment."""
+        left = Path(self.folder.name) / f"crash-{self.crashes}"
+        self.crashes += 1
+        place = Path(self.url.removeprefix("sqlite:///"))
+        left.mkdir()
+        for file in place.parent.glob("jobs.db*"):
+            if file.is_dir():
+                shutil.copytree(file, left / file.name)
+            elif not file.name.endswith("-shm"):
+                shutil.copy(file, left / file.name)
+        self.runner.run(self.sqlite.close())
+        self.url = f"sqlite:///{left / 'jobs.db'}"
         self.sqlite = self.open()
 
     @invariant()

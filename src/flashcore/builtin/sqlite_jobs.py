@@ -12,6 +12,7 @@ from flashcore.builtin.local.clock import Clock, store_clock
 from flashcore.builtin.local.doorbell import Doorbell
 from flashcore.builtin.sqlite.blobs import Blobs
 from flashcore.builtin.sqlite.clock import leave_mark
+from flashcore.builtin.sqlite.faults import damaged
 from flashcore.builtin.sqlite.jobs import loading
 from flashcore.builtin.sqlite.jobs.batch import Batch, ChunkAdded
 from flashcore.builtin.sqlite.jobs.book import Book, Standing
@@ -19,7 +20,9 @@ from flashcore.builtin.sqlite.jobs.desk import Desk
 from flashcore.builtin.sqlite.jobs.entry import STATUSES, Entry, Shelved
 from flashcore.builtin.sqlite.jobs.filling import Filler
 from flashcore.builtin.sqlite.jobs.lanes import Lane
+from flashcore.builtin.sqlite.jobs.log import replay
 from flashcore.builtin.sqlite.jobs.payloads import INPUT, Payloads, has_shelved, is_large
+from flashcore.builtin.sqlite.jobs.records import Unreadable
 from flashcore.builtin.sqlite.jobs.submission import Repeats, Submission
 from flashcore.builtin.sqlite.jobs.sweeping import Sweeper
 from flashcore.builtin.sqlite.place import Place
@@ -44,7 +47,7 @@ class SqliteJobs:
         self._blobs = blobs
         self._doorbell = Doorbell()
         self._repeats = Repeats(clock)
-        self._desk = Desk(writer, standing, clock, self._doorbell.ring, self._written)
+        self._desk = Desk(writer, standing, clock, self._doorbell.ring, self._leave, blobs.remove)
         self._filler = Filler(self._desk)
         self._payloads = Payloads(writer, blobs)
         self._sweeper = Sweeper(self._desk, writer, clock, standing, blobs.remove)
@@ -53,6 +56,7 @@ class SqliteJobs:
     async def open(cls, path: Path, wall: Clock, monotonic: Clock) -> SqliteJobs:
         """Open or create the jobs at `path`; see Stores.open_jobs."""
         writer = await Writer.open(path, SCHEMA)
+        await _replay(writer)
         clock = store_clock(await writer.read(loading.read_mark), wall, monotonic)
         blobs = Blobs(path.with_name(f"{path.name}.blobs"))
         blobs.keep_only(await writer.read(loading.blobs))
@@ -172,7 +176,7 @@ class SqliteJobs:
     async def get(self, job: JobId) -> Job | None:
         """See JobStore."""
         while (entry := await self._known(job)) is not None:
-            if not entry.pending:
+            if self._desk.book.is_promised(entry):
                 return await self._payloads.whole(entry.n, entry.job)
             with contextlib.suppress(StateError, StorageFull):  # then the job is again what it was before
                 await self._desk.settled()
@@ -180,8 +184,9 @@ class SqliteJobs:
 
     def recall(self, job: JobId) -> Job | None:
         """See Recalling: what is in memory and on disk alike."""
-        entry = self._desk.book.find(job)
-        if entry is None or entry.pending or has_shelved(entry.job):
+        book = self._desk.book
+        entry = book.find(job)
+        if entry is None or not book.is_promised(entry) or has_shelved(entry.job):
             return None
         return entry.job if job_steps.forgotten_at(entry.job) > self._clock() else None
 
@@ -306,9 +311,22 @@ class SqliteJobs:
                 return await self._payloads.whole(*await self._desk.run(change))
         return None
 
-    def _written(self, batch: Batch, freed: tuple[str, ...]) -> None:
-        self._blobs.remove(freed)
+    def _leave(self, batch: Batch) -> None:
         self._sweeper.leave(batch)
+
+
+async def _replay(writer: Writer) -> None:
+    """Bring into the tables what a process that is gone has promised. Raises StateCorrupt."""
+    last: int | None = 0
+    try:
+        while last is not None:
+            last = await writer.write(partial(replay, last))
+    except Unreadable as problem:
+        await writer.close()
+        raise damaged(writer.path, str(problem)) from problem
+    except BaseException:
+        await writer.close()
+        raise
 
 
 class _Starving(Exception):  # no error: the call is made again when the lanes are filled

@@ -61,6 +61,11 @@ class Batch:
         """Whether there is anything to write."""
         return bool(self.accounts or self.forgotten or self.moves)
 
+    @property
+    def is_unusual(self) -> bool:
+        """Whether it says more than what became of jobs and how many there are."""
+        return bool(self.streams or self.forgotten or self.purged)
+
     def stage(self, entry: Entry, before: Job | None, after: Job | None) -> None:
         """Note what became of a job."""
         move = self.moves.get(entry.n)

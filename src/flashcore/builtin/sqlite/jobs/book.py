@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from flashcore.builtin.sqlite.jobs.batch import Batch, Move, StreamDropped
@@ -45,7 +45,9 @@ class Book:
         self._by_id: dict[JobId, Entry] = {}
         self._by_key: dict[tuple[int, str], Entry] = {}
         self._leaving: dict[int, int] = {}
-        """Jobs that are removed here but still on disk, with the batch that removes them there."""
+        """Jobs that are removed here but still in the tables, with the batch that removes them there."""
+        self.promised = 0
+        """The number of the last batch that a power failure does not undo."""
         self._deadlines: list[tuple[float, int]] = []
         self._resting = Resting()
         for e, stand, priority in standing.queues:
@@ -172,11 +174,14 @@ class Book:
         purged = loaded.job.status is JobStatus.IN_QUEUE and loaded.round != account.round
         return None if purged else account
 
-    def adopt(self, loaded: Loaded) -> Entry | None:
-        """The entry of a job that was just read from disk; what is in memory already is newer. None if not `alive`."""
+    def adopt(self, loaded: Loaded, pending: int = 0) -> Entry | None:
+        """The entry of a job that was just read from disk; what is in memory already is newer. None if not `alive`.
+
+        `pending` is the batch of its last change, if the tables do not have that yet.
+        """
         entry = self._by_number.get(loaded.n)
         if entry is None and (account := self.alive(loaded)) is not None:
-            entry = Entry(loaded.n, account, loaded.job, loaded.round)
+            entry = Entry(loaded.n, account, loaded.job, loaded.round, pending=pending)
             self._register(entry)
             if entry.job.status is JobStatus.IN_PROGRESS:
                 self._watch_deadline(entry)
@@ -196,14 +201,25 @@ class Book:
                 self._resting.discard(entry.n)
         lane.fill(numbers, flushed=flushed, wanted=wanted)
 
-    def settle(self, batch: Batch) -> None:
-        """A batch is on disk: let go of what is not needed in memory any more."""
-        number, leaving = batch.number, self._leaving
-        for n in batch.moves:
-            if leaving and leaving.get(n) == number:
+    def adopt_unapplied(self, found: Iterable[Loaded], batches: Mapping[int, int]) -> None:
+        """Keep in memory what is promised and not in the tables yet: jobs and the batches of their last changes."""
+        for loaded in found:
+            entry = self.adopt(loaded, batches[loaded.n])
+            if entry is not None:
+                entry.pending = batches[loaded.n]  # those that run have been in memory already
+
+    def is_promised(self, entry: Entry) -> bool:
+        """Whether nothing can undo what the job is now."""
+        return entry.pending <= self.promised
+
+    def settle(self, numbers: Iterable[int], last: int) -> None:
+        """Batches up to `last` changed these jobs and are in the tables: let go of what memory does not need now."""
+        leaving = self._leaving
+        for n in numbers:
+            if leaving and leaving.get(n, last + 1) <= last:
                 del leaving[n]
             entry = self._by_number.get(n)
-            if entry is not None and entry.pending == number:
+            if entry is not None and 0 < entry.pending <= last:
                 entry.pending = 0
                 entry.slim()
                 if not entry.needed:

@@ -11,6 +11,10 @@ or the process or the machine dies before its end, neither has happened, and as 
 same one may have it later without using an attempt's token twice. Writing claims without a sync would not spare more: a
 worker that is never idle has its claims in the transactions of its results.
 
+What is promised is one row of the log. The tables have it later, with what was promised before and after it: see
+`log.py`. Meanwhile every job that it changed is in memory. Batches that memory should not keep, and the seldom ones of
+other kinds, are written to the tables at once, after all that waits for that.
+
 A batch that is not large is written without the database's thread where the disk has been quick: see
 `Writer.write_here`.
 
@@ -22,17 +26,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 from flashcore.builtin.local.clock import Clock
 from flashcore.builtin.sqlite.committer import Call
+from flashcore.builtin.sqlite.jobs.backlog import Backlog, Segment
 from flashcore.builtin.sqlite.jobs.batch import Batch
 from flashcore.builtin.sqlite.jobs.book import Book, Standing
+from flashcore.builtin.sqlite.jobs.changes import Changes
 from flashcore.builtin.sqlite.jobs.entry import Entry, Loaded
-from flashcore.builtin.sqlite.jobs.flush import Clash, flush
-from flashcore.builtin.sqlite.jobs.loading import read_standing
+from flashcore.builtin.sqlite.jobs.loading import by_numbers, read_standing
+from flashcore.builtin.sqlite.jobs.log import Clash, Seen, append, apply, see, write_through
+from flashcore.builtin.sqlite.jobs.records import encode
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.model.errors import FlashcoreError, StateError
 from flashcore.model.names import EndpointName
@@ -46,12 +54,15 @@ _MOST_HERE = 64
 """Jobs of a batch that the event loop writes itself where the disk is quick: it stands still meanwhile, and leaves what
 follows to the thread once that has taken long. With the thread it shares Python's lock: each waits for the other."""
 
+_SOON = 1.0
+"""Seconds after which what is in the log is applied, however little it is."""
+
 
 class Desk:
     """Where every change of a job is asked for.
 
     `enqueued` hears of the endpoints that got a job that can be claimed, before that is on disk; `on_disk` of each
-    batch that was written, and of the files that no job needs any more.
+    batch that was written to the tables at once; `freed` of the files that no job needs any more.
     """
 
     def __init__(
@@ -60,7 +71,8 @@ class Desk:
         standing: Standing,
         clock: Clock,
         enqueued: Callable[[frozenset[EndpointName]], None],
-        on_disk: Callable[[Batch, tuple[str, ...]], None],
+        on_disk: Callable[[Batch], None],
+        freed: Callable[[tuple[str, ...]], None],
     ) -> None:
         self.book = Book(standing, Batch(1))
         """Valid from one `await` to the next, no longer."""
@@ -70,7 +82,11 @@ class Desk:
         self._clock = clock
         self._enqueued = enqueued
         self._on_disk = on_disk
+        self._freed = freed
         self._loop = asyncio.get_running_loop()
+        self._backlog = Backlog()
+        self._applying = False
+        self._reminder: asyncio.TimerHandle | None = None
         self._flying = False
         self._scheduled = False
         self._outdated = False
@@ -97,7 +113,11 @@ class Desk:
         raise StateError("jobs of one id or key are submitted again and again", next_step="use ids that are unique")
 
     async def load(self, query: Call[list[Loaded]]) -> list[tuple[Loaded, Entry | None]]:
-        """Read jobs from disk; each with its entry in memory, None for one that was taken out meanwhile."""
+        """Read jobs from the tables; each with its entry in memory, None for one that was taken out meanwhile."""
+        return await self._read(query, lambda book, _, rows: [(loaded, book.adopt(loaded)) for loaded in rows])
+
+    async def load_all(self, query: Call[list[Loaded]]) -> list[tuple[Loaded, Entry | None]]:
+        """As `load`, for a query that looks for jobs in a state: it also sees what the tables do not have yet."""
         return await self.read(query, lambda book, _, rows: [(loaded, book.adopt(loaded)) for loaded in rows])
 
     async def read(self, query: Call[T], hear: Callable[[Book, int, T], R]) -> R:
@@ -106,6 +126,17 @@ class Desk:
         `hear` gets the book, the last batch that the query saw, and the result; it is called in the order of
         commits, so that what is not in memory at that moment has not changed since it was read.
         """
+        if not self._backlog:
+            return await self._read(query, hear)
+
+        def told(segments: list[Segment], book: Book, flushed: int, seen: Seen[T]) -> R:
+            self._seen(segments, seen)
+            return hear(book, flushed, seen.result)
+
+        segments = self._backlog.all()
+        return await self._read(partial(see, segments, query), partial(told, segments))
+
+    async def _read(self, query: Call[T], hear: Callable[[Book, int, T], R]) -> R:
         heard: list[R] = []
 
         def told(book: Book, flushed: int, result: T) -> None:
@@ -140,6 +171,10 @@ class Desk:
         self._closed = True
         with contextlib.suppress(FlashcoreError, Clash):  # those who asked have been told
             await self.settled()
+        if self._reminder is not None:
+            self._reminder.cancel()
+        with contextlib.suppress(FlashcoreError):  # all of it is in the log, and will be found there
+            await self._writer.read(partial(apply, self._backlog.all()))
 
     def _ring(self) -> None:
         enqueued = self.book.batch.enqueued
@@ -164,33 +199,126 @@ class Desk:
         self.book.batch = Batch(batch.number + 1)
         self.handed_over = batch.number
         self._flying = True
-        work = partial(flush, batch, batch.account_rows(self._clock()))
-        is_small = len(batch.moves) <= _MOST_HERE and not batch.streams
-        write = self._writer.write_here if is_small and self._writer.is_at_hand else self._writer.write
-        write(work, partial(self._landed, batch)).add_done_callback(partial(self._crashed, batch))
+        try:
+            changes = Changes.of(batch, batch.account_rows(self._clock()))
+            record = encode(changes) if self._backlog.takes(batch, changes) else None
+        except Exception as problem:  # noqa: BLE001  # whatever no table holds: it belongs to whoever asked for it
+            self._failed(batch, problem)
+            return
+        if record is None:
+            self._write_through(batch, changes)
+        else:
+            self._promise(batch, changes, record)
 
-    def _landed(self, batch: Batch, freed: tuple[str, ...]) -> None:
+    def _promise(self, batch: Batch, changes: Changes, record: bytes) -> None:
+        work = partial(append, batch.number, record, changes)
+        here = len(batch.moves) <= _MOST_HERE and self._writer.is_at_hand
+        write = self._writer.write_here if here else self._writer.write
+        told = partial(self._promised, batch, changes)
+        write(work, told).add_done_callback(partial(self._crashed, batch))
+
+    def _promised(self, batch: Batch, changes: Changes, _: None) -> None:
         self._flying = False
+        self._backlog.add(batch, changes)
+        self.book.promised = batch.number
         if self.book.batch.waiting:
             self._hand_over()  # before all else: the disk works while callers are told
-        self.book.settle(batch)
         _release(batch)
-        self._on_disk(batch, freed)
+        self._see_to_backlog()
 
-    def _crashed(self, batch: Batch, written: asyncio.Future[tuple[str, ...]]) -> None:
+    def _write_through(self, batch: Batch, changes: Changes) -> None:
+        segments = self._backlog.all()
+        work = partial(write_through, changes, batch.streams, segments)
+        told = partial(self._landed, batch, segments)
+        self._writer.write(work, told).add_done_callback(partial(self._crashed, batch))
+
+    def _landed(self, batch: Batch, segments: list[Segment], freed: tuple[str, ...]) -> None:
+        self._flying = False
+        self.book.promised = batch.number
+        self._settle(segments)
+        if self.book.batch.waiting:
+            self._hand_over()  # as above
+        self.book.settle(batch.moves, batch.number)
+        _release(batch)
+        self._freed(freed)
+        self._on_disk(batch)
+
+    def _crashed(self, batch: Batch, written: asyncio.Future[tuple[str, ...]] | asyncio.Future[None]) -> None:
         problem = None if written.cancelled() else written.exception()
-        if problem is None:
-            return
+        if problem is not None:
+            self._failed(batch, problem)
+
+    def _failed(self, batch: Batch, problem: BaseException) -> None:
         self._flying = False
         self._outdated = True
         for waiting in (*batch.waiting, *self.book.batch.waiting):
             if not waiting.done():
                 waiting.set_exception(problem)
 
+    # What is promised and not in the tables
+
+    def _see_to_backlog(self) -> None:
+        if self._backlog.is_ripe:
+            self._apply()
+        elif self._backlog and self._reminder is None:
+            self._reminder = self._loop.call_later(_SOON, self._apply_later)
+
+    def _apply_later(self) -> None:
+        self._reminder = None
+        self._apply()
+
+    def _apply(self) -> None:
+        segments = self._backlog.first()
+        if self._applying or self._closed or not segments:
+            return
+        self._applying = True
+        told = partial(self._applied, segments)
+        self._writer.read(partial(apply, segments), told).add_done_callback(self._apply_ended)
+
+    def _applied(self, segments: list[Segment], freed: tuple[str, ...]) -> None:
+        self._settle(segments)
+        self._freed(freed)
+
+    def _apply_ended(self, written: asyncio.Future[tuple[str, ...]]) -> None:
+        self._applying = False
+        if not written.cancelled() and written.exception() is None:
+            self._see_to_backlog()
+        elif self._reminder is None:  # nothing is lost; once there is no more room for it, callers hear why
+            self._reminder = self._loop.call_later(_SOON, self._apply_later)
+
+    def _seen(self, segments: list[Segment], seen: Seen[T]) -> None:
+        if seen.applied:
+            self._applied(segments, seen.freed)
+
+    def _settle(self, segments: list[Segment]) -> None:
+        for segment in self._backlog.applied(segments):
+            self.book.settle(segment.touched, segment.last)
+
     async def _recover(self) -> None:
-        standing = await self._writer.read(read_standing)
-        self.book = Book(standing, Batch(self.handed_over + 1))
-        self._outdated = False
+        segments = self._backlog.all()
+        unapplied = _last_changes(segments)
+        query = partial(_read_all, list(unapplied))
+
+        def told(seen: Seen[tuple[Standing, list[Loaded]]]) -> None:
+            # Here and not when the task goes on: what is told next may be that the segments are applied.
+            standing, waiting = seen.result
+            self.book = Book(standing, Batch(self.handed_over + 1))
+            self.book.promised = self.handed_over
+            if not seen.applied:
+                self.book.adopt_unapplied(waiting, unapplied)
+            self._seen(segments, seen)
+            self._outdated = False
+
+        await self._writer.read(partial(see, segments, query), told)
+
+
+def _read_all(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[Standing, list[Loaded]]:
+    return read_standing(connection), by_numbers(numbers, connection)
+
+
+def _last_changes(segments: Sequence[Segment]) -> dict[int, int]:
+    """The jobs that segments changed, each with the last of their batches that did, or one after it."""
+    return {n: segment.last for segment in segments for n in segment.touched}
 
 
 def _release(batch: Batch) -> None:

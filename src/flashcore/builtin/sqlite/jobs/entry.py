@@ -59,7 +59,7 @@ class Entry:
     at_hand: bool = False
     """Its number is in the lane it is queued in."""
     pending: int = 0
-    """The number of the batch that will write its last change, 0 when that is on disk."""
+    """The number of the batch of its last change, 0 when the tables have that."""
 
     @property
     def needed(self) -> bool:

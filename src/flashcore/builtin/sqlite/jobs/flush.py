@@ -1,4 +1,4 @@
-"""Writing a batch. Everything here runs in the database's thread.
+"""Writing changes into the tables. Everything here runs in the database's thread.
 
 As few statements as possible, each for many rows: with the event loop busy, this thread waits for Python's lock
 after every statement, up to 5 ms; the statements themselves run beside the loop.
@@ -11,17 +11,16 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from flashcore.builtin.sqlite.jobs.batch import AccountRow, Batch, ChunkAdded, Move
+from flashcore.builtin.sqlite.jobs.batch import ChunkAdded, StreamDropped
+from flashcore.builtin.sqlite.jobs.changes import Changes
 from flashcore.builtin.sqlite.jobs.entry import Shelved
 from flashcore.builtin.sqlite.jobs.rows import (
+    ACCOUNT_COLUMNS,
     CHANGING_STATE_COLUMNS,
     JOB_COLUMNS,
     STATE_COLUMNS,
-    job_row,
     payload_columns,
-    state_row,
 )
-from flashcore.model.job import Job, Payload
 
 _ROWS_AT_ONCE = (256, 128, 64, *range(48, 0, -1))
 """How many rows a statement has; each number is a statement that SQLite keeps prepared.
@@ -29,88 +28,46 @@ _ROWS_AT_ONCE = (256, 128, 64, *range(48, 0, -1))
 A batch of a busy gateway has a dozen or two, and then one statement for each table, not one for each power of two.
 """
 
-_ACCOUNT_COLUMNS = (
-    "e", "name", "round", "in_queue", "in_progress", "completed", "failed", "cancelled", "timed_out", "retried",
-    "low", "touched",
-)  # fmt: skip
-
 _DELETIONS = tuple(f"delete from {table} where n in ({{}})" for table in ("job", "state", "chunk", "blob"))  # noqa: S608  # names of tables, written here
 
 
-class Clash(Exception):
-    """A job of the batch has an id or a key that another one has. Nothing was written."""
-
-
-def flush(batch: Batch, accounts: Sequence[AccountRow], connection: sqlite3.Connection) -> tuple[str, ...]:
-    """Write a batch; returns the files that no job needs any more. Raises Clash."""
-    moves = [move for move in batch.moves.values() if move.before is not None or move.after is not None]
-    try:
-        freed = delete_jobs(connection, [move.n for move in moves if move.after is None])
-        _upsert(connection, "endpoint", _ACCOUNT_COLUMNS, accounts, _ACCOUNT_COLUMNS[1:])
-        _write_moves(connection, [move for move in moves if move.after is not None])
-    except sqlite3.IntegrityError as problem:
-        raise Clash(str(problem)) from problem
-    _write_streams(connection, batch)
+def flush(changes: Changes, connection: sqlite3.Connection) -> tuple[str, ...]:
+    """Write changes; returns the files that no job needs any more. Raises IntegrityError for an id or key twice."""
+    freed = delete_jobs(connection, list(changes.gone))
+    _upsert(connection, "endpoint", ACCOUNT_COLUMNS, list(changes.accounts.values()), ACCOUNT_COLUMNS[1:])
+    _insert(connection, "job", JOB_COLUMNS, list(changes.jobs.values()))
+    _upsert(connection, "state", STATE_COLUMNS, list(changes.states.values()), CHANGING_STATE_COLUMNS)
+    outcomes = [row for row in changes.outcomes.values() if row is not None]
+    _upsert(connection, "outcome", ("k", "media", "data", "blob"), outcomes, ("media", "data", "blob"))
+    cleared = [k for k, row in changes.outcomes.items() if row is None]
+    _each(connection, "delete from outcome where k in ({})", cleared)
+    _refer(connection, changes.blobs)
     return freed
+
+
+def write_streams(streams: Sequence[ChunkAdded | StreamDropped], connection: sqlite3.Connection) -> None:
+    """Write what became of jobs' streams, in order."""
+    for change in streams:
+        if isinstance(change, ChunkAdded):
+            value = change.item.value
+            row = (change.n, change.item.number, *payload_columns(value))
+            connection.execute("insert into chunk (n, number, media, data, blob) values (?, ?, ?, ?, ?)", row)
+            if isinstance(value, Shelved) and value.digest is not None:
+                _refer(connection, [(value.digest, change.n)])
+        else:
+            connection.execute("delete from chunk where n = ?", (change.n,))
 
 
 def delete_jobs(connection: sqlite3.Connection, numbers: Sequence[int]) -> tuple[str, ...]:
     """Delete all rows of some jobs; returns the files that no job needs any more."""
     if not numbers:
         return ()
-    digests = {row[0] for row in _rows(connection, "select digest from blob where n in ({})", numbers)}
+    digests = {row[0] for row in rows_in(connection, "select digest from blob where n in ({})", numbers)}
     for statement in _DELETIONS:
         _each(connection, statement, numbers)
     _each(connection, "delete from outcome where k in ({})", [2 * n + slot for n in numbers for slot in (0, 1)])
-    still = {row[0] for row in _rows(connection, "select digest from blob where digest in ({})", list(digests))}
+    still = {row[0] for row in rows_in(connection, "select digest from blob where digest in ({})", list(digests))}
     return tuple(digests - still)
-
-
-def _write_moves(connection: sqlite3.Connection, moves: Sequence[Move]) -> None:
-    jobs: list[tuple[Any, ...]] = []
-    states: list[tuple[Any, ...]] = []
-    outcomes: list[tuple[Any, ...]] = []
-    cleared: list[int] = []
-    blobs: list[tuple[str, int]] = []
-    for move in moves:
-        before, after = move.before, move.after
-        assert after is not None  # noqa: S101  # for the type checker; the caller has sorted them
-        states.append(state_row(move.n, move.e, move.round, after))
-        if before is None:
-            jobs.append(job_row(move.n, move.e, after))
-            blobs += _blob_of(move.n, after.new.input)
-        for slot, (old, new) in enumerate(_outcomes(before, after)):
-            if new is None and old is not None:
-                cleared.append(2 * move.n + slot)
-            elif new is not None and new is not old:
-                outcomes.append((2 * move.n + slot, *payload_columns(new)))
-                blobs += _blob_of(move.n, new)
-    _insert(connection, "job", JOB_COLUMNS, jobs)
-    _upsert(connection, "state", STATE_COLUMNS, states, CHANGING_STATE_COLUMNS)
-    _upsert(connection, "outcome", ("k", "media", "data", "blob"), outcomes, ("media", "data", "blob"))
-    _each(connection, "delete from outcome where k in ({})", cleared)
-    _refer(connection, blobs)
-
-
-def _outcomes(before: Job | None, after: Job) -> tuple[tuple[Payload | None, Payload | None], ...]:
-    """Output and progress, each before and after."""
-    was = (None, None) if before is None else (before.output, before.progress)
-    return (was[0], after.output), (was[1], after.progress)
-
-
-def _write_streams(connection: sqlite3.Connection, batch: Batch) -> None:
-    for change in batch.streams:
-        if isinstance(change, ChunkAdded):
-            value = change.item.value
-            row = (change.n, change.item.number, *payload_columns(value))
-            connection.execute("insert into chunk (n, number, media, data, blob) values (?, ?, ?, ?, ?)", row)
-            _refer(connection, _blob_of(change.n, value))
-        else:
-            connection.execute("delete from chunk where n = ?", (change.n,))
-
-
-def _blob_of(n: int, payload: Payload) -> list[tuple[str, int]]:
-    return [(payload.digest, n)] if isinstance(payload, Shelved) and payload.digest is not None else []
 
 
 def _refer(connection: sqlite3.Connection, blobs: Sequence[tuple[str, int]]) -> None:
@@ -141,11 +98,12 @@ def _upsert(
 
 
 def _each(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> None:
-    for _ in _rows(connection, statement, values):
+    for _ in rows_in(connection, statement, values):
         pass
 
 
-def _rows(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
+def rows_in(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
+    """What a statement gives for some values, whose marks take the place of its braces."""
     start = 0
     for size in _sizes(len(values)):
         yield from connection.execute(statement.format(_marks(size)), values[start : start + size])

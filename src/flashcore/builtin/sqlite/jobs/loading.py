@@ -76,6 +76,11 @@ def by_ids(ids: Sequence[JobId], connection: sqlite3.Connection) -> list[Loaded]
     return [found for identity in ids for found in _jobs(connection, "j.id = ?", identity)]
 
 
+def by_numbers(numbers: Sequence[int], connection: sqlite3.Connection) -> list[Loaded]:
+    """Jobs by their numbers."""
+    return [found for n in numbers for found in _jobs(connection, "s.n = ?", n)]
+
+
 def by_keys(keys: Iterable[tuple[EndpointName, str]], connection: sqlite3.Connection) -> list[Loaded]:
     """Jobs by endpoint and idempotency key."""
     where = "j.e = (select e from endpoint where name = ?) and j.key = ?"

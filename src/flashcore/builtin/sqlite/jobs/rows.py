@@ -52,6 +52,21 @@ STATE_COLUMNS = (
 )
 CHANGING_STATE_COLUMNS = tuple(column for column in STATE_COLUMNS if column not in ("n", "e", "priority", "lane"))
 
+ACCOUNT_COLUMNS = (
+    "e",
+    "name",
+    "round",
+    "in_queue",
+    "in_progress",
+    "completed",
+    "failed",
+    "cancelled",
+    "timed_out",
+    "retried",
+    "low",
+    "touched",
+)
+
 _SELECT = """
 select
   s.n, s.e, s.round, j.id, endpoint.name, j.media, j.blob, {input}, s.lane, j.ttl, j.execution_timeout, j.retention,

@@ -54,7 +54,7 @@ class Sweeper:
             changed = await self._desk.run(self._overtake_running)
             for _ in range(_MOST_STEPS):
                 now = self._clock()
-                found = await self._desk.load(partial(loading.overdue, now, AT_ONCE))
+                found = await self._desk.load_all(partial(loading.overdue, now, AT_ONCE))
                 changed += await self._desk.run(partial(self._overtake, found, now))
                 if len(found) < AT_ONCE:
                     break

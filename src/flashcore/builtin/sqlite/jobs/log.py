@@ -1,0 +1,153 @@
+"""The log: what is promised in one row, and is in the tables only later. Everything here runs in the database's thread.
+
+    append: one row in `log`, synced     -> the callers hear of it
+    apply:  the tables, and the row goes -> in one transaction, not synced
+
+A job that goes through many hands within a moment is written to the tables once, with the rows of hundreds of others
+beside it; each of its changes costs one page. A power failure takes away the end of SQLite's write-ahead log, from
+some commit on. As every row of the log is synced when its callers hear of it, no more is lost than an application of
+it, with the removal of the rows that it was of: they are there again, and are applied when the store is opened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from flashcore.builtin.sqlite.committer import Call
+from flashcore.builtin.sqlite.jobs.backlog import Segment
+from flashcore.builtin.sqlite.jobs.batch import ChunkAdded, StreamDropped
+from flashcore.builtin.sqlite.jobs.changes import Changes
+from flashcore.builtin.sqlite.jobs.flush import flush, rows_in, write_streams
+from flashcore.builtin.sqlite.jobs.records import Unreadable, decode
+
+T = TypeVar("T")
+
+_REPLAYED_AT_ONCE = 1 << 20
+"""About how many bytes of the log memory holds while it is replayed."""
+
+
+class Clash(Exception):
+    """A job of the batch has an id or a key that another one has. Nothing was written."""
+
+
+def append(number: int, record: bytes, changes: Changes, connection: sqlite3.Connection) -> None:
+    """Promise a batch. Raises Clash; in the tables alone: what is promised and not in them, memory knows."""
+    for n in _named_alike(changes, connection):
+        raise Clash(f"job {n} has the id or the key of a new one")
+    connection.execute("insert into log (seq, data) values (?, ?)", (number, record))
+
+
+def write_through(
+    changes: Changes,
+    streams: Sequence[ChunkAdded | StreamDropped],
+    segments: Sequence[Segment],
+    connection: sqlite3.Connection,
+) -> tuple[str, ...]:
+    """Write a batch to the tables, and before it what was promised; returns the files that nobody needs any more."""
+    freed = _catch_up(segments, connection)
+    try:
+        freed += flush(changes, connection)
+    except sqlite3.IntegrityError as problem:
+        raise Clash(str(problem)) from problem
+    write_streams(streams, connection)
+    return freed
+
+
+def apply(segments: Sequence[Segment], connection: sqlite3.Connection) -> tuple[str, ...]:
+    """Write what was promised to the tables, in a transaction of its own; returns the files that nobody needs."""
+    with _unsynced(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            freed = _catch_up(segments, connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            _roll_back(connection)
+            raise
+        return freed
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(Generic[T]):
+    """What a query gave over the tables with all that was promised, and whether the tables have it now."""
+
+    result: T
+    applied: bool
+    freed: tuple[str, ...] = ()
+
+
+def see(segments: Sequence[Segment], query: Call[T], connection: sqlite3.Connection) -> Seen[T]:
+    """Read from the tables as if everything promised were in them, also where the disk has no room for that."""
+    with _unsynced(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            freed = _catch_up(segments, connection)
+            result = query(connection)
+        except BaseException:
+            _roll_back(connection)
+            raise
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error:  # what was read is so nevertheless; who applies the log the next time tells of it
+            _roll_back(connection)
+            return Seen(result, applied=False)
+        return Seen(result, applied=True, freed=freed)
+
+
+def replay(after: int, connection: sqlite3.Connection) -> int | None:
+    """Apply some of what a process that is gone has promised, beyond a row; gives the last row, None after all.
+
+    Raises Unreadable.
+    """
+    changes, last = Changes(), None
+    for seq, record in connection.execute("select seq, data from log where seq > ? order by seq", (after,)):
+        try:
+            changes.add(decode(record))
+        except Unreadable as problem:
+            raise Unreadable(f"row {seq} of its log: {problem}") from problem
+        last = seq
+        if changes.size > _REPLAYED_AT_ONCE:
+            break
+    if last is not None:
+        flush(changes, connection)
+        connection.execute("delete from log where seq <= ?", (last,))
+    return last
+
+
+def _catch_up(segments: Sequence[Segment], connection: sqlite3.Connection) -> tuple[str, ...]:
+    """Apply those that have not been applied while this was on its way."""
+    (first,) = connection.execute("select min(seq) from log").fetchone()
+    waiting = [segment for segment in segments if first is not None and segment.last >= first]
+    freed: tuple[str, ...] = ()
+    for segment in waiting:
+        freed += flush(segment.changes, connection)
+    if waiting:
+        connection.execute("delete from log where seq <= ?", (waiting[-1].last,))
+    return freed
+
+
+def _named_alike(changes: Changes, connection: sqlite3.Connection) -> Iterable[int]:
+    """The jobs in the table that have the id or the key of one of these."""
+    ids = [row[1] for row in changes.jobs.values()]
+    yield from (n for (n,) in rows_in(connection, "select n from job where id in ({})", ids))
+    for _, _, e, key, *_ in changes.jobs.values():
+        if key is not None:
+            yield from (n for (n,) in connection.execute("select n from job where e = ? and key = ?", (e, key)))
+
+
+@contextmanager
+def _unsynced(connection: sqlite3.Connection) -> Generator[None, None, None]:
+    """Commits of this block are written in their order, and are on disk with the next one that is synced."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # for some errors SQLite has done it already
+        connection.execute("ROLLBACK")

@@ -1,0 +1,379 @@
+"""The log of the SQLite job store: what is promised is found again, whenever the tables get it."""
+
+import contextlib
+import shutil
+import sqlite3
+import struct
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+from tests.full_disk import no_file_grows_beyond
+
+from flashcore.builtin.sqlite.jobs import backlog, desk
+from flashcore.builtin.sqlite.jobs import flush as writing
+from flashcore.builtin.sqlite.jobs.batch import Batch
+from flashcore.builtin.sqlite.jobs.changes import Changes
+from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Entry
+from flashcore.builtin.sqlite.jobs.records import Unreadable, decode, encode
+from flashcore.builtin.sqlite_jobs import SqliteJobs
+from flashcore.builtin.sqlite_state import SqliteStores
+from flashcore.hookspecs.jobs import Claim, Finish, Return
+from flashcore.model.errors import StateCorrupt, StateError, StorageFull
+from flashcore.model.job import Job, JobStatus, NewJob, Payload, Unfit
+from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
+
+ENDPOINT, WORKER, REVISION = EndpointName("e"), WorkerId("w/1"), RevisionId("1" * 64)
+WAL_HEAD, WAL_FRAME = 32, 24 + 4096
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_applied_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a test says when the tables get something."""
+    monkeypatch.setattr(desk, "_SOON", 3600.0)
+
+
+async def open_jobs(folder: Path) -> SqliteJobs:
+    """The jobs in a folder."""
+    return await SqliteStores().open_jobs(f"sqlite:///{folder}/jobs.db")
+
+
+def new_job(name: object, size: int = 10, **settings: object) -> NewJob:
+    """A job with an input of that size."""
+    return NewJob(JobId(str(name)), ENDPOINT, Payload(b"x" * size), lane=0, **settings)  # type: ignore[arg-type]  # as given
+
+
+def claim_of(count: int, worker: WorkerId = WORKER) -> Claim:
+    """A claim from all lanes."""
+    return Claim(ENDPOINT, worker, REVISION, count, lease=600.0)
+
+
+def copy(folder: Path, to: Path) -> Path:
+    """What a process that is killed at this moment leaves."""
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*-shm"))
+    return to
+
+
+async def rows(jobs: SqliteJobs, table: str) -> int:
+    """How many rows a table has."""
+    query = f"select count(*) from {table}"  # noqa: S608 - a name of this file
+    count: int = await jobs._writer.read(lambda file: file.execute(query).fetchone()[0])  # noqa: SLF001 - the file is the store's alone
+    return count
+
+
+async def work(jobs: SqliteJobs) -> None:
+    """Ten jobs: three done, one failed, two running, one back in the queue, the others untouched."""
+    await jobs.submit([new_job(n, idempotency_key=f"k{n}") for n in range(10)])
+    claimed = await jobs.claim(claim_of(7))
+    await jobs.finish([Finish(one.id, WORKER, Payload(b"done")) for one in claimed[:3]])
+    await jobs.finish([Finish(claimed[3].id, WORKER, None, "it broke")])
+    await jobs.progress(WORKER, claimed[4].id, Payload(b"half"))
+
+
+async def all_of(jobs: SqliteJobs) -> list[Job | None]:
+    """What became of the ten."""
+    return [await jobs.get(JobId(str(n))) for n in range(10)]
+
+
+async def reopened(folder: Path) -> list[Job | None]:
+    """What a store in that folder has, opened, closed and opened again."""
+    found = []
+    for _ in range(2):
+        jobs = await open_jobs(folder)
+        found.append(await all_of(jobs))
+        await jobs.close()
+    assert found[0] == found[1]
+    return found[0]
+
+
+async def test_what_is_promised_is_not_in_the_tables_and_not_lost(tmp_path: Path) -> None:
+    """Before it is applied, after a crash, after it was applied, after the store was closed."""
+    jobs = await open_jobs(tmp_path / "a")
+    await work(jobs)
+    done = await all_of(jobs)
+    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (0, 5)
+    assert [job.status for job in done if job] == [
+        *[JobStatus.COMPLETED] * 3,
+        JobStatus.FAILED,
+        *[JobStatus.IN_PROGRESS] * 3,
+        *[JobStatus.IN_QUEUE] * 3,
+    ]
+
+    assert await reopened(copy(tmp_path / "a", tmp_path / "b")) == done
+    await jobs.sweep()
+    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (10, 0)
+    assert await all_of(jobs) == done
+    assert await reopened(copy(tmp_path / "a", tmp_path / "c")) == done
+    await jobs.close()
+    assert await reopened(tmp_path / "a") == done
+
+
+async def test_a_power_failure_at_any_page_of_an_application_undoes_it_alone(tmp_path: Path) -> None:
+    """It is not synced: what follows the last promise may be missing from any page on, or have holes."""
+    jobs = await open_jobs(tmp_path / "a")
+    await work(jobs)
+    done = await all_of(jobs)
+    promised = wal_of(tmp_path / "a").stat().st_size
+    await jobs.sweep()
+    applied = wal_of(tmp_path / "a").stat().st_size
+    assert await jobs._writer.read(lambda file: file.execute("PRAGMA synchronous").fetchone()) == (2,)  # noqa: SLF001 - promises are synced again
+    copy(tmp_path / "a", tmp_path / "left")
+    await jobs.close()
+
+    pages = range(promised, applied, WAL_FRAME)
+    assert len(pages) > 5
+    assert (promised - WAL_HEAD) % WAL_FRAME == 0
+    for end in pages:
+        for cut in (0, 100):
+            await require(done, tmp_path, lambda wal, at=end + cut: truncate(wal, at))
+        await require(done, tmp_path, lambda wal, at=end: blank(wal, at))
+
+
+def wal_of(folder: Path) -> Path:
+    """SQLite's own log."""
+    return folder / "jobs.db-wal"
+
+
+def truncate(path: Path, size: int) -> None:
+    """Cut the end of a file off."""
+    with path.open("r+b") as file:
+        file.truncate(size)
+
+
+def blank(path: Path, at: int) -> None:
+    """Make zeros of a page that never came to the disk."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(WAL_FRAME))
+
+
+async def require(done: list[Job | None], folder: Path, harm: object) -> None:
+    """The store that is left has all jobs after its file was harmed."""
+    shutil.rmtree(folder / "harmed", ignore_errors=True)
+    harmed = copy(folder / "left", folder / "harmed")
+    assert callable(harm)
+    harm(wal_of(harmed))
+    jobs = await open_jobs(harmed)
+    assert await all_of(jobs) == done
+    await jobs.close()
+
+
+async def test_a_job_that_ends_before_the_tables_know_it_is_written_once(tmp_path: Path) -> None:
+    """Hundreds of them are applied as soon as there are enough."""
+    jobs = await open_jobs(tmp_path)
+    for first in range(0, backlog.ENOUGH_JOBS, 64):
+        await jobs.submit([new_job(first + n) for n in range(64)])
+        claimed = await jobs.claim(claim_of(64))
+        await jobs.finish([Finish(one.id, WORKER, Payload(b"r")) for one in claimed])
+
+    assert (await rows(jobs, "state"), await rows(jobs, "log")) == (backlog.ENOUGH_JOBS, 2)
+    assert (await jobs.counts(ENDPOINT)).by_status[JobStatus.COMPLETED] == backlog.ENOUGH_JOBS
+    await jobs.close()
+
+
+async def test_a_batch_that_memory_should_not_keep_goes_to_the_tables(tmp_path: Path) -> None:
+    """And before it all that was promised, so that nothing overtakes."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("small")])
+    await jobs.claim(claim_of(1))
+    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (0, 2)
+
+    await jobs.submit([new_job("large", KEPT_INLINE + 1)])
+    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (2, 0)
+    await jobs.claim(claim_of(1))
+    assert await rows(jobs, "log") == 1
+    await jobs.append_stream(WORKER, JobId("large"), Payload(b"c"))
+    assert await rows(jobs, "log") == 0
+    await jobs.close()
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_an_id_and_a_key_are_known_wherever_the_job_is(
+    applied: bool,  # noqa: FBT001 - a case
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Promised, or in the tables alone: whoever submits it again gets the job that is there."""
+    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.resting.MOST_JOBS", 1)
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("a", idempotency_key="k"), new_job("z")])
+    await jobs.claim(claim_of(2))
+    await jobs.finish([Finish(JobId(name), WORKER, Payload(b"r")) for name in "az"])
+    if applied:
+        await jobs.sweep()
+        assert jobs.recall(JobId("a")) is None
+
+    (by_id,) = await jobs.submit([new_job("a")])
+    (by_key,) = await jobs.submit([new_job("b", idempotency_key="k")])
+
+    assert by_id == by_key == await jobs.get(JobId("a"))
+    assert by_id.status is JobStatus.COMPLETED
+    await jobs.close()
+
+
+async def test_a_file_of_the_schema_before_gets_a_log(tmp_path: Path) -> None:
+    """With all that is in it."""
+    jobs = await open_jobs(tmp_path)
+    await work(jobs)
+    done = await all_of(jobs)
+    await jobs.close()
+    with sqlite3.connect(tmp_path / "jobs.db") as connection:
+        connection.executescript("PRAGMA journal_mode = DELETE; drop table log; PRAGMA user_version = 3")
+    connection.close()
+
+    assert await reopened(tmp_path) == done
+
+
+async def test_a_log_that_was_changed_is_refused_as_it_is(tmp_path: Path) -> None:
+    """Nobody is told that a job never was."""
+    jobs = await open_jobs(tmp_path / "a")
+    await work(jobs)
+    left = copy(tmp_path / "a", tmp_path / "b")
+    await jobs.close()
+    with sqlite3.connect(left / "jobs.db") as connection:
+        connection.execute("update log set data = substr(data, 1, length(data) - 1) where seq = 2")
+    connection.close()
+
+    for _ in range(2):
+        with pytest.raises(StateCorrupt, match="row 2 of its log"):
+            await open_jobs(left)
+
+
+# When something fails
+
+
+async def test_what_was_promised_survives_a_batch_that_could_not_be(tmp_path: Path) -> None:
+    """Memory is filled from tables and log, which cannot be applied as there is no room: all is as it was."""
+    jobs = await open_jobs(tmp_path)
+    await work(jobs)
+    await jobs.give_back([Return(JobId("6"), WORKER, "it left", charged=False)])
+    await jobs.submit([new_job("later")])
+    claimed = await jobs.claim(claim_of(1, WorkerId("w/2")))
+    done = await all_of(jobs)
+    with no_file_grows_beyond(wal_of(tmp_path).stat().st_size):
+        for _ in range(2):
+            with pytest.raises(StorageFull):
+                await jobs.submit([new_job("refused")])
+            assert await all_of(jobs) == done
+            assert await jobs.get(JobId("refused")) is None
+            assert {job.id for job in await jobs.held()} == {"4", "5", claimed[0].id}
+            counts = await jobs.counts(ENDPOINT)
+            assert counts.by_status[JobStatus.IN_QUEUE] == 4
+            assert counts.oldest_queued > 0
+
+    left = await jobs.claim(claim_of(9, WorkerId("w/3")))
+    assert [one.id for one in (*claimed, *left)] == ["6", "7", "8", "9", "later"]
+    await jobs.close()
+
+
+async def test_a_value_that_no_table_holds_is_refused_before_it_is_promised(tmp_path: Path) -> None:
+    """It harms its own batch, and not those that follow or whoever opens the file next."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("before")])
+    for wrong in (new_job("number", priority=1 << 70), new_job("text \udc80"), new_job("context", context={"a": 1j})):
+        with pytest.raises((struct.error, UnicodeEncodeError, TypeError)):
+            await jobs.submit([wrong])
+    await jobs.submit([new_job("after")])
+    await jobs.sweep()
+
+    assert [one.id for one in await jobs.claim(claim_of(9))] == ["before", "after"]
+    await jobs.close()
+
+
+@pytest.fixture
+def broken_tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
+    """Tables that cannot be written while the list is not empty."""
+    broken: list[bool] = []
+    flush = writing.flush
+
+    def guarded(changes: Changes, connection: sqlite3.Connection) -> tuple[str, ...]:
+        if broken:
+            raise sqlite3.OperationalError("disk I/O error")
+        return flush(changes, connection)
+
+    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.log.flush", guarded)
+    return iter([broken])
+
+
+async def test_tables_that_cannot_be_written_stop_promises_at_a_bound(
+    broken_tables: Iterator[list[bool]], tmp_path: Path
+) -> None:
+    """Nothing promised is lost, callers hear why, and once they can be written again the store goes on by itself."""
+    broken = next(broken_tables)
+    broken.append(True)
+    jobs = await open_jobs(tmp_path / "a")
+    promised = 0
+    with contextlib.suppress(StateError):
+        while promised < 20 * backlog.ENOUGH_JOBS:
+            await jobs.submit([new_job(promised + n) for n in range(200)])
+            promised += 200
+    with pytest.raises(StateError, match="disk I/O error"):
+        await jobs.submit([new_job("refused")])
+    assert backlog.ENOUGH_JOBS < promised <= (backlog.MOST_SEGMENTS + 2) * backlog.ENOUGH_JOBS
+    left = copy(tmp_path / "a", tmp_path / "b")
+
+    broken.clear()
+    for folder, store in (("a", jobs), ("b", await open_jobs(left))):
+        await store.submit([new_job(folder)])
+        claimed = await store.claim(claim_of(promised + 9))
+        assert [one.id for one in claimed] == [*map(str, range(promised)), folder]
+        await store.close()
+
+
+# Records
+
+
+NUMBERS = st.integers(-(1 << 63), (1 << 63) - 1)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+TIMES = st.floats(0, 1e12)
+PAYLOADS = st.builds(Payload, st.binary(max_size=20), TEXTS)
+NEW = st.builds(
+    NewJob, TEXTS, st.just(ENDPOINT), PAYLOADS, st.integers(0, 99), TIMES, TIMES, TIMES, NUMBERS, st.none() | TEXTS,
+    st.none() | st.just(REVISION), st.none() | TEXTS, st.integers(1, 9), st.dictionaries(TEXTS, TEXTS, max_size=2),
+)  # fmt: skip
+JOBS = st.builds(
+    Job, NEW, st.sampled_from(JobStatus), TIMES, NUMBERS, NUMBERS, st.none() | TEXTS, st.none() | TEXTS,
+    st.none() | TIMES, st.none() | TIMES, st.none() | TIMES, st.none() | PAYLOADS, st.none() | TEXTS,
+    st.none() | PAYLOADS, st.frozensets(TEXTS, max_size=2), NUMBERS,
+    st.lists(st.builds(Unfit, TEXTS, TEXTS), max_size=2).map(tuple), NUMBERS,
+)  # fmt: skip
+
+
+def changes_of(before: list[Job], after: list[Job]) -> Changes:
+    """What it takes to have some jobs instead of others."""
+    batch, account = Batch(1), Account(3, ENDPOINT)
+    for n, (old, new) in enumerate(zip([*before, *[None] * len(after)], after, strict=False)):
+        known = None if old is None else replace(old, new=new.new)
+        batch.stage(Entry(n, account, new, round=n), known, new)
+    return Changes.of(batch, batch.account_rows(12.5))
+
+
+@given(st.lists(JOBS, max_size=2), st.lists(JOBS, max_size=4))
+@settings(deadline=None)
+def test_a_record_holds_exactly_what_was_changed(before: list[Job], after: list[Job]) -> None:
+    """Every column of every row, None as None."""
+    changes = changes_of(before, after)
+
+    read = decode(encode(changes))
+
+    for name in ("jobs", "states", "outcomes", "gone", "accounts", "blobs"):
+        assert getattr(read, name) == getattr(changes, name)
+    assert {field.name for field in fields(Changes)} == {
+        *("jobs", "states", "outcomes", "gone", "accounts", "blobs"),
+        *("size", "largest"),
+    }
+
+
+@given(JOBS, st.data())
+@settings(deadline=None)
+def test_a_record_that_is_not_whole_is_unreadable(job: Job, data: st.DataObject) -> None:
+    """Cut off anywhere, or with something behind it."""
+    record = encode(changes_of([], [job]))
+    cut = record[: data.draw(st.integers(0, len(record) - 1))]
+
+    for wrong in (cut, record + b"x", b"\x09" + record[1:]):
+        with pytest.raises(Unreadable):
+            decode(wrong)
