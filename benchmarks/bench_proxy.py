@@ -41,6 +41,8 @@ from flashcore.builtin.memory_state import MemoryStores
 from flashcore.builtin.p2c import PowerOfTwoChoices
 from flashcore.gateway.accessfile import keep_tokens
 from flashcore.gateway.assembly import Gateway
+from flashcore.gateway.buffers import keep_buffers
+from flashcore.gateway.collecting import collect_seldom
 from flashcore.gateway.security import Security
 from flashcore.gateway.settings import Settings
 from flashcore.hookspecs.routing import RoutingPolicy
@@ -159,13 +161,18 @@ class Sample:
 
 
 async def serve_gateway(port: int, backend: int, mirror: int, folder: Path) -> None:
-    """A gateway before two replicas of a private and of a public endpoint and before a mirror, until killed."""
+    """A gateway before two replicas of a private and of a public endpoint and before a mirror, until killed.
+
+    Its process is set up as the gateway's own is.
+    """
+    keep_buffers()
     jobs = await MemoryStores().open_jobs("memory:")
     gateway = Gateway(Layout(folder, "bench"), jobs, _OnePolicy(), Settings(), security=Security(auth=True))
     await gateway.start()
     routes = (_route("web", backend), _route("open", backend, public=True), _route("mirror", mirror))
     gateway.live.apply(RoutingTable(1, routes))
     await gateway.http.listen("127.0.0.1", port)
+    collect_seldom()
     await asyncio.Event().wait()
 
 

@@ -83,7 +83,7 @@ class Gateway:
         self.front = front = Front(routes, jobs, local, metrics, self.keyring, settings)
         self._usual = in_front(front)
         self._quiet = QuietFront(self._usual, jobs, self.keyring)
-        limits = Limits(local_body_bytes=intake.largest)
+        limits = Limits(local_body_bytes=intake.largest, body_rate=settings.body_rate)
         self.http = HttpServer(self._usual, limits, security.proxies, folder=layout.home)
         metrics.server = self.http
         self._servers: dict[Path, AbstractServer] = {}

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import errno
 import fcntl
-import gc
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 
 from flashcore.gateway.assembly import Gateway
 from flashcore.gateway.buffers import keep_buffers
+from flashcore.gateway.collecting import collect_seldom
 from flashcore.gateway.descriptors import allow_many_connections
 from flashcore.gateway.files import make_private_directory
 from flashcore.gateway.handover import Handover, Listeners
@@ -40,8 +40,6 @@ from flashcore.registry.registry import Registry
 _log = logging.getLogger(__name__)
 
 PORTS_TRIED = 100
-_YOUNG_OBJECTS = 10_000
-"""How many more objects there are before the youngest are looked through, which takes about half a millisecond."""
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened at by choice, called by the other
 
@@ -148,22 +146,13 @@ async def _serve(options: Options, registry: Registry) -> None:
         gateway.url = await (_take_over(gateway, options) if options.inherited.all else _open_door(gateway, options))
         handover.start()
         write_presence(file, own_presence(gateway.url, _own_version()))
-        _collect_seldom()
+        collect_seldom()
         if await stop is signal.SIGTERM:
             await gateway.give_notice()
     finally:
         handover.close()
         await gateway.close()
         remove_presence(file)
-
-
-def _collect_seldom() -> None:
-    """Have the garbage collector look at less, less often: it took a tenth of the time of a busy gateway.
-
-    What is there now stays as long as the process does. Jobs come and go without cycles, by the ten thousand.
-    """
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
 
 
 def _stop(stop: asyncio.Future[signal.Signals], number: signal.Signals) -> None:

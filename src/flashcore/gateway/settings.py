@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from flashcore.gateway.circuit import CircuitRules
 from flashcore.model.errors import ConfigurationError
 
-_SWITCHES = frozenset({"poll_pacing", "webhook_private", "queued_limit", "caller_rate"})
+_SWITCHES = frozenset({"poll_pacing", "webhook_private", "queued_limit", "caller_rate", "body_rate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Settings:
     """Requests of one endpoint that may wait at the gateway."""
     answer_seconds: float = 330.0
     """Until the first byte of a replica's answer."""
+    body_rate: float = 240.0
+    """Bytes in a second that a request's body comes at, at least, as a mean over 20 s; 0: as slowly as it likes."""
     run_bytes: int = 10_000_000
     """Body of `run`."""
     runsync_bytes: int = 20_000_000

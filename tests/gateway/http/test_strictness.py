@@ -14,7 +14,7 @@ from flashcore.gateway.http.respond import Response
 
 HOST = b"host: a\r\n"
 QUICK = Limits(head_seconds=0.15, body_seconds=0.15, idle_seconds=0.3, linger_seconds=0.2, sweep_seconds=0.02)
-LONG = Limits(body_seconds=100.0, write_seconds=100.0, sweep_seconds=0.01)
+LONG = Limits(body_seconds=100.0, body_rate=0.0, write_seconds=100.0, sweep_seconds=0.01)
 """So long that no machine is too slow: the tests put the clock forward."""
 
 

@@ -21,6 +21,7 @@ from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.headreader import END, HeadReader
 from flashcore.gateway.http.local import LocalExchange
 from flashcore.gateway.http.outflow import Outflow
+from flashcore.gateway.http.pace import BodyPace
 from flashcore.gateway.http.parse import parse_request
 from flashcore.gateway.http.peeking import PeekingExchange
 from flashcore.gateway.http.recurring import RecurringHead
@@ -54,6 +55,7 @@ class ClientConnection(StreamProtocol):
         "_last",
         "_outflow",
         "_output_held",
+        "_pace",
         "_paused",
         "_persists",
         "_read_deadline",
@@ -71,6 +73,7 @@ class ClientConnection(StreamProtocol):
         self._last: RecurringHead | None = None
         self._exchange: Exchange | None = None
         self._body: BodyReader | None = None
+        self._pace: BodyPace | None = None
         self._ahead = bytearray()
         self._persists = True
         self._fresh = True
@@ -162,6 +165,8 @@ class ClientConnection(StreamProtocol):
             self._transport.abort()
         elif now >= self._read_deadline:
             self._expire_reading()
+        elif self._pace is not None and self._pace.is_too_slow(now):
+            self._give_up_on_body()
         elif now >= self._answer_deadline and self._exchange is not None:
             self._answer_deadline = inf
             self._exchange.expire()
@@ -271,17 +276,29 @@ class ClientConnection(StreamProtocol):
 
     def _read_body(self, body: BodyReader, exchange: Exchange, data: bytes) -> bytes:
         piece = body.feed(data)
+        if not body.done:
+            self._keep_pace(len(piece))
         if piece:
             exchange.receive(piece)
         if not body.done:
             if not self._paused:
                 self._read_deadline = self._shared.loop.time() + self._shared.limits.body_seconds
             return b""
-        self._body = None
+        self._body = self._pace = None
         self._read_deadline = inf
         if self._exchange is not None:  # `receive` may have handed over to another, or ended it
             self._exchange.receive_end()
         return body.rest
+
+    def _keep_pace(self, size: int) -> None:
+        """Count what came of a body that is not complete; what comes beside an answer may take its time."""
+        limits = self._shared.limits
+        if self._pace is None:
+            if self._answer_started or not limits.body_rate:
+                return
+            least = limits.body_rate * limits.pace_seconds
+            self._pace = BodyPace(least, limits.pace_seconds, self._shared.loop.time())
+        self._pace.came(size)
 
     def _queue(self, data: bytes) -> None:
         """Keep what came ahead of its turn, up to a limit."""
@@ -322,6 +339,7 @@ class ClientConnection(StreamProtocol):
     def connection_line(self) -> bytes:
         """The Connection header of the answer; from here on nothing can be refused."""
         self._answer_started = True
+        self._pace = None
         self._persists = self._persists and self._body is None and not self._shared.closing
         if not self._persists:
             return b"connection: close\r\n"
@@ -384,6 +402,8 @@ class ClientConnection(StreamProtocol):
         """Read no further from the client, which then has no deadline to keep."""
         self._pause()
         self._read_deadline = inf
+        if self._pace is not None:
+            self._pace.hold(self._shared.loop.time())
 
     def release_input(self) -> None:
         """Read on."""
@@ -391,6 +411,8 @@ class ClientConnection(StreamProtocol):
             self._resume()
             if self._body is not None:
                 self._read_deadline = self._shared.loop.time() + self._shared.limits.body_seconds
+            if self._pace is not None:
+                self._pace.release(self._shared.loop.time())
 
     def hand_over(self, exchange: Exchange) -> None:
         """The request goes on as `exchange`; no time is set for it."""
@@ -400,6 +422,7 @@ class ClientConnection(StreamProtocol):
     def become_tunnel(self, tunnel: Exchange) -> None:
         """From here on bytes have no meaning: all of them go to `tunnel`."""
         self._answer_started = True
+        self._pace = None
         self._persists = False
         self._exchange = tunnel
         self._body = EndlessBody()
@@ -442,6 +465,12 @@ class ClientConnection(StreamProtocol):
             self._close()
         else:
             self._refuse(BadRequest(408, "request_timeout", "The rest of the request did not come in time."))
+
+    def _give_up_on_body(self) -> None:
+        limits = self._shared.limits
+        self._pace = None
+        rate = f"{limits.body_rate:g} bytes a second over {limits.pace_seconds:g} s"
+        self._refuse(BadRequest(408, "body_too_slow", f"The request's body came more slowly than {rate}."))
 
     def _close(self) -> None:
         """End the connection; where the client may still be sending, read on a little so that it sees the answer.

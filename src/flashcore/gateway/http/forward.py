@@ -174,15 +174,10 @@ def _answer_start(answer: ResponseHead, drop: frozenset[bytes]) -> bytes:
         drop = drop | answer.connection
     lines = [line for name, line in zip(answer.names, answer.lines, strict=True) if name not in drop]
     length = answer.content_length
-    if length is not None and has_length(answer):
+    if length is not None and answer.tells_length:
         lines.append(b"content-length: %d" % length)
     lines.append(b"")
     return status_line(answer.status) + b"\r\n".join(lines)
-
-
-def has_length(answer: ResponseHead) -> bool:
-    """Whether the client is told the length that the replica told: never of an answer that can have no body at all."""
-    return answer.content_length is not None and answer.status >= 200 and answer.status != 204
 
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}

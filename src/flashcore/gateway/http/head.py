@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from flashcore.gateway.http.outline import Outline
@@ -89,6 +89,12 @@ class ResponseHead:
     connection: frozenset[bytes]
     kept: tuple[frozenset[bytes], bytes] | None = None
     """What is passed on of the headers, and without which: for when the same head comes again on the connection."""
+    tells_length: bool = field(init=False)
+    """Whether the client is told the length that the replica told: never of an answer that can have no body at all."""
+
+    def __post_init__(self) -> None:
+        """See once what is asked of every answer."""
+        self.tells_length = self.content_length is not None and self.status >= 200 and self.status != 204
 
     def get(self, name: bytes) -> bytes | None:
         """The value of a header; `name` in lower case."""

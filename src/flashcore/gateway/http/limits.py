@@ -36,6 +36,12 @@ class Limits:
     body_seconds: float = 60.0
     """Between two pieces of a request body that the gateway is ready to take."""
 
+    body_rate: float = 240.0
+    """Bytes of a request body in a second, as a mean over `pace_seconds`, until its answer begins; 0: any."""
+
+    pace_seconds: float = 20.0
+    """Also the time that a body is given at first."""
+
     peek_seconds: float = 1.0
     """From a head's end until a replica is chosen by what has come of the body, where the route is to see it."""
 
@@ -63,5 +69,5 @@ class Limits:
     def __post_init__(self) -> None:
         """Refuse a limit that would refuse everything."""
         for field in fields(self):
-            if getattr(self, field.name) <= 0:
+            if getattr(self, field.name) <= 0 and (field.name != "body_rate" or self.body_rate < 0):
                 raise ValueError(f"{field.name} = {getattr(self, field.name)!r}: a limit is more than zero")

@@ -15,7 +15,7 @@ from time import monotonic
 
 from flashcore.gateway.http.errors import BadAnswer, BadFraming, Outcome, OutcomeKind
 from flashcore.gateway.http.exchange import Client
-from flashcore.gateway.http.forward import NOTHING_ADDED, answer_start, has_length, passes_upgrade, request_block
+from flashcore.gateway.http.forward import NOTHING_ADDED, answer_start, passes_upgrade, request_block
 from flashcore.gateway.http.framing import LAST_CHUNK, encode_chunk
 from flashcore.gateway.http.head import RequestHead, ResponseHead
 from flashcore.gateway.http.parse import has_answer_body
@@ -246,7 +246,7 @@ class Relay:
             self._connection = None
         elif self._proxy.answer_seconds != inf:
             client.answer_by(inf)
-        framing = self._framing(head, piece, done)
+        framing = b"" if head.tells_length else self._framing(head, piece, done)
         lines = (
             answer_start(head, upstream.answer_headers),
             upstream.answer_headers.block,
@@ -263,7 +263,7 @@ class Relay:
 
     def _framing(self, head: ResponseHead, piece: bytes, done: bool) -> bytes:  # noqa: FBT001 - see Asker.answer
         """How the client is told where a body ends whose length the replica has not told."""
-        if has_length(head) or not has_answer_body(self._head.method, head.status):
+        if not has_answer_body(self._head.method, head.status):
             return b""
         if done:
             return b"content-length: %d\r\n" % len(piece)
