@@ -133,3 +133,22 @@ def test_retired_replicas_go_for_as_many_as_are_to_come() -> None:
     done = check(Decision(4, 1, Progress()), crowded)
 
     assert (counts(done), done.clamps) == ((4, 1, 1), ())
+
+
+def test_a_side_without_traffic_stays_while_the_other_has_nobody_ready() -> None:
+    """I3: whoever is left answers, so that letting it go would be an outage of our making."""
+    back = check(Decision(4, 0, Progress(), Traffic(0)), both_ready(old_ready=0, traffic=Traffic(0)))
+    ahead = check(Decision(0, 4, Progress(), Traffic(100)), both_ready(target_ready=0, traffic=Traffic(100)))
+
+    assert (counts(back), counts(ahead)) == ((4, 4, 0), (4, 4, 0))
+
+
+def test_retired_replicas_make_room_for_one_that_tolerates_nobody_beside_it() -> None:
+    """All of them, and only when something is to start; it starts when they are gone."""
+    alone = {"budget": Budget(0, 4, exclusive=True), **dict.fromkeys(("old_live", "old_ready", "old_exists"), 0)}
+    retired = {"retiring_live": 2, "retiring_exists": 2}
+
+    assert counts(check(Decision(0, 4, Progress()), ground(**alone, **retired))) == (0, 0, 2)
+    assert counts(check(Decision(4, 0, Progress()), ground(**alone, **retired))) == (0, 0, 2)
+    assert counts(check(Decision(0, 0, Progress()), ground(**alone, **retired))) == (0, 0, 0)
+    assert counts(check(Decision(0, 4, Progress()), ground(**alone, retiring_exists=2))) == (0, 0, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -146,29 +146,47 @@ class Play:
         assert len(world.events) == written
 
 
-def live_through(strategy: str, examples: int) -> None:
+def live_through(strategy: str, happenings: Iterable[tuple[int, int]], queued: int) -> None:
+    """One order of events, and the invariants after it."""
+
+    async def scenario(world: World) -> None:
+        play = Play(world, STRATEGIES[strategy])
+        await play.deploy(1)
+        for what, number in happenings:
+            await play.happenings[what](number)
+        await play.come_to_rest(queued)
+        play.invariants.require_kept()
+
+    simulate(scenario)
+
+
+def live_through_many(strategy: str, examples: int) -> None:
     """So many orders of events, made up by hypothesis."""
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 6)), max_size=20), st.integers(0, 4))
     def run(happenings: list[tuple[int, int]], queued: int) -> None:
-        async def scenario(world: World) -> None:
-            play = Play(world, STRATEGIES[strategy])
-            await play.deploy(1)
-            for what, number in happenings:
-                await play.happenings[what](number)
-            await play.come_to_rest(queued)
-            play.invariants.require_kept()
-
-        simulate(scenario)
+        live_through(strategy, happenings, queued)
 
     run()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_preview_that_answers_for_a_dead_stable_side_is_kept_until_that_is_back(strategy: str) -> None:
+    """E14: it has no share of the calls, and gets them all: taking the rollout back at once let nobody answer."""
+    live_through(strategy, [(3, 2), (0, 0), (6, 0), (8, 2)], 0)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_preview_that_was_superseded_makes_room_for_one_that_tolerates_nobody_beside_it(strategy: str) -> None:
+    """E15: it was kept as the last one ready, and nothing could start beside it, for ever."""
+    live_through(strategy, [(0, 0), (3, 2), (0, 6)], 0)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_it_is_safe_and_comes_to_rest(strategy: str) -> None:
     """E14, E15, M24: the invariants hold at every commit; in the end there is what the load asks for, also nothing."""
-    live_through(strategy, examples=6)
+    live_through_many(strategy, examples=6)
 
 
 @pytest.mark.slow
@@ -176,4 +194,4 @@ def test_it_is_safe_and_comes_to_rest(strategy: str) -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_it_is_safe_in_many_orders(strategy: str) -> None:
     """E14, E15, M24: a longer look."""
-    live_through(strategy, examples=150)
+    live_through_many(strategy, examples=150)

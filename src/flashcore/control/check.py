@@ -181,9 +181,9 @@ def _kept_old(wanted: int, target: int, traffic: Traffic, ground: Ground, clamps
 
 def _needed(floor: int, share: int | None, others: int) -> int:
     """Ready replicas that a side with this share must keep, where the other side has so many."""
-    if share == 0 or floor == 0:
+    if floor == 0 or (share == 0 and others):
         return 0
-    if share is None:
+    if share is None or share == 0:  # where the other side has nobody who could answer, a side without a share does
         return floor - others
     if share == 100:
         return floor
@@ -201,6 +201,7 @@ def _room(old: int, target: int, ground: Ground, clamps: list[Clamp]) -> tuple[i
     """The counts within what may exist, and how many retiring replicas must go to make room; old ones grow first."""
     if not ground.stable:
         old = min(old, ground.old_live)
+    grows = old > ground.old_live or target > ground.target_live
     if ground.budget.exclusive:
         old, target = _apart(old, target, ground)
     hard = ground.hard_quota
@@ -210,7 +211,9 @@ def _room(old: int, target: int, ground: Ground, clamps: list[Clamp]) -> tuple[i
     beside = max(old, ground.old_live) if hard else old
     kept = ground.retiring_live if hard else ground.retiring_live - evicted
     target, more = _grown("target", (target, ground.target_live), free - beside, kept, ground, clamps)
-    return old, target, min(ground.retiring_live, evicted + more)
+    # Beside a retiring side nothing may start, and it may be kept because nobody else is ready: it would be for ever.
+    in_the_way = ground.retiring_live if ground.budget.exclusive and grows else 0
+    return old, target, min(ground.retiring_live, max(evicted + more, in_the_way))
 
 
 def _grown(
