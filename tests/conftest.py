@@ -1,6 +1,7 @@
 """What every test relies on: settings of its own, and no deadline that a busy machine would miss."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,11 @@ from hypothesis import settings
 
 settings.register_profile("flashcore", deadline=None)
 settings.load_profile("flashcore")
+
+
+# A shell has what it starts in the background ignore the keyboard, and so would every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

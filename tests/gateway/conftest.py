@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 from urllib.parse import urlsplit
@@ -32,10 +32,12 @@ from flashcore.testing.fake_worker import route_of
 from flashcore.wire.hello import Hello
 
 FAST = Settings(
-    heartbeat=0.4, lease=3.0, reconnect_grace=0.6, hello_patience=0.5, sweep_interval=0.1, signal_interval=0.02,
+    heartbeat=0.4, lease=90.0, reconnect_grace=60.0, hello_patience=0.5, sweep_interval=0.1, signal_interval=0.02,
     forget_after=0.2, hold_seconds=0.5, stop_grace=1.0,
 )  # fmt: skip
-"""Numbers at which a test need not wait."""
+"""Numbers at which a test need not wait, and no machine is too slow to come back in time."""
+IMPATIENT = replace(FAST, lease=3.0, reconnect_grace=0.6)
+"""For tests of workers that do not come back."""
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -221,10 +223,14 @@ async def gateway_at(
 
 
 @pytest.fixture
-async def running(layout: Layout) -> AsyncIterator[Running]:
-    """A gateway with fast settings and jobs in memory."""
-    async with gateway_at(layout) as running:
+async def running(layout: Layout, request: pytest.FixtureRequest) -> AsyncIterator[Running]:
+    """A gateway with jobs in memory, and with fast settings unless it is given others."""
+    async with gateway_at(layout, getattr(request, "param", FAST)) as running:
         yield running
+
+
+not_waiting = pytest.mark.parametrize("running", [pytest.param(IMPATIENT, id="impatient")], indirect=True)
+"""A test whose gateway soon gives up workers that are away."""
 
 
 async def eventually(look: Callable[[], Awaitable[Any] | Any], seconds: float = 60.0) -> Any:

@@ -72,7 +72,7 @@ async def submit(running: Running, shapes: Sequence[str], pin: str | None = None
 
 async def ended(running: Running, job: JobId) -> Job:
     """The job in its final state."""
-    found = await running.gateway.broker.wait(job, 10.0)
+    found = await running.gateway.broker.wait(job, 60.0)
     assert found is not None
     assert found.status.final, found
     return found

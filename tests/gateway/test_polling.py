@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.gateway.conftest import FAST, Answer, Running, eventually, gateway_at, jobs_route, side
+from tests.gateway.conftest import IMPATIENT, Answer, Running, eventually, gateway_at, jobs_route, side
 
 from flashcore.model.layout import Layout
 
-POLLED = dataclasses.replace(FAST, poll_seconds=0.6)
+POLLED = dataclasses.replace(IMPATIENT, poll_seconds=0.6)
 SDK = {"User-Agent": "RunPod-Python-SDK/1.12.0 (Linux)", "Content-Type": "application/json"}
 
 

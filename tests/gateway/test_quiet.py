@@ -184,4 +184,4 @@ async def test_a_gateway_that_dies_while_it_is_waited_for_is_not_waited_for(layo
 
 
 async def _is_refused(running: Running) -> bool:
-    return (await running.get("/web/")).status == 503
+    return (await running.get("/ping/ready")).status == 503

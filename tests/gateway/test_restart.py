@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.gateway.conftest import Running, called, eventually, gateway_at, jobs_route, side
+from tests.gateway.conftest import FAST, IMPATIENT, Running, called, eventually, gateway_at, jobs_route, side
 
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
+from flashcore.gateway.settings import Settings
 from flashcore.gateway.tablefile import TableFile
 from flashcore.hookspecs.jobs import Claim
 from flashcore.model.job import Job, JobStatus, NewJob, Payload
@@ -26,11 +27,11 @@ JOB = JobId("job-u1")
 
 
 @asynccontextmanager
-async def gateway(layout: Layout, *hellos: Hello) -> AsyncIterator[Running]:
+async def gateway(layout: Layout, *hellos: Hello, settings: Settings = FAST) -> AsyncIterator[Running]:
     """A gateway with jobs on disk, serving `hello` by these workers."""
     layout.home.mkdir(parents=True, exist_ok=True)
     store = await SqliteStores().open_jobs(f"sqlite:///{layout.jobs_db}")
-    async with gateway_at(layout, store=store) as running:
+    async with gateway_at(layout, settings, store) as running:
         running.serve(jobs_route("hello", side(*hellos)))
         yield running
 
@@ -42,7 +43,7 @@ async def submit(running: Running) -> None:
 
 async def ended(running: Running) -> Job:
     """The job in its final state."""
-    found = await running.gateway.broker.wait(JOB, 10.0)
+    found = await running.gateway.broker.wait(JOB, 60.0)
     assert found is not None
     assert found.status.final, found
     return found
@@ -71,7 +72,7 @@ async def test_a_job_that_is_alone_waits_for_the_disk_twice(layout: Layout) -> N
 
         for number in range(10):
             new = NewJob(JobId(f"job-{number}"), HELLO, Payload(b"1"), 3)
-            done = await called(running, new, 10.0)
+            done = await called(running, new, 60.0)
             assert done is not None
             assert done.status is JobStatus.COMPLETED
 
@@ -137,7 +138,7 @@ async def test_shares_and_leases_outlive_the_gateway_in_a_rollout(layout: Layout
         await eventually(lambda: all(worker.welcomes == 2 for worker in workers))
         go_on.set()
         await asyncio.gather(*map(running.gateway.broker.submit, some(2)))
-        done = [await running.gateway.broker.wait(job.id, 10.0) for job in (*some(1), *some(2))]
+        done = [await running.gateway.broker.wait(job.id, 60.0) for job in (*some(1), *some(2))]
     for worker in workers:
         await worker.stop()
 
@@ -155,7 +156,8 @@ async def test_a_job_whose_worker_went_with_the_gateway_goes_to_another_uncharge
         await worker.until(lambda: bool(worker.seen))
     await worker.stop()
 
-    async with gateway(layout, second) as running, FakeWorker(layout.worker_socket, second, lambda _: b"2"):
+    worker = FakeWorker(layout.worker_socket, second, lambda _: b"2")
+    async with gateway(layout, second, settings=IMPATIENT) as running, worker:
         done = await ended(running)
 
     assert (done.status, done.attempt, done.charged) == (JobStatus.COMPLETED, 2, 0)

@@ -251,14 +251,14 @@ async def test_a_head_without_end_is_waited_for_as_long_as_for_any_answer(layout
     gone = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nx: ")
         try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nx: ")
             while True:
                 writer.write(b"x")
                 await writer.drain()
                 await asyncio.sleep(0.02)
-        except (ConnectionError, RuntimeError):  # the second is uvloop's, of a connection that it has closed already
+        except (EOFError, ConnectionError, RuntimeError):  # the last is uvloop's, of a connection it has closed already
             gone.set()
         finally:
             writer.close()

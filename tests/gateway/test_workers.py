@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.gateway.conftest import FAST, Running, eventually, gateway_at, jobs_route, side
+from tests.gateway.conftest import FAST, Running, eventually, gateway_at, jobs_route, not_waiting, side
 
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.hookspecs.jobs import Claim, JobStore
@@ -62,7 +62,7 @@ async def submit(running: Running, count: int = 1, endpoint: str = "hello") -> l
 
 async def ended(running: Running, job: str) -> Job:
     """The job in its final state."""
-    found = await running.gateway.broker.wait(JobId(job), 10.0)
+    found = await running.gateway.broker.wait(JobId(job), 60.0)
     assert found is not None
     assert found.status.final, found
     return found
@@ -231,6 +231,7 @@ async def test_a_function_that_raises_is_not_tried_again(running: Running) -> No
     assert (done.status, done.attempt, len(helper.seen)) == (JobStatus.FAILED, 1, 1)
 
 
+@not_waiting
 @pytest.mark.parametrize("moment", ["while it runs", "as it ends", "in its drain"])
 async def test_an_abort_returns_the_targets_jobs_uncharged(running: Running, moment: str) -> None:
     """Q34: whatever the target was at, the stable revision does it, though one attempt is all that may be charged."""
@@ -373,6 +374,7 @@ async def test_a_job_that_never_arrived_is_sent_again(running: Running) -> None:
     await helper.stop()
 
 
+@not_waiting
 async def test_the_job_of_a_worker_that_does_not_come_back_goes_to_another(running: Running) -> None:
     """Q22, Q-C16: after the grace, charged."""
     first, second = worker_hello("hello", replica="w1"), worker_hello("hello", replica="w2")
@@ -393,6 +395,7 @@ async def test_the_job_of_a_worker_that_does_not_come_back_goes_to_another(runni
     )  # fmt: skip
 
 
+@not_waiting
 async def test_a_job_that_kills_its_workers_fails_for_good(running: Running) -> None:
     """Q05: the budget is used up, and the reason is told."""
     hellos = [worker_hello("hello", replica=f"w{number}") for number in range(2)]
