@@ -18,6 +18,7 @@ from flashcore.model.errors import (
     Unauthorized,
     UsageError,
 )
+from flashcore.model.names import EndpointName, JobId
 from flashcore.registry.near import near_matches
 
 _LONGEST_NAME = 100
@@ -28,6 +29,9 @@ _COMPARED = 100
 
 JSON_TYPE = ((b"content-type", b"application/json"),)
 
+NO_JOB = JobId("")
+"""For who knows of none."""
+
 _STATUS: Mapping[type[FlashcoreError], int] = {
     UsageError: 400,
     Unauthorized: 401,
@@ -37,6 +41,16 @@ _STATUS: Mapping[type[FlashcoreError], int] = {
     StateError: 503,
     StorageFull: 503,
 }
+
+
+def job_gone(endpoint: EndpointName, job: JobId = NO_JOB) -> NotFound:
+    """The error for who asks for a job that the endpoint does not have, or not any more."""
+    which = f"no job {job}" if job else "this job no more"
+    return NotFound(
+        f"endpoint {endpoint} has {which}",
+        next_step="results are kept for a while only; submit it again",
+        job=job,
+    )
 
 
 def json_body(body: bytes, status: int = 200) -> Response:

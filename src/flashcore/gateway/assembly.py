@@ -14,7 +14,9 @@ from pathlib import Path
 
 from flashcore.gateway.accessfile import kept_tokens
 from flashcore.gateway.broker import Broker
-from flashcore.gateway.dispatch import Front
+from flashcore.gateway.callers.desk import CallersDesk
+from flashcore.gateway.callers.link import Links
+from flashcore.gateway.dispatch import Answerers, Front
 from flashcore.gateway.files import make_private_directory
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.route import Dispatcher
@@ -80,10 +82,12 @@ class Gateway:
         intake = Intake(self.broker, settings)
         self.jobs = jobs = JobsApi(self.broker, routes, settings, intake, self.keyring.caller_of)
         metrics = Metrics(routes, self.broker, self.keyring)
-        self.front = front = Front(routes, jobs, local, metrics, self.keyring, settings)
+        limits = Limits(local_body_bytes=intake.largest, body_rate=settings.body_rate)
+        desk = CallersDesk(routes, intake, self.keyring, jobs.not_a_queue)
+        links = Links(desk, limits, asyncio.get_running_loop())
+        self.front = front = Front(routes, Answerers(jobs, links, local, metrics), self.keyring, settings)
         self._usual = in_front(front)
         self._quiet = QuietFront(self._usual, jobs, self.keyring)
-        limits = Limits(local_body_bytes=intake.largest, body_rate=settings.body_rate)
         self.http = HttpServer(self._usual, limits, security.proxies, folder=layout.home)
         metrics.server = self.http
         self._servers: dict[Path, AbstractServer] = {}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 
 from flashcore.gateway.answers import unknown_endpoint
+from flashcore.gateway.callers.link import Links
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response
-from flashcore.gateway.http.route import Local, Peek, Proxy, Verdict
+from flashcore.gateway.http.route import Local, Peek, Proxy, Switch, Verdict
 from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.local import LocalRoutes
@@ -18,8 +21,12 @@ from flashcore.gateway.proxying import RequestRoute
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
 from flashcore.model.token import ALL_SCOPES, TokenScope
+from flashcore.wire import calls
 
 JOB_API = "v2"
+
+_LINK_PATH = calls.PATH.encode()
+_LINK_PROTOCOL = calls.PROTOCOL.encode()
 
 _CALL = frozenset({TokenScope.CALL})
 _WORK = frozenset({TokenScope.WORK})
@@ -28,20 +35,26 @@ _PURGE = "purge-queue"
 """What everybody may send to a public endpoint is not everybody's to throw away."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answerers:
+    """Those within the gateway who answer requests, or take connections over."""
+
+    jobs: JobsApi
+    links: Links
+    local: LocalRoutes
+    metrics: Metrics
+
+
 class Front:
     """A Dispatcher: by host first, then by the first segment of the path."""
 
     def __init__(
-        self,
-        routes: Callable[[], Routes],
-        jobs: JobsApi,
-        local: LocalRoutes,
-        metrics: Metrics,
-        keyring: Keyring,
-        settings: Settings,
+        self, routes: Callable[[], Routes], answerers: Answerers, keyring: Keyring, settings: Settings
     ) -> None:
+        local = answerers.local
         self._routes = routes
-        self._jobs = jobs
+        self._links = answerers.links
+        self._jobs = answerers.jobs
         self._keyring = keyring
         self._answer_seconds = settings.answer_seconds
         self._own: Mapping[tuple[str, bytes], tuple[Handler, frozenset[TokenScope] | None]] = {
@@ -49,7 +62,7 @@ class Front:
             ("ping", b"/live"): (local.live, None),
             ("ping", b"/ready"): (local.ready, None),
             ("manifest", b"/"): (local.manifest, ALL_SCOPES),
-            ("metrics", b"/"): (metrics.handle, _READ),
+            ("metrics", b"/"): (answerers.metrics.handle, _READ),
         }
         self._signposts = self._posts_for(routes())
 
@@ -82,7 +95,7 @@ class Front:
                 return self._proxy(plan_of(routes, service, head, 0, preview=to.preview), head, peer)
         first, rest = first_segment(head.path)
         if first == JOB_API:
-            return self._job(routes, head, rest, peer)
+            return self._link(head, peer) if head.path == _LINK_PATH else self._job(routes, head, rest, peer)
         own = self._own.get((first, rest))
         if own is not None:
             handler, scopes = own
@@ -93,6 +106,13 @@ class Front:
         if service is None:
             return Local(_answering(self._keyring.refusal(head, peer, ALL_SCOPES) or self._nobody(to.name, routes)))
         return self._proxy(plan_of(routes, service, head, 1 + len(first), preview=to.preview), head, peer)
+
+    def _link(self, head: RequestHead, peer: str) -> Verdict:
+        """A caller wants to submit its jobs another way."""
+        refusal = self._links.refusal(head, peer)
+        return (
+            Switch(_LINK_PROTOCOL, partial(self._links.begin, head)) if refusal is None else Local(_answering(refusal))
+        )
 
     def _job(self, routes: Routes, head: RequestHead, path: bytes, peer: str) -> Local:
         name, verb, job = job_address(path)

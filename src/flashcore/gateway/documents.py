@@ -114,9 +114,14 @@ def _without_output(job: Job) -> dict[str, Any]:
     return document
 
 
-def _framed(job: Job) -> tuple[Mapping[str, Any], tuple[Payload, ...]]:
+def framed_document(job: Job) -> tuple[Mapping[str, Any], Payload | None]:
+    """The job's status document, and the output that stands beside it."""
     document = _without_output(job)
-    output = job.output if job.status.final else None
     if job.progress is not None and job.progress.media == JSON:
         document["progress"] = json.loads(bytes(job.progress.data))
+    return document, job.output if job.status.final else None
+
+
+def _framed(job: Job) -> tuple[Mapping[str, Any], tuple[Payload, ...]]:
+    document, output = framed_document(job)
     return document, () if output is None else (output,)

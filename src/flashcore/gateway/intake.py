@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from flashcore.gateway.allowance import TooManyJobs
+from flashcore.gateway.answers import error_answer, too_many
 from flashcore.gateway.broker import Broker
 from flashcore.gateway.calling import Caller
+from flashcore.gateway.http.respond import Response, error_response
 from flashcore.gateway.jobids import JobIds
 from flashcore.gateway.routes import JobsRouting
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.submission import Asked, InvalidSubmission, new_job
+from flashcore.model.errors import FlashcoreError
 from flashcore.wire import seal
 
 RUNSYNC_RETENTION = 60.0
@@ -23,6 +27,13 @@ class TooLarge(InvalidSubmission):
     """An input over the limit."""
 
     code = "too_large"
+
+
+def refusal_of(error: FlashcoreError) -> Response:
+    """The answer to a caller whose job is not taken, or not there."""
+    if isinstance(error, TooLarge):
+        return error_response(413, error.code, error.message, **error.data)
+    return too_many(error) if isinstance(error, TooManyJobs) else error_answer(error)
 
 
 class Order(NamedTuple):

@@ -11,8 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from flashcore.gateway.allowance import TooManyJobs
-from flashcore.gateway.answers import JSON_TYPE, error_answer, json_body, method_not_allowed, too_many, unknown_endpoint
+from flashcore.gateway.answers import JSON_TYPE, job_gone, json_body, method_not_allowed, unknown_endpoint
 from flashcore.gateway.bodies import is_large, sliced
 from flashcore.gateway.broker import Broker
 from flashcore.gateway.documents import (
@@ -33,7 +32,7 @@ from flashcore.gateway.documents import (
 from flashcore.gateway.health import health_document
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response, json_response
-from flashcore.gateway.intake import LONGEST_WAIT, Intake, Order, TooLarge
+from flashcore.gateway.intake import LONGEST_WAIT, Intake, Order, refusal_of
 from flashcore.gateway.paths import Addressed, query_value, whole_number
 from flashcore.gateway.polling.desk import Desk
 from flashcore.gateway.polling.routes import PolledApi
@@ -232,7 +231,7 @@ class Waiter:
         if self.answer.done():
             return
         if isinstance(error, FlashcoreError):
-            self.answer.set_result(_refusal(error))
+            self.answer.set_result(refusal_of(error))
         else:
             self.answer.set_exception(error)
 
@@ -295,12 +294,7 @@ def _after(head: RequestHead) -> int | None:
 
 
 def _no_job(call: Call) -> NotFound:
-    which = f"no job {call.job}" if call.job else "this job no more"
-    return NotFound(
-        f"endpoint {call.routing.route.name} has {which}",
-        next_step="results are kept for a while only; submit it again",
-        job=call.job,
-    )
+    return job_gone(call.routing.route.name, call.job)
 
 
 def _unknown_route(name: str, verb: str) -> Response:
@@ -319,7 +313,7 @@ def _guarded(action: _Action, routing: JobsRouting, to: Addressed, job: JobId) -
         try:
             begun = action(Call(request, routing, to, job))
         except FlashcoreError as error:
-            return _refusal(error)
+            return refusal_of(error)
         return begun if isinstance(begun, Future) else _guard(begun)
 
     return answer
@@ -329,10 +323,4 @@ async def _guard(begun: Awaitable[Response]) -> Response:
     try:
         return await begun
     except FlashcoreError as error:
-        return _refusal(error)
-
-
-def _refusal(error: FlashcoreError) -> Response:
-    if isinstance(error, TooLarge):
-        return error_response(413, error.code, error.message, **error.data)
-    return too_many(error) if isinstance(error, TooManyJobs) else error_answer(error)
+        return refusal_of(error)

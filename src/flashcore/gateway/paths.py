@@ -50,12 +50,17 @@ def first_segment(path: bytes) -> PathParts:
     return PathParts(first.decode("latin-1"), b"/" + rest)
 
 
-def addressed(name: str, head: RequestHead) -> Addressed:
-    """The endpoint that `name` means; the header asks for the preview as the suffix does."""
-    preview = head.index.get(REVISION_HEADER, b"").lower() == _PREVIEW
+def without_suffix(name: str) -> Addressed:
+    """The endpoint that `name` means; its suffix asks for the preview."""
     if name.endswith(PREVIEW_SUFFIX):
         return Addressed(name[: -len(PREVIEW_SUFFIX)], preview=True)
-    return Addressed(name, preview)
+    return Addressed(name, preview=False)
+
+
+def addressed(name: str, head: RequestHead) -> Addressed:
+    """The same for a request, whose header asks for the preview as the suffix does."""
+    to = without_suffix(name)
+    return Addressed(to.name, to.preview or head.index.get(REVISION_HEADER, b"").lower() == _PREVIEW)
 
 
 def host_label(head: RequestHead) -> str:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from flashcore.gateway.http.forward import is_in_trace
+from flashcore.gateway.http.forward import is_in_trace, is_trace
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.routes import JobsRouting
 from flashcore.gateway.webhooks.destination import checked_url
@@ -14,7 +14,8 @@ from flashcore.model.errors import NotFound, ProtocolError, UsageError
 from flashcore.model.job import LANES, NewJob, Payload
 from flashcore.model.names import JobId, RevisionId
 from flashcore.wire import seal
-from flashcore.wire.rawjson import RawValue, read_object
+from flashcore.wire.calls import Submission
+from flashcore.wire.rawjson import RawValue, check_value, read_object
 
 KEY_HEADER = b"x-flashcore-key"
 """Jobs with the same value here go to the same side as long as the weights stay."""
@@ -29,6 +30,7 @@ LOW_PRIORITY = -1
 
 _UNSUPPORTED = frozenset({"webhookV2", "s3Config"})
 _SEALED = seal.MEDIA.encode()
+_JSON = "application/json"
 _NO_POLICY: Mapping[str, Any] = {}
 _NO_CONTEXT: Mapping[str, str] = {}
 
@@ -64,6 +66,22 @@ def asked_over_http(head: RequestHead, body: bytes | memoryview) -> Asked:
         return Asked(Payload(body, seal.MEDIA), sealed_key(body), lane_key, context=context)
     payload, policy, webhook = _read(body)
     return Asked(payload, _header(head, IDEMPOTENCY_HEADER), lane_key, policy, webhook, context)
+
+
+def asked_over_link(submission: Submission, request_id: bytes) -> Asked:
+    """What a submission over a link asks for. Raises NotJson or InvalidSubmission."""
+    more, payload = submission.more, submission.input
+    context = {"request_id": request_id.decode("latin-1")}
+    if not more and payload.media == seal.MEDIA:
+        return Asked(payload, sealed_key(payload.data), context=context)
+    _add_trace(context, more.get("traceparent"), more.get("tracestate"))
+    lane_key = _word("lane", more.get("lane"))
+    if payload.media == seal.MEDIA:
+        return Asked(payload, sealed_key(payload.data), lane_key, context=context)
+    if payload.media != _JSON:
+        raise InvalidSubmission(f"an input of type {payload.media!r} is not taken", next_step="send JSON")
+    check_value(payload.data)
+    return Asked(payload, _word("key", submission.key), lane_key, _checked_policy(more.get("policy")), context=context)
 
 
 def new_job(routing: JobsRouting, asked: Asked, job: JobId, retention: float, *, preview: bool) -> NewJob:
@@ -116,7 +134,10 @@ def _refuse_unsupported(members: Mapping[str, RawValue]) -> None:
 
 
 def _policy(members: Mapping[str, RawValue]) -> Mapping[str, Any]:
-    policy = members["policy"].value if "policy" in members else None
+    return _checked_policy(members["policy"].value if "policy" in members else None)
+
+
+def _checked_policy(policy: Any) -> Mapping[str, Any]:
     if policy is not None and not isinstance(policy, dict):
         raise InvalidSubmission('"policy" must be an object')
     return policy or {}
@@ -147,9 +168,23 @@ def _header(head: RequestHead, name: bytes) -> str | None:
     value = head.get(name)
     if not value:
         return None
-    if len(value) > MAX_KEY:
-        raise InvalidSubmission(f"the header {name.decode()} holds {len(value)} characters, {MAX_KEY} are allowed")
+    _check_length(f"the header {name.decode()}", len(value))
     return value.decode("latin-1")
+
+
+def _word(name: str, value: object) -> str | None:
+    """What would stand in a header, from where nothing has checked it."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not value.isprintable():
+        raise InvalidSubmission(f"{name} is a text of printable characters")
+    _check_length(name, len(value))
+    return value
+
+
+def _check_length(what: str, size: int) -> None:
+    if size > MAX_KEY:
+        raise InvalidSubmission(f"{what} holds {size} characters, {MAX_KEY} are allowed")
 
 
 def _context(head: RequestHead) -> dict[str, str]:
@@ -160,3 +195,12 @@ def _context(head: RequestHead) -> dict[str, str]:
         if 0 < len(state) <= MAX_TRACE_STATE:
             context["tracestate"] = state.decode("latin-1")
     return context
+
+
+def _add_trace(context: dict[str, str], parent: object, state: object) -> None:
+    """As of a request: what has not the right form is no trace."""
+    if not isinstance(parent, str) or not is_trace(parent.encode("utf-8", "replace")):
+        return
+    context["traceparent"] = parent
+    if isinstance(state, str) and 0 < len(state) <= MAX_TRACE_STATE and state.isascii() and state.isprintable():
+        context["tracestate"] = state

@@ -10,6 +10,7 @@ data plane       the gateway listens, the control plane connects
                  control: ControlHello; gateway: ControlWelcome. A gateway of before they were there hangs up, and is
                  called again without a hello
                  control: Table, TableUpdate, Access, Quiesce; gateway: Applied, Signals, Trouble, Quiesced
+calls            the gateway listens, callers connect: see `calls`, which has its own messages
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ class Kind(IntEnum):
     TROUBLE = 37
     QUIESCE = 38
     QUIESCED = 39
+    SUBMIT = 41
+    FORGET = 42
+    ANSWERS = 43
+    REFUSALS = 44
+    GOING = 45
 
 
 @dataclass(frozen=True, slots=True)

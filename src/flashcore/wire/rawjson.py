@@ -44,12 +44,24 @@ def read_object(body: bytes | memoryview) -> dict[str, RawValue]:
         text = str(body, "utf-8")
         # Of plain text a character is a byte, and what a view shows need not be written once more.
         return _read_members(text, body if isinstance(body, memoryview) and text.isascii() else None)
-    except UnicodeDecodeError as error:
-        raise NotJson(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
-    except RecursionError as error:
-        raise NotJson("the body is nested too deeply") from error
-    except ValueError as error:
-        raise NotJson(f"the body is not a JSON object: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error, "a JSON object") from error
+
+
+def check_value(body: bytes | memoryview) -> None:
+    """See that `body` holds a JSON value. Raises NotJson, saying where it breaks."""
+    try:
+        _DECODER.decode(str(body, "utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error, "JSON") from error
+
+
+def _not_json(error: ValueError | RecursionError, wanted: str) -> NotJson:
+    if isinstance(error, UnicodeDecodeError):
+        return NotJson(f"the body is not UTF-8: {error.reason} at byte {error.start}")
+    if isinstance(error, RecursionError):
+        return NotJson("the body is nested too deeply")
+    return NotJson(f"the body is not {wanted}: {error}")
 
 
 def _read_members(text: str, view: memoryview | None) -> dict[str, RawValue]:

@@ -15,7 +15,7 @@ from typing import cast
 
 from flashcore.gateway.http.errors import BadFraming, BadRequest
 from flashcore.gateway.http.exchange import Exchange
-from flashcore.gateway.http.forward import PeerLines
+from flashcore.gateway.http.forward import PeerLines, status_line
 from flashcore.gateway.http.framing import BodyReader, ChunkedBody, EndlessBody, LengthBody
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.headreader import END, HeadReader
@@ -27,7 +27,7 @@ from flashcore.gateway.http.peeking import PeekingExchange
 from flashcore.gateway.http.recurring import RecurringHead
 from flashcore.gateway.http.relay import Relay
 from flashcore.gateway.http.respond import Response, error_response, has_no_content, own_lines
-from flashcore.gateway.http.route import Local, Proxy
+from flashcore.gateway.http.route import Local, Proxy, Switch
 from flashcore.gateway.http.shared import Shared
 
 _REMEMBERED = 4096
@@ -189,8 +189,8 @@ class ClientConnection(StreamProtocol):
             self.shut_tunnel()
 
     def shut_tunnel(self) -> None:
-        """Close now if a tunnel is under way: nobody can say when it would end."""
-        if self._exchange is not None and self._exchange.has_no_end:
+        """Begin nothing more on what outlives its request; a tunnel is closed now: nobody can say when it would end."""
+        if self._exchange is not None and not self._exchange.leave():
             self._abandon()
             self.cut()
 
@@ -264,6 +264,9 @@ class ClientConnection(StreamProtocol):
         else:
             self._read_deadline = inf
         verdict = shared.dispatcher.dispatch(head, self.peer)
+        if isinstance(verdict, Switch):
+            self._switch(verdict, head)
+            return
         exchange: Exchange
         if isinstance(verdict, Proxy):
             exchange = Relay(self, shared, head, verdict)
@@ -274,6 +277,13 @@ class ClientConnection(StreamProtocol):
         self._exchange = exchange
         exchange.start()
 
+    def _switch(self, verdict: Switch, head: RequestHead) -> None:
+        self.write(
+            b"%bconnection: upgrade\r\nupgrade: %b\r\nx-request-id: %b\r\n\r\n"
+            % (status_line(101), verdict.protocol, head.request_id)
+        )
+        self.become_tunnel(verdict.begin(self))
+
     def _read_body(self, body: BodyReader, exchange: Exchange, data: bytes) -> bytes:
         piece = body.feed(data)
         if not body.done:
@@ -281,7 +291,7 @@ class ClientConnection(StreamProtocol):
         if piece:
             exchange.receive(piece)
         if not body.done:
-            if not self._paused:
+            if not self._paused and not isinstance(body, EndlessBody):
                 self._read_deadline = self._shared.loop.time() + self._shared.limits.body_seconds
             return b""
         self._body = self._pace = None
@@ -409,7 +419,7 @@ class ClientConnection(StreamProtocol):
         """Read on."""
         if self._paused:
             self._resume()
-            if self._body is not None:
+            if self._body is not None and not isinstance(self._body, EndlessBody):
                 self._read_deadline = self._shared.loop.time() + self._shared.limits.body_seconds
             if self._pace is not None:
                 self._pace.release(self._shared.loop.time())

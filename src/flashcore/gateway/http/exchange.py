@@ -39,9 +39,8 @@ class Exchange(Protocol):
         """The client will send nothing more; whether the exchange goes on nevertheless."""
         ...
 
-    @property
-    def has_no_end(self) -> bool:
-        """Whether nobody can say when this will be over: a tunnel."""
+    def leave(self) -> bool:
+        """The server stops. Whether this will be over by itself: nobody can say so of a tunnel."""
         ...
 
     def abandon(self) -> None:

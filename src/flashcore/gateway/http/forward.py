@@ -139,7 +139,12 @@ def _outline(head: RequestHead, peer: PeerLines, added: AddedHeaders, *, traced:
 
 def is_in_trace(head: RequestHead) -> bool:
     """Whether the client's request says of which trace it is, in the right form (W3C Trace Context)."""
-    return b"traceparent" in head.index and _TRACE.fullmatch(head.index[b"traceparent"]) is not None
+    return b"traceparent" in head.index and is_trace(head.index[b"traceparent"])
+
+
+def is_trace(parent: bytes) -> bool:
+    """Whether that is a `traceparent`."""
+    return _TRACE.fullmatch(parent) is not None
 
 
 def _new_trace(head: RequestHead) -> bytes:

@@ -84,10 +84,9 @@ class LocalExchange:
         """A client that closes its side is one that left: the two look the same."""
         return False
 
-    @property
-    def has_no_end(self) -> bool:
+    def leave(self) -> bool:
         """It ends with its answer."""
-        return False
+        return True
 
     def abandon(self) -> None:
         """Cancel the handler, what it awaits hears of it; drop what has come of the body."""

@@ -74,10 +74,9 @@ class PeekingExchange:
         """A client that closes its side is one that left: the two look the same."""
         return False
 
-    @property
-    def has_no_end(self) -> bool:
+    def leave(self) -> bool:
         """It ends with its answer."""
-        return False
+        return True
 
     def abandon(self) -> None:
         """Nobody was chosen: there is nothing to give back."""

@@ -415,10 +415,9 @@ class Relay:
         """A client that closes its side is one that left: the two look the same."""
         return False
 
-    @property
-    def has_no_end(self) -> bool:
+    def leave(self) -> bool:
         """It ends with its answer."""
-        return False
+        return True
 
     def abandon(self) -> None:
         """Stop what is under way: the wait for a replica, the connecting, or the request itself."""

@@ -3,6 +3,7 @@
     dispatch(head, peer) -> Local(handler)            the gateway itself answers
                           | Proxy(route)               a replica answers
                           | Peek(proxy, size, see)     a replica answers, chosen by the start of the body
+                          | Switch(protocol, begin)    the connection leaves HTTP, for a protocol of the gateway's own
     route.choose(tried)  -> Upstream | Unavailable     at once: the usual case
                           | Future of either           the request is held until there is somebody
 
@@ -20,6 +21,7 @@ from math import inf
 from typing import NamedTuple, Protocol, TypeAlias
 
 from flashcore.gateway.http.errors import Outcome
+from flashcore.gateway.http.exchange import Client, Exchange
 from flashcore.gateway.http.forward import NOTHING_ADDED, AddedHeaders
 from flashcore.gateway.http.head import Headers, RequestHead
 from flashcore.gateway.http.respond import Handler
@@ -124,7 +126,16 @@ class Peek:
     """
 
 
-Verdict: TypeAlias = Local | Proxy | Peek
+@dataclass(slots=True, eq=False)
+class Switch:
+    """The connection speaks another protocol from here on. The request has no body, and asks for that."""
+
+    protocol: bytes
+    begin: Callable[[Client], Exchange]
+    """Makes what then gets all that the client sends, and has no end but the connection's."""
+
+
+Verdict: TypeAlias = Local | Proxy | Peek | Switch
 
 
 class Dispatcher(Protocol):

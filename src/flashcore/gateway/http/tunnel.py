@@ -53,10 +53,9 @@ class Tunnel:
         self._connection.write_eof()
         return True
 
-    @property
-    def has_no_end(self) -> bool:
+    def leave(self) -> bool:
         """It may be open for days."""
-        return True
+        return False
 
     def abandon(self) -> None:
         """The client is gone, which is how most tunnels end."""

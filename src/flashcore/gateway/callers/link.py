@@ -1,0 +1,294 @@
+"""One caller's link, in the place of an HTTP exchange: frames of jobs in, frames of answers out.
+
+What ends in one turn of the loop goes out in one frame. A caller that does not read is not read from either: its
+answers wait here as jobs, not as bytes.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections import deque
+from math import inf
+
+from flashcore.gateway.bodies import is_large
+from flashcore.gateway.callers.desk import CallersDesk
+from flashcore.gateway.documents import framed_document
+from flashcore.gateway.http.errors import BadFraming
+from flashcore.gateway.http.exchange import Client
+from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.respond import Response, error_response
+from flashcore.gateway.intake import refusal_of
+from flashcore.model.errors import FlashcoreError, ProtocolError
+from flashcore.model.job import Job
+from flashcore.wire import calls
+from flashcore.wire.calls import Answer, Refusal, Submission
+from flashcore.wire.frames import Frame, FrameDecoder, encode_frame
+from flashcore.wire.messages import Kind
+
+MOST_UNDER_WAY = 65_536
+"""Calls of one link that have no answer yet."""
+
+
+class _Waiting:
+    """One job's caller: the link, and by which number."""
+
+    __slots__ = ("_link", "endpoint", "number", "waits")
+
+    def __init__(self, link: CallerLink, submission: Submission) -> None:
+        self._link = link
+        self.number = submission.number
+        self.endpoint = submission.endpoint
+        self.waits = submission.wait > 0
+
+    def told(self, job: Job | None) -> None:
+        """The job is kept, has ended, or the time is over."""
+        self._link.told(self, job)
+
+    def failed(self, error: Exception) -> None:
+        """It is not kept, or nobody knows what became of it."""
+        self._link.failed(self, error)
+
+    def refused(self, response: Response) -> None:
+        """It is not taken."""
+        self._link.refused(self, response)
+
+
+class CallerLink:
+    """An Exchange that lasts as long as the connection."""
+
+    __slots__ = (
+        "_answers",
+        "_client",
+        "_decoder",
+        "_desk",
+        "_head",
+        "_is_due",
+        "_is_gone",
+        "_is_held",
+        "_is_leaving",
+        "_limits",
+        "_loop",
+        "_refusals",
+        "_waiting",
+    )
+
+    def __init__(
+        self, client: Client, desk: CallersDesk, head: RequestHead, limits: Limits, loop: AbstractEventLoop
+    ) -> None:
+        self._client = client
+        self._desk = desk
+        self._head = head
+        self._limits = limits
+        self._loop = loop
+        self._decoder = FrameDecoder(calls.LIMITS)
+        self._waiting: dict[int, _Waiting] = {}
+        self._answers: deque[tuple[_Waiting, Job]] = deque()
+        self._refusals: deque[Refusal] = deque()
+        self._is_due = self._is_held = self._is_leaving = self._is_gone = False
+
+    # -- from the client connection --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Nothing is to be said first."""
+        self._set_deadline()
+
+    def receive(self, data: bytes) -> None:
+        """Some bytes came. Raises BadFraming for what is no frame of a caller's."""
+        try:
+            for frame in self._decoder.feed(data):
+                self._take(frame)
+        except ProtocolError as error:
+            raise BadFraming(error.message) from error
+        self._set_deadline()
+
+    def receive_end(self) -> None:
+        """A link has no end but the connection's."""
+
+    def hold_output(self) -> None:
+        """The caller reads slower than it is written to: nothing more is written, and nothing read."""
+        self._is_held = True
+        self._client.hold_input()
+
+    def release_output(self) -> None:
+        """It has room again."""
+        self._is_held = False
+        self._client.release_input()
+        self._flush()
+
+    def expire(self) -> None:
+        """It is idle, or has stopped within a frame."""
+        self._end()
+
+    def end_input(self) -> bool:
+        """A caller that closes its side is one that left."""
+        return False
+
+    def leave(self) -> bool:
+        """Send new jobs elsewhere, and end with the last answer."""
+        self._is_leaving = True
+        self._client.write(encode_frame(calls.going_frame()))
+        return bool(self._waiting or self._answers or self._refusals)
+
+    def abandon(self) -> None:
+        """The caller is gone. Its jobs go on."""
+        self._is_gone = True
+        self._waiting.clear()
+        self._answers.clear()
+        self._refusals.clear()
+
+    # -- from the jobs ---------------------------------------------------------------------------------------------
+
+    def told(self, waiting: _Waiting, job: Job | None) -> None:
+        """Answer with the job as it is."""
+        if job is None:
+            self.refused(waiting, self._desk.gone(waiting.endpoint))
+        elif self._let_go(waiting):
+            self._answers.append((waiting, job))
+            self._plan_flush()
+
+    def failed(self, waiting: _Waiting, error: Exception) -> None:
+        """Say what went wrong; what is no error of ours is a crash."""
+        if isinstance(error, FlashcoreError):
+            self.refused(waiting, refusal_of(error))
+        else:
+            self._loop.call_exception_handler({"message": "a call over a link failed", "exception": error})
+            self.refused(waiting, _crashed())
+
+    def refused(self, waiting: _Waiting, response: Response) -> None:
+        """Say what would be said over HTTP."""
+        if self._let_go(waiting):
+            self._refusals.append(_refusal(waiting.number, response))
+            self._plan_flush()
+
+    def _let_go(self, waiting: _Waiting) -> bool:
+        """Whether somebody still waits for it."""
+        if self._waiting.get(waiting.number) is not waiting:
+            return False
+        del self._waiting[waiting.number]
+        return True
+
+    # -- frames in -------------------------------------------------------------------------------------------------
+
+    def _take(self, frame: Frame) -> None:
+        if frame.kind == Kind.SUBMIT:
+            self._take_jobs(calls.read_submissions(frame))
+        elif frame.kind == Kind.FORGET:
+            for number in calls.read_forgotten(frame):
+                self._waiting.pop(number, None)
+        else:
+            raise ProtocolError(f"a caller sends no frame of kind {frame.kind}")
+
+    def _take_jobs(self, submissions: list[Submission]) -> None:
+        visit = self._desk.visit(self._head, self._client.peer)
+        waiting = self._waiting
+        for submission in submissions:
+            number = submission.number
+            if number in waiting:
+                raise ProtocolError(f"two calls under way have the number {number}")
+            asker = waiting[number] = _Waiting(self, submission)
+            if len(waiting) > MOST_UNDER_WAY:
+                asker.refused(_crowded())
+                continue
+            try:
+                self._desk.take(submission, visit, asker)
+            except Exception as error:  # noqa: BLE001 - one job's crash is not the others'; the loop hears of it
+                asker.failed(error)
+
+    # -- frames out ------------------------------------------------------------------------------------------------
+
+    def _plan_flush(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_due = False
+        while self._answers and not self._is_held:
+            if answers := self._next_answers():
+                self._client.write(encode_frame(calls.answers_frame(answers)))
+        while self._refusals and not self._is_held:
+            refusals = [self._refusals.popleft() for _ in range(min(len(self._refusals), calls.MOST_JOBS))]
+            self._client.write(encode_frame(calls.refusals_frame(refusals)))
+        if self._is_gone:
+            return
+        if self._is_leaving and not (self._waiting or self._answers or self._refusals):
+            self._end()
+        else:
+            self._set_deadline()
+
+    def _next_answers(self) -> list[Answer]:
+        """As many as make up a frame."""
+        answers: list[Answer] = []
+        size = 0
+        while self._answers and size < calls.LARGEST and len(answers) < calls.MOST_JOBS:
+            waiting, job = self._answers.popleft()
+            try:
+                answer = _answer(waiting, job)
+            except Exception as error:  # noqa: BLE001 - an answer that cannot be made is this caller's alone to hear
+                self._loop.call_exception_handler({"message": "a job cannot be shown", "exception": error})
+                self._refusals.append(_refusal(waiting.number, _crashed()))
+                continue
+            answers.append(answer)
+            size += 0 if answer.output is None else len(answer.output.data)
+        return answers
+
+    # -- its end ---------------------------------------------------------------------------------------------------
+
+    def _set_deadline(self) -> None:
+        """A link on which nothing is under way ends some time; so does one that stops within a frame."""
+        if self._decoder.pending:
+            self._client.answer_by(self._loop.time() + self._limits.body_seconds)
+        elif self._waiting or self._answers:
+            self._client.answer_by(inf)
+        else:
+            self._client.answer_by(self._loop.time() + self._limits.idle_seconds)
+
+    def _end(self) -> None:
+        self.abandon()
+        self._client.cut()
+
+
+class Links:
+    """All links of one gateway."""
+
+    def __init__(self, desk: CallersDesk, limits: Limits, loop: AbstractEventLoop) -> None:
+        self._desk = desk
+        self._limits = limits
+        self._loop = loop
+
+    def refusal(self, head: RequestHead, peer: str) -> Response | None:
+        """What is said to who may open none; None: it may."""
+        return self._desk.refusal(head, peer)
+
+    def begin(self, head: RequestHead, client: Client) -> CallerLink:
+        """One more."""
+        return CallerLink(client, self._desk, head, self._limits, self._loop)
+
+
+def _answer(waiting: _Waiting, job: Job) -> Answer:
+    if not waiting.waits:
+        return Answer(waiting.number, {"id": job.id, "status": job.status.value}, None)
+    document, output = framed_document(job)
+    is_apart = is_large(output)
+    return Answer(waiting.number, document, None if is_apart else output, is_apart)
+
+
+def _refusal(number: int, response: Response) -> Refusal:
+    after = next((float(value) for name, value in response.headers if name == b"retry-after"), None)
+    body = response.body
+    return Refusal(number, response.status, after, body if isinstance(body, bytes) else b"")
+
+
+def _crashed() -> Response:
+    return error_response(500, "internal", "The gateway failed; its log says why.")
+
+
+def _crowded() -> Response:
+    return error_response(
+        429,
+        "too_many_calls",
+        f"{MOST_UNDER_WAY} calls of one link wait for their answers, which is the limit.",
+        ((b"retry-after", b"1"),),
+        next_step="wait for some of them, or open another link",
+    )
