@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flashcore.wire import calls
 from flashcore.wire.envelope import Call, unwrap_call, wrap_value
 
 
@@ -73,6 +74,9 @@ class Handler(BaseHTTPRequestHandler):
         self.raw_requestline = self.rfile.readline(65537)
         if not self.raw_requestline or not self.parse_request():
             self.close_connection = True
+            return
+        if self.path.endswith(calls.PATH):
+            self.say(Answer(404))  # as who knows of no links
             return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}

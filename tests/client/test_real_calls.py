@@ -202,7 +202,7 @@ async def test_awaited_calls_share_connections(shop: Any, with_key: None) -> Non
     for _ in range(3):
         await asyncio.gather(*(shop.web_echo(number) for number in range(4)))
 
-    connections = shop.web._link.carrier._transport._of_loops[asyncio.get_running_loop()]  # noqa: SLF001 - what is asked
+    connections = shop.web._link.carrier._transport._of_loops[asyncio.get_running_loop()].plain  # noqa: SLF001 - what is asked
     assert [len(idle) for idle in connections._idle.values()] == [4]  # noqa: SLF001 - as above
 
 

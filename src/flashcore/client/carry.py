@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from flashcore.client.exchange import Conversation, Pause, Response, Step
+from flashcore.client.exchange import Conversation, Pause, Response, Step, Told
 from flashcore.client.locate import gateway_url
 from flashcore.client.transport import Transport
 from flashcore.model.errors import FlashcoreError, Unavailable
@@ -56,7 +56,7 @@ class Carrier:
             value: T = end.value
             return value
 
-    def _do(self, step: Step) -> Response | None:
+    def _do(self, step: Step) -> Response | Told | None:
         if isinstance(step, Pause):
             import time
 
@@ -65,7 +65,7 @@ class Carrier:
         with self._remembering():
             return self._transport.send(self._locate(), step)
 
-    async def _do_async(self, step: Step) -> Response | None:
+    async def _do_async(self, step: Step) -> Response | Told | None:
         if isinstance(step, Pause):
             import asyncio
 

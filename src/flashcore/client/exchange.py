@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from flashcore.model.errors import Unavailable
+from flashcore.model.names import EndpointName
 from flashcore.wire import documents, seal
 from flashcore.wire.seal import Bytes, size_of
 
@@ -72,6 +73,43 @@ class Response:
         return self.body if self.memory is None else self.memory
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a link says of a job: its status document, and beside it the type and the bytes of its output."""
+
+    document: Mapping[str, Any]
+    output: tuple[str, memoryview] | None
+    is_apart: bool = False
+    """There is an output, and it is to be asked for over HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One job, to be sent over a link where there is one, else over HTTP. Sent twice, it is the same job.
+
+    `wait` in seconds: how long the answer may be held until the job has ended; None: it comes once the job is accepted.
+    """
+
+    endpoint: EndpointName
+    wait: float | None
+    pieces: tuple[Bytes, ...]
+    media: str
+    key: str
+    trace: Mapping[str, str]
+    token: str
+    """The Authorization header; empty for none."""
+    timeout: float
+
+    def request(self) -> Request:
+        """The same as a request."""
+        route = "run" if self.wait is None else f"runsync?wait={round(self.wait * 1000)}"
+        sealed = {"Accept": documents.MEDIA} if self.media == seal.MEDIA else {}
+        token = {"Authorization": self.token} if self.token else {}
+        headers = {"Content-Type": self.media, IDEMPOTENCY_KEY: self.key, **self.trace, **sealed, **token}
+        body = self.pieces if self.media == seal.MEDIA else (b'{"input":', *self.pieces, b"}")
+        return Request("POST", f"/v2/{self.endpoint}/{route}", body, headers, self.timeout)
+
+
 def is_ours(headers: Mapping[str, str]) -> bool:
     """Whether an answer holds packages of ours, with arrays in them perhaps."""
     return headers.get("content-type") in (seal.MEDIA, documents.MEDIA)
@@ -84,7 +122,7 @@ class Pause:
     seconds: float
 
 
-Step: TypeAlias = Request | Pause
+Step: TypeAlias = Request | Submission | Pause
 Conversation: TypeAlias = Generator[Step, Any, T]
 
 
@@ -100,23 +138,49 @@ def insist(request: Request, anew: Callable[[], Request] | None = None) -> Conve
     `anew` makes it once more for another attempt, for one that may be repeated and cannot be sent twice as it is.
     Raises Unavailable when the gateway was away for more than PATIENCE seconds, and at once when it was never there.
     """
-    lost_at: float | None = None
-    pause = 0.05
+    patience = _Patience(repeatable=request.repeatable or anew is not None)
     while True:
         try:
             return (yield from ask(request))
         except Unavailable as error:
-            now = time.monotonic()
-            away = error.data.get("answered_before") or lost_at is not None
-            repeatable = request.repeatable or anew is not None
-            if not (repeatable if error.data.get("sent") else away):
-                raise
-            lost_at = now if lost_at is None else lost_at
-            if now - lost_at > PATIENCE:
-                raise
-        yield Pause(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = patience.pause(error)
+        yield pause
         request = request if anew is None else anew()
+
+
+def hand_in(submission: Submission) -> Conversation[Response | Told]:
+    """Send a job until something is said of it. Raises Unavailable as `insist` does."""
+    patience = _Patience(repeatable=True)
+    while True:
+        try:
+            told: Response | Told = yield submission
+            return told
+        except Unavailable as error:
+            pause = patience.pause(error)
+        yield pause
+
+
+class _Patience:
+    """How long somebody who does not get through goes on trying."""
+
+    __slots__ = ("_lost_at", "_next", "_repeatable")
+
+    def __init__(self, *, repeatable: bool) -> None:
+        self._repeatable = repeatable
+        self._lost_at: float | None = None
+        self._next = 0.05
+
+    def pause(self, error: Unavailable) -> Pause:
+        """Until the next attempt. Raises the error where there is none."""
+        now = time.monotonic()
+        away = error.data.get("answered_before") or self._lost_at is not None
+        if not (self._repeatable if error.data.get("sent") else away):
+            raise error
+        self._lost_at = now if self._lost_at is None else self._lost_at
+        if now - self._lost_at > PATIENCE:
+            raise error
+        pause, self._next = self._next, min(2 * self._next, _LONGEST_PAUSE)
+        return Pause(pause)
 
 
 def ask(request: Request) -> Conversation[Response]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-from collections.abc import AsyncGenerator
 
 from flashcore.client.address import Address
 from flashcore.client.exchange import Request, Response
+from flashcore.client.loop_end import LoopEnd
 from flashcore.client.streams import Connection
-from flashcore.client.transport import CONNECT_PAUSES, broken, too_slow, unreachable
+from flashcore.client.transport import broken, connect_async, too_slow
 from flashcore.model.errors import Unavailable
 
 MOST_IDLE = 64
@@ -23,7 +23,7 @@ class LoopConnections:
     def __init__(self) -> None:
         self._idle: dict[Address, list[tuple[Connection, asyncio.BaseTransport]]] = {}
         self._pid = os.getpid()
-        self._ending: AsyncGenerator[None, None] | None = None
+        self._end = LoopEnd(self._close)
 
     async def exchange(self, address: Address, request: Request) -> Response:
         """Send a request and read its answer. Raises Unavailable or DeadlineExceeded."""
@@ -71,33 +71,15 @@ class LoopConnections:
         return None
 
     async def _connect(self, address: Address) -> tuple[Connection, asyncio.BaseTransport]:
-        if self._ending is None:
-            self._ending = self._until_the_loop_ends()
-            await anext(self._ending)
-        loop = asyncio.get_running_loop()
-        for pause in (*CONNECT_PAUSES, None):
-            try:
-                transport, connection = await loop.create_connection(
-                    Connection, address.host, address.port, ssl=address.secure or None
-                )
-            except OSError as error:
-                if pause is None or not isinstance(error, ConnectionError):
-                    raise unreachable(address, error) from error
-            else:
-                return connection, transport
-            await asyncio.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
+        await self._end.watch()
+        transport, connection = await connect_async(address, Connection)
+        return connection, transport
 
-    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
-        # A loop that ends closes its asynchronous generators, and says so to nobody else.
-        try:
-            yield
-        finally:
-            for connections in self._idle.values():
-                for connection, _ in connections:
-                    connection.close()
-            self._idle.clear()
-            await asyncio.sleep(0)
+    def _close(self) -> None:
+        for connections in self._idle.values():
+            for connection, _ in connections:
+                connection.close()
+        self._idle.clear()
 
 
 def _readable(transport: asyncio.BaseTransport) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flashcore.client.encoding import encode
-from flashcore.client.exchange import IDEMPOTENCY_KEY, Body, Conversation, Pause, Request, Response, ask, insist
+from flashcore.client.exchange import Conversation, Pause, Request, Response, Submission, ask, hand_in, insist
 from flashcore.client.failures import error_of, remote_error
 from flashcore.client.locate import own_token
 from flashcore.client.tracing import trace_headers
@@ -60,17 +60,15 @@ class JobCall:
             raise Unserializable(f"{self.shown}: {error.message}", next_step=error.next_step, path=error.path) from None
         return pieces
 
-    def body(self) -> bytes:
-        """The request's body as JSON. Raises Unserializable for arguments that JSON cannot carry."""
+    def plain(self) -> bytes:
+        """The job's input as JSON. Raises Unserializable for arguments that JSON cannot carry."""
         pieces: dict[str, Any] = {"args": self.call.arguments.args, "kwargs": self.call.arguments.kwargs}
         if self.call.constructor is not None:
             pieces |= {
                 "constructor args": self.call.constructor.args,
                 "constructor kwargs": self.call.constructor.kwargs,
             }
-        return encode(
-            {"input": wrap_call(self.call)}, {f"{self.shown}: {name}": piece for name, piece in pieces.items()}
-        )
+        return encode(wrap_call(self.call), {f"{self.shown}: {name}": piece for name, piece in pieces.items()})
 
 
 def home_of(target: Any) -> str | None:
@@ -85,7 +83,7 @@ def run_within(call: JobCall, timeout: float | None) -> Conversation[Any]:
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     wait = WAIT if timeout is None else min(WAIT, timeout)
-    document = yield from _submit(call, f"runsync?wait={round(wait * 1000)}", wait + _SLACK)
+    document = yield from _submit(call, wait)
     if not _status(document).final:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         document = yield from await_end(call, _id(document), left, of=timeout)
@@ -94,7 +92,7 @@ def run_within(call: JobCall, timeout: float | None) -> Conversation[Any]:
 
 def submit(call: JobCall) -> Conversation[str]:
     """Submit; returns the job's id."""
-    document = yield from _submit(call, "run", _SLACK)
+    document = yield from _submit(call, None)
     return _id(document)
 
 
@@ -202,18 +200,26 @@ def value_of(call: JobCall, document: Mapping[str, Any]) -> Any:
     raise remote_error(document.get("error", "the job failed and left no error"), shown)
 
 
-def _submit(call: JobCall, route: str, timeout: float) -> Conversation[Mapping[str, Any]]:
+def _submit(call: JobCall, wait: float | None) -> Conversation[Mapping[str, Any]]:
     """Submit a job under a key of its own: sent twice, it is the same job."""
-    headers = {IDEMPOTENCY_KEY: os.urandom(16).hex(), **trace_headers(), **_headers(call)}
-    body: Body
+    timeout = _SLACK + (wait or 0.0)
+    pieces: tuple[Bytes, ...]
     if call.key is not None and call.stamp is not None:
-        headers |= {"Content-Type": seal.MEDIA, IDEMPOTENCY_KEY: call.stamp.nonce.hex()}
-        body = call.sealed(call.key, call.stamp)
+        media, key = seal.MEDIA, call.stamp.nonce.hex()
+        pieces = tuple(call.sealed(call.key, call.stamp))
     else:
-        headers["Content-Type"] = "application/json"
-        body = call.body()
-    request = Request("POST", f"/v2/{call.endpoint}/{route}", body, headers, timeout)
-    return _document((yield from insist(request)), call)
+        media, key = "application/json", os.urandom(16).hex()
+        pieces = (call.plain(),)
+    told = yield from hand_in(
+        Submission(call.endpoint, wait, pieces, media, key, trace_headers(), authorization(), timeout)
+    )
+    if isinstance(told, Response):
+        return _document(told, call)
+    if told.is_apart:
+        return (yield from _get(call, f"status/{_id(told.document)}", _SLACK))
+    if told.output is None:
+        return told.document
+    return {**told.document, "output": _output(call, *told.output)}
 
 
 def _get(call: JobCall, route: str, timeout: float) -> Conversation[Mapping[str, Any]]:
@@ -228,8 +234,14 @@ def _headers(call: JobCall) -> dict[str, str]:
 
 def credentials() -> dict[str, str]:
     """The header that says who calls: by FLASHCORE_TOKEN, or by the token of the project whose gateway is called."""
+    shown = authorization()
+    return {"Authorization": shown} if shown else {}
+
+
+def authorization() -> str:
+    """The same header's value; empty where there is no token."""
     token = os.environ.get("FLASHCORE_TOKEN") or own_token()
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    return f"Bearer {token}" if token else ""
 
 
 @dataclass(frozen=True, slots=True)

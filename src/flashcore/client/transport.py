@@ -1,4 +1,7 @@
-"""HTTP/1.1 with the standard library: connections are kept, per thread for blocking calls, per loop for awaited ones.
+"""How requests reach a gateway, and jobs: those over a link where the gateway has links, all else over HTTP/1.1.
+
+HTTP is spoken with the standard library: connections are kept, per thread for blocking calls, per loop for awaited
+ones.
 
 A request that is not repeatable is sent once: when the connection breaks after a byte of it may have left, the caller
 is told, because nobody here can know if it was carried out. Connecting is tried again for a moment, since a gateway
@@ -9,19 +12,25 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary, finalize
 
 from flashcore.client.address import Address, parse_url
 from flashcore.client.bulk import receive_body, send_pieces
-from flashcore.client.exchange import Request, Response, is_ours
+from flashcore.client.exchange import Request, Response, Submission, Told, is_ours
+from flashcore.client.link import Line, fits
 from flashcore.model.errors import DeadlineExceeded, Unavailable
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from asyncio import AbstractEventLoop, BaseProtocol, BaseTransport
     from http.client import HTTPConnection, HTTPResponse
 
+    from flashcore.client.blocking_links import BlockingLinks
     from flashcore.client.idle import LoopConnections
+    from flashcore.client.loop_links import LoopLinks
+
+P = TypeVar("P", bound="BaseProtocol")
 
 CONNECT_PAUSES = (0.05, 0.15, 0.4)
 """Seconds between attempts to connect."""
@@ -47,39 +56,73 @@ class Kept:
         return connection
 
 
+class _OfLoop(NamedTuple):
+    """What belongs to one event loop."""
+
+    plain: LoopConnections
+    links: LoopLinks
+
+
 class Transport:
     """Sends requests to gateways."""
 
     def __init__(self) -> None:
         self._own = threading.local()
         self._lock = threading.Lock()
-        self._of_loops: WeakKeyDictionary[AbstractEventLoop, LoopConnections] = WeakKeyDictionary()
+        self._of_loops: WeakKeyDictionary[AbstractEventLoop, _OfLoop] = WeakKeyDictionary()
+        self._links: BlockingLinks | None = None
+        self._parsed: tuple[str, Address] | None = None
 
-    def send(self, url: str, request: Request) -> Response:
+    def send(self, url: str, step: Request | Submission) -> Response | Told:
         """Blocking. Raises Unavailable or DeadlineExceeded; `timeout` holds for each wait on the socket."""
-        address = parse_url(url)
+        address = self._address(url)
+        if isinstance(step, Submission):
+            if fits(step) and (told := self._blocking_links().exchange(Line(address, step.token), step)) is not None:
+                return told
+            step = step.request()
         kept = self._take(address)
         if kept is not None:
             try:
-                return self._exchange(address, kept, request)
+                return self._exchange(address, kept, step)
             except Unavailable:
-                if not request.repeatable:
+                if not step.repeatable:
                     raise
-        return self._exchange(address, _connect(address, request.timeout), request)
+        return self._exchange(address, connect(address, step.timeout), step)
 
-    async def send_async(self, url: str, request: Request) -> Response:
+    async def send_async(self, url: str, step: Request | Submission) -> Response | Told:
         """Awaited. Raises Unavailable or DeadlineExceeded; `timeout` holds for the whole exchange."""
         import asyncio
 
-        from flashcore.client.idle import LoopConnections
-
         loop = asyncio.get_running_loop()
-        connections = self._of_loops.get(loop)
-        if connections is None:
-            connections = LoopConnections()
+        own = self._of_loops.get(loop) or self._begin(loop)
+        address = self._address(url)
+        if isinstance(step, Submission):
+            if fits(step) and (told := await own.links.exchange(Line(address, step.token), step)) is not None:
+                return told
+            step = step.request()
+        return await own.plain.exchange(address, step)
+
+    def _begin(self, loop: AbstractEventLoop) -> _OfLoop:
+        from flashcore.client.idle import LoopConnections
+        from flashcore.client.loop_links import LoopLinks
+
+        own = _OfLoop(LoopConnections(), LoopLinks())
+        with self._lock:
+            return self._of_loops.setdefault(loop, own)
+
+    def _blocking_links(self) -> BlockingLinks:
+        if self._links is None:
+            from flashcore.client.blocking_links import BlockingLinks
+
             with self._lock:
-                self._of_loops[loop] = connections
-        return await connections.exchange(parse_url(url), request)
+                self._links = self._links or BlockingLinks()
+        return self._links
+
+    def _address(self, url: str) -> Address:
+        """The URL taken apart; the last one's parts are remembered."""
+        if self._parsed is None or self._parsed[0] != url:
+            self._parsed = url, parse_url(url)
+        return self._parsed[1]
 
     def _take(self, address: Address) -> HTTPConnection | None:
         """This thread's idle connection to the address, if it is still good."""
@@ -149,7 +192,8 @@ def unreachable(address: Address, cause: Exception) -> Unavailable:
     )
 
 
-def _connect(address: Address, timeout: float, pauses: tuple[float, ...] = CONNECT_PAUSES) -> HTTPConnection:
+def connect(address: Address, timeout: float, pauses: tuple[float, ...] = CONNECT_PAUSES) -> HTTPConnection:
+    """Connected, within a few attempts. Raises Unavailable."""
     import time
     from http.client import HTTPConnection, HTTPSConnection
 
@@ -165,7 +209,22 @@ def _connect(address: Address, timeout: float, pauses: tuple[float, ...] = CONNE
     else:
         return connection
     time.sleep(pauses[0])
-    return _connect(address, timeout, pauses[1:])
+    return connect(address, timeout, pauses[1:])
+
+
+async def connect_async(address: Address, protocol: Callable[[], P]) -> tuple[BaseTransport, P]:
+    """The same, awaited. Raises Unavailable."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    for pause in (*CONNECT_PAUSES, None):
+        try:
+            return await loop.create_connection(protocol, address.host, address.port, ssl=address.secure or None)
+        except OSError as error:
+            if pause is None or not isinstance(error, ConnectionError):
+                raise unreachable(address, error) from error
+        await asyncio.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _readable(connection: HTTPConnection | None) -> bool:

@@ -282,7 +282,9 @@ class ClientConnection(StreamProtocol):
             b"%bconnection: upgrade\r\nupgrade: %b\r\nx-request-id: %b\r\n\r\n"
             % (status_line(101), verdict.protocol, head.request_id)
         )
-        self.become_tunnel(verdict.begin(self))
+        exchange = verdict.begin(self)
+        self.become_tunnel(exchange)
+        exchange.start()
 
     def _read_body(self, body: BodyReader, exchange: Exchange, data: bytes) -> bytes:
         piece = body.feed(data)
