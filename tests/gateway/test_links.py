@@ -390,6 +390,8 @@ async def test_a_gateway_that_stops_answers_what_it_has_taken(layout: Layout) ->
         (going,) = await caller.hear()
         assert isinstance(going, Going)
         assert await idle.ended()
+        (late,) = await caller.ask(job(2))
+        assert (late.number, late.status) == (2, calls.MISDIRECTED)
         done.set()
         (said,) = await caller.hear()
         assert said.document["status"] == "COMPLETED"
@@ -408,3 +410,27 @@ async def test_an_idle_link_ends(layout: Layout, monkeypatch: pytest.MonkeyPatch
             (answer,) = await busy.ask(job(2, wait=0))
 
     assert isinstance(answer, Answer)
+
+
+async def test_a_quiet_gateway_opens_no_links_and_answers_over_those_it_has(layout: Layout) -> None:
+    """It takes nothing new; once the last answer is given, nothing is under way."""
+    done = asyncio.Event()
+
+    async def answer(_: Any) -> bytes:
+        await done.wait()
+        return b"1"
+
+    async with gateway_at(layout) as running, worker_of(running, layout, answer) as worker, linked(running) as caller:
+        caller.submit(job(1))
+        await eventually(lambda: worker.seen)
+        quiet = asyncio.create_task(running.gateway.quiesce(5.0))
+        (going,) = await caller.hear()
+        head, _, writer = await knock(running.gateway.url, *UPGRADE)
+        writer.close()
+        done.set()
+        (said,) = await caller.hear()
+        left = await quiet
+
+    assert isinstance(going, Going)
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert (said.document["status"], left) == ("COMPLETED", 0)

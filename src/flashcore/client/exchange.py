@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from flashcore.model.errors import Unavailable
 from flashcore.model.names import EndpointName
 from flashcore.wire import documents, seal
+from flashcore.wire.calls import MISDIRECTED
 from flashcore.wire.seal import Bytes, size_of
 
 T = TypeVar("T")
@@ -154,7 +155,9 @@ def hand_in(submission: Submission) -> Conversation[Response | Told]:
     while True:
         try:
             told: Response | Told = yield submission
-            return told
+            if not isinstance(told, Response) or told.status != MISDIRECTED:
+                return told
+            pause = patience.pause(Unavailable("the gateway stops", next_step="start it again", sent=True))
         except Unavailable as error:
             pause = patience.pause(error)
         yield pause

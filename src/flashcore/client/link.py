@@ -73,7 +73,7 @@ class Opening:
             return None
         status, lines = head.split(b"\r\n", 1)[0], head.lower().split(b"\r\n")
         if not status.startswith(b"HTTP/1.1 101 ") or b"upgrade: " + calls.PROTOCOL.encode() not in lines:
-            raise NoLink(WITHOUT_LINK)
+            raise NoLink(0.0 if status[9:10] == b"5" else WITHOUT_LINK)
         return rest
 
 

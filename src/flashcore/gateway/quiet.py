@@ -9,7 +9,7 @@ from __future__ import annotations
 from flashcore.gateway.dispatch import JOB_API
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Request, Response, error_response
-from flashcore.gateway.http.route import Dispatcher, Local, Verdict
+from flashcore.gateway.http.route import Dispatcher, Local, Switch, Verdict
 from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.paths import first_segment, job_address
@@ -28,6 +28,8 @@ class QuietFront:
     def dispatch(self, head: RequestHead, peer: str) -> Verdict:
         """Who answers."""
         verdict = self._usual.dispatch(head, peer)
+        if isinstance(verdict, Switch):
+            return Local(_stopping)  # replicas, too, ask by plain HTTP from now on
         if isinstance(verdict, Local) and _job_verb(head) not in _NEW_JOBS:
             return verdict
         return verdict if self._keyring.is_of_replica(head) else Local(_stopping)

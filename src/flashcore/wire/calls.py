@@ -16,7 +16,8 @@ caller     Submit    {"jobs": [[number, endpoint, wait, key, media, more], ...]}
            Forget    {"numbers": [number, ...]}: nobody waits for these answers any longer; the jobs go on
 gateway    Answers   {"jobs": [[number, document, output], ...]}, a buffer for each output that is here
            Refusals  {"jobs": [[number, status, after], ...]}, a buffer for each: the error as in a body of HTTP
-           Going     {}: submit over another connection; what was submitted here is answered before this one ends
+           Going     {}: submit over another connection; what was submitted here is answered before this one ends,
+                     and what is on its way is refused with status 421
 
 `number` is the caller's, and no two calls under way have the same. `wait` is in milliseconds: how long the answer may
 be held until the job has ended; with 0 it comes once the job is kept. `key` is the idempotency key, or nothing; a
@@ -36,6 +37,9 @@ from flashcore.model.errors import ProtocolError
 from flashcore.model.job import Payload
 from flashcore.wire.frames import Frame, FrameLimits
 from flashcore.wire.messages import Kind
+
+MISDIRECTED = 421
+"""The status of a job that is to be submitted over another connection."""
 
 PATH = "/v2/-/calls"
 """No endpoint has such a name."""

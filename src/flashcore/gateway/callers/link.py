@@ -126,8 +126,9 @@ class CallerLink:
 
     def leave(self) -> bool:
         """Send new jobs elsewhere, and end with the last answer."""
-        self._is_leaving = True
-        self._client.write(encode_frame(calls.going_frame()))
+        if not self._is_leaving:
+            self._is_leaving = True
+            self._client.write(encode_frame(calls.going_frame()))
         return bool(self._waiting or self._answers or self._refusals)
 
     def abandon(self) -> None:
@@ -187,8 +188,8 @@ class CallerLink:
             if number in waiting:
                 raise ProtocolError(f"two calls under way have the number {number}")
             asker = waiting[number] = _Waiting(self, submission)
-            if len(waiting) > MOST_UNDER_WAY:
-                asker.refused(_crowded())
+            if self._is_leaving or len(waiting) > MOST_UNDER_WAY:
+                asker.refused(_leaving() if self._is_leaving else _crowded())
                 continue
             try:
                 self._desk.take(submission, visit, asker)
@@ -282,6 +283,13 @@ def _refusal(number: int, response: Response) -> Refusal:
 
 def _crashed() -> Response:
     return error_response(500, "internal", "The gateway failed; its log says why.")
+
+
+def _leaving() -> Response:
+    """To who had not read yet that this link takes nothing more."""
+    return error_response(
+        calls.MISDIRECTED, "link_going", "This link takes no more jobs.", next_step="submit over another one"
+    )
 
 
 def _crowded() -> Response:
