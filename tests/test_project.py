@@ -24,7 +24,7 @@ THIRD_PARTY = {
     "worker.lb": {"cloudpickle", "fastapi", "starlette", "uvicorn"},
 }
 # Rooms behind `import flashcore` and `flashcore --help`: what they import as they are imported must be quick.
-AWAITED = {"src/flashcore/client/idle.py", "src/flashcore/client/streams.py"}
+AWAITED = {f"src/flashcore/client/{name}.py" for name in ("idle", "streams", "loop_end", "loop_links")}
 """Imported with the first call that is awaited, by whom asyncio is there already."""
 
 QUICK = {"model", "wire", "canonical", "hookspecs", "plugin", "client"}
