@@ -31,6 +31,7 @@ async def drip(gateway: Gateway, wire: Wire, head: bytes, drop: bytes) -> tuple[
         await skip(10.0, PACED.sweep_seconds)
         if gateway.server.refused:
             break
+    assert gateway.server.refused
     answer = await wire.answer()
     error = json.loads(answer.body)["error"]
     return answer.status, error["code"], error["message"]
