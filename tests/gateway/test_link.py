@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+import pytest
 from tests.gateway.conftest import FAST, eventually, gateway_at, http_replica, http_route, jobs_route, side
 
 from flashcore.control.link import LinkTimes, SocketDataPlane
 from flashcore.model.codec import to_json
 from flashcore.model.layout import Layout
-from flashcore.model.names import EndpointName, RevisionId
+from flashcore.model.names import EndpointName, InstanceId, RevisionId
 from flashcore.model.parts import PartRef
 from flashcore.model.table import EndpointSignals, RoutingTable
 from flashcore.testing.dataplane import TwinDataPlane, TwinGateway
-from flashcore.testing.fake_worker import FakeWorker, worker_hello
+from flashcore.testing.fake_worker import FakeWorker, route_of, worker_hello
 from flashcore.wire.dataplane import DataPlane, GatewayState
-from flashcore.wire.frames import FrameDecoder, encode_frame
+from flashcore.wire.frames import FrameDecoder, FrameLimits, encode_frame
 from flashcore.wire.messages import (
     Access,
     Applied,
@@ -32,6 +33,7 @@ from flashcore.wire.messages import (
     from_frame,
     to_frame,
 )
+from flashcore.wire.parts import PartLimits
 from flashcore.wire.versions import VersionRange
 
 QUICK = LinkTimes(first_pause=0.01, longest_pause=0.05, linger=0.2)
@@ -39,9 +41,9 @@ HELLO = EndpointName("hello")
 
 
 @asynccontextmanager
-async def control(layout: Layout) -> AsyncIterator[SocketDataPlane]:
+async def control(layout: Layout, limits: PartLimits | None = None) -> AsyncIterator[SocketDataPlane]:
     """A control plane's end."""
-    plane = SocketDataPlane(layout.dataplane_socket, times=QUICK)
+    plane = SocketDataPlane(layout.dataplane_socket, times=QUICK, limits=limits)
     try:
         yield plane
     finally:
@@ -277,6 +279,42 @@ async def test_the_simulated_data_plane_tells_the_same_story(layout: Layout) -> 
 
 def _answered(plane: DataPlane, version: int) -> GatewayState | None:
     return next((state for state in plane.gateways() if version in (state.applied, state.refused)), None)
+
+
+async def test_a_table_that_no_frame_holds_comes_in_parts_and_is_kept(layout: Layout) -> None:
+    """Whole and as a change; the next gateway begins with it."""
+    hellos = [worker_hello("hello", replica=f"r{number}") for number in range(4300)]
+    many = [dataclasses.replace(route_of(hello), instance=InstanceId("i" * 4000)) for hello in hellos]
+    async with control(layout) as plane, gateway_at(layout) as running:
+        await plane.publish(RoutingTable(1, (jobs_route("hello", side(*many)),)))
+        await applied(plane, 1)
+        await plane.publish(RoutingTable(2, (jobs_route("hello", side(*many), held=True),)))
+        await applied(plane, 2)
+        assert plane.bytes_sent > 2 * FrameLimits().head
+        served = running.gateway.live.routes.table
+
+    async with gateway_at(layout) as running:
+        assert running.gateway.live.routes.table == served
+
+
+@pytest.mark.parametrize(("speaks", "limits"), [(2, PartLimits(whole=900)), (3, PartLimits(whole=900, all=1000))])
+async def test_a_table_that_is_too_long_for_the_gateway_is_refused_with_that_reason(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, speaks: int, limits: PartLimits
+) -> None:
+    """The last one serves, and a shorter one is served again."""
+    monkeypatch.setattr("flashcore.gateway.link.DATA_PLANE", VersionRange(1, speaks))
+    many = tuple(jobs_route(f"e{number:03d}") for number in range(20))
+    async with gateway_at(layout) as running, control(layout, limits) as plane:
+        await plane.publish(RoutingTable(1, many[:1]))
+        await applied(plane, 1)
+        await plane.publish(RoutingTable(2, many))
+        await eventually(lambda: plane.gateways()[0].refused == 2)
+        state = plane.gateways()[0]
+        assert ("long" in state.reason, state.applied, running.gateway.live.routes.version) == (True, 1, 1)
+
+        await plane.publish(RoutingTable(3, many[:2]))
+        await applied(plane, 3)
+        assert len(running.gateway.live.routes.names) == 2
 
 
 async def test_changes_are_told(layout: Layout) -> None:

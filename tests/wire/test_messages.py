@@ -54,6 +54,7 @@ MESSAGES: typing.Mapping[type, st.SearchStrategy[Message]] = {
     messages.TableUpdate: st.just(messages.TableUpdate(4, {"base": 3, "version": 4, "put": [], "removed": ["e"]})),
     messages.Trouble: st.builds(messages.Trouble, st.text(max_size=9)),
     messages.Quiesce: st.builds(messages.Quiesce, st.floats(0, 100)),
+    messages.Part: st.builds(messages.Part, st.just(30), payloads, st.booleans()),
     messages.Quiesced: st.builds(messages.Quiesced, st.integers(0, 9)),
     messages.ControlHello: st.just(messages.ControlHello(VersionRange(1, 2))),
     messages.ControlWelcome: st.builds(messages.ControlWelcome, st.integers(1, 3)),

@@ -43,7 +43,8 @@ from flashcore.wire.messages import (
     to_frame,
 )
 from flashcore.wire.news import News
-from flashcore.wire.versions import DATA_PLANE, QUIESCES
+from flashcore.wire.parts import PartLimits, TooLong, encode
+from flashcore.wire.versions import DATA_PLANE, PARTS, QUIESCES
 
 _log = logging.getLogger(__name__)
 
@@ -82,9 +83,16 @@ class _Gateway:
 class SocketDataPlane:
     """A DataPlane of the one gateway that listens at `path`. Made within a running loop; `close` it in the end."""
 
-    def __init__(self, path: Path, name: str = "gateway", times: LinkTimes | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: str = "gateway",
+        times: LinkTimes | None = None,
+        limits: PartLimits | None = None,
+    ) -> None:
         self._path = path
         self._times = times or LinkTimes()
+        self._limits = limits or PartLimits()
         self._gateway = _Gateway(GatewayState(name, 0))
         self._table: RoutingTable | None = None
         self._greets = True
@@ -202,23 +210,37 @@ class SocketDataPlane:
         if gateway.writer is None or self._table is None:
             return
         if gateway.speaks == DATA_PLANE.lowest:
-            self._send(Table(self._table.version, to_json(self._table)))
+            self._send_long(Table(self._table.version, to_json(self._table)))
         elif gateway.speaks:
             self._send_next()
 
     def _send_next(self) -> None:
         match self._gateway.delivery.next():
             case RoutingTable() as table:
-                self._send(Table(table.version, to_json(table)))
+                self._send_long(Table(table.version, to_json(table)))
             case TableChange() as change:
-                self._send(TableUpdate(change.version, to_json(change)))
+                self._send_long(TableUpdate(change.version, to_json(change)))
             case None:
                 pass
 
+    def _send_long(self, message: Table | TableUpdate) -> None:
+        """Send it, in parts where it is too long for one frame; what is too long for the gateway it refuses so."""
+        gateway = self._gateway
+        try:
+            for data in encode(message, self._limits, in_parts=gateway.speaks >= PARTS):
+                self._write(data)
+        except TooLong as error:
+            _log.error("table %d cannot be sent to gateway %s: %s", message.version, gateway.state.gateway, error)
+            gateway.state = replace(gateway.state, refused=message.version, reason=str(error))
+            gateway.delivery.refused(message.version)
+            self._news.tell_of_gateways()
+
     def _send(self, message: Message) -> None:
+        self._write(encode_frame(to_frame(message)))
+
+    def _write(self, data: bytes) -> None:
         writer = self._gateway.writer
         if writer is not None:
-            data = encode_frame(to_frame(message))
             self.bytes_sent += len(data)
             writer.write(data)
 

@@ -30,7 +30,9 @@ from flashcore.wire.messages import (
     Applied,
     ControlHello,
     ControlWelcome,
+    Kind,
     Message,
+    Part,
     Quiesce,
     Quiesced,
     Signals,
@@ -38,6 +40,7 @@ from flashcore.wire.messages import (
     TableUpdate,
     Trouble,
 )
+from flashcore.wire.parts import Parts
 from flashcore.wire.versions import DATA_PLANE, agree
 
 _log = logging.getLogger(__name__)
@@ -181,6 +184,7 @@ class ControlConnection(MessageConnection):
     def __init__(self, link: ControlLink) -> None:
         super().__init__()
         self._link = link
+        self._parts = Parts(frozenset({Kind.TABLE, Kind.TABLE_UPDATE}))
 
     def take(self, message: Message) -> None:
         """Tables, tokens, and that no new work is to be taken."""
@@ -193,6 +197,10 @@ class ControlConnection(MessageConnection):
                 self._link.updated(self, message)
             case Access():
                 self._link.granted(message)
+            case Part():
+                whole = self._parts.take(message)
+                if whole is not None:
+                    self.take(whole)
             case Quiesce(grace):
                 self._link.quiesced(self, grace)
             case _:

@@ -39,14 +39,19 @@ class Frame:
     buffers: tuple[bytes | memoryview, ...] = ()
 
 
-def encode_frame(frame: Frame) -> bytes:
-    """The frame's bytes. Raises ValueError for a head that is not JSON."""
-    return b"".join(frame_pieces(frame))
+def encode_head(head: Mapping[str, Any]) -> bytes:
+    """The JSON of a head. Raises ValueError for one that is not JSON."""
+    return json.dumps(head, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def frame_pieces(frame: Frame) -> tuple[bytes | memoryview, ...]:
-    """The frame's bytes as what comes before its buffers, then each of them. Raises ValueError as `encode_frame`."""
-    head = json.dumps(frame.head, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+def encode_frame(frame: Frame, head: bytes | None = None) -> bytes:
+    """The frame's bytes; `head` is its head where that is encoded already. Raises ValueError as `encode_head`."""
+    return b"".join(frame_pieces(frame, head))
+
+
+def frame_pieces(frame: Frame, head: bytes | None = None) -> tuple[bytes | memoryview, ...]:
+    """The frame's bytes as what comes before its buffers, then each of them. Raises ValueError as `encode_head`."""
+    head = encode_head(frame.head) if head is None else head
     prelude = _PRELUDE.pack(_MAGIC, frame.kind, 0, len(frame.buffers), 0, len(head), 0)
     lengths = b"".join(_LENGTH.pack(len(buffer)) for buffer in frame.buffers)
     return (b"".join((prelude, lengths, head)), *frame.buffers)
@@ -65,7 +70,7 @@ def split_frame(data: bytes | bytearray | memoryview) -> tuple[Frame, tuple[memo
     offset = start + head_length
     if len(view) != offset + sum(lengths):
         raise ProtocolError("the answer is no frame: its parts do not add up")
-    head = _parse_head(bytes(view[start:offset]))
+    head = parse_head(bytes(view[start:offset]))
     buffers = []
     for length in lengths:
         buffers.append(view[offset : offset + length])
@@ -131,7 +136,7 @@ class FrameDecoder:
 
     def _cut(self, kind: int, start: int, head_length: int, lengths: tuple[int, ...]) -> Frame:
         with memoryview(self._data) as view:
-            head = _parse_head(bytes(view[start : start + head_length]))
+            head = parse_head(bytes(view[start : start + head_length]))
             offset = start + head_length
             buffers = []
             for length in lengths:
@@ -140,7 +145,8 @@ class FrameDecoder:
         return Frame(kind, head, tuple(buffers))
 
 
-def _parse_head(data: bytes) -> Mapping[str, Any]:
+def parse_head(data: bytes | bytearray) -> Mapping[str, Any]:
+    """The head that this is the JSON of. Raises ProtocolError."""
     try:
         head = json.loads(data)
     except ValueError as error:

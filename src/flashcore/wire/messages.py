@@ -10,6 +10,7 @@ data plane       the gateway listens, the control plane connects
                  control: ControlHello; gateway: ControlWelcome. A gateway of before they were there hangs up, and is
                  called again without a hello
                  control: Table, TableUpdate, Access, Quiesce; gateway: Applied, Signals, Trouble, Quiesced
+                 control: Part, of a Table or TableUpdate that is too long for a frame
 calls            the gateway listens, callers connect: see `calls`, which has its own messages
 """
 
@@ -57,6 +58,7 @@ class Kind(IntEnum):
     TROUBLE = 37
     QUIESCE = 38
     QUIESCED = 39
+    PART = 40
     SUBMIT = 41
     FORGET = 42
     ANSWERS = 43
@@ -257,6 +259,15 @@ class Quiesced:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of the JSON text of a message of that kind; `wire.parts` puts them together."""
+
+    of: int
+    piece: Payload
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
     """What a gateway sees of one endpoint: the JSON form of model.table.EndpointSignals."""
 
@@ -274,7 +285,7 @@ class Access:
 Message = (
     Hello | Status | Drain | Welcome | Refusal | Work | Stop | Received | Results | Chunk | Progress | Beat | Leaving
     | Serves | Taken | Table | TableUpdate | Applied | Signals | Access | ControlHello | ControlWelcome | Trouble
-    | Quiesce | Quiesced
+    | Quiesce | Quiesced | Part
 )  # fmt: skip
 
 _KIND_OF: Mapping[type, Kind] = {
@@ -303,6 +314,7 @@ _KIND_OF: Mapping[type, Kind] = {
     Trouble: Kind.TROUBLE,
     Quiesce: Kind.QUIESCE,
     Quiesced: Kind.QUIESCED,
+    Part: Kind.PART,
 }
 _TYPE_OF: Mapping[int, type] = {int(kind): cls for cls, kind in _KIND_OF.items()}
 
@@ -340,6 +352,8 @@ def _with_buffers(message: Message, buffers: list[bytes | memoryview]) -> Mappin
             return {"id": message.id, "attempt": message.attempt, "value": value, "number": number}
         case Chunk() | Progress():
             return {"id": message.id, "attempt": message.attempt, "value": _payload_head(message.value, buffers)}
+        case Part(kind, piece, last):
+            return {"of": kind, "piece": _payload_head(piece, buffers), "last": last}
         case Beat(ids, None):
             return {"ids": list(ids)}
         case Table():

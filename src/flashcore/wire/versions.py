@@ -24,11 +24,15 @@ NUMBERED = 2
 DATA_PLANE = VersionRange(1, 3)
 """The same between control planes and gateways.
 
-1: every table is sent whole; 2: or what changed in it; 3: and a gateway can be told to take no new work.
+1: every table is sent whole; 2: or what changed in it; 3: and long ones come in parts, and a gateway can be told to
+take no new work.
 """
 
 QUIESCES = 3
 """From this version of the data plane on a gateway knows what Quiesce means."""
+
+PARTS = 3
+"""From this version of the data plane on tables may come in parts."""
 
 
 def agree(ours: VersionRange, theirs: VersionRange, peer: str) -> int:
