@@ -113,18 +113,19 @@ class Writer:
         """Whether a commit may be made by the event loop itself: the thread rests, and the disk has been quick."""
         return not self._under_way and not self._closing and self._quick_in_a_row >= QUICK_IN_A_ROW
 
-    def write_here(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
-        """As `write`, in this thread, while the writer is at hand: the result is there when this returns."""
-        asked = _Asked(call, self._loop.create_future(), told)
+    def write_here(self, call: Call[T]) -> T:
+        """As `write`, in this thread, while the writer is at hand: on disk when it returns. Raises as `write` does."""
         committer = self._opened.result()
         began = time.perf_counter()
-        outcomes = committer.write([call])
-        took = time.perf_counter() - began
+        (outcome,) = committer.write([call])
+        self._took(time.perf_counter() - began)
         if committer.rows_written - self._rows_brought_back >= ROWS_PER_CHECKPOINT:
             self._rows_brought_back = committer.rows_written
             self.read(bring_back)
-        self._answer([asked], outcomes, took)
-        return asked.future
+        if isinstance(outcome, Failed):
+            raise outcome.problem
+        result: T = outcome.result
+        return result
 
     def read(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
         """Run a call outside of a transaction: it sees all that was asked to be written before, and nothing halved.
@@ -149,12 +150,12 @@ class Writer:
 
     def _served(self, asked: list[_Asked], outcomes: list[Outcome], took: float | None = None) -> None:
         self._under_way -= len(asked)
-        self._answer(asked, outcomes, took)
-
-    def _answer(self, asked: list[_Asked], outcomes: list[Outcome], took: float | None) -> None:
         if took is not None:
-            self._quick_in_a_row = self._quick_in_a_row + 1 if took < QUICK else 0
+            self._took(took)
         _answer(asked, outcomes)
+
+    def _took(self, seconds: float) -> None:
+        self._quick_in_a_row = self._quick_in_a_row + 1 if seconds < QUICK else 0
 
     # From here on: the thread.
 

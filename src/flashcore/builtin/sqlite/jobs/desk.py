@@ -101,10 +101,12 @@ class Desk:
         """
         for _ in range(_MOST_CLASHES):
             try:
-                await self.ready()
+                if self._outdated or self._closed:
+                    await self.ready()
                 result = change(self.book)
                 self._ring()
-                await self.settled()
+                if (settled := self._settling()) is not None:
+                    await settled
             except Clash:
                 if prepare is not None:
                     await prepare()
@@ -159,12 +161,18 @@ class Desk:
 
     async def settled(self) -> None:
         """Wait until everything that was changed so far is on disk. Raises StorageFull, StateError or Clash if not."""
+        if (settled := self._settling()) is not None:
+            await settled
+
+    def _settling(self) -> asyncio.Future[None] | None:
+        """What to wait for until everything that was changed so far is on disk; None if it is."""
         batch = self.book.batch
-        if batch.writes or self._flying:
-            waiting = self._loop.create_future()
-            batch.waiting.append(waiting)
-            self._schedule()
-            await waiting
+        if not (self._flying or batch.writes):
+            return None
+        settled = self._loop.create_future()
+        batch.waiting.append(settled)
+        self._schedule()
+        return settled
 
     async def close(self) -> None:
         """Write what was asked for, and accept nothing more."""
@@ -212,12 +220,18 @@ class Desk:
 
     def _promise(self, batch: Batch, changes: Changes, record: bytes) -> None:
         work = partial(append, batch.number, record, changes)
-        here = len(batch.moves) <= _MOST_HERE and self._writer.is_at_hand
-        write = self._writer.write_here if here else self._writer.write
-        told = partial(self._promised, batch, changes)
-        write(work, told).add_done_callback(partial(self._crashed, batch))
+        if len(batch.moves) > _MOST_HERE or not self._writer.is_at_hand:
+            told = partial(self._promised, batch, changes)
+            self._writer.write(work, told).add_done_callback(partial(self._crashed, batch))
+            return
+        try:
+            self._writer.write_here(work)
+        except Exception as problem:  # noqa: BLE001  # whatever it is, it belongs to whoever asked for the batch
+            self._failed(batch, problem)
+        else:
+            self._promised(batch, changes)
 
-    def _promised(self, batch: Batch, changes: Changes, _: None) -> None:
+    def _promised(self, batch: Batch, changes: Changes, _: None = None) -> None:
         self._flying = False
         self._backlog.add(batch, changes)
         self.book.promised = batch.number

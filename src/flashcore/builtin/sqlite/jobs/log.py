@@ -12,7 +12,7 @@ it, with the removal of the rows that it was of: they are there again, and are a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -36,8 +36,8 @@ class Clash(Exception):
 
 def append(number: int, record: bytes, changes: Changes, connection: sqlite3.Connection) -> None:
     """Promise a batch. Raises Clash; in the tables alone: what is promised and not in them, memory knows."""
-    for n in _named_alike(changes, connection):
-        raise Clash(f"job {n} has the id or the key of a new one")
+    if changes.jobs:
+        _require_new(changes, connection)
     connection.execute("insert into log (seq, data) values (?, ?)", (number, record))
 
 
@@ -129,13 +129,13 @@ def _catch_up(segments: Sequence[Segment], connection: sqlite3.Connection) -> tu
     return freed
 
 
-def _named_alike(changes: Changes, connection: sqlite3.Connection) -> Iterable[int]:
-    """The jobs in the table that have the id or the key of one of these."""
-    ids = [row[1] for row in changes.jobs.values()]
-    yield from (n for (n,) in rows_in(connection, "select n from job where id in ({})", ids))
-    for _, _, e, key, *_ in changes.jobs.values():
-        if key is not None:
-            yield from (n for (n,) in connection.execute("select n from job where e = ? and key = ?", (e, key)))
+def _require_new(changes: Changes, connection: sqlite3.Connection) -> None:
+    jobs = changes.jobs.values()
+    for n in rows_in(connection, "select n from job where id in ({})", [row[1] for row in jobs]):
+        raise Clash(f"job {n} has the id of a new one")
+    for e, key in [(row[2], row[3]) for row in jobs if row[3] is not None]:
+        for n in connection.execute("select n from job where e = ? and key = ?", (e, key)):
+            raise Clash(f"job {n} has the key of a new one")
 
 
 @contextmanager

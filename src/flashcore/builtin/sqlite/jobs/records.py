@@ -48,10 +48,11 @@ def encode(changes: Changes) -> bytes:
 
 @dataclass(slots=True)
 class _Drawn:
-    """The parts of a record."""
+    """The parts of a record. Its methods are on the path of every job: no calls for single columns."""
 
     numbers: list[bytes] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    """Empty for one that is not there."""
     lengths: list[int] = field(default_factory=list)
     payloads: list[bytes | memoryview] = field(default_factory=list)
 
@@ -68,8 +69,14 @@ class _Drawn:
         """A row of JOB_COLUMNS."""
         n, identity, e, key, submitted_at, ttl, timeout, retention, webhook, attempts, context, media, data, _ = row
         self.numbers.append(_JOB.pack(n, e, submitted_at, ttl, timeout, retention, attempts, self._payload(data)))
-        self._texts(identity, media)
-        self._perhaps(key, webhook, context)
+        self.texts += (identity, media, key or "", webhook or "", context or "")
+        self.lengths += (
+            len(identity),
+            len(media),
+            _NONE if key is None else len(key),
+            _NONE if webhook is None else len(webhook),
+            _NONE if context is None else len(context),
+        )
 
     def state(self, row: Row) -> None:
         """A row of STATE_COLUMNS."""
@@ -77,32 +84,37 @@ class _Drawn:
         leased, started, finished, error, refused, version, unfit, streamed = rest
         packed = _STATE.pack(
             *(n, e, priority, lane, round_, status, due, attempt, charged),
-            *[nan if time is None else time for time in (leased, started, finished)],
+            nan if leased is None else leased,
+            nan if started is None else started,
+            nan if finished is None else finished,
             *(version, streamed),
         )
         self.numbers.append(packed)
-        self._texts(pin)
-        self._perhaps(worker, revision, error, refused, unfit)
+        self.texts += (pin, worker or "", revision or "", error or "", refused or "", unfit or "")
+        self.lengths += (
+            len(pin),
+            _NONE if worker is None else len(worker),
+            _NONE if revision is None else len(revision),
+            _NONE if error is None else len(error),
+            _NONE if refused is None else len(refused),
+            _NONE if unfit is None else len(unfit),
+        )
 
     def outcome(self, k: int, row: Row | None) -> None:
         """A row of the table; None for one that is removed."""
         media, data = (None, None) if row is None else row[1:3]
         self.numbers.append(_OUTCOME.pack(k, self._payload(data)))
-        self._perhaps(media)
+        self._text(media)
 
     def account(self, row: Row) -> None:
         """A row of ACCOUNT_COLUMNS."""
         e, name, *numbers = row
         self.numbers.append(_ACCOUNT.pack(e, *numbers))
-        self._perhaps(name)
+        self._text(name)
 
-    def _texts(self, *texts: str) -> None:
-        self.texts += texts
-        self.lengths += map(len, texts)
-
-    def _perhaps(self, *texts: str | None) -> None:
-        self.texts += filter(None, texts)
-        self.lengths += [_NONE if text is None else len(text) for text in texts]
+    def _text(self, text: str | None) -> None:
+        self.texts.append(text or "")
+        self.lengths.append(_NONE if text is None else len(text))
 
     def _payload(self, data: bytes | memoryview | None) -> int:
         if data is None:
