@@ -16,6 +16,7 @@ from flashcore.gateway.books import WorkerLink
 from flashcore.hookspecs.jobs import Finish, JobStore, Return
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Job, Payload
+from flashcore.model.light import light
 from flashcore.model.names import JobId, WorkerId
 from flashcore.wire.messages import Received, Taken
 
@@ -27,7 +28,7 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Ended:
     """An attempt's result, and who waits for its receipt."""
 
@@ -35,7 +36,7 @@ class Ended:
     link: WorkerLink | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Returned:
     """An attempt that goes back, and who waits for a receipt, if anybody does."""
 
@@ -43,7 +44,7 @@ class Returned:
     link: WorkerLink | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Streamed:
     """One more chunk of a job's stream."""
 
@@ -56,7 +57,7 @@ class Streamed:
     """Who waits to hear how many are stored; nobody who does not count."""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Progressed:
     """A job's progress."""
 

@@ -16,12 +16,12 @@ Every method that answers normally has stored what it says: `submit` has the job
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from flashcore.model import job_steps
 from flashcore.model.job import Claimed, Job, JobCounts, NewJob, Payload, StreamItem
+from flashcore.model.light import light
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
 BLOB_THRESHOLD = 1 << 20
@@ -30,7 +30,7 @@ BLOB_THRESHOLD = 1 << 20
 ALL_LANES = range(100)
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Claim:
     """Who asks for work, and for which.
 
@@ -59,7 +59,7 @@ class Claim:
         return self.revision in self.serving and (self.revision not in closed_to or self.serving <= closed_to)
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Finish:
     """The end of one attempt. `error` set means that the function failed; `output` may be there in both cases."""
 
@@ -69,7 +69,7 @@ class Finish:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Return:
     """An attempt that ended without a result. `charged` when the worker is to blame (crash, lost heartbeat)."""
 
@@ -210,6 +210,15 @@ class Recalling(Protocol):
 
     def recall(self, job: JobId) -> Job | None:
         """The job as `get` would give it; None where that cannot be said at once."""
+        ...
+
+
+@runtime_checkable
+class RingsAtOnce(Protocol):
+    """What a job store in this process may have besides: wake-ups that take no turn of the loop."""
+
+    def on_enqueued(self, told: Callable[[frozenset[EndpointName]], None]) -> None:
+        """Tell `told` from now on, in place of `enqueued`, as soon as a claim that begins now finds the job."""
         ...
 
 

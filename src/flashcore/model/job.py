@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from flashcore.model.errors import IllegalMove
+from flashcore.model.light import light
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
 LANES = 100
@@ -53,7 +54,7 @@ def check_job_move(job: JobId, before: JobStatus, after: JobStatus) -> None:
         raise IllegalMove(f"job {job} is {before.value} and cannot become {after.value}", job=job)
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Payload:
     """Bytes and what they are. JSON unless `media` says otherwise; the platform never looks inside.
 
@@ -64,7 +65,7 @@ class Payload:
     media: str = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class NewJob:
     """What a caller submits. Times are seconds; `ttl` counts from submission and covers queueing and running."""
 
@@ -101,7 +102,7 @@ class NewJob:
                 raise ValueError(f"job {self.id}: {name} is a number of seconds from 0, not {seconds}")
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Unfit:
     """A revision whose function cannot be called as a job asks for it."""
 
@@ -110,7 +111,7 @@ class Unfit:
     """What it can be called with, as in `greet(name, loud)`."""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Job:
     """A stored job. `version` grows with each change."""
 
@@ -150,7 +151,7 @@ class Job:
         return self.charged - (self.charged >= self.new.max_attempts)
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Claimed:
     """A job as a worker gets it. The pair (id, worker) is the attempt's token: a result without it is stale."""
 
@@ -166,7 +167,7 @@ class Claimed:
     """Revisions that it does not fit. Where its worker's is among them, no other can take it."""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class StreamItem:
     """One chunk of a job's stream. The chunks of an attempt are numbered from 0."""
 

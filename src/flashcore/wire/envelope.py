@@ -14,12 +14,13 @@ from typing import Any
 
 from flashcore.model.codec import CodecError, from_json
 from flashcore.model.errors import IncompatiblePeer, ProtocolError
+from flashcore.model.light import light
 
 KEY = "$flashcore"
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Arguments:
     """Positional and keyword arguments as JSON values."""
 
@@ -27,7 +28,7 @@ class Arguments:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Call:
     """One call. `function` None means the endpoint's only function; `constructor` None means the class's defaults."""
 

@@ -15,10 +15,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flashcore.model.errors import ProtocolError
+from flashcore.model.light import light
 
 _PRELUDE = struct.Struct(">2sBBHHII")
 _LENGTH = struct.Struct(">Q")
 _MAGIC = b"FC"
+
+# `json.dumps` and `json.loads` make or look for these anew each time, which takes as long as a small head does.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_decode = json.JSONDecoder().decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class FrameLimits:
     body: int = 4 << 30
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Frame:
     """One message: `kind` says which, `head` holds its fields, `buffers` its payloads."""
 
@@ -41,7 +46,7 @@ class Frame:
 
 def encode_head(head: Mapping[str, Any]) -> bytes:
     """The JSON of a head. Raises ValueError for one that is not JSON."""
-    return json.dumps(head, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _encode(head).encode()
 
 
 def encode_frame(frame: Frame, head: bytes | None = None) -> bytes:
@@ -70,7 +75,7 @@ def split_frame(data: bytes | bytearray | memoryview) -> tuple[Frame, tuple[memo
     offset = start + head_length
     if len(view) != offset + sum(lengths):
         raise ProtocolError("the answer is no frame: its parts do not add up")
-    head = parse_head(bytes(view[start:offset]))
+    head = parse_head(view[start:offset])
     buffers = []
     for length in lengths:
         buffers.append(view[offset : offset + length])
@@ -136,7 +141,7 @@ class FrameDecoder:
 
     def _cut(self, kind: int, start: int, head_length: int, lengths: tuple[int, ...]) -> Frame:
         with memoryview(self._data) as view:
-            head = parse_head(bytes(view[start : start + head_length]))
+            head = parse_head(view[start : start + head_length])
             offset = start + head_length
             buffers = []
             for length in lengths:
@@ -145,10 +150,10 @@ class FrameDecoder:
         return Frame(kind, head, tuple(buffers))
 
 
-def parse_head(data: bytes | bytearray) -> Mapping[str, Any]:
+def parse_head(data: bytes | bytearray | memoryview) -> Mapping[str, Any]:
     """The head that this is the JSON of. Raises ProtocolError."""
     try:
-        head = json.loads(data)
+        head = _decode(str(data, "utf-8"))
     except ValueError as error:
         raise ProtocolError(f"the head of a frame is not JSON: {error}") from error
     if not isinstance(head, dict):

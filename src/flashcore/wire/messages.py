@@ -24,6 +24,7 @@ from typing import Any
 from flashcore.model.codec import CodecError, from_json, to_json
 from flashcore.model.errors import ProtocolError
 from flashcore.model.job import Payload
+from flashcore.model.light import light
 from flashcore.model.names import EndpointName, JobId
 from flashcore.wire.frames import Frame
 from flashcore.wire.hello import Hello, Status
@@ -89,7 +90,7 @@ class Refusal:
     final: bool
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Assignment:
     """One job. `timeout` is in seconds from now; `input` is a Payload without its bytes, which travel as a buffer."""
 
@@ -100,28 +101,28 @@ class Assignment:
     context: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Work:
     """Jobs for a worker, never more than it has free slots."""
 
     jobs: tuple[Assignment, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Stop:
     """These jobs are cancelled, out of time, or no longer this worker's."""
 
     ids: tuple[JobId, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Received:
     """The results of these jobs are stored (or were stale): the worker may forget them."""
 
     ids: tuple[JobId, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Result:
     """The end of one attempt. `error` set means that the function failed.
 
@@ -137,14 +138,14 @@ class Result:
     unfit: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Results:
     """Ends of attempts, several in one frame."""
 
     results: tuple[Result, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Chunk:
     """One item of a generator's stream. The items of an attempt are numbered from 0; None: nobody counts."""
 
@@ -154,7 +155,7 @@ class Chunk:
     number: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Taken:
     """The first `chunks` chunks of that attempt are stored: the worker may forget them."""
 
@@ -170,7 +171,7 @@ class Serves:
     takes: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Progress:
     """The latest progress of a job."""
 
@@ -179,7 +180,7 @@ class Progress:
     value: Payload
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Beat:
     """The worker lives and works on these jobs."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from flashcore.model.errors import UsageError
+from flashcore.model.light import light
 from flashcore.wire.spill import SPILLED_FROM
 
 
@@ -18,7 +18,7 @@ class NotJson(UsageError):
     code = "invalid_json"
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class RawValue:
     """A JSON value: its text as bytes, of a large one as a view of the whole body, and what it means."""
 

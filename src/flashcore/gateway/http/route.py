@@ -25,6 +25,7 @@ from flashcore.gateway.http.exchange import Client, Exchange
 from flashcore.gateway.http.forward import NOTHING_ADDED, AddedHeaders
 from flashcore.gateway.http.head import Headers, RequestHead
 from flashcore.gateway.http.respond import Handler
+from flashcore.model.light import light
 
 
 class UnixAddress(NamedTuple):
@@ -92,7 +93,7 @@ class Route(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Local:
     """The gateway answers the request itself."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from flashcore.model.job import Job, JobStatus, Payload
+from flashcore.model.light import light
 from flashcore.model.names import EndpointName
 
 STATUSES = tuple(JobStatus)
@@ -17,7 +18,7 @@ _FRAME = 1500
 """About how many bytes a job takes without its payloads."""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Shelved(Payload):
     """A payload whose bytes are on disk alone: in the file named `digest`, or in the job's row."""
 
