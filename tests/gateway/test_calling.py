@@ -11,7 +11,7 @@ from tests.gateway.conftest import Listener, eventually
 
 from flashcore.gateway.calling import Calls
 from flashcore.gateway.coalesce import Coalescer
-from flashcore.gateway.wakes import Wakes
+from flashcore.gateway.wakes import Appointment, Wakes
 from flashcore.model.errors import StateError
 from flashcore.model.job import Job, JobStatus, NewJob, Payload
 from flashcore.model.names import EndpointName, JobId
@@ -109,7 +109,7 @@ async def test_who_waits_no_longer_is_told_how_the_job_is() -> None:
 class Early(Wakes[JobId]):
     """Timers run out before their time, as those of a loop may that counts in milliseconds."""
 
-    def call(self, key: JobId, until: float, told: Callable[[bool], None]) -> asyncio.Future[bool]:
+    def call(self, key: JobId, until: float, told: Callable[[bool], None]) -> Appointment:
         """See Wakes."""
         return super().call(key, until - 20.0, told)
 

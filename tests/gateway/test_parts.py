@@ -19,6 +19,7 @@ from flashcore.gateway.coalesce import Coalescer
 from flashcore.gateway.documents import raw_payload, status_body
 from flashcore.gateway.files import replace_file
 from flashcore.gateway.http.parse import parse_request
+from flashcore.gateway.http.respond import Later, json_response
 from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.jobids import JobIds
 from flashcore.gateway.planning import PolicyHeaders, SeenRequest, Signposts, seen_request
@@ -26,6 +27,7 @@ from flashcore.gateway.routes import Routes, jobs_routing
 from flashcore.gateway.submission import lane_of
 from flashcore.gateway.wakes import Wakes
 from flashcore.hookspecs.jobs import lane_share
+from flashcore.model.errors import StateError
 from flashcore.model.job import LANES, Claimed, Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
@@ -190,6 +192,68 @@ async def test_a_wake_reaches_everybody_who_waits_for_it_and_nobody_else() -> No
 
     assert await asyncio.gather(*waits) == [True, True, False]
     assert len(wakes) == 0
+
+
+async def test_an_appointment_is_kept_from_within_the_wake() -> None:
+    """Not in a later turn of the loop; once, and not by one who has cancelled it."""
+    loop = asyncio.get_running_loop()
+    wakes: Wakes[str] = Wakes(loop)
+    told: list[tuple[str, bool]] = []
+    wakes.call("a", loop.time() + 9.0, lambda woken: told.append(("kept", woken)))
+    cancelled = wakes.call("a", loop.time() + 9.0, lambda woken: told.append(("cancelled", woken)))
+    cancelled.cancel()
+    wakes.wake("a")
+    wakes.wake("a")
+
+    assert told == [("kept", True)]
+    assert len(wakes) == 0
+
+
+async def test_an_appointment_ends_with_its_time() -> None:
+    """Whoever made it is told that nothing happened."""
+    loop = asyncio.get_running_loop()
+    wakes: Wakes[str] = Wakes(loop)
+    over: asyncio.Future[bool] = loop.create_future()
+    wakes.call("a", loop.time() + 0.01, over.set_result)
+
+    assert await over is False
+    assert len(wakes) == 0
+
+
+async def test_one_who_fails_when_told_keeps_nobody_else_from_it() -> None:
+    """The loop hears what went wrong."""
+    loop = asyncio.get_running_loop()
+    wakes: Wakes[str] = Wakes(loop)
+    heard: list[object] = []
+    told: list[bool] = []
+
+    def fail(_: bool) -> None:  # noqa: FBT001 - what a wake tells
+        raise StateError("no more")
+
+    loop.set_exception_handler(lambda _, context: heard.append(context["exception"]))
+    wakes.call("a", loop.time() + 9.0, fail)
+    wakes.call("a", loop.time() + 9.0, told.append)
+    wakes.wake("a")
+
+    assert told == [True]
+    assert [type(error) for error in heard] == [StateError]
+
+
+def test_an_answer_that_comes_later_is_given_once() -> None:
+    """Whether it is asked for before or after it is there; not to one who has left."""
+    early, late, left = Later(), Later(), Later()
+    answer = json_response(200, None)
+    heard: list[tuple[str, object]] = []
+    early.give(answer)
+    early.tell(lambda given: heard.append(("early", given)))
+    late.tell(lambda given: heard.append(("late", given)))
+    late.give(answer)
+    late.give(json_response(500, None))
+    left.tell(lambda given: heard.append(("left", given)))
+    left.cancel()
+    left.give(answer)
+
+    assert heard == [("early", answer), ("late", answer)]
 
 
 async def test_who_stops_waiting_is_forgotten() -> None:

@@ -33,7 +33,7 @@ class Slow:
     def __getattr__(self, name: str) -> Any:
         """The store's own method; its answer waits for the event of that name."""
         method = getattr(self._store, name)
-        if name in ("now", "enqueued", "close", "recall"):
+        if name in ("now", "enqueued", "on_enqueued", "close", "recall"):
             return method
 
         async def call(*given: Any, **named: Any) -> Any:

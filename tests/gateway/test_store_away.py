@@ -33,7 +33,7 @@ class Moody:
     def __getattr__(self, name: str) -> Any:
         """The store's own method, unless it is away."""
         method = getattr(self._store, name)
-        if name in ("now", "enqueued", "close"):
+        if name in ("now", "enqueued", "on_enqueued", "close"):
             return method
 
         async def call(*given: Any, **named: Any) -> Any:

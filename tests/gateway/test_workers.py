@@ -164,7 +164,7 @@ async def test_slots_are_filled_and_never_exceeded(running: Running) -> None:
     blocking = Blocking()
     async with worker(running, hello, blocking) as helper:
         jobs = await submit(running, 10)
-        await helper.until(lambda: len(helper.seen) == 4)
+        await eventually(lambda: blocking.now == 4)
         blocking.open.set()
         for job in jobs:
             await ended(running, job)
@@ -202,6 +202,24 @@ async def test_work_comes_in_batches_and_nobody_asks_for_it(layout: Layout) -> N
     assert sum(helper.batches) == 50
     assert len(helper.batches) <= 5
     assert idle == 0
+
+
+async def test_a_worker_that_has_had_all_there_is_asks_for_more_when_there_is_more(layout: Layout) -> None:
+    """Each job is asked for once: its end frees a slot for which nothing is left."""
+    hello = worker_hello("hello", slots=50)
+    store = ClaimsCounted(await MemoryStores().open_jobs("memory:"))
+    async with gateway_at(layout, store=store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with Counting(layout.worker_socket, hello, echo) as helper:
+            await helper.until(lambda: helper.welcomes == 1)
+            await eventually(lambda: store.claims == 1)
+            for number in range(5):
+                new = NewJob(JobId(f"n{number}"), EndpointName("hello"), Payload(b"1"), number)
+                await running.gateway.broker.submit(new)
+                await ended(running, new.id)
+            await eventually(lambda: not helper.unreceived)
+
+    assert (len(helper.seen), store.claims) == (5, 6)
 
 
 class ClaimsCounted:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from flashcore.builtin.local.clock import Clock
 from flashcore.builtin.local.doorbell import Doorbell
-from flashcore.hookspecs.jobs import ALL_LANES, Claim, Finish, Return, after
+from flashcore.hookspecs.jobs import Claim, Finish, Return, after
 from flashcore.model import job_steps
 from flashcore.model.errors import Conflict, StateError
 from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload, StreamItem
@@ -219,6 +219,10 @@ class MemoryJobs:
         self._require_open()
         return tuple(job for job in self._jobs.values() if job.status is JobStatus.IN_PROGRESS)
 
+    def on_enqueued(self, told: Callable[[frozenset[EndpointName]], None]) -> None:
+        """See RingsAtOnce."""
+        self._doorbell.tell(told)
+
     def enqueued(self) -> AsyncGenerator[frozenset[EndpointName], None]:
         """See JobStore."""
         return self._doorbell.listen(
@@ -270,11 +274,10 @@ class MemoryJobs:
         return job if job is not None and job_steps.holds(job, worker) else None
 
     def _claimable_lanes(self, claim: Claim) -> Iterator[_Lane]:
-        pinned = self._lanes.get((claim.endpoint, claim.revision), {})
-        yield from (pinned[number] for number in ALL_LANES if number in pinned)
+        yield from self._lanes.get((claim.endpoint, claim.revision), {}).values()
         if not claim.pinned_only:
             common = self._lanes.get((claim.endpoint, None), {})
-            yield from (common[number] for number in claim.lanes if number in common)
+            yield from [lane for number, lane in common.items() if lane and number in claim.lanes]
         for closed_to, apart in self._apart.get(claim.endpoint, {}).items():
             if claim.opens(closed_to):
                 yield from apart.values()

@@ -232,6 +232,10 @@ class SqliteJobs:
         running = [(entry.n, entry.job) for entry in self._desk.book.running()]
         return tuple([await self._payloads.whole(n, job) for n, job in running])
 
+    def on_enqueued(self, told: Callable[[frozenset[EndpointName]], None]) -> None:
+        """See RingsAtOnce."""
+        self._doorbell.tell(told)
+
     def enqueued(self) -> AsyncGenerator[frozenset[EndpointName], None]:
         """See JobStore."""
         return self._doorbell.listen(

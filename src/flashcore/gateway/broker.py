@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import Task
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +23,7 @@ from flashcore.gateway.routes import Routes, Swap
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.wakes import Wakes
 from flashcore.gateway.webhooks.delivery import Patience, Webhooks
-from flashcore.hookspecs.jobs import JobStore, Recalling, TellsTrouble
+from flashcore.hookspecs.jobs import JobStore, Recalling, RingsAtOnce, TellsTrouble
 from flashcore.model import job_steps
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Job, JobStatus, NewJob, StreamItem
@@ -67,7 +67,7 @@ class Broker:
             store, settings.unrecorded_bytes, Heard(self._ended_job, self._given_back, self._chunks.wake)
         )
         self._fitting = Fitting(routes, loop.time, settings.unfit_patience)
-        events = CrewEvents(self._wake, self._attempt_ended, changed, self._unfit, self._fitting.learn)
+        events = CrewEvents(self._wake, self._freed, self._attempt_ended, changed, self._unfit, self._fitting.learn)
         self.crew = Crew(store, self.books, self._recorder, settings, routes, events)
         self._submissions: Coalescer[NewJob, Job] = Coalescer(loop, self._store_jobs)
         self._recall = store.recall if isinstance(store, Recalling) else _nothing_at_hand
@@ -87,8 +87,13 @@ class Broker:
         for worker in self.books:
             self.crew.absences.begin(worker)
         await self._webhooks.start()
-        for work in (self._recorder.run(), self._listen(), self._sweep_regularly(), self._renew_regularly()):
+        for work in (self._recorder.run(), self._sweep_regularly(), self._renew_regularly()):
             self._spawn(work)
+        if isinstance(self.store, RingsAtOnce):
+            self.store.on_enqueued(self._wake_all)
+            self._wake_all(self._claimers)
+        else:
+            self._spawn(self._listen())
 
     def table_swapped(self, swap: Swap) -> None:
         """Serve the queue endpoints of a new table; those that it does not touch go on as they were."""
@@ -289,6 +294,14 @@ class Broker:
         if found := self._claimers.get(endpoint):
             found[0].wake()
 
+    def _wake_all(self, endpoints: Iterable[EndpointName]) -> None:
+        for endpoint in endpoints:
+            self._wake(endpoint)
+
+    def _freed(self, worker: Worker) -> None:
+        if found := self._claimers.get(worker.endpoint):
+            found[0].freed(worker)
+
     def side(self, endpoint: EndpointName, revision: RevisionId) -> SideCount:
         """The counts of one revision of a queue endpoint."""
         count = self.counts.get((endpoint, revision))
@@ -356,8 +369,7 @@ class Broker:
     async def _listen(self) -> None:
         """Wake whom new jobs are for."""
         async for endpoints in self.store.enqueued():
-            for endpoint in endpoints:
-                self._wake(endpoint)
+            self._wake_all(endpoints)
 
     async def _sweep_regularly(self) -> None:
         behind = False

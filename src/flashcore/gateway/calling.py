@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, Future
+from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
 from flashcore.gateway.coalesce import Coalescer
-from flashcore.gateway.wakes import Wakes
+from flashcore.gateway.wakes import Appointment, Wakes
 from flashcore.model.job import Job, NewJob
 from flashcore.model.names import JobId
 
@@ -61,7 +61,7 @@ class _Call:
     __slots__ = ("_caller", "_calls", "_is_accepted", "_is_answered", "_is_late", "_is_over", "_job", "end", "until")
 
     def __init__(self, calls: Calls, job: JobId, until: float, caller: Caller) -> None:
-        self.end: Future[bool]
+        self.end: Appointment
         self.until = until
         self._calls = calls
         self._job = job

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from flashcore.gateway.books import Attempt, Books, Worker
 from flashcore.gateway.fitting import Fitting
@@ -15,13 +14,14 @@ from flashcore.gateway.routes import JobsRouting
 from flashcore.hookspecs.jobs import Claim, JobStore, Return
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Claimed
-from flashcore.model.names import EndpointName, JobId
+from flashcore.model.light import light
+from flashcore.model.names import EndpointName, JobId, WorkerId
 from flashcore.wire.messages import Assignment, Work
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class _Ask:
     """A worker and how many jobs it asks for; `is_last` of its revision."""
 
@@ -51,6 +51,9 @@ class Claimer:
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._withdrawn: set[JobId] = set()
+        self._rings = 0
+        self._served: set[WorkerId] = set()
+        """Workers that got less than they asked for, with no ring since: there is nothing more for them."""
         self._expected = 0
         # What was queued before this gateway began is not known.
         self._thorough = True
@@ -63,11 +66,18 @@ class Claimer:
         """So many jobs are queued, by the store's own count: what was expected may have been cancelled, or removed."""
         self._expected = queued
         if queued:
-            self._wake.set()
+            self.wake()
 
     def wake(self) -> None:
-        """There may be something to claim, or somebody to claim it for."""
+        """There may be something new to claim, or somebody new to claim it for."""
+        self._rings += 1
+        self._served.clear()
         self._wake.set()
+
+    def freed(self, worker: Worker) -> None:
+        """The worker has a free slot again: it asks for more, unless it was told that there is no more."""
+        if worker.id not in self._served:
+            self._wake.set()
 
     def withdraw(self, job: JobId) -> None:
         """A claim under way may bring this job, which is cancelled: it is not handed out."""
@@ -114,11 +124,14 @@ class Claimer:
         claim = Claim(
             self._endpoint, worker.id, worker.revision, count, self._lease, share.lanes, share.pinned_only, serving
         )
+        rings = self._rings
         worker.reserved += count
         try:
             claimed = await self._store.claim(claim)
         finally:
             worker.reserved -= count
+        if len(claimed) < count and rings == self._rings:
+            self._served.add(worker.id)
         self._expected = max(0, self._expected - len(claimed))
         if claimed:
             wanted = [job for job in claimed if job.id not in self._withdrawn]
@@ -166,6 +179,8 @@ def _portions(free: Sequence[Worker], expected: int, *, thorough: bool) -> list[
     Each asks for its part of the jobs that are expected; the last of each revision asks for all that it has room for,
     so that a queue that is not what was expected is found to be so, at the price of one claim. `thorough`: all ask.
     """
+    if len(free) == 1:
+        return [_Ask(free[0], free[0].free, is_last=True)]
     ordered = sorted(free, key=_busyness)
     last = {worker.revision: worker for worker in ordered}
     part = max(1, -(-expected // len(ordered)))

@@ -41,7 +41,10 @@ _log = logging.getLogger(__name__)
 class CrewEvents:
     """Who is told what the crew does."""
 
-    slots_freed: Callable[[EndpointName], None]
+    came: Callable[[EndpointName], None]
+    """There is a worker that may be given jobs, or one that takes more than before."""
+    freed: Callable[[Worker], None]
+    """A worker has fewer jobs than before."""
     attempt_ended: Callable[[Worker, Attempt, Result], None]
     changed: Callable[[EndpointName], None]
     unfit: Callable[[Worker, Attempt, Result, WorkerLink], None]
@@ -111,7 +114,7 @@ class Crew:
         worker.heard = self._loop.time()
         self._present[link] = worker
         link.send(Welcome(protocol, self._settings.heartbeat))
-        self._events.slots_freed(worker.endpoint)
+        self._events.came(worker.endpoint)
         self._events.changed(worker.endpoint)
 
     # -- asking ----------------------------------------------------------------------------------------------------
@@ -131,7 +134,7 @@ class Crew:
             worker.asks = more
             worker.slots = max(worker.slots, more)
             if more:
-                self._events.slots_freed(worker.endpoint)
+                self._events.came(worker.endpoint)
 
     def drop(self, link: WorkerLink, job: JobId, reason: str) -> None:
         """It had the job and let go of it without a result."""
@@ -197,13 +200,13 @@ class Crew:
 
     def _settled(self, worker: Worker) -> None:
         """It has fewer jobs than before."""
-        self._events.slots_freed(worker.endpoint)
+        self._events.freed(worker)
         self._events.changed(worker.endpoint)
 
     def _resize(self, worker: Worker, slots: int | None) -> None:
         if slots is not None and slots != worker.slots:
             worker.slots = slots
-            self._events.slots_freed(worker.endpoint)
+            self._events.came(worker.endpoint)
 
     def _beat(self, worker: Worker, named: frozenset[JobId]) -> None:
         strangers = tuple(job for job in named if job not in worker.attempts)

@@ -5,10 +5,7 @@ Every answer is JSON; an empty body is as good as `{}`.
 
 from __future__ import annotations
 
-import asyncio
-from asyncio import AbstractEventLoop, Future
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from flashcore.gateway.answers import JSON_TYPE, job_gone, json_body, method_not_allowed, unknown_endpoint
@@ -31,7 +28,7 @@ from flashcore.gateway.documents import (
 )
 from flashcore.gateway.health import health_document
 from flashcore.gateway.http.head import RequestHead
-from flashcore.gateway.http.respond import Handler, Request, Response, error_response, json_response
+from flashcore.gateway.http.respond import Handler, Later, Request, Response, error_response, json_response
 from flashcore.gateway.intake import LONGEST_WAIT, Intake, Order, refusal_of
 from flashcore.gateway.paths import Addressed, query_value, whole_number
 from flashcore.gateway.polling.desk import Desk
@@ -41,6 +38,7 @@ from flashcore.gateway.settings import Settings
 from flashcore.gateway.submission import InvalidSubmission, asked_over_http, is_sealed
 from flashcore.model.errors import FlashcoreError, NotFound
 from flashcore.model.job import Job, StreamItem
+from flashcore.model.light import light
 from flashcore.model.names import JobId
 from flashcore.wire import documents, seal
 
@@ -54,7 +52,7 @@ _POST = (b"POST",)
 _BOTH = (b"GET", b"HEAD", b"POST")
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Call:
     """One request, understood as far as its address goes."""
 
@@ -65,8 +63,8 @@ class Call:
     """Empty where the route has none."""
 
 
-_Action: TypeAlias = Callable[[Call], Awaitable[Response]]
-"""A future where there may be many at a time: a task for each would cost as much as all else that is done for it."""
+_Action: TypeAlias = Callable[[Call], Later | Awaitable[Response]]
+"""`Later` where there may be many at a time: a task for each would cost as much as all else that is done for it."""
 
 
 class JobsApi:
@@ -83,7 +81,6 @@ class JobsApi:
         self._broker = broker
         self._caller_of = caller_of
         self._routes = routes
-        self._loop = asyncio.get_running_loop()
         self._intake = intake
         self._polled = PolledApi(Desk(broker.crew, paced=settings.poll_pacing > 0), settings)
         self.of_workers = self._polled.verbs
@@ -137,18 +134,18 @@ class JobsApi:
 
     # -- jobs in ---------------------------------------------------------------------------------------------------
 
-    def _run(self, call: Call) -> Awaitable[Response]:
+    def _run(self, call: Call) -> Later:
         self._check_size(call, waits=False)
         order = self._order(call)
-        waiter = Waiter(call, self._loop, _brief)
+        waiter = Waiter(call, _brief)
         self._intake.submit(order, waiter)
         return waiter.answer
 
-    def _runsync(self, call: Call) -> Awaitable[Response]:
+    def _runsync(self, call: Call) -> Later:
         self._check_size(call, waits=True)
         wait = _wait(call.request.head, RUNSYNC_WAIT)
         order = self._order(call)
-        waiter = Waiter(call, self._loop, _shown)
+        waiter = Waiter(call, _shown)
         self._intake.call(order, wait, waiter)
         return waiter.answer
 
@@ -208,32 +205,29 @@ class JobsApi:
 
 
 class Waiter:
-    """A caller whose answer is a future."""
+    """A caller who is answered when there is something to tell."""
 
     __slots__ = ("_call", "_show", "answer")
 
-    def __init__(self, call: Call, loop: AbstractEventLoop, show: Callable[[Call, Job | None], Response]) -> None:
-        self.answer: Future[Response] = loop.create_future()
+    def __init__(self, call: Call, show: Callable[[Call, Job | None], Response]) -> None:
+        self.answer = Later()
         self._call = call
         self._show = show
 
     def told(self, job: Job | None) -> None:
         """Show the job."""
-        if self.answer.done():
+        if self.answer.is_over:
             return  # the client left
         try:
-            self.answer.set_result(self._show(self._call, job))
+            response = self._show(self._call, job)
         except Exception as error:  # noqa: BLE001 - an answer that cannot be made is the client's to hear
             self.failed(error)
+        else:
+            self.answer.give(response)
 
     def failed(self, error: Exception) -> None:
         """Say what went wrong; what is no error of ours is a crash."""
-        if self.answer.done():
-            return
-        if isinstance(error, FlashcoreError):
-            self.answer.set_result(refusal_of(error))
-        else:
-            self.answer.set_exception(error)
+        self.answer.give(refusal_of(error) if isinstance(error, FlashcoreError) else error)
 
 
 def _brief(call: Call, job: Job | None) -> Response:
@@ -309,12 +303,12 @@ def _always(response: Response) -> Handler:
 
 
 def _guarded(action: _Action, routing: JobsRouting, to: Addressed, job: JobId) -> Handler:
-    def answer(request: Request) -> Response | Awaitable[Response]:
+    def answer(request: Request) -> Response | Later | Awaitable[Response]:
         try:
             begun = action(Call(request, routing, to, job))
         except FlashcoreError as error:
             return refusal_of(error)
-        return begun if isinstance(begun, Future) else _guard(begun)
+        return begun if isinstance(begun, Later) else _guard(begun)
 
     return answer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 
 from flashcore.model.names import EndpointName
 
@@ -13,10 +13,19 @@ class Doorbell:
 
     def __init__(self) -> None:
         self._unheard: list[tuple[set[EndpointName], asyncio.Event]] = []
+        self._told: list[Callable[[frozenset[EndpointName]], None]] = []
         self._closed = False
 
-    def ring(self, endpoints: Iterable[EndpointName]) -> None:
+    def tell(self, told: Callable[[frozenset[EndpointName]], None]) -> None:
+        """Have `told` called from within each ring."""
+        self._told.append(told)
+
+    def ring(self, endpoints: Collection[EndpointName]) -> None:
         """Wake the listeners."""
+        if not endpoints:
+            return
+        for told in self._told:
+            told(frozenset(endpoints))
         for unheard, rung in self._unheard:
             unheard.update(endpoints)
             rung.set()

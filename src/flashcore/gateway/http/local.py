@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from asyncio import Event, Future
+from asyncio import Event, Task
 from collections.abc import AsyncIterator, Awaitable
 
 from flashcore.gateway.http.errors import BadRequest
 from flashcore.gateway.http.exchange import Client
 from flashcore.gateway.http.framing import LAST_CHUNK, encode_chunk
 from flashcore.gateway.http.head import RequestHead
-from flashcore.gateway.http.respond import CONTINUE, Request, Response, has_no_content, own_lines
+from flashcore.gateway.http.respond import CONTINUE, Later, Request, Response, has_no_content, own_lines
 from flashcore.gateway.http.route import Local
 from flashcore.gateway.http.shared import Shared
 from flashcore.wire.spill import SPILLED_FROM, Spill
@@ -40,7 +40,7 @@ class LocalExchange:
         self._pieces: list[bytes] = []
         self._size = 0
         self._spill: Spill | None = None
-        self._pending: Future[None] | Future[Response] | None = None
+        self._pending: Task[None] | Later | None = None
         self._writable: Event | None = None
 
     # -- from the client connection --------------------------------------------------------------------------------
@@ -132,21 +132,20 @@ class LocalExchange:
         except Exception as error:  # noqa: BLE001 - the handler is the layer above's: 500, and the loop hears why
             self._client.crash(error)
             return
-        if isinstance(answer, Future):
+        if isinstance(answer, Later):
             self._pending = answer
-            answer.add_done_callback(self._answered)
+            answer.tell(self._answered)
         else:
             self._begin_task(answer)
 
-    def _answered(self, future: Future[Response]) -> None:
-        if future.cancelled():
-            return  # the client left
+    def _answered(self, answer: Response | Exception) -> None:
         try:
-            response = future.result()
-            if isinstance(response.body, bytes):
-                self._client.respond(response)
+            if isinstance(answer, Exception):
+                raise answer
+            if isinstance(answer.body, bytes):
+                self._client.respond(answer)
             else:
-                self._begin_task(response)
+                self._begin_task(answer)
         except Exception as error:  # noqa: BLE001 - as in _handle
             self._client.crash(error)
 

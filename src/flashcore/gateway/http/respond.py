@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from flashcore.gateway.http.forward import HOP_BY_HOP, encode_headers, status_line
 from flashcore.gateway.http.head import Headers, RequestHead
+from flashcore.model.light import light
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -16,7 +16,7 @@ ENGINES_OWN = HOP_BY_HOP | {b"content-length", b"date", b"x-request-id"}
 """Names that a handler's response cannot set."""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Request:
     """A whole request for a local handler; `peer` is the client's address. A large body is a view of a file."""
 
@@ -25,7 +25,7 @@ class Request:
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Response:
     """A local handler's answer.
 
@@ -40,8 +40,39 @@ class Response:
     length: int | None = None
 
 
-Handler: TypeAlias = Callable[[Request], Response | Awaitable[Response]]
-"""Answers one request. One that has its answer at once returns it as it is, and costs no task; nor does a future."""
+class Later:
+    """An answer that is to come, given once: whoever it is for is told from within, not in a later turn of the loop."""
+
+    __slots__ = ("_answer", "_told", "is_over")
+
+    def __init__(self) -> None:
+        self.is_over = False
+        """It was given, or nobody waits for it any longer."""
+        self._answer: Response | Exception | None = None
+        self._told: Callable[[Response | Exception], None] | None = None
+
+    def give(self, answer: Response | Exception) -> None:
+        """This is it, or this is why there is none; ignored where it is over."""
+        if self.is_over:
+            return
+        self.is_over = True
+        self._answer = answer
+        if self._told is not None:
+            self._told(answer)
+
+    def tell(self, told: Callable[[Response | Exception], None]) -> None:
+        """Whom to give it to."""
+        self._told = told
+        if self._answer is not None:
+            told(self._answer)
+
+    def cancel(self) -> None:
+        """Nobody waits for it any longer."""
+        self.is_over = True
+
+
+Handler: TypeAlias = Callable[[Request], Response | Later | Awaitable[Response]]
+"""Answers one request. One that has its answer at once returns it as it is, and costs no task; nor does `Later`."""
 
 
 def json_response(status: int, value: object, headers: Headers = ()) -> Response:

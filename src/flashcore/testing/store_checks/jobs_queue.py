@@ -8,9 +8,9 @@ import random
 from collections.abc import AsyncIterator
 from itertools import chain
 
-from flashcore.hookspecs.jobs import JobStore, Recalling, lane_share, remaining_lanes
+from flashcore.hookspecs.jobs import JobStore, Recalling, RingsAtOnce, lane_share, remaining_lanes
 from flashcore.model.errors import Conflict
-from flashcore.model.job import Job, JobStatus, Payload
+from flashcore.model.job import Claimed, Job, JobStatus, Payload
 from flashcore.model.names import EndpointName, WorkerId
 from flashcore.testing.conformance import require
 from flashcore.testing.store_checks.job_samples import (
@@ -341,6 +341,21 @@ async def check_enqueued(subject: Subject) -> None:
         await asyncio.sleep(0.05)
     async with asyncio.timeout(PATIENCE):
         await waiting
+
+
+async def check_ringing_at_once(subject: Subject) -> None:
+    """A store that rings from within does so when a claim that begins then finds the job; others need not care."""
+    async with subject.jobs() as jobs:
+        if not isinstance(jobs, RingsAtOnce):
+            return
+        claims: list[asyncio.Future[tuple[Claimed, ...]]] = []
+        jobs.on_enqueued(lambda endpoints: claims.extend(asyncio.ensure_future(claim(jobs)) for _ in endpoints))
+        await submit(jobs, "a")
+        require(len(claims) == 1, "one ring for one job", len(claims))
+        require(names(await claims[0]) == ["a"], "the job is found by a claim that begins with the ring")
+        await give_back(jobs, "a")
+        require(len(claims) == 2, "a job that comes back is rung for", len(claims))
+        await claims[1]
 
 
 async def _heard(rings: AsyncIterator[frozenset[EndpointName]], endpoint: EndpointName) -> None:
