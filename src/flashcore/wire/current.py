@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from flashcore.model.light import light
 
 
 def _nobody_listens(_value: Any) -> None:
     """Progress of a call that nobody can ask about."""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class CurrentJob:
     """The job or request that the calling code works on."""
 

@@ -91,7 +91,7 @@ class FrameDecoder:
         self._data = bytearray()
         self._needed = _PRELUDE.size
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
+    def feed(self, data: bytes | memoryview) -> Iterator[Frame]:
         """Yield the frames that are complete now. Raises ProtocolError; the connection is then of no more use."""
         self._data += data
         while len(self._data) >= self._needed:

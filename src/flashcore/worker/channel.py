@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 from collections.abc import Callable
 from typing import cast
 
@@ -10,9 +11,15 @@ from flashcore.model.errors import ProtocolError
 from flashcore.wire.frames import FrameDecoder, FrameLimits, encode_frame
 from flashcore.wire.messages import Message, from_frame, to_frame
 
+ROOM = 1 << 18
+"""Bytes that are read at once, at most. Pages that nothing was read into yet take up no memory."""
 
-class MessageChannel(asyncio.Protocol):
-    """One connection. The callbacks run on its loop; `lost` is called once, with what went wrong if anything did."""
+
+class MessageChannel(asyncio.BufferedProtocol):
+    """One connection. The callbacks run on its loop; `lost` is called once, with what went wrong if anything did.
+
+    It has room of its own to read into: asyncio would ask the system for as much, and give it back, for each read.
+    """
 
     def __init__(
         self,
@@ -25,6 +32,7 @@ class MessageChannel(asyncio.Protocol):
         self._lost = lost
         self._connected = connected
         self._decoder = FrameDecoder(limits)
+        self._room = memoryview(mmap.mmap(-1, ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         self._transport: asyncio.Transport | None = None
         self._problem: Exception | None = None
         self.writable = True
@@ -56,10 +64,14 @@ class MessageChannel(asyncio.Protocol):
         if self._connected is not None:
             self._connected(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the base class's signature
+        """Where to read to."""
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand over each message that is complete; a peer that speaks otherwise is hung up on."""
         try:
-            for frame in self._decoder.feed(data):
+            for frame in self._decoder.feed(self._room[:nbytes]):
                 self._received(from_frame(frame))
         except ProtocolError as error:
             self._problem = error

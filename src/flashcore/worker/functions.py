@@ -14,6 +14,7 @@ from traceback import walk_tb
 from typing import Any, Protocol
 
 from flashcore.model.errors import BuildError, NotFound, Refused, UsageError
+from flashcore.model.light import light
 from flashcore.model.manifest import FunctionEntry
 from flashcore.wire import pickles
 from flashcore.wire.envelope import Arguments
@@ -97,7 +98,7 @@ class Asked(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Invocation:
     """A callable with its arguments. `label` is how messages name it; `enveloped` says how its value goes back."""
 

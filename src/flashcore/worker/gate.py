@@ -20,7 +20,9 @@ class StreamGate:
         self._changed = threading.Condition()
 
     def set_open(self, *, value: bool) -> None:
-        """Whether the gateway takes chunks now."""
+        """Whether the gateway takes chunks now. It is for one thread to say."""
+        if value is self._open:
+            return
         with self._changed:
             self._open = value
             self._changed.notify_all()

@@ -91,6 +91,8 @@ class JobLines:
 
     def finish(self, job: CurrentJob) -> None:
         """Write what the job left of an unfinished line."""
+        if not self._partial:
+            return
         with self._lock:
             rest = self._partial.pop(_prefix(job), "")
             self._pass_on(f"{_prefix(job)}{rest}\n" if rest else "")
