@@ -128,6 +128,18 @@ before = open_descriptors()
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("rehearse", ["rehearse", "rehearse_http"])
+def test_a_rehearsal_is_not_heard(rehearse: str, tmp_path: Path) -> None:
+    """User code that logs everything finds nothing of it in its log."""
+    code = f"""
+import logging
+from flashcore.worker.warm_rehearsal import {rehearse}
+logging.basicConfig(level=logging.DEBUG)
+{rehearse}()
+"""
+    verdict_after(code, tmp_path)  # which looks at what was written, too
+
+
 @pytest.mark.parametrize(
     "word",
     [

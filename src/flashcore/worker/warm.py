@@ -84,23 +84,27 @@ def _given(environ: dict[str, str]) -> bytes:
 
 def _warm_up(handler: Path) -> str | None:
     """Import the code; why it cannot be forked, if it cannot."""
-    with contextlib.suppress(OSError):  # a full disk, a folder whose path is too long for a socket: it is not needed
-        rehearse()
     before = open_descriptors()
     try:
         module = load_handler(handler)
-        gc.collect()
-        reason = why_unfit(before)
+        reason = why_unfit(before) and _why_unfit_for_good(before)
         if reason is None:
             _prepare(module)
     except BaseException as error:  # noqa: BLE001 - user code may raise anything; a spawned replica will tell of it
         return f"its code cannot be imported ahead: {type(error).__name__}: {error}"
+    gc.collect()  # what is frozen stays for ever
     gc.freeze()  # the collector would write to each page that it looks at, and take it from what is shared
     return reason
 
 
+def _why_unfit_for_good(before: frozenset[int]) -> str | None:
+    """Look again once what nobody holds any more is gone: it closes what it has open."""
+    gc.collect()
+    return why_unfit(before)
+
+
 def _prepare(module: object) -> None:
-    """Import what serving takes, which is otherwise imported when it is needed, in each replica for itself."""
+    """Import what serving takes, and do all that is done once: each replica would do so for itself."""
     with contextlib.suppress(ImportError):  # then values that need it are refused, as they are in any replica
         import cloudpickle  # noqa: F401 - kept for those that are forked
     handler, app = getattr(module, "handler", None), getattr(module, "app", None)
@@ -110,8 +114,8 @@ def _prepare(module: object) -> None:
         from flashcore.worker.lb import load_server
 
         load_server(app)
-        with contextlib.suppress(OSError):  # as above
-            rehearse_http()
+    with contextlib.suppress(OSError):  # a full disk, a folder whose path is too long for a socket: it is not needed
+        (rehearse_http if callable(app) else rehearse)()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ writes to becomes its own. A rehearsal in the parent makes replicas smaller, and
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,11 +52,22 @@ def rehearse_http() -> None:
 
 
 def _repeat(perform: Callable[[Path], None]) -> None:
-    with tempfile.TemporaryDirectory(prefix="fc") as folder:
+    with tempfile.TemporaryDirectory(prefix="fc") as folder, _unheard():
         gather(observed(lambda: perform(Path(folder))))
         for _ in range(TIMES):
             perform(Path(folder))
     asyncio.set_event_loop(None)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """User code that logs everything hears of its own loops alone."""
+    logger = logging.getLogger("asyncio")
+    logger.disabled, before = True, logger.disabled
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 class _Gateway:
