@@ -7,8 +7,9 @@ is one process, pinned to one core of this machine; the load and the answering s
 take turns in one run, so that a busy neighbour hits all of them; ratios are medians of those of single rounds. The
 limit is the answering server without any proxy. nginx, HAProxy and wrk take part where they are installed; without wrk
 the load is an open loop of our own at a fixed rate, without nginx the answers come from a minimal server of our own.
-With wrk there is a second table, in which no two requests have the same head. In the end each figure that is asked of
-the gateway stands beside its limit.
+With wrk there is a second table, in which no two requests have the same head. What a proxy adds to a request's time is
+taken at a low rate, as medians of short rounds, and where the system allows it ahead of all else on the machine. In
+the end each figure that is asked of the gateway stands beside its limit.
 
     python benchmarks/bench_proxy.py [--rounds 5] [--seconds 1] [--connections 64]
 """
@@ -58,7 +59,7 @@ OPEN_LOOP_RATE = 2_000
 CALM_RATE = 100
 IDLE_CONNECTIONS = 10_000
 LARGE_BODY = 100_000_000
-CALM_SECONDS = 15
+CALM_ROUNDS, CALM_SECONDS = 10, 2
 PRIVATE, PUBLIC, MIRROR = "/web/", "/open/", "/mirror/"
 """Paths of the gateway's endpoints; the last one's replica answers with the head that it was sent."""
 UNLIKE = """
@@ -410,21 +411,56 @@ def compare_processes(pair: tuple[Candidate, Candidate], load: Load, rounds: int
     return statistics.median(many / single for many, single in zip(together, alone, strict=True))
 
 
-def show_added_latency(candidates: list[Candidate]) -> tuple[float | None, float | None]:
-    """What each proxy adds to a request's time while there is little to do; p50 and p99 as ratios to nginx's."""
-    cuts = {
-        name: statistics.quantiles(took, n=100) for name, took in uvloop.run(_calm(candidates, CALM_SECONDS)).items()
+def show_added_latency(candidates: list[Candidate], processes: list[int]) -> tuple[float | None, float | None]:
+    """What each proxy adds to a request's time while there is little to do; p50 and p99 as ratios to nginx's.
+
+    All are asked at the same time, in many short rounds, each in another order; what counts of each figure is its
+    median over the rounds, for all alike. `processes` are all that take part.
+    """
+    with ahead_of_others(processes) as is_ahead:
+        rounds = [_calm_round(candidates, number) for number in range(CALM_ROUNDS)]
+    middle = {
+        one.name: [statistics.median(each[one.name][at] for each in rounds) * 1e6 for at in (49, 98)]
+        for one in candidates
     }
-    direct = cuts.pop("direct")
-    added = {name: ((each[49] - direct[49]) * 1e6, (each[98] - direct[98]) * 1e6) for name, each in cuts.items()}
-    print(f"\nadded to a request's time at {CALM_RATE} requests/s to each, in us, over {CALM_SECONDS} s")
-    print(f"{'direct':12} p50 {direct[49] * 1e6:7.0f}   p99 {direct[98] * 1e6:7.0f}   (the whole)")
+    direct = middle.pop("direct")
+    added = {name: (p50 - direct[0], p99 - direct[1]) for name, (p50, p99) in middle.items()}
+    print(
+        f"\nadded to a request's time at {CALM_RATE} requests/s to each, in us: medians of {CALM_ROUNDS} rounds of",
+        end="",
+    )
+    print(f" {CALM_SECONDS} s,", "ahead of all else on the machine" if is_ahead else "beside all else on the machine")
+    print(f"{'direct':12} p50 {direct[0]:7.0f}   p99 {direct[1]:7.0f}   (the whole)")
     for name, (p50, p99) in added.items():
         print(f"{name:12} p50 {p50:7.0f}   p99 {p99:7.0f}")
     if "nginx" not in added:
         return None, None
     ours, theirs = added["flashcore"], added["nginx"]
     return ours[0] / theirs[0], ours[1] / theirs[1]
+
+
+def _calm_round(candidates: list[Candidate], number: int) -> dict[str, list[float]]:
+    """The hundredths of the seconds that requests took to each candidate."""
+    first = number % len(candidates)
+    took = uvloop.run(_calm(candidates[first:] + candidates[:first], CALM_SECONDS))
+    return {name: statistics.quantiles(each, n=100) for name, each in took.items()}
+
+
+@contextlib.contextmanager
+def ahead_of_others(processes: list[int]) -> Iterator[bool]:
+    """Let these and this one run before anything else that wants the processor; yields whether the system allows it.
+
+    They are idle nine tenths of the time. Without it, a tail of latencies shows what else runs on the machine.
+    """
+    try:
+        for pid in (0, *processes):
+            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1))
+        yield True
+    except PermissionError:
+        yield False
+    finally:
+        for pid in (0, *processes):
+            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
 
 
 def ask(port: int, head: str) -> tuple[int, dict[str, str], str]:
@@ -534,7 +570,7 @@ def run(rounds: int, seconds: float, connections: int) -> bool:
         answers = own("answers", backend)
         if nginx:
             answers = nginx_command(nginx, folder, backend, backend, NGINX_ANSWERS)
-        stack.enter_context(started(answers, backend, other_cores))
+        answering = stack.enter_context(started(answers, backend, other_cores))
         stack.enter_context(started(own("mirror", mirror), mirror, other_cores))
 
         def start(name: str, command: list[str], port: int) -> Candidate:
@@ -549,7 +585,7 @@ def run(rounds: int, seconds: float, connections: int) -> bool:
         load: Load = wrk_load if shutil.which("wrk") else open_loop_load
         ratio = compare_processes((gateway, second), load, rounds, seconds)
         verdicts.append(Verdict("CPU with a second process at work / of one alone", ratio, SECOND_LIMIT))
-        p50, p99 = show_added_latency(candidates)
+        p50, p99 = show_added_latency(candidates, [answering, *(one.pid for one in candidates if one.pid is not None)])
         verdicts.append(Verdict(f"p50 added at {CALM_RATE} requests/s / nginx's", p50, LATENCY_LIMIT))
         verdicts.append(Verdict(f"p99 added at {CALM_RATE} requests/s / nginx's", p99, LATENCY_LIMIT))
         show_memory(gateway)
