@@ -1,8 +1,9 @@
-"""What one queued job costs: submitted, run by a worker that does nothing, and read, each singly over HTTP.
+"""What one queued job costs: submitted, run by a worker that does nothing, and read, each singly.
 
 A driver, a gateway and one worker, each a process; the worker takes up to 50 jobs at a time over its own socket, and
-every job carries 1 KB in and out. One caller alone gives the latency, 50 of them the throughput. "By our client" is one
-caller who calls a function of a queue endpoint, sealed, with a replica that runs it. Limits of the same
+every job carries 1 KB in and out. One caller alone gives the latency, 50 of them the throughput: over HTTP with 50
+connections, or over one link, as our client has it (`wire/calls.py`). "By our client" are calls of a function of a
+queue endpoint, sealed, with a replica that runs it: blocking by 1 caller, awaited by 50. Limits of the same
 machine in the same run: a ping-pong of 1 KB over a Unix socket between two processes, and rows inserted into SQLite
 with a sync for each, and for each 50. All take turns, so that a busy neighbour hits all of them. The processor's time
 for a job is each process's own, which a busy neighbour changes least.
@@ -32,6 +33,7 @@ from pathlib import Path
 
 import psutil
 import uvloop
+from link_driver import drive_link
 
 from flashcore import QueueEndpoint
 from flashcore.control.link import SocketDataPlane
@@ -63,11 +65,11 @@ REQUEST = b"POST /v2/%b/runsync HTTP/1.1\r\nhost: localhost\r\ncontent-length: %
 
 
 KEY = "the key of the measurement"
-echoing = QueueEndpoint("echoing")
+echoing = QueueEndpoint("echoing", max_concurrency=SLOTS)
 
 
 @echoing.function
-def echo(value: str) -> str:
+async def echo(value: str) -> str:
     """Give it back."""
     return value
 
@@ -227,8 +229,14 @@ class Served:
     processes: Processes
 
     def sample(self, callers: int, seconds: float) -> Sample:
-        """One turn."""
+        """One turn over HTTP."""
         return self.processes.sample(lambda: uvloop.run(drive(self.port, callers, seconds)))
+
+    def sample_link(self, in_flight: int, seconds: float) -> Sample:
+        """One turn over a link."""
+        return self.processes.sample(
+            lambda: uvloop.run(drive_link(self.port, ENDPOINT, b'"%b"' % PAYLOAD, in_flight, seconds))
+        )
 
 
 @contextlib.contextmanager
@@ -284,8 +292,8 @@ async def publish(layout: Layout, hello: Hello) -> None:
 @contextlib.contextmanager
 def called(folder: Path) -> Iterator[Processes]:
     """A gateway with jobs on disk, and a replica that serves `echo`; calls from here go there."""
-    entry = FunctionEntry("echo", Path(__file__).name, "echo", FunctionKind.FUNCTION)
-    served = ServedFunctions("echoing", "jobs", Path(__file__).resolve().parent, [entry])
+    entry = FunctionEntry("echo", Path(__file__).name, "echo", FunctionKind.ASYNC_FUNCTION)
+    served = ServedFunctions("echoing", "jobs", Path(__file__).resolve().parent, [entry], SLOTS)
     with standing(folder, [served], KEY) as stand:
         os.environ["FLASHCORE_GATEWAY_URL"] = stand.url
         os.environ[sealed.KEY_VARIABLE] = KEY
@@ -301,6 +309,21 @@ def call_in_turn(seconds: float) -> tuple[float, list[float]]:
         echo.remote(argument)
         times.append(time.perf_counter() - began)
     return len(times) / sum(times), times
+
+
+async def call_at_once(callers: int, seconds: float) -> tuple[float, list[float]]:
+    """Calls a second, so many at a time, and how long each took."""
+    argument = PAYLOAD.decode()
+    times = []
+    began = time.perf_counter()
+
+    async def call_on() -> None:
+        while (sent := time.perf_counter()) < began + seconds:
+            await echo(argument)
+            times.append(time.perf_counter() - sent)
+
+    await asyncio.gather(*(call_on() for _ in range(callers)))
+    return len(times) / (time.perf_counter() - began), times
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
@@ -376,8 +399,12 @@ def measure(rounds: int, seconds: float, callers: int, folder: Path) -> dict[str
             for one in served:
                 found.setdefault(f"{one.name}, 1 caller", []).append(one.sample(1, seconds))
                 found.setdefault(f"{one.name}, {callers} callers", []).append(one.sample(callers, seconds))
+                found.setdefault(f"{one.name}, 1 over a link", []).append(one.sample_link(1, seconds))
+                found.setdefault(f"{one.name}, {callers} over a link", []).append(one.sample_link(callers, seconds))
             by_client = processes.sample(partial(call_in_turn, seconds))
-            found.setdefault("jobs on disk, 1 caller, by our client", []).append(by_client)
+            found.setdefault("jobs on disk, 1 by our client", []).append(by_client)
+            at_once = processes.sample(lambda: uvloop.run(call_at_once(callers, seconds)))
+            found.setdefault(f"jobs on disk, {callers} by our client", []).append(at_once)
     return found
 
 
