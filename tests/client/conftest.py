@@ -49,6 +49,8 @@ class Gateway:
 
     url: str = ""
     seen: list[Seen] = field(default_factory=list)
+    knocks: int = 0
+    """How often it was asked for a link."""
     answer: Callable[[Seen], Answer] = lambda _: Answer(404, {"error": {"code": "not_found", "message": "no"}})
     closed: threading.Event = field(default_factory=threading.Event)
     """Set when the gateway has closed a connection as `close` says."""
@@ -76,6 +78,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if self.path.endswith(calls.PATH):
+            self.gateway.knocks += 1
             self.say(Answer(404))  # as who knows of no links
             return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -26,6 +26,8 @@ class LoopLinks:
 
     def __init__(self) -> None:
         self._links: dict[Line, LoopLink] = {}
+        self._connected: set[LoopLink] = set()
+        """Also those that take no more calls."""
         self._opening: dict[Line, asyncio.Future[LoopLink | None]] = {}
         self._without: dict[Line, float] = {}
         self._pid = os.getpid()
@@ -37,7 +39,11 @@ class LoopLinks:
         if link is None or not link.is_open or self._pid != os.getpid():
             if self._without and self._without.get(line, 0.0) > time.monotonic():
                 return None
-            link = await self._opened(line)
+            try:
+                async with asyncio.timeout(submission.timeout):
+                    link = await self._opened(line)
+            except TimeoutError as error:
+                raise too_slow(line.address, submission.request()) from error
             if link is None:
                 return None
         return await link.exchange(submission)
@@ -46,19 +52,24 @@ class LoopLinks:
         """A new link: the same for all who want one now."""
         if self._pid != os.getpid():
             # A forked child shares the parent's sockets: what one sends, the other's answers would be mixed with.
-            self._links, self._opening, self._pid = {}, {}, os.getpid()
+            self._links, self._connected, self._opening, self._pid = {}, set(), {}, os.getpid()
         opening = self._opening.get(line)
         if opening is None:
             await self._end.watch()
             opening = self._opening.get(line)
         if opening is None:
             opening = self._opening[line] = asyncio.ensure_future(self._open(line))
-            opening.add_done_callback(lambda _: self._opening.pop(line, None))
+            opening.add_done_callback(lambda done: self._is_opened(line, done))
         # Whoever gives up waiting for it leaves it to the others.
         return await asyncio.shield(opening)
 
+    def _is_opened(self, line: Line, done: asyncio.Future[LoopLink | None]) -> None:
+        self._opening.pop(line, None)
+        if not done.cancelled():
+            done.exception()  # heard, also where nobody waits for it any more
+
     async def _open(self, line: Line) -> LoopLink | None:
-        link = LoopLink(line)
+        link = LoopLink(line, self._connected)
         await connect_async(line.address, lambda: link)
         try:
             await link.opened
@@ -70,16 +81,17 @@ class LoopLinks:
         return link
 
     def _close(self) -> None:
-        for link in self._links.values():
+        for link in list(self._connected):
             link.close()
         self._links.clear()
 
 
 class LoopLink(asyncio.Protocol):
-    """One connection."""
+    """One connection, which stands in `connected` while it is one."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, connected: set[LoopLink]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._connected = connected
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self._line = line
         self._transport: asyncio.Transport | None = None
@@ -121,7 +133,9 @@ class LoopLink(asyncio.Protocol):
         """Ask for the link."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.write(opening(self._line))
-        self._loop.call_later(OPENING, self._refuse, NoLink(0.0))
+        self._connected.add(self)
+        timer = self._loop.call_later(OPENING, self._refuse, NoLink(0.0))
+        self.opened.add_done_callback(lambda _: timer.cancel())
 
     def data_received(self, data: bytes) -> None:
         """Hand out what is said."""
@@ -145,6 +159,7 @@ class LoopLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Every call that is under way hears of it, and may be made again."""
         self._transport = None
+        self._connected.discard(self)
         self._refuse(NoLink(0.0))
         self._lose(exc or EOFError("the link ended before the answer came"))
 

@@ -1,0 +1,350 @@
+"""Links as the client uses them: what goes over them, what is made of their end, and when there are none."""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.client.conftest import Gateway
+
+from flashcore import DeadlineExceeded, ProtocolError, QueueEndpoint, Unavailable, UsageError
+from flashcore.client.address import parse_url
+from flashcore.client.blocking_links import BlockingLinks
+from flashcore.client.exchange import Submission, Told
+from flashcore.client.link import Line
+from flashcore.client.loop_links import LoopLinks
+from flashcore.model.job import Payload
+from flashcore.model.names import EndpointName
+from flashcore.wire import calls
+from flashcore.wire.calls import Answer, Refusal
+from flashcore.wire.envelope import wrap_value
+from flashcore.wire.frames import FrameDecoder, encode_frame
+from flashcore.wire.messages import Kind
+
+REFUSED = json.dumps({"error": {"code": "usage", "message": "so it is"}}).encode()
+
+
+@dataclass
+class LinkGateway:
+    """A gateway that has links alone. `say` gives the bytes that answer a job; None ends the link without a word."""
+
+    url: str = ""
+    jobs: list[calls.Submission] = field(default_factory=list)
+    frames: int = 0
+    links: int = 0
+    forgotten: list[int] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=list)
+    status: bytes = b"101 Switching Protocols"
+    say: Callable[[calls.Submission], bytes | None] = lambda job: completed(job)  # noqa: PLW0108 - it stands below
+    heard: threading.Condition = field(default_factory=threading.Condition)
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Wait for something to come."""
+        with self.heard:
+            assert self.heard.wait_for(true, 10)
+
+    def serve(self, sock: socket.socket) -> None:
+        """One connection."""
+        with sock:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                piece = sock.recv(1)
+                if not piece:
+                    return
+                head += piece
+            self.heads.append(head)
+            self.links += 1
+            sock.sendall(b"HTTP/1.1 %b\r\nUpgrade: %b\r\n\r\n" % (self.status, calls.PROTOCOL.encode()))
+            if self.status.startswith(b"101"):
+                self.talk(sock)
+
+    def talk(self, sock: socket.socket) -> None:
+        """Frames, until somebody ends it."""
+        decoder = FrameDecoder()
+        while data := sock.recv(1 << 16):
+            for frame in decoder.feed(data):
+                with self.heard:
+                    self.frames += 1
+                    if frame.kind == Kind.FORGET:
+                        self.forgotten += calls.read_forgotten(frame)
+                    jobs = calls.read_submissions(frame) if frame.kind == Kind.SUBMIT else []
+                    self.jobs += jobs
+                    self.heard.notify_all()
+                for job in jobs:
+                    said = self.say(job)
+                    if said is None:
+                        return
+                    sock.sendall(said)
+
+
+def completed(job: calls.Submission, value: Any = None) -> bytes:
+    """The job has ended; its value is what the call gave as its first argument."""
+    given = json.loads(bytes(job.input.data))["$flashcore"]["arguments"]["args"][0] if value is None else value
+    output = Payload(json.dumps(wrap_value(given)).encode())
+    answer = Answer(job.number, {"id": f"job-{job.number}", "status": "COMPLETED"}, output)
+    return encode_frame(calls.answers_frame([answer]))
+
+
+@pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> Iterator[LinkGateway]:
+    """A running one, which calls of this process go to."""
+    gateway = LinkGateway()
+    threads: list[threading.Thread] = []
+    sockets: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            while True:
+                try:
+                    sock, _ = server.accept()
+                except OSError:
+                    return
+                sockets.append(sock)
+                threads.append(threading.Thread(target=gateway.serve, args=(sock,)))
+                threads[-1].start()
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        gateway.url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("FLASHCORE_GATEWAY_URL", gateway.url)
+        monkeypatch.delenv("FLASHCORE_CALL_KEY", raising=False)
+        yield gateway
+        server.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+    for sock in sockets:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+    for thread in threads:
+        thread.join()
+
+
+def functions() -> Any:
+    """An endpoint that nothing was called of yet."""
+    endpoint = QueueEndpoint("work")
+
+    @endpoint.function
+    def echo(value: Any) -> Any:
+        """Give it back."""
+        return value
+
+    return echo
+
+
+def test_blocking_calls_take_turns_on_one_link(links: LinkGateway) -> None:
+    """Also those of other threads, one after the other."""
+    echo = functions()
+
+    assert [echo.remote(number) for number in range(3)] == [0, 1, 2]
+    threads = [threading.Thread(target=echo.remote, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+        thread.join()
+
+    assert (links.links, len(links.jobs)) == (1, 5)
+    assert len({job.key for job in links.jobs}) == 5
+
+
+def test_calls_at_the_same_time_have_links_of_their_own(links: LinkGateway) -> None:
+    """None hears the other's answer."""
+    echo = functions()
+    together = threading.Barrier(3)
+
+    def say(job: calls.Submission) -> bytes:
+        together.wait(10)
+        return completed(job)
+
+    links.say = say
+
+    assert list(echo.map(range(3), concurrency=3)) == [0, 1, 2]
+    assert links.links == 3
+
+
+async def test_awaited_calls_of_one_turn_go_in_one_frame(links: LinkGateway) -> None:
+    """Over one link, with an answer for each."""
+    echo = functions()
+    await echo(0)
+
+    assert await asyncio.gather(*(echo(number) for number in range(50))) == list(range(50))
+    assert (links.links, links.frames, len(links.jobs)) == (1, 2, 51)
+
+
+async def test_calls_that_come_while_the_link_is_opened_wait_for_it(links: LinkGateway) -> None:
+    """One is enough."""
+    echo = functions()
+
+    assert await asyncio.gather(*(echo(number) for number in range(5))) == list(range(5))
+    assert links.links == 1
+
+
+async def test_spawned_jobs_do_not_wait(links: LinkGateway) -> None:
+    """What comes back is that they are kept."""
+    echo = functions()
+    links.say = lambda job: encode_frame(
+        calls.answers_frame([Answer(job.number, {"id": "j", "status": "IN_QUEUE"}, None)])
+    )
+
+    assert (echo.spawn(1).id, (await echo.spawn_async(1)).id) == ("j", "j")
+    assert [job.wait for job in links.jobs] == [0, 0]
+
+
+async def test_a_refusal_is_the_same_error_as_over_http(links: LinkGateway) -> None:
+    """Its type by its code, its message with the call's name."""
+    echo = functions()
+    links.say = lambda job: encode_frame(calls.refusals_frame([Refusal(job.number, 400, None, REFUSED)]))
+
+    with pytest.raises(UsageError, match=r"work\.echo: so it is"):
+        echo.remote(1)
+    with pytest.raises(UsageError, match=r"work\.echo: so it is"):
+        await echo(1)
+
+
+@pytest.mark.parametrize("end", ["cut", "misdirected", "going"])
+async def test_a_job_whose_link_ends_is_submitted_again_under_its_key(links: LinkGateway, end: str) -> None:
+    """Over another link: the gateway was restarted, or is about to be."""
+    echo = functions()
+    ends = iter([0, 0])
+
+    def say(job: calls.Submission) -> bytes | None:
+        if next(ends, None) is None:
+            return completed(job)
+        if end == "cut":
+            return None
+        refusal = calls.refusals_frame([Refusal(job.number, calls.MISDIRECTED, None, REFUSED)])
+        return encode_frame(calls.going_frame()) + (completed(job) if end == "going" else encode_frame(refusal))
+
+    links.say = say
+
+    assert [echo.remote(1), await echo(2), echo.remote(3)] == [1, 2, 3]
+    keys = [job.key for job in links.jobs]
+    assert len(set(keys)) == 3
+    assert len(keys) == (3 if end == "going" else 5)
+
+
+async def test_who_gives_up_tells_the_gateway(links: LinkGateway) -> None:
+    """Nobody waits for that answer any longer; those of others are not touched."""
+    echo = functions()
+    links.say = lambda job: completed(job) if len(links.jobs) != 2 else b""
+    await echo(0)
+    call = asyncio.ensure_future(echo(1))
+    await asyncio.to_thread(links.until, lambda: len(links.jobs) == 2)
+
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+    await asyncio.to_thread(links.until, lambda: links.forgotten == [links.jobs[1].number])
+    assert await echo(2) == 2
+
+
+async def test_an_answer_that_does_not_come_in_time_is_a_deadline(links: LinkGateway) -> None:
+    """The gateway is told that nobody waits for it, or its link is given up."""
+    links.say = lambda _: b""
+    line = Line(parse_url(links.url), "")
+    late = Submission(EndpointName("work"), 0.01, (b"1",), "application/json", "k", {}, "", 0.05)
+
+    with pytest.raises(DeadlineExceeded, match=r"did not answer POST /v2/work/runsync\?wait=10 within 0\.05 s"):
+        BlockingLinks().exchange(line, late)
+    with pytest.raises(DeadlineExceeded, match=r"within 0\.05 s"):
+        await LoopLinks().exchange(line, late)
+
+
+async def test_nonsense_ends_the_link_with_an_error_that_says_so(links: LinkGateway) -> None:
+    """It is not repeated: it would come again."""
+    echo = functions()
+    links.say = lambda _: b"HTTP/1.1 400 what?\r\n\r\n"
+
+    with pytest.raises(ProtocolError):
+        echo.remote(1)
+    with pytest.raises(ProtocolError):
+        await echo(1)
+
+    assert len(links.jobs) == 2
+
+
+async def test_the_token_opens_the_link(links: LinkGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another token has another link."""
+    echo = functions()
+    for token in ("one", "two", "one"):
+        monkeypatch.setenv("FLASHCORE_TOKEN", token)
+        assert await echo(1) == 1
+
+    shown = [head.partition(b"Authorization: ")[2].partition(b"\r\n")[0] for head in links.heads]
+    assert shown == [b"Bearer one", b"Bearer two"]
+
+
+def test_a_forked_child_has_links_of_its_own(links: LinkGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one sends, the other's answers would be mixed with. Known by the process id."""
+    echo = functions()
+    assert echo.remote(1) == 1
+
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+
+    assert echo.remote(2) == 2
+    assert links.links == 2
+
+
+async def test_who_has_no_links_is_not_asked_again(gateway: Gateway) -> None:
+    """A gateway of before there were links, or somebody else's: plain HTTP, and no word of links for a while."""
+    echo = functions()
+    gateway.complete(1)
+
+    assert [echo.remote(1), echo.remote(1), await echo(1), await echo(1)] == [1, 1, 1, 1]
+
+    assert len(gateway.seen) == 4
+    assert gateway.knocks == 2  # of the blocking calls one, of the loop's one
+
+
+@pytest.mark.parametrize("status", [b"503 Service Unavailable", b"101 Switching"])
+def test_who_has_none_now_is_asked_again(links: LinkGateway, status: bytes) -> None:
+    """A gateway that is about to stop opens none; the next one does."""
+    line = Line(parse_url(links.url), "")
+    job = Submission(EndpointName("work"), None, (b"1",), "application/json", "k", {}, "", 5.0)
+    links.say = lambda one: encode_frame(calls.answers_frame([Answer(one.number, {"id": "j"}, None)]))
+    blocking = BlockingLinks()
+
+    links.status = status
+    first = blocking.exchange(line, job)
+    links.status = b"101 Switching"
+
+    assert first is None or status.startswith(b"101")
+    assert isinstance(blocking.exchange(line, job), Told)
+
+
+async def test_large_inputs_go_by_http(gateway: Gateway) -> None:
+    """They would hold up small ones: no link is opened for them."""
+    echo = functions()
+    gateway.complete(1)
+    large = "x" * (calls.LARGEST + 1)
+
+    assert [echo.remote(large), await echo(large)] == [1, 1]
+
+    assert gateway.knocks == 0
+
+
+def test_a_loop_that_ends_closes_its_link(links: LinkGateway) -> None:
+    """The gateway need not wait for it to be idle for long."""
+    echo = functions()
+
+    for _ in range(2):
+        assert asyncio.run(echo(1)) == 1
+
+    assert links.links == 2
+
+
+async def test_a_gateway_that_is_not_there_is_told_as_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do next."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("FLASHCORE_GATEWAY_URL", f"http://127.0.0.1:{port}")
+    echo = functions()
+
+    with pytest.raises(Unavailable, match="nothing answers at"):
+        echo.remote(1)
+    with pytest.raises(Unavailable, match="nothing answers at"):
+        await echo(1)
