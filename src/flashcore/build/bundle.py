@@ -55,6 +55,13 @@ class Bundles:
                 relative = path.relative_to(folder).as_posix()
                 yield FileEntry(f"{DEPENDENCIES}/{relative}", path, executable=os.access(path, os.X_OK))
 
+    def require_locked(self, requirements: Iterable[str], python: str | None) -> None:
+        """Raise BuildError where something is to be bundled that the lock does not have."""
+        target = self.options.bundle_for
+        wanted = tuple(sorted(set(requirements)))
+        if self.lock is not None and target is not None and wanted:
+            self.lock.pins(wanted, Target(target.platform, python or target.python))
+
     def left_out(self, requirements: Iterable[str], python: str | None) -> frozenset[str]:
         """Which of the packages that are to be left out are among what these requirements stand for. As `entries`."""
         target = self.options.bundle_for

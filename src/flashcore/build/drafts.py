@@ -37,6 +37,8 @@ class Draft:
     resource: ResourceType
     place: Place
     served: tuple[Served, ...]
+    is_sound: bool = True
+    """Nothing was found wrong with it so far. One that is not is looked at further, so that all is said at once."""
 
 
 class Drafting:
@@ -57,25 +59,26 @@ class Drafting:
         return [draft for draft in made if draft is not None]
 
     def _draft(self, resource: Resource, scan: Scan) -> Draft | None:
+        before = len(self._problems)
         declaration = self._declaration(resource)
         if declaration is None:
             return None
         served = tuple(one for one in scan.served if one.resource is resource)
         kind = self._registry.resource_types.make(PartRef(resource.kind.resource))
-        self._check(declaration, kind, resource, served)
-        return Draft(declaration, kind, resource.place, served)
+        if len(self._problems) == before:
+            self._check_as_a_whole(declaration, kind, resource, served)
+        self._check_settings(declaration, kind, resource)
+        return Draft(declaration, kind, resource.place, served, len(self._problems) == before)
 
     def _declaration(self, resource: Resource) -> Declaration | None:
+        """What can be read of it, without a name where there is none that can be used; None: nothing can."""
         if self._running is not None and not self._is_readable(resource):
             try:
                 return self._running.declaration(resource.place)
             except CannotRead as error:
                 self._problems.add(error.place, error.why, error.advice)
                 return None
-        name, values = self._name(resource), self._values(resource)
-        if name is None or values is None:
-            return None
-        return declaration_of(name, resource.kind.resource, values)
+        return declaration_of(self._name(resource), resource.kind.resource, self._values(resource))
 
     def _is_readable(self, resource: Resource) -> bool:
         settings = [*resource.settings.values(), *([] if resource.name is None else [resource.name])]
@@ -86,11 +89,11 @@ class Drafting:
             return False
         return True
 
-    def _name(self, resource: Resource) -> str | None:
+    def _name(self, resource: Resource) -> str:
         if resource.name is None:
             shown = resource.kind.shown
             self._problems.add(resource.place, "the endpoint has no name", f"write {shown}('name', ...)")
-            return None
+            return ""
         try:
             name = self._evaluator.setting(resource.name)
             if isinstance(name, str):
@@ -100,11 +103,11 @@ class Drafting:
             self._problems.add(error.place, f"the endpoint's name cannot be read: {error.why}", error.advice)
         except InvalidName as error:
             self._problems.add(resource.name.place, error.message, error.next_step or _CORRECT)
-        return None
+        return ""
 
-    def _values(self, resource: Resource) -> dict[str, Any] | None:
+    def _values(self, resource: Resource) -> dict[str, Any]:
+        """Those of its settings that can be used."""
         values: dict[str, Any] = {}
-        before = len(self._problems)
         for name, setting in resource.settings.items():
             try:
                 given = self._evaluator.setting(setting)
@@ -115,18 +118,22 @@ class Drafting:
             values |= read
             for message in wrong.values():
                 self._problems.add(setting.place, message, _CORRECT)
-        return values if len(self._problems) == before else None
+        return values
 
-    def _check(
+    def _check_as_a_whole(
         self, declaration: Declaration, kind: ResourceType, resource: Resource, served: tuple[Served, ...]
     ) -> None:
+        """Settings beside each other. Where one could not be read nobody can say what fits it."""
         functions = tuple(one.entry for one in served)
         for message in (*problems(declaration), *kind.problems(declaration, functions)):
-            self._problems.add(resource.place, f"endpoint {declaration.name!r}: {message}", _CORRECT)
+            self._problems.add(resource.place, f"{_shown(declaration)}: {message}", _CORRECT)
+
+    def _check_settings(self, declaration: Declaration, kind: ResourceType, resource: Resource) -> None:
+        """Each setting by itself."""
         for name, message, advice in (*self._part_problems(declaration, kind), *_template_problems(declaration)):
             setting = resource.settings.get(name)
             place = resource.place if setting is None else setting.place
-            self._problems.add(place, f"endpoint {declaration.name!r}: {message}", advice)
+            self._problems.add(place, f"{_shown(declaration)}: {message}", advice)
 
     def _part_problems(self, declaration: Declaration, kind: ResourceType) -> Iterator[tuple[str, str, str]]:
         policy = declaration.policy
@@ -151,6 +158,10 @@ class Drafting:
             yield setting, f"{setting}: {error.message}", error.next_step or _CORRECT
 
 
+def _shown(declaration: Declaration) -> str:
+    return f"endpoint {declaration.name!r}" if declaration.name else "an endpoint"
+
+
 def _template_problems(declaration: Declaration) -> Iterator[tuple[str, str, str]]:
     template = declaration.template
     for requirement in template.dependencies:
@@ -164,8 +175,8 @@ def _template_problems(declaration: Declaration) -> Iterator[tuple[str, str, str
 
 
 def by_name(drafts: list[Draft]) -> Mapping[str, list[Draft]]:
-    """Drafts by the name of their endpoint."""
+    """Drafts by the name of their endpoint; those that have one."""
     found: dict[str, list[Draft]] = {}
-    for draft in drafts:
+    for draft in (draft for draft in drafts if draft.declaration.name):
         found.setdefault(draft.declaration.name, []).append(draft)
     return found

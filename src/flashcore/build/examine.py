@@ -65,10 +65,26 @@ class Examination:
     environment: tuple[EnvironmentReference, ...]
     """Variables that settings are read from, with the defaults that stand in for them."""
     warnings: tuple[str, ...]
+    searched: tuple[str, ...]
+    """The files that were searched for endpoints."""
 
 
-def examine(tree: SourceTree, registry: Registry, problems: Problems, running: Running | None = None) -> Examination:
-    """Look at a project. Raises BuildError with everything that is wrong, `problems` included, and where.
+def examine(tree: SourceTree, registry: Registry, problems: Problems) -> Examination:
+    """Look at a project. Raises BuildError with everything that is wrong, `problems` included, and where."""
+    examination = survey(tree, registry, problems)
+    require_endpoints(examination, problems)
+    return examination
+
+
+def require_endpoints(examination: Examination, problems: Problems) -> None:
+    """Raise BuildError with all problems, or because there is nothing to build."""
+    problems.raise_if_any()
+    if not examination.endpoints:
+        raise _nothing_found(examination)
+
+
+def survey(tree: SourceTree, registry: Registry, problems: Problems, running: Running | None = None) -> Examination:
+    """Look at a project. What is wrong becomes a problem, and what is not is in the examination.
 
     `running` may be asked for settings that cannot be read; None: code of the project is not run.
     """
@@ -91,22 +107,20 @@ def examine(tree: SourceTree, registry: Registry, problems: Problems, running: R
         if (script := draft.declaration.template.script) is not None:
             if script not in tree.files:
                 problems.add(draft.place, f"its script {script!r} is no file of the project", _SCRIPT)
-                continue
-            modules.append(script)
+            else:
+                modules.append(script)
         closure = closures.of(modules, draft.declaration.template.include, draft.place)
         warnings.extend(
             f"{place}: a module is imported by a computed name, so the archive of {draft.declaration.name!r} holds "
             "the whole project"
             for place in closure.computed
         )
-        endpoints.append(Examined(draft.declaration, draft.resource, functions, closure.files, draft.place))
+        if draft.is_sound:
+            endpoints.append(Examined(draft.declaration, draft.resource, functions, closure.files, draft.place))
     sources.check_syntax(closures.reached, problems)
-    problems.raise_if_any()
-    if not endpoints:
-        raise _nothing_found(tree, paths)
     sources.forget()
     environment = sorted(evaluator.environment, key=lambda one: (one.place, one.variable))
-    return Examination(tree, tuple(endpoints), tuple(environment), tuple(warnings))
+    return Examination(tree, tuple(endpoints), tuple(environment), tuple(warnings), tuple(paths))
 
 
 def _check_names_of_ours(tree: SourceTree, problems: Problems) -> None:
@@ -131,7 +145,8 @@ def _owners(drafts: Iterable[Draft]) -> Mapping[tuple[str, str], EndpointName]:
     return {_key(one.entry): EndpointName(draft.declaration.name) for draft in drafts for one in draft.served}
 
 
-def _nothing_found(tree: SourceTree, paths: list[str]) -> BuildError:
+def _nothing_found(examination: Examination) -> BuildError:
+    tree, paths = examination.tree, examination.searched
     python: list[Any] = list(tree.python_files())
     if not python:
         searched = f"{tree.root} holds no Python files"
@@ -142,5 +157,5 @@ def _nothing_found(tree: SourceTree, paths: list[str]) -> BuildError:
     return BuildError(
         f"there is no endpoint to build: {searched}",
         next_step=f"declare one, for example in {tree.root / 'main.py'}:\n{_EXAMPLE}",
-        places=paths,
+        places=list(paths),
     )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from flashcore.model.errors import BuildError
 
 LOCK_FILE = "flashcore.lock"
 _VERSION = 1
+_LINE = re.compile(r"at line (\d+)")
 _HEAD = "# Written by `flashcore lock`; it belongs to the project's sources.\n"
 
 
@@ -77,7 +79,9 @@ def read_lock(root: Path) -> Lock | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, CodecError) as error:
-        raise BuildError(f"{path} cannot be read: {error}", next_step="write it again: flashcore lock") from error
+        raise BuildError(
+            f"{path} cannot be read: {error}", next_step="write it again: flashcore lock", line=_line_of(error)
+        ) from error
 
 
 def write_lock(root: Path, lock: Lock) -> None:
@@ -120,6 +124,12 @@ def _value(value: Any) -> str:
         return json.dumps(value)
     lines = "".join(f"    {json.dumps(item)},\n" for item in value)
     return f"[\n{lines}]" if lines else "[]"
+
+
+def _line_of(error: Exception) -> int:
+    """The line of which an error in TOML speaks, 0 for none: before Python 3.14 it is in the text alone."""
+    found = _LINE.search(str(error))
+    return int(found[1]) if found is not None else 0
 
 
 def _sets(content: Mapping[str, Any]) -> list[Any]:

@@ -15,22 +15,22 @@ from flashcore.build import last_build
 from flashcore.build.archive import SUFFIX, ArchiveEntry, BytesEntry, FileEntry, digest_of, write_archive
 from flashcore.build.bundle import Bundles
 from flashcore.build.by_running import Running
-from flashcore.build.examine import Examination, Examined, examine
+from flashcore.build.examine import Examination, Examined, require_endpoints, survey
 from flashcore.build.keep import Kept
 from flashcore.build.key import build_key
 from flashcore.build.last_build import LastBuild
-from flashcore.build.lock import LOCK_FILE, read_lock
+from flashcore.build.lock import LOCK_FILE, Lock, read_lock
 from flashcore.build.needs import requirements_of
 from flashcore.build.options import BuildOptions
 from flashcore.build.pause import collector_paused
-from flashcore.build.problems import Place, Problem, Problems, error_of
+from flashcore.build.problems import Place, Problems
 from flashcore.build.runtime import runtime_entries
-from flashcore.build.size import require_fit
+from flashcore.build.size import TOO_LARGE, excess
 from flashcore.build.syntax import minor_version
 from flashcore.build.tree import SourceFile, SourceTree, walk
 from flashcore.canonical import digest
 from flashcore.hookspecs.handlers import Generated
-from flashcore.model.errors import PluginError
+from flashcore.model.errors import BuildError, PluginError
 from flashcore.model.layout import LOCAL_DIRECTORY
 from flashcore.model.manifest import MANIFEST_FILE, EndpointEntry, Manifest
 from flashcore.model.names import Digest
@@ -86,20 +86,24 @@ def _build(tree: SourceTree, problems: Problems, kept: Kept, order: Order) -> tu
     """The manifest as it is before plugins amend it, and all that was made."""
     registry = order.registry
     running = Running(tree.root) if order.options.run_imports else None
-    examination = examine(tree, registry, problems, running)
-    handlers = [_generate(endpoint, examination.tree, registry) for endpoint in examination.endpoints]
-    bundles = Bundles(tree.root / LOCAL_DIRECTORY / "bundles", read_lock(tree.root), order.options)
-    dependencies = [
-        list(bundles.entries(requirements_of(one.declaration, one.resource, registry), _python_of(one)))
-        for one in examination.endpoints
+    examination = survey(tree, registry, problems, running)
+    handlers = [_generate(endpoint, examination.tree, registry, problems) for endpoint in examination.endpoints]
+    bundles = Bundles(tree.root / LOCAL_DIRECTORY / "bundles", _lock_of(tree.root, problems), order.options)
+    bundle = _only_locked if problems else _bundled
+    dependencies = [bundle(bundles, endpoint, registry, problems) for endpoint in examination.endpoints]
+    runtime = runtime_entries()
+    packed = [
+        [*_project_entries(examination.tree, endpoint.files), *runtime, *_handler_entries(handler), *bundled]
+        for endpoint, handler, bundled in zip(examination.endpoints, handlers, dependencies, strict=True)
     ]
-    before, runtime = kept.present(), runtime_entries()
+    for endpoint, contents in zip(examination.endpoints, packed, strict=True):
+        if doubt := excess(endpoint.name, contents, order.options.largest):
+            problems.add(endpoint.place, doubt, TOO_LARGE)
+    require_endpoints(examination, problems)
+    before = kept.present()
     entries: list[EndpointEntry] = []
     with kept.next_generation() as folder:
-        for endpoint, handler, bundled in zip(examination.endpoints, handlers, dependencies, strict=True):
-            project = _project_entries(examination.tree, endpoint.files)
-            contents = [*project, *runtime, *_handler_entries(handler), *bundled]
-            require_fit(endpoint.name, contents, order.options.largest)
+        for endpoint, handler, contents in zip(examination.endpoints, handlers, packed, strict=True):
             entries.append(_entry(endpoint, handler, _archive(folder, before, contents)))
         plain = _manifest(order, entries, examination)
         manifest = registry.amend_manifest(plain)
@@ -107,6 +111,41 @@ def _build(tree: SourceTree, problems: Problems, kept: Kept, order: Order) -> tu
     generation = kept.present() or kept.link
     artifacts = last_build.artifacts_in(generation, manifest)
     return plain, BuildResult(manifest, artifacts, _warnings(examination, bundles, order), kept.link)
+
+
+def _lock_of(root: Path, problems: Problems) -> Lock | None:
+    """The project's lock, None where there is none, or none that can be read, which is a problem."""
+    try:
+        return read_lock(root)
+    except BuildError as error:
+        problems.add(Place(LOCK_FILE, error.data.get("line", 0)), error.message, error.next_step or "")
+        return None
+
+
+def _bundled(bundles: Bundles, endpoint: Examined, registry: Registry, problems: Problems) -> Sequence[ArchiveEntry]:
+    """What is bundled of an endpoint's dependencies."""
+    try:
+        requirements = requirements_of(endpoint.declaration, endpoint.resource, registry)
+        return list(bundles.entries(requirements, _python_of(endpoint)))
+    except BuildError as error:
+        _add(error, endpoint, problems)
+        return ()
+
+
+def _only_locked(
+    bundles: Bundles, endpoint: Examined, registry: Registry, problems: Problems
+) -> Sequence[ArchiveEntry]:
+    """Nothing, for a build that fails already: no package is fetched for it, and what the lock lacks is said."""
+    try:
+        requirements = requirements_of(endpoint.declaration, endpoint.resource, registry)
+        bundles.require_locked(requirements, _python_of(endpoint))
+    except BuildError as error:
+        _add(error, endpoint, problems)
+    return ()
+
+
+def _add(error: BuildError, endpoint: Examined, problems: Problems) -> None:
+    problems.add(endpoint.place, f"endpoint {endpoint.name!r}: {error.message}", error.next_step or "")
 
 
 def _python_of(endpoint: Examined) -> str | None:
@@ -134,13 +173,12 @@ def _of_bundles(examination: Examination, bundles: Bundles, order: Order) -> Ite
         yield f"no endpoint needs {name}, which is to be excluded: check the name"
 
 
-def _generate(endpoint: Examined, tree: SourceTree, registry: Registry) -> Generated:
+def _generate(endpoint: Examined, tree: SourceTree, registry: Registry, problems: Problems) -> Generated:
     name = endpoint.resource.defaults.handler
     generated = registry.handler_generators.make(PartRef(name)).generate(endpoint.declaration, endpoint.functions)
     for file in generated.files:
         if file.path in tree.files:
-            place = Place(file.path)
-            raise error_of([Problem(place, f"the handler of {endpoint.name!r} gets this name", "rename the file")])
+            problems.add(Place(file.path), f"the handler of {endpoint.name!r} gets this name", "rename the file")
         if file.path.endswith(".py"):
             try:
                 ast.parse(file.text)

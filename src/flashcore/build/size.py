@@ -6,26 +6,29 @@ from collections import Counter
 from collections.abc import Iterable
 
 from flashcore.build.archive import ArchiveEntry
-from flashcore.model.errors import BuildError
 from flashcore.worker.dependencies import DEPENDENCIES
 
 _SHOWN = 10
 
 
-def require_fit(endpoint: str, entries: Iterable[ArchiveEntry], largest: int) -> None:
-    """Raise BuildError with the largest parts where the entries make more than `largest` bytes."""
+TOO_LARGE = (
+    "leave files out in .flashcoreignore, name packages that the image has (--exclude), or put large data on a volume"
+)
+"""What to do about it."""
+
+
+def excess(endpoint: str, entries: Iterable[ArchiveEntry], largest: int) -> str:
+    """What is wrong where the entries make more than `largest` bytes, with the largest parts; empty where they fit."""
     parts: Counter[str] = Counter()
     for entry in entries:
         parts[_part_of(entry.path)] += entry.size
     size = sum(parts.values())
     if size <= largest:
-        return
+        return ""
     lines = "".join(f"\n  {_shown(part_size):>9}  {part}" for part, part_size in parts.most_common(_SHOWN))
-    raise BuildError(
+    return (
         f"the archive of {endpoint!r} would have {_shown(size)}, and {_shown(largest)} are allowed; "
-        f"the largest parts are:{lines}",
-        next_step="leave files out in .flashcoreignore, name packages that the image has (--exclude), "
-        "or put large data on a volume",
+        f"the largest parts are:{lines}"
     )
 
 
