@@ -64,7 +64,7 @@ TARGETS: dict[str, tuple[Stage, ...]] = {
     "src/flashcore/gateway/claiming.py": (CALLS, ("tests/gateway",)),
     "src/flashcore/gateway/crew.py": (CALLS, ("tests/gateway",)),
     "src/flashcore/gateway/books.py": (CALLS, ("tests/gateway",)),
-    "src/flashcore/gateway/recording.py": (CALLS, ("tests/gateway",)),
+    "src/flashcore/gateway/recording.py": (_stage("gateway", "recording"), CALLS, ("tests/gateway",)),
 }
 """What is broken, and the tests that are to notice: first its own (a store's: the kit), then what is near."""
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {

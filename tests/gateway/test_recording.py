@@ -1,0 +1,176 @@
+"""What workers report, on its way into a store: what they are told of it, and who else hears."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from flashcore.builtin.memory_state import MemoryStores
+from flashcore.gateway.books import Worker
+from flashcore.gateway.claiming import send_work
+from flashcore.gateway.recording import Heard, Progressed, Recorder, Returned, Streamed
+from flashcore.hookspecs.jobs import Claim, JobStore, Return
+from flashcore.model.job import Claimed, Job, JobStatus, NewJob, Payload
+from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
+from flashcore.wire.messages import Message, Received, Taken, Work
+
+HELLO, WORKER, REVISION = EndpointName("hello"), WorkerId("w1/life"), RevisionId("r" * 64)
+ONE, TWO = JobId("one"), JobId("two")
+
+
+@dataclass(eq=False)
+class Link:
+    """A worker's connection that keeps what is said to the worker."""
+
+    sent: list[Message] = field(default_factory=list)
+    is_paused: bool = False
+
+    def send(self, message: Message) -> None:
+        """Keep it."""
+        self.sent.append(message)
+
+    def send_soon(self, message: Message) -> None:
+        """Keep it."""
+        self.sent.append(message)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def abort(self) -> None:
+        """Nothing is open."""
+
+    def pause(self) -> None:
+        """Remember."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """Remember."""
+        self.is_paused = False
+
+
+@dataclass
+class Ears:
+    """Whoever is told once something is stored."""
+
+    given_back: list[Job] = field(default_factory=list)
+    streamed: list[JobId] = field(default_factory=list)
+    finished: list[JobId] = field(default_factory=list)
+
+    @property
+    def heard(self) -> Heard:
+        """As a recorder wants it."""
+        return Heard(self.finished.append, self.given_back.append, self.streamed.append)
+
+
+@asynccontextmanager
+async def recording(store: JobStore, ears: Ears, limit: int = 1000) -> AsyncIterator[Recorder]:
+    """A recorder at work."""
+    recorder = Recorder(store, limit, ears.heard)
+    task = asyncio.create_task(recorder.run())
+    try:
+        yield recorder
+        await recorder.settled()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def claimed(*jobs: JobId, attempts: int = 3) -> tuple[JobStore, Sequence[Claimed]]:
+    """A store in which a worker has these jobs."""
+    store = await MemoryStores().open_jobs("memory:")
+    await store.submit([NewJob(job, HELLO, Payload(b"1"), 7, max_attempts=attempts) for job in jobs])
+    return store, await store.claim(Claim(HELLO, WORKER, REVISION, len(jobs), 30.0))
+
+
+def chunk(job: JobId, number: int | None, link: Link | None) -> Streamed:
+    """One chunk of a job's stream."""
+    return Streamed(WORKER, job, 1, Payload(b'"x"'), number, link)
+
+
+async def test_a_worker_is_told_how_many_chunks_of_a_stream_are_stored() -> None:
+    """Once for all that came together; what it has numbered up to there it need not send again."""
+    store, _ = await claimed(ONE, TWO)
+    link, ears = Link(), Ears()
+
+    async with recording(store, ears) as recorder:
+        for number in range(3):
+            recorder.add(chunk(ONE, number, link))
+        recorder.add(Progressed(WORKER, ONE, Payload(b"1")))
+        recorder.add(chunk(TWO, 0, link))
+
+    assert sorted(link.sent, key=str) == [Taken(ONE, 1, 3), Taken(TWO, 1, 1)]
+    assert sorted(ears.streamed) == [ONE, ONE, ONE, TWO]
+
+
+@pytest.mark.parametrize("number", [None, 0], ids=["does not count", "does not listen"])
+async def test_who_does_not_ask_is_told_of_no_chunk(number: int | None) -> None:
+    """A worker of an older version numbers nothing; what RunPod's posts is answered as a request."""
+    store, _ = await claimed(ONE)
+    link = Link() if number is None else None
+
+    async with recording(store, Ears()) as recorder:
+        recorder.add(chunk(ONE, number, link))
+
+    assert len(await store.read_stream(ONE, 0)) == 1
+    assert link is None or link.sent == []
+
+
+async def test_who_waits_hears_of_a_job_that_was_given_back() -> None:
+    """Queued again or at its end, once it is stored; of one that nobody knows there is nothing to hear."""
+    store, _ = await claimed(ONE, TWO, attempts=1)
+    link, ears = Link(), Ears()
+
+    async with recording(store, ears) as recorder:
+        recorder.add(Returned(Return(ONE, WORKER, "its worker was lost", charged=True), link))
+        recorder.add(Returned(Return(TWO, WORKER, "its worker drains", charged=False), link))
+        recorder.add(Returned(Return(JobId("nobody's"), WORKER, "?", charged=False)))
+
+    assert {job.id: job.status for job in ears.given_back} == {ONE: JobStatus.FAILED, TWO: JobStatus.IN_QUEUE}
+    assert link.sent == [Received((ONE, TWO))]
+
+
+async def test_a_worker_that_reports_too_much_is_read_from_again_when_half_is_stored() -> None:
+    """Q11: up to the limit, and that included, nobody is held up."""
+    store, _ = await claimed(ONE)
+    link, full = Link(), Payload(bytes(500))
+    recorder = Recorder(store, 1000, Ears().heard)
+
+    for _ in range(2):
+        recorder.add(Progressed(WORKER, ONE, full), link)
+    assert not link.is_paused
+    recorder.add(chunk(ONE, 0, None), link)
+    assert link.is_paused
+
+    task = asyncio.create_task(recorder.run())
+    await recorder.settled()
+    task.cancel()
+    assert not link.is_paused
+
+
+def test_a_job_is_handed_out_with_the_time_that_it_has_left() -> None:
+    """By the store's clock, which is not the worker's; none where its time is over already."""
+    link = Link()
+    worker = Worker(WORKER, HELLO, ReplicaId("w1"), InstanceId("life"), REVISION, slots=2, link=link)
+    jobs = [Claimed(job, WORKER, 1, Payload(b"1"), deadline) for job, deadline in ((ONE, 130.0), (TWO, 90.0))]
+
+    send_work(worker, jobs, 100.0)
+
+    (work,) = link.sent
+    assert isinstance(work, Work)
+    assert [(job.id, job.timeout) for job in work.jobs] == [(ONE, 30.0), (TWO, 0.0)]
+
+
+def test_nothing_is_sent_where_there_is_nothing_or_nobody() -> None:
+    """What a worker that is away was to have is sent when it is back."""
+    link, job = Link(), Claimed(ONE, WORKER, 1, Payload(b"1"), 130.0)
+    worker = Worker(WORKER, HELLO, ReplicaId("w1"), InstanceId("life"), REVISION, link=link)
+
+    send_work(worker, [], 100.0)
+    worker.link = None
+    send_work(worker, [job], 100.0)
+
+    assert link.sent == []
