@@ -12,6 +12,7 @@ from flashcore.model.names import JobId, WorkerId
 from flashcore.wire.messages import Assignment, Chunk, Progress, Result
 from flashcore.wire.sealed import SealedCall
 from flashcore.worker.call import Callables
+from flashcore.worker.deadlines import Deadlines
 from flashcore.worker.execution import Execution, Stopped
 from flashcore.worker.functions import Invocation
 from flashcore.worker.gate import StreamGate
@@ -58,7 +59,7 @@ class JobRunner:
         self._waiting: deque[Execution] = deque()
         self._running: dict[JobId, Execution] = {}
         self._on_loop: dict[JobId, str] = {}
-        self._timers: dict[JobId, asyncio.TimerHandle] = {}
+        self._deadlines = Deadlines(lambda late: self.stop(late, Stopped.BY_TIME))
         self._pieces: deque[Piece] = deque()
         self._collecting = False
 
@@ -127,9 +128,7 @@ class JobRunner:
                 self._start(execution, invocation)
 
     def _start(self, execution: Execution, invocation: Invocation) -> None:
-        self._timers[execution.id] = asyncio.get_running_loop().call_later(
-            max(0.0, execution.assignment.timeout) + TIMEOUT_SLACK, self.stop, (execution.id,), Stopped.BY_TIME
-        )
+        self._deadlines.set(execution.id, max(0.0, execution.assignment.timeout) + TIMEOUT_SLACK)
         if invocation.kind.on_loop:
             self._on_loop[execution.id] = invocation.label
             self._main.spawn(self._run_async(execution, invocation), partial(self._started, execution))
@@ -179,7 +178,5 @@ class JobRunner:
     def _forget(self, job: JobId) -> bool:
         """Whether the result of this job is still of interest."""
         self._on_loop.pop(job, None)
-        timer = self._timers.pop(job, None)
-        if timer is not None:
-            timer.cancel()
+        self._deadlines.drop(job)
         return self._running.pop(job, None) is not None
