@@ -9,7 +9,7 @@ import pytest
 
 from flashcore.control.refusals import BeingDestroyed, NoRollout, NothingToPromote, NothingToUndo
 from flashcore.hookspecs.state import StateBackend
-from flashcore.model.declaration import Policy
+from flashcore.model.declaration import Policy, Template
 from flashcore.model.deployment import DeploymentStatus, RolloutState
 from flashcore.model.errors import (
     ConfigurationError,
@@ -22,7 +22,7 @@ from flashcore.model.errors import (
     UnknownPart,
     UsageError,
 )
-from flashcore.model.manifest import Manifest
+from flashcore.model.manifest import EndpointEntry, Manifest
 from flashcore.model.names import Digest, EndpointName
 from flashcore.model.parts import PartRef
 from flashcore.testing.scenes import first, live, started, update, watched
@@ -496,5 +496,49 @@ def test_more_replicas_than_there_is_room_for_are_refused_to_who_does_not_insist
             world.controller.require_room("hello", 9)
 
         assert "--force" in (refused.value.next_step or "")
+
+    simulate(scenario)
+
+
+def manifest(*entries: EndpointEntry) -> Manifest:
+    """A manifest of these."""
+    return Manifest("simulated", entries, "0", "3.11")
+
+
+def test_what_can_never_be_placed_is_refused_at_its_deploy() -> None:
+    """With all that there is no room for; also an endpoint that begins with no replica is to have one some time."""
+
+    async def scenario(world: World) -> None:
+        world.provider.places = 3
+        world.controller.require_room_for(manifest(entry("fits", replicas=3), entry("also", replicas=2)))
+        many = manifest(entry("fits", replicas=3), entry("huge", replicas=4), entry("vast", replicas=9))
+        with pytest.raises(Refused) as refused:
+            world.controller.require_room_for(many)
+        world.controller.require_room_for(many, ["fits"])
+
+        assert refused.value.message == (
+            "endpoint 'huge': 4 replicas need 4 places, and there are 3; "
+            "endpoint 'vast': 9 replicas need 9 places, and there are 3"
+        )
+        assert "--force" in (refused.value.next_step or "")
+        world.provider.places = 0
+        with pytest.raises(Refused, match="1 replicas need 1 places"):
+            world.controller.require_room_for(manifest(entry("sleeping", replicas=0)))
+
+    simulate(scenario)
+
+
+def test_what_somebody_insisted_on_can_be_deployed_again() -> None:
+    """It wants no more than before; one that needs more is asked about again."""
+
+    async def scenario(world: World) -> None:
+        await world.deploy("hello", replicas=5)
+        await world.settled("hello")
+        world.provider.places = 3
+        world.controller.require_room_for(manifest(entry("hello", replicas=5)))
+        larger = dataclasses.replace(entry("hello", replicas=5), template=Template(cpu=2.0))
+        for more in (entry("hello", replicas=6), larger):
+            with pytest.raises(Refused):
+                world.controller.require_room_for(manifest(more))
 
     simulate(scenario)

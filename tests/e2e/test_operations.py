@@ -126,3 +126,18 @@ def test_a_rollout_is_followed_in_place_and_ctrl_c_only_detaches(project: Projec
     _, said = following.communicate(timeout=60)
     assert (following.returncode, "superseded" in said) == (4, True), said
     os.close(terminal)
+
+
+def test_what_this_machine_can_never_place_is_refused_unless_somebody_insists(project: ProjectUnderTest) -> None:
+    """Nothing has been deployed then; who insists sees it wait for what is missing."""
+    write(project, 1)
+    app = (project.root / "app.py").read_text()
+    project.write("app.py", app.replace("replicas=2", "replicas=2, gpu_count=1000"))
+
+    refused = project.run("deploy")
+    nothing = project.must("status", "--json").json["deployments"]
+    project.must("deploy", "--force", "--detach")
+
+    assert refused.code == 1
+    assert "endpoint 'hello': 2 replicas need 2000 GPUs, and this machine has" in refused.err
+    assert (nothing, project.must("status", "hello", "--json").json["endpoint"]) == ([], "hello")

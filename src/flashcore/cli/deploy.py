@@ -29,8 +29,15 @@ from flashcore.model.manifest import manifest_to_json
 )
 @click.option("--detach", is_flag=True, help="Do not wait: the rollout goes on in the background.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would happen, step by step, and change nothing.")
+@click.option("--force", is_flag=True, help="Also what this machine can never have room for.")
 @command
-def deploy(invocation: Invocation, timeout: float, detach: bool, only_plan: bool) -> None:  # noqa: FBT001 - click names them
+def deploy(
+    invocation: Invocation,
+    timeout: float,
+    detach: bool,  # noqa: FBT001 - click names it
+    only_plan: bool,  # noqa: FBT001 - click names it
+    force: bool,  # noqa: FBT001 - click names it
+) -> None:
     """Build the project and roll out what changed; starts the local platform when it is not running.
 
     Exits with 0 when everything is settled, 1 when something failed, was refused or was taken back, 3 when the time
@@ -44,7 +51,8 @@ def deploy(invocation: Invocation, timeout: float, detach: bool, only_plan: bool
     api = connect_or_start(project)
     cursor = cursor_now(api)
     _upload(api, built)
-    answer = api.call("POST", "/api/v1/deployments", {"manifest": manifest_to_json(built.manifest)})
+    asked = {"manifest": manifest_to_json(built.manifest), "force": force}
+    answer = api.call("POST", "/api/v1/deployments", asked)
     _say_what_changes(answer)
     if detach:
         _finish(invocation, answer, [])

@@ -25,15 +25,15 @@ from flashcore.control.publishing import Publisher
 from flashcore.control.readings import Readings
 from flashcore.control.records import Records, records_in
 from flashcore.control.refusals import require_staying
+from flashcore.control.room import require_room_to_deploy, require_room_to_scale
 from flashcore.control.services import NoSurroundings, Observe, Services, Surroundings
 from flashcore.control.shutdown import end_all
 from flashcore.control.sightings import Watcher
 from flashcore.control.store import Leadership, Ledger
 from flashcore.control.turns import Turns
 from flashcore.hookspecs.artifacts import ArtifactStore
-from flashcore.hookspecs.providers import Clock, KnowsRoom, Provider
+from flashcore.hookspecs.providers import Clock, Provider
 from flashcore.model.deployment import Deployment
-from flashcore.model.errors import Refused
 from flashcore.model.manifest import Manifest
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_replica_id
 from flashcore.wire.dataplane import DataPlane
@@ -201,18 +201,15 @@ class Controller(Readings):
 
         For people, who may insist. Of fewer than are wanted already nothing is said. Raises NotFound.
         """
-        view = self.loop_of(endpoint).view
-        if count <= view.goal or not view.revisions:
-            return
-        newest = view.revisions[0]
-        provider = self._services.watcher_of(newest.content.template.provider).provider
-        doubt = provider.doubt(newest, count) if isinstance(provider, KnowsRoom) else ""
-        if doubt:
-            raise Refused(
-                f"{endpoint}: {doubt}",
-                next_step="choose fewer, or insist: --force (force in the API)",
-                endpoint=endpoint,
-            )
+        require_room_to_scale(self._services, self.loop_of(endpoint).view, count)
+
+    def require_room_for(self, manifest: Manifest, names: Iterable[str] | None = None) -> None:
+        """Raise Refused when a deploy of these could never place its first replicas, by what their providers know.
+
+        For people, who may insist. Raises NotFound.
+        """
+        views = {view.endpoint: view for view in self.views()}
+        require_room_to_deploy(self._services, manifest, names, views)
 
     async def scale_by_policy(self, endpoint: str) -> Deployment:
         """Give the number of replicas back to the policy and its scaler."""

@@ -43,7 +43,7 @@ class Deployer:
         Raises NotFound, InvalidDeclaration, UnknownPart, InvalidOptions, PluginError or Refused for the first that
         cannot be deployed; nothing has happened then.
         """
-        entries = _chosen(manifest, names)
+        entries = chosen(manifest, names)
         for entry in entries:
             await self._require_artifact(entry)
         return tuple([await self._wish(manifest, entry) for entry in entries])
@@ -55,7 +55,7 @@ class Deployer:
 
         Raises as `wishes`, but artifacts need not be there yet.
         """
-        wishes = [await self._wish(manifest, entry) for entry in _chosen(manifest, names)]
+        wishes = [await self._wish(manifest, entry) for entry in chosen(manifest, names)]
         return tuple([await self._plan(wish, views.get(wish.content.endpoint)) for wish in wishes])
 
     async def _plan(self, wish: Wish, view: DeploymentView | None) -> Plan:
@@ -144,7 +144,8 @@ def new_deployment(wish: Wish, now: float) -> Deployment:
     )
 
 
-def _chosen(manifest: Manifest, names: Iterable[str] | None) -> tuple[EndpointEntry, ...]:
+def chosen(manifest: Manifest, names: Iterable[str] | None) -> tuple[EndpointEntry, ...]:
+    """The endpoints of a manifest, or those named. Raises NotFound."""
     if names is None:
         return manifest.endpoints
     wanted = list(dict.fromkeys(names))

@@ -21,12 +21,16 @@ from flashcore.server.views import details, summary, waiting
 
 
 class DeployRequest(BaseModel):
-    """What to deploy: a manifest, whose artifacts were uploaded before, and which of its endpoints (default: all)."""
+    """What to deploy: a manifest, whose artifacts were uploaded before, and which of its endpoints (default: all).
+
+    With `force`, also what there can be no room for.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     manifest: dict[str, Any]
     endpoints: list[str] | None = None
+    force: bool = False
 
 
 class ScaleRequest(BaseModel):
@@ -62,6 +66,7 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
     async def deploy(request: DeployRequest) -> dict[str, Any]:
         """Take over a manifest; answers when the rollouts have begun."""
         manifest = manifest_from_json(request.manifest)
+        _require_room(controller, manifest, request)
         before = {view.endpoint: view for view in controller.views()}
         deployed = await controller.deploy(manifest, request.endpoints)
         return {
@@ -119,6 +124,11 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
         )
 
     return routes
+
+
+def _require_room(controller: Controller, manifest: Manifest, request: DeployRequest) -> None:
+    if not request.force:
+        controller.require_room_for(manifest, request.endpoints)
 
 
 def _change(before: DeploymentView | None, after: DeploymentView) -> str:
