@@ -108,7 +108,7 @@ def test_what_a_shell_starts_in_the_background_is_fit(tmp_path: Path) -> None:
     assert ran.stdout == "fit\n"
 
 
-@pytest.mark.parametrize("rehearse", ["rehearse", "rehearse_http"])
+@pytest.mark.parametrize("rehearse", ["gather_ahead", "rehearse", "rehearse_http"])
 def test_a_rehearsal_leaves_nothing_behind(rehearse: str, tmp_path: Path) -> None:
     """No thread, no socket, no folder, no warning: what it has made is in Python's own memory.
 
@@ -128,7 +128,7 @@ before = open_descriptors()
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("rehearse", ["rehearse", "rehearse_http"])
+@pytest.mark.parametrize("rehearse", ["gather_ahead", "rehearse", "rehearse_http"])
 def test_a_rehearsal_is_not_heard(rehearse: str, tmp_path: Path) -> None:
     """User code that logs everything finds nothing of it in its log."""
     code = f"""

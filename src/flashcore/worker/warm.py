@@ -27,7 +27,7 @@ from flashcore.worker.warm_environ import MARK, ROOM, EnvironmentBlock, encode_e
 from flashcore.worker.warm_fitness import open_descriptors, why_unfit
 from flashcore.worker.warm_memory import fill_gaps
 from flashcore.worker.warm_parent import WarmLoop
-from flashcore.worker.warm_rehearsal import rehearse, rehearse_http
+from flashcore.worker.warm_rehearsal import gather_ahead, rehearse, rehearse_http
 from flashcore.worker.warm_words import Unfit, Warm
 
 USAGE = "usage: python -m flashcore.worker.warm --handler PATH\n"
@@ -84,6 +84,8 @@ def _given(environ: dict[str, str]) -> bytes:
 
 def _warm_up(handler: Path) -> str | None:
     """Import the code; why it cannot be forked, if it cannot."""
+    with contextlib.suppress(OSError):  # a full disk, a folder whose path is too long for a socket: it is not needed
+        gather_ahead()
     before = open_descriptors()
     try:
         module = load_handler(handler)
@@ -114,8 +116,12 @@ def _prepare(module: object) -> None:
         from flashcore.worker.lb import load_server
 
         load_server(app)
-    with contextlib.suppress(OSError):  # a full disk, a folder whose path is too long for a socket: it is not needed
-        (rehearse_http if callable(app) else rehearse)()
+    # Only now: an import puts out of Python's cache of attributes what was looked up before.
+    with contextlib.suppress(OSError):  # as above
+        if callable(app):
+            rehearse_http()
+        else:
+            rehearse()
 
 
 if __name__ == "__main__":

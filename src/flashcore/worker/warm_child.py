@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +56,7 @@ def write_to(log: Path) -> None:
 
 
 def seed() -> None:
-    """Give the generators of random numbers that all replicas would share a state of their own."""
-    random.seed()
+    """Give generators of random numbers that all replicas would share a state of their own; Python's has one by now."""
     numpy = sys.modules.get("numpy.random")
     if numpy is not None and hasattr(numpy, "seed"):
         numpy.seed()

@@ -68,6 +68,7 @@ class _Moved:
 
     def _copy(self, code: CodeType) -> CodeType:
         if id(code) not in self._copies:
-            within = [self._copy(one) if type(one) is CodeType and self._holds(one) else one for one in code.co_consts]
+            # What is defined within is touched each time that it is defined, whether it runs or not.
+            within = [self._copy(one) if type(one) is CodeType else one for one in code.co_consts]
             self._copies[id(code)] = code.replace(co_consts=tuple(within))
         return self._copies[id(code)]

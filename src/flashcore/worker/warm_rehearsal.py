@@ -38,24 +38,37 @@ LONGEST = 2.0
 """Seconds that one step may take, on whatever machine: nobody waits for ever for what is not needed."""
 
 
+def gather_ahead() -> None:
+    """Be a replica once, and gather the code that runs: before the import, which takes the memory that this leaves.
+
+    Raises OSError.
+    """
+    with _stage() as folder:
+        gather(observed(lambda: _do_a_job(folder)))
+
+
 def rehearse() -> None:
     """Be a replica that somebody connects to and that has a job, several times over. Raises OSError.
 
     The threads that this takes have ended when it returns, and their loops are closed.
     """
-    _repeat(_do_a_job)
+    with _stage() as folder:
+        for _ in range(TIMES):
+            _do_a_job(folder)
 
 
 def rehearse_http() -> None:
-    """The same for a replica that comes as far as listening for requests. Raises OSError, ImportError."""
-    _repeat(_listen)
-
-
-def _repeat(perform: Callable[[Path], None]) -> None:
-    with tempfile.TemporaryDirectory(prefix="fc") as folder, _unheard():
-        gather(observed(lambda: perform(Path(folder))))
+    """The same for a replica that comes as far as listening for requests, whose code is gathered as well."""
+    with _stage() as folder:
+        gather(observed(lambda: _listen(folder)))
         for _ in range(TIMES):
-            perform(Path(folder))
+            _listen(folder)
+
+
+@contextmanager
+def _stage() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="fc") as folder, _unheard():
+        yield Path(folder)
     asyncio.set_event_loop(None)
 
 
@@ -63,7 +76,8 @@ def _repeat(perform: Callable[[Path], None]) -> None:
 def _unheard() -> Iterator[None]:
     """User code that logs everything hears of its own loops alone."""
     logger = logging.getLogger("asyncio")
-    logger.disabled, before = True, logger.disabled
+    before = logger.disabled
+    logger.disabled = before or logger.isEnabledFor(logging.DEBUG)
     try:
         yield
     finally:
