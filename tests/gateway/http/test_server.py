@@ -8,10 +8,13 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.gateway.http.conftest import Gateway, StartGateway, Wire, eventually
+from tests.gateway.http.conftest import Gateway, Memory, StartGateway, Wire, eventually
+from tests.gateway.loops import skip
 
+from flashcore.gateway.http.connection import ClientConnection
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.respond import Request, Response
+from flashcore.gateway.http.server import LOOKED_AT_ONCE
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
@@ -244,3 +247,22 @@ async def test_a_replica_that_takes_nothing_is_given_up(start_gateway: StartGate
     assert route.in_flight == 0
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
+
+
+async def test_deadlines_of_many_connections_are_looked_at_a_few_at_a_time(start_gateway: StartGateway) -> None:
+    """Each of them in one sweep, and between any few of them the loop serves whoever asks."""
+    gateway = await start_gateway(Limits(idle_seconds=1.0, sweep_seconds=1000.0))
+    shared = gateway.server._shared  # noqa: SLF001 - so many connections over sockets would take seconds
+    ends = [Memory() for _ in range(2 * LOOKED_AT_ONCE + 1)]
+    for end in ends:
+        ClientConnection(shared).connection_made(end)
+    await skip(2.0, 0.0)
+
+    gateway.server._sweep()  # noqa: SLF001 - by itself it would come too late for a test
+    closed_by_turn = []
+    for _ in range(3):
+        closed_by_turn.append(sum(end.closing for end in ends))
+        await asyncio.sleep(0)
+
+    assert closed_by_turn == [LOOKED_AT_ONCE, 2 * LOOKED_AT_ONCE, len(ends)]
+    shared.connections.clear()

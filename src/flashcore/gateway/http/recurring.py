@@ -41,7 +41,7 @@ class RecurringHead:
         self._raw = raw
         self._head = head
         self._lines: list[bytes] | None = raw.split(b"\r\n") if plain else None
-        """Of one that can become another, with the request line before those of the headers and nothing behind them."""
+        """Of one that can become another: the request line, those of the headers, two that are empty."""
         self._names: list[bytes] = []
         self._begins: list[bytes] = []
         """Of each line, what is not its value: found out when it is first asked for, of most heads never."""

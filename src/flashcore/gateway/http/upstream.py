@@ -192,10 +192,13 @@ class UpstreamConnection(StreamProtocol):
             self._transport.abort()
             return
         try:
-            if self._body is None:
-                self._read_heads(self._asker, data)
-            else:
+            last = self._last_head
+            if self._body is not None:
                 self._read_body(self._asker, self._body, data)
+            elif last is not None and data.startswith(self._last_raw) and last.status >= 200 and not self._heads.size:
+                self._begin_answer(self._asker, last, data[len(self._last_raw) :])  # as of most replicas
+            else:
+                self._read_heads(self._asker, data)
         except (BadAnswer, BadFraming) as error:
             self.fail(error)
 
@@ -231,10 +234,6 @@ class UpstreamConnection(StreamProtocol):
 
     def _read_head(self, asker: Asker, data: bytes) -> bytes:
         """Take one head, and with a final one what came after it; returns what follows an interim one."""
-        last = self._last_head
-        if last is not None and data.startswith(self._last_raw) and not self._heads.size and last.status >= 200:
-            self._begin_answer(asker, last, data[len(self._last_raw) :])  # the same again, as of most replicas
-            return b""
         raw = self._heads.feed(data)
         if (self._heads.size if raw is None else len(raw)) > self._keeper.limits.head_bytes:
             raise BadAnswer(f"The head of the replica's answer is longer than {self._keeper.limits.head_bytes} bytes.")
