@@ -228,15 +228,13 @@ class Served:
     port: int
     processes: Processes
 
-    def sample(self, callers: int, seconds: float) -> Sample:
-        """One turn over HTTP."""
-        return self.processes.sample(lambda: uvloop.run(drive(self.port, callers, seconds)))
+    def drive(self, callers: int, seconds: float) -> tuple[float, list[float]]:
+        """Jobs a second over HTTP, and how long each took."""
+        return uvloop.run(drive(self.port, callers, seconds))
 
-    def sample_link(self, in_flight: int, seconds: float) -> Sample:
-        """One turn over a link."""
-        return self.processes.sample(
-            lambda: uvloop.run(drive_link(self.port, ENDPOINT, b'"%b"' % PAYLOAD, in_flight, seconds))
-        )
+    def drive_link(self, in_flight: int, seconds: float) -> tuple[float, list[float]]:
+        """The same over a link."""
+        return uvloop.run(drive_link(self.port, ENDPOINT, b'"%b"' % PAYLOAD, in_flight, seconds))
 
 
 @contextlib.contextmanager
@@ -390,17 +388,17 @@ def measure(rounds: int, seconds: float, callers: int, folder: Path) -> dict[str
         (folder / "called").mkdir()
         processes = stack.enter_context(called(folder / "called"))
         for one in served:
-            one.sample(callers, 0.3)
+            one.drive(callers, 0.3)
         call_in_turn(0.3)
         for _ in range(rounds):
             found.setdefault("limit: ping-pong over a Unix socket", []).append(ping_pong(seconds / 4))
             found.setdefault("limit: SQLite insert, synced singly", []).append(inserts(folder, 1, seconds / 4))
             found.setdefault("limit: SQLite insert, synced by 50", []).append(inserts(folder, 50, seconds / 4))
             for one in served:
-                found.setdefault(f"{one.name}, 1 caller", []).append(one.sample(1, seconds))
-                found.setdefault(f"{one.name}, {callers} callers", []).append(one.sample(callers, seconds))
-                found.setdefault(f"{one.name}, 1 over a link", []).append(one.sample_link(1, seconds))
-                found.setdefault(f"{one.name}, {callers} over a link", []).append(one.sample_link(callers, seconds))
+                for how, driven in (("callers", one.drive), ("over a link", one.drive_link)):
+                    for many in (1, callers):
+                        sample = one.processes.sample(partial(driven, many, seconds))
+                        found.setdefault(f"{one.name}, {many} {how}", []).append(sample)
             by_client = processes.sample(partial(call_in_turn, seconds))
             found.setdefault("jobs on disk, 1 by our client", []).append(by_client)
             at_once = processes.sample(lambda: uvloop.run(call_at_once(callers, seconds)))

@@ -6,10 +6,12 @@ forks, 50 slots where it has slots, polling each millisecond where it polls, hir
 without snapshots; `peers/` has them, one file for each. litequeue and persist-queue have no results: a second queue
 brings them back. procrastinate has none either: the end of the job is waited for.
 
-Three rows are ours: `runsync` over plain HTTP with a worker that does nothing (the driver of bench_jobs.py), with jobs
-on disk, synced, which the verdicts go by; the same with jobs in memory, to tell what a busy disk takes; and our client
-with a real replica, on disk. A durable peer has what it accepted on disk when it says so. Asked is that we are ahead of
-each durable one by 4 times at 50 in flight, of each other by 2; for both, processors and disk have to be our own.
+Four rows are ours. The verdicts go by the first: one link, as our client has it (`wire/calls.py`), to a worker that
+does nothing, with jobs on disk, synced; each job is an item of its own in a frame, with an answer of its own. The same
+with jobs in memory, to tell what a busy disk takes; `runsync` over plain HTTP with as many connections as jobs in
+flight; and our client with a real replica, on disk. A durable peer has what it accepted on disk when it says so. Asked
+is that we are ahead of each durable one by 4 times at 50 in flight, of each other by 2; for both, processors and disk
+have to be our own.
 Limits of the same run: a ping-pong of 1 KB over a Unix socket, rows inserted into SQLite with a sync for each.
 CPU is that of all processes together, for a job at 50 in flight.
 
@@ -41,7 +43,6 @@ from typing import Any, TypeAlias
 
 import bench_jobs
 import psutil
-import uvloop
 from beside import CannotInstall, python_with
 from servers import NoServer, postgres_server, redis_server
 
@@ -259,26 +260,35 @@ def servers(folder: Path, wanted: set[Store], *, redis_synced: bool) -> Iterator
 
 
 @contextlib.contextmanager
-def over_http(folder: Path) -> Iterator[Order]:
-    """`runsync` over plain HTTP, to a worker that does nothing; jobs are on disk."""
-    with _over_http(folder, f"sqlite:///{Layout(folder, 'bench').jobs_db}") as order:
+def over_link(folder: Path) -> Iterator[Order]:
+    """Over one link, to a worker that does nothing; jobs are on disk."""
+    with _served(folder, f"sqlite:///{Layout(folder, 'bench').jobs_db}", bench_jobs.Served.drive_link) as order:
         yield order
 
 
 @contextlib.contextmanager
-def over_http_in_memory(folder: Path) -> Iterator[Order]:
+def over_link_in_memory(folder: Path) -> Iterator[Order]:
     """The same, with jobs in memory alone."""
-    with _over_http(folder, "memory:") as order:
+    with _served(folder, "memory:", bench_jobs.Served.drive_link) as order:
         yield order
 
 
 @contextlib.contextmanager
-def _over_http(folder: Path, jobs: str) -> Iterator[Order]:
+def over_http(folder: Path) -> Iterator[Order]:
+    """`runsync` over plain HTTP, to the same worker; jobs are on disk."""
+    with _served(folder, f"sqlite:///{Layout(folder, 'bench').jobs_db}", bench_jobs.Served.drive) as order:
+        yield order
+
+
+@contextlib.contextmanager
+def _served(
+    folder: Path, jobs: str, drive: Callable[[bench_jobs.Served, int, float], tuple[float, list[float]]]
+) -> Iterator[Order]:
     with bench_jobs.gateway("", jobs, Layout(folder, "bench")) as served:
 
         def order(seconds: float, in_flight: int) -> Sample:
             before = _processors() + time.process_time()
-            rate, times = uvloop.run(bench_jobs.drive(served.port, in_flight, seconds))
+            rate, times = drive(served, in_flight, seconds)
             return _sample(len(times) / rate, times, _processors() + time.process_time() - before)
 
         yield order
@@ -298,8 +308,9 @@ def with_our_client(folder: Path) -> Iterator[Order]:
 
 
 KEY = "the key of the measurement"
-OURS = Candidate("flashcore, runsync over HTTP", durable=True, opened=over_http)
-OURS_IN_MEMORY = Candidate("flashcore, the same in memory", durable=False, opened=over_http_in_memory)
+OURS = Candidate("flashcore, over a link", durable=True, opened=over_link)
+OURS_IN_MEMORY = Candidate("flashcore, the same in memory", durable=False, opened=over_link_in_memory)
+OURS_OVER_HTTP = Candidate("flashcore, runsync over HTTP", durable=True, opened=over_http)
 OUR_CLIENT = Candidate("flashcore, client and replica", durable=True, opened=with_our_client)
 
 
@@ -357,10 +368,10 @@ def run(peers: list[Peer], rounds: int, seconds: float, *, redis_synced: bool) -
         place = Path(folder)
         with servers(place, {peer.store for peer in peers}, redis_synced=redis_synced) as addresses:
             theirs = list(candidates_of(peers, addresses, redis_synced=redis_synced))
-            turns = measure([OURS, OURS_IN_MEMORY, OUR_CLIENT, *theirs], rounds, seconds)
+            turns = measure([OURS, OURS_IN_MEMORY, OURS_OVER_HTTP, OUR_CLIENT, *theirs], rounds, seconds)
         print(f"\nmedians of {rounds} turns of {seconds:g} s")
         print(f"{'':34}{'durable':>8}{'1: p50 ms':>12}{'p99 ms':>10}{f'{IN_FLIGHT}: jobs/s':>14}{'CPU us':>12}")
-        for one in (OURS, OURS_IN_MEMORY, OUR_CLIENT, *theirs):
+        for one in (OURS, OURS_IN_MEMORY, OURS_OVER_HTTP, OUR_CLIENT, *theirs):
             show(one.name, "yes" if one.durable else "no", turns[one.name])
         limits(seconds, place)
     print()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.gateway.conftest import FAST, Running, eventually, gateway_at, http_route, jobs_route, side
+from tests.gateway.loops import skip
 from tests.gateway.test_access import bearer, guarded, made
 
 from flashcore.gateway.http.limits import Limits
@@ -399,17 +400,32 @@ async def test_a_gateway_that_stops_answers_what_it_has_taken(layout: Layout) ->
         assert await closing == 0
 
 
-async def test_an_idle_link_ends(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One on which a job is under way does not."""
-    monkeypatch.setattr("flashcore.gateway.assembly.Limits", lambda **given: Limits(idle_seconds=0.1, **given))
-    async with gateway_at(layout) as running:
-        running.serve(jobs_route("embed"))
-        async with linked(running) as idle, linked(running) as busy:
-            busy.submit(job(1, wait=60_000))
-            assert await idle.ended()
-            (answer,) = await busy.ask(job(2, wait=0))
+async def test_an_idle_link_ends(running: Running) -> None:
+    """One on which a job is under way does not; nor does one whose caller was silent for a while only."""
+    running.serve(jobs_route("embed"))
+    limits = Limits()
+    async with linked(running) as idle, linked(running) as busy:
+        await idle.ask(job(1, wait=0))
+        busy.submit(job(2, wait=300_000))
+        await eventually(lambda: _metrics(running, "flashcore_gateway_link_calls 1"))
+        await skip(limits.body_seconds + 1.0, 0.6 * limits.sweep_seconds)
+        await idle.ask(job(3, wait=0))
+        await skip(limits.idle_seconds + 1.0, 0.6 * limits.sweep_seconds)
+        assert await idle.ended()
+        (answer,) = await busy.ask(job(4, wait=0))
 
     assert isinstance(answer, Answer)
+
+
+async def test_a_link_that_stops_within_a_frame_ends(running: Running) -> None:
+    """What came of it is not held for ever."""
+    running.serve(jobs_route("embed"))
+    limits = Limits()
+    async with linked(running) as caller:
+        caller.writer.write(encode_frame(calls.submit_frame([job(1)]))[:-1])
+        caller.submit(job(2))
+        await skip(limits.body_seconds + 1.0, 0.6 * limits.sweep_seconds)
+        assert await caller.ended()
 
 
 async def test_a_quiet_gateway_opens_no_links_and_answers_over_those_it_has(layout: Layout) -> None:
@@ -434,3 +450,45 @@ async def test_a_quiet_gateway_opens_no_links_and_answers_over_those_it_has(layo
     assert isinstance(going, Going)
     assert head.startswith(b"HTTP/1.1 503 ")
     assert (said.document["status"], left) == ("COMPLETED", 0)
+
+
+async def test_links_are_counted(running: Running) -> None:
+    """Those that are open, what is under way over them, and what came."""
+    running.serve(jobs_route("embed"))
+    async with linked(running) as caller:
+        await caller.ask(job(1, wait=0))
+        caller.submit(job(2))
+        page = await eventually(lambda: _metrics(running, "flashcore_gateway_link_calls 1"))
+    gone = await eventually(lambda: _metrics(running, "flashcore_gateway_links 0"))
+
+    assert "flashcore_gateway_links 1" in page
+    assert "flashcore_gateway_link_jobs_total 2" in page
+    assert "flashcore_gateway_link_calls 0" in gone
+
+
+async def _metrics(running: Running, awaited: str) -> str:
+    """The page, once it says so."""
+    page = (await running.get("/metrics")).body.decode()
+    return page if awaited in page else ""
+
+
+async def test_a_caller_that_does_not_read_is_not_read_from(running: Running, layout: Layout) -> None:
+    """Its answers wait as jobs, not as bytes, and what it submits waits, too; others are served meanwhile."""
+    output = b'"%b"' % (b"x" * 900_000)
+    async with (
+        worker_of(running, layout, lambda _: output, slots=16) as worker,
+        linked(running) as caller,
+        linked(running) as other,
+    ):
+        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport can
+        caller.submit(*(job(number) for number in range(40)))
+        await eventually(lambda: _metrics(running, 'flashcore_jobs{endpoint="embed",status="completed"} 40'))
+        caller.submit(job(40))
+        await other.ask(job(50))
+        while_held = len(worker.seen)
+        caller.writer.transport.resume_reading()  # type: ignore[attr-defined]  # as above
+        answers = await caller.hear(41)
+
+    assert while_held == 41
+    assert sorted(one.number for one in answers) == list(range(41))
+    assert {len(one.output.data) for one in answers} == {900_002}

@@ -84,7 +84,7 @@ class Gateway:
         metrics = Metrics(routes, self.broker, self.keyring)
         limits = Limits(local_body_bytes=intake.largest, body_rate=settings.body_rate)
         desk = CallersDesk(routes, intake, self.keyring, jobs.not_a_queue)
-        links = Links(desk, limits, asyncio.get_running_loop())
+        metrics.links = links = Links(desk, limits, asyncio.get_running_loop())
         self.front = front = Front(routes, Answerers(jobs, links, local, metrics), self.keyring, settings)
         self._usual = in_front(front)
         self._quiet = QuietFront(self._usual, jobs, self.keyring)

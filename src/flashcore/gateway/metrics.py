@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from flashcore.gateway.broker import Broker
+from flashcore.gateway.callers.link import Links
 from flashcore.gateway.circuit import CircuitState
 from flashcore.gateway.counting import SideCount
 from flashcore.gateway.http.respond import Request, Response
@@ -26,10 +27,11 @@ _SHOWN_DIGITS = 12
 
 
 class Metrics:
-    """Answers /metrics. `server` is known once the gateway is put together."""
+    """Answers /metrics. `server` and `links` are known once the gateway is put together."""
 
     def __init__(self, routes: Callable[[], Routes], broker: Broker, keyring: Keyring) -> None:
         self.server: HttpServer | None = None
+        self.links: Links | None = None
         self._routes = routes
         self._broker = broker
         self._keyring = keyring
@@ -63,6 +65,14 @@ class Metrics:
                 "Requests that were refused for how they are written, or for their pace.",
                 {labels(reason=reason): count for reason, count in self.server.refused.items()},
             )
+        if self.links is not None:
+            page.gauge("flashcore_gateway_links", "Links of callers that are open.", {(): len(self.links)})
+            page.gauge(
+                "flashcore_gateway_link_calls",
+                "Calls over links that have no answer yet.",
+                {(): self.links.under_way},
+            )
+            page.counter("flashcore_gateway_link_jobs_total", "Jobs that came over links.", {(): self.links.desk.taken})
         page.counter(
             "flashcore_gateway_unauthorized_total",
             "Requests that were refused for who sent them.",

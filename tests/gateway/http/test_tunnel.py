@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.gateway.http.conftest import OK, Gateway, Replica, Wire, eventually
+from tests.gateway.http.conftest import OK, Gateway, Replica, StartGateway, Wire, eventually
+from tests.gateway.loops import skip
 
 from flashcore.gateway.http.errors import OutcomeKind
+from flashcore.gateway.http.limits import Limits
 
 UPGRADE = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: k\r\n\r\n"
 SWITCHING = b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s\r\n\r\n"
@@ -47,6 +49,21 @@ async def test_bytes_go_both_ways_after_101(gateway: Gateway) -> None:
     wire.close()
     await eventually(lambda: route.in_flight == 0)
     assert (route.kinds, route.outcomes[0][1].status) == ([OutcomeKind.ANSWERED], 101)
+
+
+async def test_a_tunnel_may_be_silent_for_long(start_gateway: StartGateway) -> None:
+    """Also after its client has said something: no rest of a body is waited for."""
+    gateway = await start_gateway(Limits(sweep_seconds=0.01))
+    route = gateway.route(await gateway.replica(echo))
+    wire = await gateway.connect()
+    await wire.send(UPGRADE)
+    await wire.reader.readuntil(b"\r\n\r\n")
+    for _ in range(2):
+        await wire.send(b"hello")
+        assert await wire.reader.readexactly(5) == b"hello"
+        await skip(1000.0, 0.02)
+
+    assert route.in_flight == 1
 
 
 async def test_bytes_that_come_with_the_heads_are_not_lost(gateway: Gateway) -> None:

@@ -62,6 +62,7 @@ class CallerLink:
         "_client",
         "_decoder",
         "_desk",
+        "_ended",
         "_head",
         "_is_due",
         "_is_gone",
@@ -73,14 +74,13 @@ class CallerLink:
         "_waiting",
     )
 
-    def __init__(
-        self, client: Client, desk: CallersDesk, head: RequestHead, limits: Limits, loop: AbstractEventLoop
-    ) -> None:
+    def __init__(self, client: Client, head: RequestHead, links: Links) -> None:
         self._client = client
-        self._desk = desk
+        self._desk = links.desk
+        self._limits = links.limits
+        self._loop = links.loop
+        self._ended = links.ended
         self._head = head
-        self._limits = limits
-        self._loop = loop
         self._decoder = FrameDecoder(calls.LIMITS)
         self._waiting: dict[int, _Waiting] = {}
         self._answers: deque[tuple[_Waiting, Job]] = deque()
@@ -134,9 +134,15 @@ class CallerLink:
     def abandon(self) -> None:
         """The caller is gone. Its jobs go on."""
         self._is_gone = True
+        self._ended(self)
         self._waiting.clear()
         self._answers.clear()
         self._refusals.clear()
+
+    @property
+    def under_way(self) -> int:
+        """Calls without an answer."""
+        return len(self._waiting)
 
     # -- from the jobs ---------------------------------------------------------------------------------------------
 
@@ -254,17 +260,33 @@ class Links:
     """All links of one gateway."""
 
     def __init__(self, desk: CallersDesk, limits: Limits, loop: AbstractEventLoop) -> None:
-        self._desk = desk
-        self._limits = limits
-        self._loop = loop
+        self.desk = desk
+        self.limits = limits
+        self.loop = loop
+        self._open: set[CallerLink] = set()
+
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    @property
+    def under_way(self) -> int:
+        """Calls over all of them that have no answer yet."""
+        return sum(link.under_way for link in self._open)
 
     def refusal(self, head: RequestHead, peer: str) -> Response | None:
         """What is said to who may open none; None: it may."""
-        return self._desk.refusal(head, peer)
+        return self.desk.refusal(head, peer)
 
     def begin(self, head: RequestHead, client: Client) -> CallerLink:
         """One more."""
-        return CallerLink(client, self._desk, head, self._limits, self._loop)
+        link = CallerLink(client, head, self)
+        self._open.add(link)
+        return link
+
+    def ended(self, link: CallerLink) -> None:
+        """One less."""
+        self._open.discard(link)
 
 
 def _answer(waiting: _Waiting, job: Job) -> Answer:
