@@ -36,7 +36,7 @@ QUICK = 0.003
 QUICK_IN_A_ROW = 32
 """Commits after which a disk is believed to be quick, until the first slow one, for which the loop stands still."""
 
-ROWS_PER_CHECKPOINT = 12_000
+ROWS_PER_CHECKPOINT = 16_000
 """Rows that the event loop writes before the thread brings the log back into the file, as a commit does later."""
 
 

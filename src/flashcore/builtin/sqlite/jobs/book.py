@@ -204,9 +204,7 @@ class Book:
     def adopt_unapplied(self, found: Iterable[Loaded], batches: Mapping[int, int]) -> None:
         """Keep in memory what is promised and not in the tables yet: jobs and the batches of their last changes."""
         for loaded in found:
-            entry = self.adopt(loaded, batches[loaded.n])
-            if entry is not None:
-                entry.pending = batches[loaded.n]  # those that run have been in memory already
+            self.adopt(loaded, batches[loaded.n])  # those that run are in memory already, and stay
 
     def is_promised(self, entry: Entry) -> bool:
         """Whether nothing can undo what the job is now."""

@@ -132,7 +132,8 @@ class Desk:
             return await self._read(query, hear)
 
         def told(segments: list[Segment], book: Book, flushed: int, seen: Seen[T]) -> R:
-            self._seen(segments, seen)
+            if seen.applied:
+                self._applied(segments)
             return hear(book, flushed, seen.result)
 
         segments = self._backlog.all()
@@ -249,7 +250,7 @@ class Desk:
     def _landed(self, batch: Batch, segments: list[Segment], freed: tuple[str, ...]) -> None:
         self._flying = False
         self.book.promised = batch.number
-        self._settle(segments)
+        self._applied(segments)
         if self.book.batch.waiting:
             self._hand_over()  # as above
         self.book.settle(batch.moves, batch.number)
@@ -286,27 +287,20 @@ class Desk:
         if self._applying or self._closed or not segments:
             return
         self._applying = True
-        told = partial(self._applied, segments)
-        self._writer.read(partial(apply, segments), told).add_done_callback(self._apply_ended)
+        self._writer.read(partial(apply, segments), partial(self._applied, segments)).add_done_callback(
+            self._apply_ended
+        )
 
-    def _applied(self, segments: list[Segment], freed: tuple[str, ...]) -> None:
-        self._settle(segments)
-        self._freed(freed)
+    def _applied(self, segments: list[Segment], _: None = None) -> None:
+        for segment in self._backlog.applied(segments):
+            self.book.settle(segment.touched, segment.last)
 
-    def _apply_ended(self, written: asyncio.Future[tuple[str, ...]]) -> None:
+    def _apply_ended(self, written: asyncio.Future[None]) -> None:
         self._applying = False
         if not written.cancelled() and written.exception() is None:
             self._see_to_backlog()
         elif self._reminder is None:  # nothing is lost; once there is no more room for it, callers hear why
             self._reminder = self._loop.call_later(_SOON, self._apply_later)
-
-    def _seen(self, segments: list[Segment], seen: Seen[T]) -> None:
-        if seen.applied:
-            self._applied(segments, seen.freed)
-
-    def _settle(self, segments: list[Segment]) -> None:
-        for segment in self._backlog.applied(segments):
-            self.book.settle(segment.touched, segment.last)
 
     async def _recover(self) -> None:
         segments = self._backlog.all()
@@ -318,9 +312,10 @@ class Desk:
             standing, waiting = seen.result
             self.book = Book(standing, Batch(self.handed_over + 1))
             self.book.promised = self.handed_over
-            if not seen.applied:
+            if seen.applied:
+                self._applied(segments)
+            else:
                 self.book.adopt_unapplied(waiting, unapplied)
-            self._seen(segments, seen)
             self._outdated = False
 
         await self._writer.read(partial(see, segments, query), told)

@@ -48,26 +48,25 @@ def write_through(
     connection: sqlite3.Connection,
 ) -> tuple[str, ...]:
     """Write a batch to the tables, and before it what was promised; returns the files that nobody needs any more."""
-    freed = _catch_up(segments, connection)
+    _catch_up(segments, connection)
     try:
-        freed += flush(changes, connection)
+        freed = flush(changes, connection)
     except sqlite3.IntegrityError as problem:
         raise Clash(str(problem)) from problem
     write_streams(streams, connection)
     return freed
 
 
-def apply(segments: Sequence[Segment], connection: sqlite3.Connection) -> tuple[str, ...]:
-    """Write what was promised to the tables, in a transaction of its own; returns the files that nobody needs."""
+def apply(segments: Sequence[Segment], connection: sqlite3.Connection) -> None:
+    """Write what was promised to the tables, in a transaction of its own."""
     with _unsynced(connection):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            freed = _catch_up(segments, connection)
+            _catch_up(segments, connection)
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)
             raise
-        return freed
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,6 @@ class Seen(Generic[T]):
 
     result: T
     applied: bool
-    freed: tuple[str, ...] = ()
 
 
 def see(segments: Sequence[Segment], query: Call[T], connection: sqlite3.Connection) -> Seen[T]:
@@ -84,7 +82,7 @@ def see(segments: Sequence[Segment], query: Call[T], connection: sqlite3.Connect
     with _unsynced(connection):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            freed = _catch_up(segments, connection)
+            _catch_up(segments, connection)
             result = query(connection)
         except BaseException:
             _roll_back(connection)
@@ -94,7 +92,7 @@ def see(segments: Sequence[Segment], query: Call[T], connection: sqlite3.Connect
         except sqlite3.Error:  # what was read is so nevertheless; who applies the log the next time tells of it
             _roll_back(connection)
             return Seen(result, applied=False)
-        return Seen(result, applied=True, freed=freed)
+        return Seen(result, applied=True)
 
 
 def replay(after: int, connection: sqlite3.Connection) -> int | None:
@@ -117,16 +115,14 @@ def replay(after: int, connection: sqlite3.Connection) -> int | None:
     return last
 
 
-def _catch_up(segments: Sequence[Segment], connection: sqlite3.Connection) -> tuple[str, ...]:
-    """Apply those that have not been applied while this was on its way."""
+def _catch_up(segments: Sequence[Segment], connection: sqlite3.Connection) -> None:
+    """Apply those that have not been applied while this was on its way. Nothing that waits removes a job, or a file."""
     (first,) = connection.execute("select min(seq) from log").fetchone()
     waiting = [segment for segment in segments if first is not None and segment.last >= first]
-    freed: tuple[str, ...] = ()
     for segment in waiting:
-        freed += flush(segment.changes, connection)
+        flush(segment.changes, connection)
     if waiting:
         connection.execute("delete from log where seq <= ?", (waiting[-1].last,))
-    return freed
 
 
 def _require_new(changes: Changes, connection: sqlite3.Connection) -> None:
