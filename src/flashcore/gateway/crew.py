@@ -180,11 +180,12 @@ class Crew:
     def _results(self, worker: Worker, link: WorkerLink, results: Iterable[Result]) -> None:
         stale: list[JobId] = []
         for result in results:
-            is_current = self._is_current(worker, result.id, result.attempt)
             attempt = worker.attempts.get(result.id)
-            if attempt is not None and attempt.claimed.attempt == result.attempt:
-                self._books.settle(worker, result.id)
-            if not is_current or attempt is None:
+            if attempt is None or attempt.claimed.attempt != result.attempt:
+                stale.append(result.id)
+                continue
+            self._books.settle(worker, result.id)
+            if attempt.stopped:
                 stale.append(result.id)
             elif result.released:
                 end = Return(result.id, worker.id, "the worker gave it back", charged=False)

@@ -35,6 +35,12 @@ class Ended:
     finish: Finish
     link: WorkerLink | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of its output."""
+        output = self.finish.output
+        return 0 if output is None else len(output.data)
+
 
 @light
 class Returned:
@@ -42,6 +48,11 @@ class Returned:
 
     end: Return
     link: WorkerLink | None = None
+
+    @property
+    def size(self) -> int:
+        """It brings nothing."""
+        return 0
 
 
 @light
@@ -56,6 +67,11 @@ class Streamed:
     link: WorkerLink | None = None
     """Who waits to hear how many are stored; nobody who does not count."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of the chunk."""
+        return len(self.chunk.data)
+
 
 @light
 class Progressed:
@@ -64,6 +80,11 @@ class Progressed:
     worker: WorkerId
     job: JobId
     value: Payload
+
+    @property
+    def size(self) -> int:
+        """Bytes of the progress."""
+        return len(self.value.data)
 
 
 Report: TypeAlias = Ended | Returned | Streamed | Progressed
@@ -95,7 +116,7 @@ class Recorder:
     def add(self, report: Report, link: WorkerLink | None = None) -> None:
         """Store this as soon as may be. `link` is where it came from, and is held up when there is too much."""
         self._reports.append(report)
-        self._bytes += _size(report)
+        self._bytes += report.size
         self._idle.clear()
         self._kick.set()
         if link is not None and self._bytes > self._limit and link not in self._paused:
@@ -109,7 +130,7 @@ class Recorder:
             self._kick.clear()
             batch, self._reports = self._reports, []
             await self._store_batch(batch)
-            self._bytes -= sum(map(_size, batch))
+            self._bytes -= sum([report.size for report in batch])
             self._resume()
             if not self._reports:
                 self._idle.set()
@@ -188,13 +209,3 @@ def _acknowledge(stored: Sequence[tuple[JobId, WorkerLink]]) -> None:
         by_link.setdefault(link, []).append(job)
     for link, jobs in by_link.items():
         link.send_soon(Received(tuple(jobs)))
-
-
-def _size(report: Report) -> int:
-    match report:
-        case Ended(finish):
-            return len(finish.output.data) if finish.output is not None else 0
-        case Streamed(chunk=payload) | Progressed(value=payload):
-            return len(payload.data)
-        case Returned():
-            return 0
