@@ -42,7 +42,7 @@ def test_a_process_that_runs_on_is_waited_for_no_longer_than_told(child: subproc
     began = time.monotonic()
 
     assert not presence_of(child.pid).ended_within(0.1)
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 60.0
 
 
 def test_one_that_is_gone_has_ended(child: subprocess.Popen[bytes]) -> None:

@@ -184,7 +184,7 @@ async def test_a_handle_is_awaited_for_its_result(gateway: Gateway) -> None:
     job = await double.spawn_async(4)
 
     assert await job == 8
-    assert await job.result_async(timeout=5) == 8
+    assert await job.result_async(timeout=60) == 8
     assert await job.status_async() is JobStatus.COMPLETED
     assert await job.cancel_async() is JobStatus.COMPLETED
 
@@ -200,7 +200,7 @@ def test_waiting_for_a_result_ends_when_the_caller_says(gateway: Gateway) -> Non
 def test_map_keeps_the_order_and_the_bound(gateway: Gateway) -> None:
     """Results come in the order of the items, whichever is done first."""
     under_way, most, lock = 0, 0, threading.Lock()
-    two = threading.Barrier(2, timeout=5)
+    two = threading.Barrier(2, timeout=60)
 
     def answer(seen: Seen) -> Answer:
         nonlocal under_way, most

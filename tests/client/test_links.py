@@ -47,7 +47,7 @@ class LinkGateway:
     def until(self, true: Callable[[], bool]) -> None:
         """Wait for something to come."""
         with self.heard:
-            assert self.heard.wait_for(true, 10)
+            assert self.heard.wait_for(true, 60)
 
     def serve(self, sock: socket.socket) -> None:
         """One connection."""

@@ -49,7 +49,7 @@ async def ask(connection: Connection, *pieces: bytes, method: str = "GET") -> Re
     await asyncio.sleep(0)
     for piece in pieces:
         feed(connection, piece)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await asking
 
 

@@ -143,7 +143,7 @@ def test_a_terminal_that_is_paused_holds_up_nobody() -> None:
     shown: list[Told] = []
 
     def show(told: Told) -> None:
-        resumed.wait(20)
+        resumed.wait(100)
         shown.append(told)
 
     began = time.monotonic()
@@ -152,7 +152,7 @@ def test_a_terminal_that_is_paused_holds_up_nobody() -> None:
             tell(Noted("again"))
         assert not shown
     resumed.set()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 async def test_only_folders_that_matter_are_watched(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ async def test_only_folders_that_matter_are_watched(tmp_path: Path) -> None:
             news.set()
 
     async def until_seen(path: Path) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while path not in seen:
                 await asyncio.to_thread(path.write_text, "x")
                 news.clear()

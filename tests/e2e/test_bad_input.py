@@ -152,7 +152,7 @@ def test_what_a_crash_left_behind_is_no_obstacle(project: ProjectUnderTest) -> N
     for process in project.processes():
         with contextlib.suppress(psutil.NoSuchProcess):  # some end by themselves, when those before them have
             process.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while project.processes() and time.monotonic() < deadline:
         time.sleep(0.02)
 

@@ -46,7 +46,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 def assert_nothing_left(folder: Path) -> None:
     """No process, and no temporary file."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while processes_of(folder) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert processes_of(folder) == []

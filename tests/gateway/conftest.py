@@ -32,7 +32,7 @@ from flashcore.testing.fake_worker import route_of
 from flashcore.wire.hello import Hello
 
 FAST = Settings(
-    heartbeat=0.4, lease=90.0, reconnect_grace=60.0, hello_patience=0.5, sweep_interval=0.1, signal_interval=0.02,
+    heartbeat=0.4, lease=900.0, reconnect_grace=600.0, hello_patience=0.5, sweep_interval=0.1, signal_interval=0.02,
     forget_after=0.2, hold_seconds=0.5, stop_grace=1.0,
 )  # fmt: skip
 """Numbers at which a test need not wait, and no machine is too slow to come back in time."""

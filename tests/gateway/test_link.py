@@ -235,7 +235,7 @@ async def test_an_older_control_plane_sends_whole_tables_without_a_hello(layout:
         for version in (1, 2):
             table = RoutingTable(version, (jobs_route(f"hello{version}"),))
             writer.write(encode_frame(to_frame(Table(version, to_json(table)))))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while Applied(2) not in told:
                 told += map(from_frame, decoder.feed(await reader.read(1 << 16)))
         writer.close()
@@ -249,7 +249,7 @@ async def test_a_control_plane_of_a_later_protocol_is_told_so(layout: Layout) ->
     async with gateway_at(layout) as running:
         reader, writer = await asyncio.open_unix_connection(str(layout.dataplane_socket))
         writer.write(encode_frame(to_frame(ControlHello(VersionRange(98, 99)))))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await reader.read(1000):
                 pass
         writer.close()
@@ -323,10 +323,10 @@ async def test_changes_are_told(layout: Layout) -> None:
         changes = plane.changes()
         waiting = asyncio.ensure_future(anext(changes))
         async with gateway_at(layout):
-            await asyncio.wait_for(waiting, 5.0)
-        await asyncio.wait_for(anext(changes), 5.0)
+            await asyncio.wait_for(waiting, 60)
+        await asyncio.wait_for(anext(changes), 60)
         await plane.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             rest = [change async for change in changes]
 
     assert len(rest) <= 1
@@ -337,7 +337,7 @@ async def test_who_breaks_the_protocol_is_hung_up_on(layout: Layout) -> None:
     async with gateway_at(layout):
         reader, writer = await asyncio.open_unix_connection(str(layout.dataplane_socket))
         writer.write(encode_frame(to_frame(Applied(1))))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while await reader.read(1000):
                 pass
         writer.close()
@@ -462,7 +462,7 @@ async def test_signals_are_not_told_more_often_than_they_may_be(layout: Layout) 
         for _ in range(30):
             await running.post("/v2/hello/run", {"input": {}})
         decoder = FrameDecoder()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while 30 not in told:
                 messages = map(from_frame, decoder.feed(await reader.read(1 << 16)))
                 told += [message.signals["queued"] for message in messages if isinstance(message, Signals)]
@@ -473,7 +473,7 @@ async def test_signals_are_not_told_more_often_than_they_may_be(layout: Layout) 
 
 async def test_what_an_endpoint_begins_to_wait_for_is_told_at_once(layout: Layout) -> None:
     """Whatever else was told a moment ago: of other endpoints, and of this one's own last replica."""
-    settings = dataclasses.replace(FAST, signal_interval=60.0)
+    settings = dataclasses.replace(FAST, signal_interval=600.0)
     async with gateway_at(layout, settings) as running, control(layout) as plane:
         await eventually(plane.gateways)
         running.serve(*(jobs_route(name) for name in ("busy", "hello")))
@@ -481,4 +481,4 @@ async def test_what_an_endpoint_begins_to_wait_for_is_told_at_once(layout: Layou
         for name in ("busy", "busy", "hello"):
             await running.post(f"/v2/{name}/run", {"input": {}})
 
-        await eventually(lambda: [said.queued for said in plane.signals(HELLO)] == [1], 5)
+        await eventually(lambda: [said.queued for said in plane.signals(HELLO)] == [1])

@@ -83,7 +83,7 @@ async def listening(layout: Layout, *arguments: str) -> AsyncIterator[GatewayPro
             found = read_presence(layout.gateway_file)
             return found is not None and found.pid == gateway.process.pid
 
-        await eventually(written, 20.0)
+        await eventually(written)
         yield gateway
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -204,7 +204,9 @@ async def test_the_job_of_a_worker_that_dies_with_it_goes_to_another_at_once(lay
     dying = worker_hello("hello", replica="w1", boot_id=boot_id())
     heir = worker_hello("hello", replica="w2")
     async with AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(listening(layout, "--set", "reconnect_grace=60", "--set", "lease=90"))
+        gateway = await stack.enter_async_context(
+            listening(layout, "--set", "reconnect_grace=600", "--set", "lease=900")
+        )
         plane = await stack.enter_async_context(serving(layout, jobs_route("hello", side(dying))))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", WORKER, str(layout.worker_socket), json.dumps(to_json(dying))
@@ -221,7 +223,7 @@ async def test_the_job_of_a_worker_that_dies_with_it_goes_to_another_at_once(lay
 
 async def test_a_gateway_whose_readiness_is_asked_for_gives_notice_before_it_ends(layout: Layout) -> None:
     """S44: after SIGTERM readiness is 503 draining, liveness 200; connections are accepted for half of the grace."""
-    async with listening(layout, "--set", "stop_grace=2") as gateway:
+    async with listening(layout, "--set", "stop_grace=6") as gateway:
         starting = await gateway.call("GET", "/ping/ready")
         async with serving(layout, jobs_route("hello")):
             ready = await gateway.call("GET", "/ping/ready")
@@ -237,7 +239,7 @@ async def test_a_gateway_whose_readiness_is_asked_for_gives_notice_before_it_end
     assert (draining.status, draining.json) == (503, {"status": "draining"})
     assert (live.status, live.json) == (200, {"status": "draining"})
     assert job.status == 200
-    assert 0.9 < time.monotonic() - told < 5.0
+    assert time.monotonic() - told > 2.9
 
 
 async def _not_ready(gateway: GatewayProcess) -> Answer | None:

@@ -177,7 +177,7 @@ async def test_workers_are_not_read_from_while_too_much_is_not_stored(layout: La
             moody.failure = None
 
             read = 0
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while read < sent:
                     read += len((await running.get(f"/v2/hello/stream/{job}?wait=5000")).json["stream"])
 

@@ -134,7 +134,7 @@ async def test_who_does_not_begin_with_a_hello_is_hung_up_on(running: Running, d
     reader, writer = await asyncio.open_unix_connection(str(running.gateway.layout.worker_socket))
     writer.write(data)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await reader.read()
     writer.close()
 
@@ -434,7 +434,7 @@ async def test_a_job_that_kills_its_workers_fails_for_good(running: Running) -> 
 
 async def test_a_worker_whose_process_ended_is_not_waited_for(layout: Layout) -> None:
     """Q05: on the same machine the job goes back at once, not after the grace."""
-    settings = dataclasses.replace(FAST, reconnect_grace=60.0, lease=90.0)
+    settings = dataclasses.replace(FAST, reconnect_grace=600.0, lease=900.0)
     dead = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
     await dead.wait()
     hello = worker_hello("hello", boot_id=boot_id())
@@ -453,7 +453,7 @@ async def test_a_worker_whose_process_ended_is_not_waited_for(layout: Layout) ->
             found = await running.store.get(JobId(job))
             return found is not None and found.status is JobStatus.IN_QUEUE
 
-        await eventually(returned, 5.0)
+        await eventually(returned)
 
 
 async def test_a_frozen_worker_is_given_up_and_its_late_result_is_ignored(running: Running) -> None:

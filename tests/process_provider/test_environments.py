@@ -157,7 +157,7 @@ async def test_an_installation_that_is_broken_off_leaves_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(installing, "find_uv", lambda: str(slow))
         making = asyncio.create_task(python_for(layout, "tiny"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not list(layout.venvs.glob(".draft-*/bin/python")):  # noqa: ASYNC110 - a file has no event
                 await asyncio.sleep(0.01)
         making.cancel()

@@ -18,7 +18,7 @@ NONE = frozenset[ReplicaId]()
 
 async def take(lines: AsyncIterator[str], count: int) -> list[str]:
     """The next lines."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return [await anext(lines) for _ in range(count)]
 
 

@@ -53,7 +53,7 @@ async def test_a_job_and_its_claim_are_written_together(tmp_path: Path) -> None:
     for number in range(10):
         (submitted,) = await jobs.submit([new_job(number)])
         assert submitted.status is JobStatus.IN_QUEUE
-        assert await asyncio.wait_for(got.get(), 10) == [str(number)]
+        assert await asyncio.wait_for(got.get(), 60) == [str(number)]
         assert await jobs.finish([Finish(JobId(str(number)), WORKER, Payload(b"1"))]) == (True,)
 
     assert transactions(jobs) - before == 20
@@ -82,7 +82,7 @@ async def test_a_job_that_was_handed_out_at_once_is_so_when_the_store_is_opened_
     got: asyncio.Queue[list[str]] = asyncio.Queue()
     working = asyncio.create_task(claim_when_rung(jobs, got))
     await jobs.submit([new_job("a", lane=7)])
-    assert await asyncio.wait_for(got.get(), 10) == ["a"]
+    assert await asyncio.wait_for(got.get(), 60) == ["a"]
     held = await jobs.held()
     await jobs.close()
     await working

@@ -388,5 +388,5 @@ async def test_a_leader_that_was_replaced_writes_nothing(ledger: Ledger, leader:
 
 async def take(ledger: Ledger, after: int, count: int) -> list[Changes]:
     """The next so many changes."""
-    async with asyncio.timeout(10), contextlib.aclosing(ledger.watch(after)) as changes:
+    async with asyncio.timeout(60), contextlib.aclosing(ledger.watch(after)) as changes:
         return [await anext(changes) for _ in range(count)]

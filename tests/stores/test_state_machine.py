@@ -102,7 +102,7 @@ async def _answer(store: StateBackend, transaction: Transaction) -> int | str:
 
 async def _told(store: StateBackend, prefix: str, after: int, count: int) -> list[Batch]:
     """The next so many batches."""
-    async with asyncio.timeout(10), contextlib.aclosing(store.watch(prefix, after)) as batches:
+    async with asyncio.timeout(60), contextlib.aclosing(store.watch(prefix, after)) as batches:
         return [await anext(batches) for _ in range(count)]
 
 

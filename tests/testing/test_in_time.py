@@ -28,7 +28,7 @@ def test_a_part_that_sleeps_is_interrupted_and_named_and_not_asked_again() -> No
         with pytest.raises(PartFailed, match=r"strategy 'sleepy': it did not answer within 0\.05 s"):
             asyncio.run(isolation.call("web", sleeping))
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
 
 
 def test_a_part_that_answers_is_left_alone_and_so_is_who_else_has_set_a_timer() -> None:

@@ -50,7 +50,7 @@ def calling(name: str, seconds: float) -> dict[str, object]:
 
 async def begun(replica: RunningReplica, times: int = 1) -> None:
     """Wait until so many jobs have begun."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while replica.log.count("begun") < times:  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.01)
 
@@ -80,7 +80,7 @@ async def test_what_does_not_finish_is_released(replica: RunningReplica, gateway
     for job in jobs:
         assert (await gateway.result(job)).released
     assert await replica.ended() == 0
-    assert 0.9 < time.monotonic() - began < 5
+    assert 0.9 < time.monotonic() - began < 25
 
 
 async def test_waiting_jobs_are_released_at_once(replica: RunningReplica, gateway: FakeGateway) -> None:
@@ -146,7 +146,7 @@ async def test_results_that_nobody_takes_do_not_keep_it_for_ever(replica: Runnin
 
     replica.terminate()
 
-    assert await replica.ended(10) == 0
+    assert await replica.ended(30) == 0
     assert "they will run again" in replica.log
 
 

@@ -244,7 +244,7 @@ def test_ping_tells_why_the_code_could_not_be_loaded() -> None:
 
 def _until(true: Callable[[], bool]) -> None:
     async def look() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not true():  # noqa: ASYNC110 - what is waited for is an answer over HTTP
                 await asyncio.sleep(0.01)
 

@@ -168,7 +168,7 @@ def failure(result: Any) -> dict[str, str]:
 
 async def logged(replica: RunningReplica, text: str) -> None:
     """Wait for a line in the log."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while text not in replica.log:  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.01)
 

@@ -45,7 +45,7 @@ class Desk:
 
     async def ask(self, count: int = 1, *, idle: bool = True, lists: bool = True) -> list[str]:
         """What the script gets."""
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             return [one.id for one in await self.tray.next_jobs(count, takes_lists=lists, is_idle=idle)]
 
 
