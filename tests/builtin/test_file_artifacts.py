@@ -8,7 +8,17 @@ import pytest
 
 from flashcore import NotFound, StateError, StorageFull
 from flashcore.builtin.file_artifacts import FileArtifactStore
+from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.model.names import Digest
+from flashcore.testing.artifact_kit import ArtifactStoreKit
+
+
+class TestFile(ArtifactStoreKit):
+    """The artifact store `file`."""
+
+    def store(self, folder: Path) -> ArtifactStore:
+        """In a directory that is not there yet."""
+        return FileArtifactStore(str(folder / "artifacts"))
 
 
 @pytest.fixture

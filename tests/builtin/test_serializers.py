@@ -5,9 +5,11 @@ import datetime as dt
 import math
 import pickle
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,30 @@ from hypothesis import strategies as st
 from flashcore.builtin.cloudpickle_serializer import CloudpickleSerializer
 from flashcore.builtin.json_serializer import JsonSerializer
 from flashcore.hookspecs.serializers import DecodeError, EncodeError, Serializer
+from flashcore.testing.serializer_kit import PLAIN, SerializerKit
+
+
+class TestJson(SerializerKit):
+    """The serializer `json`."""
+
+    untrusted = True
+
+    def serializer(self) -> Serializer:
+        """Nothing to configure."""
+        return JsonSerializer()
+
+
+class TestCloudpickle(SerializerKit):
+    """The serializer `cloudpickle`, whose bytes are signed."""
+
+    def serializer(self) -> Serializer:
+        """Nothing to configure."""
+        return CloudpickleSerializer()
+
+    def values(self) -> Sequence[Any]:
+        """Arrays, too, whose memory travels beside the rest."""
+        return (*PLAIN, b"bytes", (1, 2), {3, 4}, np.arange(200_000.0), dt.date(2026, 1, 2))
+
 
 SERIALIZERS: list[Serializer] = [JsonSerializer(), CloudpickleSerializer()]
 
