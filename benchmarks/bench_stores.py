@@ -6,7 +6,9 @@ writes. All but `memory` sync to disk before they answer.
 
     python benchmarks/bench_stores.py [--rounds 3] [--seconds 0.7] [--depth 50000]
 
-`--depth` is for the last table: what submitting and claiming cost in front of so many queued jobs, beside 1,000.
+The second table says what a job costs the store: the processor's time of all of its threads, and pages of 4 KiB written
+to SQLite's write-ahead log. `--depth` is for the last table: what submitting and claiming cost in front of so many
+queued jobs, beside 1,000.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -195,6 +197,46 @@ async def compare(rounds: int, seconds: float) -> None:
         print(f"{name:52}{rate:12,.0f}{rate / limit:9.2f}")
 
 
+async def weigh() -> None:
+    """Print what a whole job costs, of jobs whose claims share the transaction of their submission, as in a gateway."""
+    print(f"\n{'for one job':52}{'CPU us':>12}{'pages':>9}")
+    for kind, callers, count in (("memory", 1, 1000), ("memory", CALLERS, 5000)):
+        used, _ = await weighed(kind, callers, count)
+        print(f"{f'jobs, {kind}, {callers} at once':52}{used:12,.0f}")
+    for callers, count in ((1, 1000), (14, 5000), (CALLERS, 5000)):
+        used, pages = await weighed("sqlite", callers, count)
+        print(f"{f'jobs, sqlite, {callers} at once':52}{used:12,.0f}{pages:9.2f}")
+
+
+async def weighed(kind: str, callers: int, count: int) -> tuple[float, float]:
+    """Microseconds of the processor and pages for each of so many jobs."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = await open_jobs(kind, Path(folder))
+        numbers = iter(range(count))
+        begin = time.process_time()
+        await asyncio.gather(*(whole_jobs(store, numbers, WorkerId(f"w/{n}")) for n in range(callers)))
+        used = time.process_time() - begin
+        pages = pages_of(Path(folder, "jobs.db-wal"))
+        await store.close()
+    return used / count * 1e6, pages / count
+
+
+def pages_of(log: Path) -> float:
+    """How many pages are in a write-ahead log."""
+    return log.stat().st_size / (4096 + 24) if log.exists() else 0.0
+
+
+async def whole_jobs(store: JobStore, numbers: Iterator[int], worker: WorkerId) -> None:
+    """Submit, claim, finish and read one job after the other."""
+    for number in numbers:
+        submitting = asyncio.ensure_future(store.submit([new_job(number)]))
+        await asyncio.sleep(0)
+        (claimed,) = await store.claim(Claim(ENDPOINT, worker, REVISION, count=1, lease=60.0))
+        await submitting
+        await store.finish([Finish(claimed.id, worker, claimed.input)])
+        await store.get(claimed.id)
+
+
 async def deepen(depth: int) -> None:
     """Print what a submission and a claim cost in front of 1,000 and of `depth` queued jobs, in microseconds."""
     print(f"\n{'microseconds for one, in front of so many queued jobs':52}{1000:>12,}{depth:>12,}{'ratio':>9}")
@@ -266,6 +308,7 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=50_000)
     given = parser.parse_args()
     uvloop.run(compare(given.rounds, given.seconds))
+    uvloop.run(weigh())
     uvloop.run(deepen(given.depth))
 
 

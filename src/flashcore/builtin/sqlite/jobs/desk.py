@@ -86,6 +86,8 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog()
         self._applying = False
+        self._holds_off = False
+        """The tables could not be written a moment ago."""
         self._reminder: asyncio.TimerHandle | None = None
         self._flying = False
         self._scheduled = False
@@ -273,13 +275,13 @@ class Desk:
     # What is promised and not in the tables
 
     def _see_to_backlog(self) -> None:
-        if self._backlog.is_ripe:
+        if self._backlog.is_ripe and not self._holds_off:
             self._apply()
         elif self._backlog and self._reminder is None:
             self._reminder = self._loop.call_later(_SOON, self._apply_later)
 
     def _apply_later(self) -> None:
-        self._reminder = None
+        self._reminder, self._holds_off = None, False
         self._apply()
 
     def _apply(self) -> None:
@@ -297,10 +299,9 @@ class Desk:
 
     def _apply_ended(self, written: asyncio.Future[None]) -> None:
         self._applying = False
-        if not written.cancelled() and written.exception() is None:
-            self._see_to_backlog()
-        elif self._reminder is None:  # nothing is lost; once there is no more room for it, callers hear why
-            self._reminder = self._loop.call_later(_SOON, self._apply_later)
+        # Where that failed nothing is lost; once there is no more room for what waits, callers hear why.
+        self._holds_off = written.cancelled() or written.exception() is not None
+        self._see_to_backlog()
 
     async def _recover(self) -> None:
         segments = self._backlog.all()
