@@ -109,6 +109,9 @@ class JobStore(Protocol):
         Never a job that this worker id had before, nor one whose ttl is over. Jobs that some revisions are known not to
         fit stand apart from the others, so that passing them costs nothing: `claim.opens` says who takes them. Marks
         what it hands out IN_PROGRESS under a lease.
+
+        Fewer than `claim.count` say that there is no more for this worker: it asks again when `enqueued` has rung, or
+        when what it may take has changed.
         """
         ...
 

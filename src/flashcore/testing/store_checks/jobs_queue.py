@@ -343,6 +343,14 @@ async def check_enqueued(subject: Subject) -> None:
         await waiting
 
 
+async def check_fewer_are_all(subject: Subject) -> None:
+    """A claim that gets fewer jobs than it asks for has got all that there are: nobody asks again without a ring."""
+    async with subject.jobs() as jobs:
+        await jobs.submit([new_job(str(number), 7 * (number % 2)) for number in range(150)])
+        taken = [len(await claim(jobs, 100)) for _ in range(3)]
+        require(taken == [100, 50, 0], "a claim takes what is there, as far as it asked for it", taken)
+
+
 async def check_ringing_at_once(subject: Subject) -> None:
     """A store that rings from within does so when a claim that begins then finds the job; others need not care."""
     async with subject.jobs() as jobs:
