@@ -246,7 +246,7 @@ async def test_an_answer_that_does_not_come_in_time_is_a_deadline(links: LinkGat
     """The gateway is told that nobody waits for it, or its link is given up."""
     links.say = lambda _: b""
     line = Line(parse_url(links.url), "")
-    late = Submission(EndpointName("work"), 0.01, (b"1",), "application/json", "k", {}, "", 0.05)
+    late = Submission(EndpointName("work"), 0.01, (b"1",), "application/json", "k", {}, 0.05)
 
     with pytest.raises(DeadlineExceeded, match=r"did not answer POST /v2/work/runsync\?wait=10 within 0\.05 s"):
         BlockingLinks().exchange(line, late)
@@ -304,7 +304,7 @@ async def test_who_has_no_links_is_not_asked_again(gateway: Gateway) -> None:
 def test_who_has_none_now_is_asked_again(links: LinkGateway, status: bytes) -> None:
     """A gateway that is about to stop opens none; the next one does."""
     line = Line(parse_url(links.url), "")
-    job = Submission(EndpointName("work"), None, (b"1",), "application/json", "k", {}, "", 5.0)
+    job = Submission(EndpointName("work"), None, (b"1",), "application/json", "k", {}, 5.0)
     links.say = lambda one: encode_frame(calls.answers_frame([Answer(one.number, {"id": "j"}, None)]))
     blocking = BlockingLinks()
 

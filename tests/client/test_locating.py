@@ -7,6 +7,7 @@ import pytest
 
 from flashcore import Unavailable
 from flashcore.client.locate import call_key, gateway_url
+from flashcore.client.whereabouts import Whereabouts
 from flashcore.model.layout import Layout
 from flashcore.wire.seal import SigningKey
 from flashcore.wire.sealed import KEY_VARIABLE
@@ -122,3 +123,42 @@ def test_a_gateway_elsewhere_has_a_key_of_its_own(project: Path, monkeypatch: py
     assert (without, emptied) == (None, None)
     assert given is not None
     assert given.sign(b"x") == SigningKey("theirs").sign(b"x")
+
+
+def test_what_was_found_is_found_again_until_it_is_another(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway on another port, another key, another token, another environment: with the next call."""
+    for name in ("FLASHCORE_GATEWAY_URL", "FLASHCORE_TOKEN", KEY_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    whereabouts = Whereabouts()
+
+    def found() -> tuple[str, str, bytes]:
+        key = whereabouts.key()
+        return whereabouts.url(), whereabouts.authorization(), b"" if key is None else key.sign(b"x")
+
+    def place(environment: str, port: int, token: str, secret: str) -> tuple[str, str, bytes]:
+        layout = Layout(project, environment)
+        layout.home.mkdir(parents=True, exist_ok=True)
+        for path, text in (
+            (layout.gateway_file, f'{{"url": "http://127.0.0.1:{port}"}}'),
+            (layout.token, token),
+            (layout.call_key, secret),
+        ):
+            fresh = path.with_suffix(".new")
+            fresh.write_text(text + "\n")
+            fresh.replace(path)
+        return f"http://127.0.0.1:{port}", f"Bearer {token}", SigningKey(secret).sign(b"x")
+
+    assert [place("production", 8700, "t1", "k1"), place("production", 8700, "t1", "k1")] == [found(), found()]
+    assert place("production", 8701, "t2", "k2") == found()
+    assert place("elsewhere", 8702, "t3", "k3") != found()
+    monkeypatch.setenv("FLASHCORE_ENV", "elsewhere")
+    assert place("elsewhere", 8702, "t3", "k3") == found()
+    monkeypatch.delenv("FLASHCORE_ENV")
+    (project / "flashcore.toml").write_text('environment = "elsewhere"\n')
+    assert place("elsewhere", 8703, "t3", "k3") == found()
+    monkeypatch.setenv("FLASHCORE_GATEWAY_URL", "http://there:2/")
+    assert found() == ("http://there:2", "", b"")
+    monkeypatch.delenv("FLASHCORE_GATEWAY_URL")
+    Layout(project, "elsewhere").gateway_file.unlink()
+    with pytest.raises(Unavailable, match="no gateway runs"):
+        whereabouts.url()

@@ -16,12 +16,19 @@ T = TypeVar("T")
 
 
 class Carrier:
-    """Talks to a gateway. `locate` gives its address, anew for each request; `key` what calls are signed with."""
+    """Talks to a gateway. `locate` gives its address, anew for each request; `key` what calls are signed with.
+
+    `authorization` is the header that jobs are submitted with; requests bring their own.
+    """
 
     def __init__(
-        self, locate: Callable[[], str] = gateway_url, key: Callable[[], SigningKey | None] = lambda: None
+        self,
+        locate: Callable[[], str] = gateway_url,
+        key: Callable[[], SigningKey | None] = lambda: None,
+        authorization: Callable[[], str] = lambda: "",
     ) -> None:
         self.key = key
+        self._authorization = authorization
         self._locate = locate
         self._transport = Transport()
         self._answered = False
@@ -63,7 +70,7 @@ class Carrier:
             time.sleep(step.seconds)
             return None
         with self._remembering():
-            return self._transport.send(self._locate(), step)
+            return self._transport.send(self._locate(), step, self._authorization)
 
     async def _do_async(self, step: Step) -> Response | Told | None:
         if isinstance(step, Pause):
@@ -72,7 +79,7 @@ class Carrier:
             await asyncio.sleep(step.seconds)
             return None
         with self._remembering():
-            return await self._transport.send_async(self._locate(), step)
+            return await self._transport.send_async(self._locate(), step, self._authorization)
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:

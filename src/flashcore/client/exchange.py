@@ -97,15 +97,13 @@ class Submission:
     media: str
     key: str
     trace: Mapping[str, str]
-    token: str
-    """The Authorization header; empty for none."""
     timeout: float
 
-    def request(self) -> Request:
-        """The same as a request."""
+    def request(self, authorization: str = "") -> Request:
+        """The same as a request, with this header where it is not empty."""
         route = "run" if self.wait is None else f"runsync?wait={round(self.wait * 1000)}"
         sealed = {"Accept": documents.MEDIA} if self.media == seal.MEDIA else {}
-        token = {"Authorization": self.token} if self.token else {}
+        token = {"Authorization": authorization} if authorization else {}
         headers = {"Content-Type": self.media, IDEMPOTENCY_KEY: self.key, **self.trace, **sealed, **token}
         body = self.pieces if self.media == seal.MEDIA else (b'{"input":', *self.pieces, b"}")
         return Request("POST", f"/v2/{self.endpoint}/{route}", body, headers, self.timeout)

@@ -14,9 +14,9 @@ from flashcore.client.exchange import Conversation
 from flashcore.client.handle import JobHandle
 from flashcore.client.in_process import is_here, run_here, run_here_blocking
 from flashcore.client.job_calls import JobCall, home_of, run_within, submit
-from flashcore.client.locate import call_key
 from flashcore.client.many import MapOptions, map_awaited, map_blocking, zip_awaited
 from flashcore.client.route_calls import TIMEOUT, CalledRoute, call_route
+from flashcore.client.whereabouts import Whereabouts
 from flashcore.model.manifest import Route
 from flashcore.model.names import EndpointName
 from flashcore.wire.envelope import Arguments, Call
@@ -31,12 +31,18 @@ LOCAL_ATTRIBUTE = "__flashcore_local__"
 """Under this name the worker finds the function or class as its author wrote it."""
 
 
+def _own_carrier() -> Carrier:
+    """To the gateway that this process is to call."""
+    whereabouts = Whereabouts()
+    return Carrier(whereabouts.url, whereabouts.key, whereabouts.authorization)
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """The endpoint that functions belong to, and how to reach it."""
 
     endpoint: EndpointName
-    carrier: Carrier = field(default_factory=lambda: Carrier(key=call_key), compare=False)
+    carrier: Carrier = field(default_factory=_own_carrier, compare=False)
 
 
 class Remote(ABC, Generic[P, R]):

@@ -210,9 +210,7 @@ def _submit(call: JobCall, wait: float | None) -> Conversation[Mapping[str, Any]
     else:
         media, key = "application/json", os.urandom(16).hex()
         pieces = (call.plain(),)
-    told = yield from hand_in(
-        Submission(call.endpoint, wait, pieces, media, key, trace_headers(), authorization(), timeout)
-    )
+    told = yield from hand_in(Submission(call.endpoint, wait, pieces, media, key, trace_headers(), timeout))
     if isinstance(told, Response):
         return _document(told, call)
     if told.is_apart:

@@ -25,9 +25,9 @@ def gateway_url() -> str:
     given = os.environ.get("FLASHCORE_GATEWAY_URL")
     if given:
         return given.rstrip("/")
-    layout = _layout()
+    layout = layout_here()
     if layout is not None:
-        return _written_url(layout)
+        return written_url(layout)
     raise Unavailable(
         f"no flashcore project was found at or above {Path.cwd()}, and FLASHCORE_GATEWAY_URL is not set",
         next_step="run in the project's directory, or set FLASHCORE_GATEWAY_URL",
@@ -43,14 +43,12 @@ def call_key() -> SigningKey | None:
         return key_in(os.environ)
     if os.environ.get("FLASHCORE_GATEWAY_URL"):
         return None  # another machine's, perhaps; it has a key of its own
-    layout = _layout()
-    try:
-        return None if layout is None else SigningKey(layout.call_key.read_text(encoding="ascii").strip())
-    except OSError:
-        return None
+    layout = layout_here()
+    secret = None if layout is None else written_secret(layout.call_key)
+    return SigningKey(secret) if secret is not None else None
 
 
-def _layout() -> Layout | None:
+def layout_here() -> Layout | None:
     """The environment of the project that this process works in."""
     root = next(filter(None, map(find_project, _starts())), None)
     return None if root is None else Layout(root, _environment(root))
@@ -89,7 +87,8 @@ def _starts() -> Iterator[Path]:
         yield Path(script).resolve().parent
 
 
-def _written_url(layout: Layout) -> str:
+def written_url(layout: Layout) -> str:
+    """What the environment's gateway wrote down. Raises Unavailable."""
     try:
         url = json.loads(layout.gateway_file.read_bytes())["url"]
     except FileNotFoundError:
@@ -109,8 +108,13 @@ def own_token() -> str | None:
     """The token of the project whose gateway is called; None where a gateway was named, which may be anybody's."""
     if os.environ.get("FLASHCORE_GATEWAY_URL"):
         return None
-    root = next(filter(None, map(find_project, _starts())), None)
+    layout = layout_here()
+    return None if layout is None else written_secret(layout.token)
+
+
+def written_secret(path: Path) -> str | None:
+    """What stands in a file of one word; None where that cannot be read."""
     try:
-        return None if root is None else Layout(root, _environment(root)).token.read_text(encoding="ascii").strip()
+        return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return None

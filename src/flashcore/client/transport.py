@@ -63,6 +63,10 @@ class _OfLoop(NamedTuple):
     links: LoopLinks
 
 
+def _nobody() -> str:
+    return ""
+
+
 class Transport:
     """Sends requests to gateways."""
 
@@ -73,13 +77,14 @@ class Transport:
         self._links: BlockingLinks | None = None
         self._parsed: tuple[str, Address] | None = None
 
-    def send(self, url: str, step: Request | Submission) -> Response | Told:
+    def send(self, url: str, step: Request | Submission, authorization: Callable[[], str] = _nobody) -> Response | Told:
         """Blocking. Raises Unavailable or DeadlineExceeded; `timeout` holds for each wait on the socket."""
         address = self._address(url)
         if isinstance(step, Submission):
-            if fits(step) and (told := self._blocking_links().exchange(Line(address, step.token), step)) is not None:
+            token = authorization()
+            if fits(step) and (told := self._blocking_links().exchange(Line(address, token), step)) is not None:
                 return told
-            step = step.request()
+            step = step.request(token)
         kept = self._take(address)
         if kept is not None:
             try:
@@ -89,7 +94,9 @@ class Transport:
                     raise
         return self._exchange(address, connect(address, step.timeout), step)
 
-    async def send_async(self, url: str, step: Request | Submission) -> Response | Told:
+    async def send_async(
+        self, url: str, step: Request | Submission, authorization: Callable[[], str] = _nobody
+    ) -> Response | Told:
         """Awaited. Raises Unavailable or DeadlineExceeded; `timeout` holds for the whole exchange."""
         import asyncio
 
@@ -97,9 +104,10 @@ class Transport:
         own = self._of_loops.get(loop) or self._begin(loop)
         address = self._address(url)
         if isinstance(step, Submission):
-            if fits(step) and (told := await own.links.exchange(Line(address, step.token), step)) is not None:
+            token = authorization()
+            if fits(step) and (told := await own.links.exchange(Line(address, token), step)) is not None:
                 return told
-            step = step.request()
+            step = step.request(token)
         return await own.plain.exchange(address, step)
 
     def _begin(self, loop: AbstractEventLoop) -> _OfLoop:
