@@ -28,6 +28,8 @@ from flashcore.hookspecs.jobs import Claim, Finish
 from flashcore.model.errors import StateCorrupt, StateError, StorageFull
 from flashcore.model.job import Job, JobStatus, NewJob, Payload, Unfit
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
+from flashcore.testing.store_checks import jobs_lives
+from flashcore.testing.store_checks.subject import Subject
 
 ENDPOINT, WORKER, REVISION = EndpointName("e"), WorkerId("w/1"), RevisionId("1" * 64)
 WAL_HEAD, WAL_FRAME = 32, 24 + 4096
@@ -354,6 +356,16 @@ async def test_tables_that_cannot_be_written_stop_promises_at_a_bound(
         claimed = await store.claim(claim_of(promised + 9))
         assert [one.id for one in claimed] == [*map(str, range(promised)), folder]
         await store.close()
+
+
+@pytest.mark.parametrize("acknowledged", [560, 1000])
+async def test_a_process_that_is_killed_around_an_application_loses_nothing(
+    acknowledged: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q01: as the kit says it, with so many jobs that the tables have some of them and the log the others."""
+    monkeypatch.setattr(jobs_lives, "ACKNOWLEDGED_BEFORE_THE_KILL", acknowledged)
+
+    await jobs_lives.check_kill(Subject("flashcore.builtin.sqlite_state:SqliteStores", f"sqlite:///{tmp_path}/jobs.db"))
 
 
 # Records
