@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +16,20 @@ from tests.gateway.conftest import FAST, Running, eventually, gateway_at, http_r
 from tests.gateway.loops import skip
 from tests.gateway.test_access import bearer, guarded, made
 
+from flashcore.client.address import parse_url
+from flashcore.client.blocking_links import BlockingLinks
+from flashcore.client.exchange import Submission as AskedByClient
+from flashcore.client.exchange import Told
+from flashcore.client.link import Line
+from flashcore.client.loop_links import LoopLinks
 from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.security import Security
 from flashcore.model.errors import ProtocolError
 from flashcore.model.job import Payload
 from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName
 from flashcore.model.token import TokenScope
+from flashcore.testing.certificate import make_certificate
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
 from flashcore.wire import calls, seal
 from flashcore.wire.calls import Answer, Going, Refusal, Submission
@@ -492,3 +502,21 @@ async def test_a_caller_that_does_not_read_is_not_read_from(running: Running, la
     assert while_held == 41
     assert sorted(one.number for one in answers) == list(range(41))
     assert {len(one.output.data) for one in answers} == {900_002}
+
+
+async def test_a_link_works_behind_tls(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For awaited and for blocking calls of the client, which trusts whom the machine trusts."""
+    files = await asyncio.to_thread(make_certificate, tmp_path)
+    context = Security(certificate=files.certificate, key=files.key).context()
+    running.serve(jobs_route("embed"))
+    port = await running.gateway.http.listen("127.0.0.1", 0, context)
+    monkeypatch.setenv("SSL_CERT_FILE", str(files.certificate))
+    line = Line(parse_url(f"https://localhost:{port}"), "")
+    asked = AskedByClient(EndpointName("embed"), None, (b"1",), "application/json", "k", {}, 10.0)
+
+    awaited = await LoopLinks().exchange(line, asked)
+    blocking = await asyncio.to_thread(BlockingLinks().exchange, line, asked)
+
+    assert isinstance(awaited, Told)
+    assert isinstance(blocking, Told)
+    assert awaited.document["id"] == blocking.document["id"]
