@@ -322,6 +322,12 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
         self._ending.set()
 
+    async def abandon(self) -> None:
+        """Stop listening, and end the app; connections are left as they are. `finish` takes a tenth of a second."""
+        for server in self.servers:
+            server.close()
+        await self.lifespan.shutdown()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say when connections are accepted."""
         await super().startup(sockets)

@@ -138,13 +138,22 @@ class HttpService:
         """Stop listening, then let the main thread go."""
         self._main.loop.call_soon_threadsafe(self._server.finish)
 
+    def abandon(self) -> None:
+        """The same without waiting for anybody who is connected."""
+        self._main.spawn(self._abandon(), self._tasks.append)
+
     async def _serve(self) -> None:
         try:
-            await self._server.serve_on(listen_on(self._path))
+            with listen_on(self._path) as listener:
+                await self._server.serve_on(listener)
         except SystemExit:
             self._failure = StartupFailed(self._guard.startup_failure or "the application did not start; see its log")
         finally:
             self._main.stop()
+
+    async def _abandon(self) -> None:
+        await self._server.abandon()
+        self._main.stop()
 
     def _accepting(self) -> None:
         self._ready(f"unix:{self._path}")

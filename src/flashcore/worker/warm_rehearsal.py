@@ -130,7 +130,7 @@ def _listen(folder: Path) -> None:
 
         def ready(address: str | None) -> None:
             replica.tell(Stage.READY, address=address)
-            service.finish()
+            service.abandon()
 
         service.serve(ready)
         asyncio.get_event_loop().close()
