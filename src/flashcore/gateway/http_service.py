@@ -151,7 +151,8 @@ class HttpService:
     def replica_succeeded(self, target: Target, seconds: float) -> None:
         """A request that took so long was answered well."""
         circuit = target.circuit
-        circuit.succeeded(monotonic() - seconds)
+        # A closed one does not ask when the request was sent, and this is on the path of every request.
+        circuit.succeeded(0.0 if circuit.state is CircuitState.CLOSED else monotonic() - seconds)
         if self.troubled and circuit.state is CircuitState.CLOSED:
             self.troubled -= {target}
 

@@ -16,9 +16,9 @@ from flashcore.gateway.http.parse import HOST_BYTES, is_usable_id
 
 # Possessive throughout: no head, however long, is looked at twice.
 _FIELDS = rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: (?! )[ -~]++(?<! )\r\n)*+)\r\n"
-_ASKED = rb"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (/[!\"$-~]*+) HTTP/1\.1"
-_REQUEST = re.compile(_ASKED + rb"\r\n" + _FIELDS)
-_REQUEST_LINE = re.compile(_ASKED)
+_REQUEST = re.compile(rb"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (/[!\"$-~]*+) HTTP/1\.1\r\n" + _FIELDS)
+_METHODS = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"})
+_TARGET_BYTES = bytes(sorted({*range(0x21, 0x7F)} - {0x23}))
 _ANSWER = re.compile(rb"HTTP/1\.1 ([2-9][0-9][0-9]) [ -~]++\r\n" + _FIELDS)
 _VALUE = re.compile(rb"(?! )[ -~]++(?<! )")
 _JUDGED = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
@@ -126,8 +126,11 @@ def is_plain_value(value: bytes) -> bool:
 
 def plain_request_line(line: bytes) -> tuple[bytes, bytes] | None:
     """Method and target of the first line of a plain request; None for any other line."""
-    match = _REQUEST_LINE.fullmatch(line)
-    return None if match is None else (match[1], match[2])
+    method, _, rest = line.partition(b" ")
+    target, _, version = rest.partition(b" ")
+    if version != b"HTTP/1.1" or method not in _METHODS or target[:1] != b"/" or target.translate(None, _TARGET_BYTES):
+        return None
+    return method, target
 
 
 def _lines(block: bytes) -> list[bytes]:
