@@ -34,6 +34,7 @@ from flashcore.testing.fake_worker import FakeWorker, worker_hello
 from flashcore.wire import calls, seal
 from flashcore.wire.calls import Answer, Going, Refusal, Submission
 from flashcore.wire.frames import Frame, FrameDecoder, encode_frame
+from flashcore.wire.messages import Result
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -301,6 +302,20 @@ async def test_a_large_output_is_asked_for_apart(running: Running, layout: Layou
 
     assert (answer.document["status"], answer.output, answer.is_apart) == ("COMPLETED", None, True)
     assert len(apart.json["output"]) == calls.LARGEST + 1
+
+
+async def test_a_long_error_is_asked_for_apart(running: Running, layout: Layout) -> None:
+    """A document has a place in the frame's head, which is not to grow without bounds."""
+    long = "x" * (calls.LONGEST_DOCUMENT + 1)
+    async with (
+        worker_of(running, layout, lambda seen: Result(seen.id, seen.attempt, error=long)) as _,
+        linked(running) as caller,
+    ):
+        (answer,) = await caller.ask(job(1))
+        apart = await running.get(f"/v2/embed/status/{answer.document['id']}")
+
+    assert (answer.document["status"], answer.is_apart) == ("FAILED", True)
+    assert apart.json["error"] == long
 
 
 async def test_nothing_is_said_of_a_job_that_was_forgotten(running: Running, layout: Layout) -> None:

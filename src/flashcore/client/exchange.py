@@ -81,7 +81,7 @@ class Told:
     document: Mapping[str, Any]
     output: tuple[str, memoryview] | None
     is_apart: bool = False
-    """There is an output, and it is to be asked for over HTTP."""
+    """The document is to be asked for over HTTP, and with it the output."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class Talk:
     """Frames of one link: submissions out, what is said of them in, by number."""
 
     def __init__(self) -> None:
-        self._decoder = FrameDecoder(calls.LIMITS)
+        self._decoder = FrameDecoder(calls.ANSWER_LIMITS)
         self.is_going = False
         """The gateway wants the next submissions over another connection."""
 

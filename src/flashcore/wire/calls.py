@@ -23,7 +23,8 @@ gateway    Answers   {"jobs": [[number, document, output], ...]}, a buffer for e
 be held until the job has ended; with 0 it comes once the job is kept. `key` is the idempotency key, or nothing; a
 sealed input has its own. `more` may hold `traceparent`, `tracestate`, `lane` (as the header X-Flashcore-Key) and
 `policy` (as in a body of HTTP). `document` is the status document; `output` the output's media type, null where there
-is none, and true for one that is too large to hold up others: it is asked for over HTTP. `after` is seconds, or null.
+is none, and true where it, or the document, is too large to hold up others: the status is asked for over HTTP then.
+`after` is seconds, or null.
 
 A connection that breaks takes its answers along, not its jobs: a caller submits again under the same key, over another.
 """
@@ -53,8 +54,14 @@ LARGEST = 1 << 20
 MOST_JOBS = 1024
 """Jobs in one frame."""
 
+LONGEST_DOCUMENT = 1 << 16
+"""Characters of an error and of a progress that go over a link; a longer document is asked for over HTTP."""
+
 LIMITS = FrameLimits(head=4 << 20, buffers=MOST_JOBS, body=4 * LARGEST)
-"""What either side takes. Frames are closed once they have LARGEST bytes, or MOST_JOBS jobs."""
+"""What a gateway takes. Frames are closed once they have LARGEST bytes, or MOST_JOBS jobs."""
+
+ANSWER_LIMITS = FrameLimits(head=16 << 20, buffers=MOST_JOBS, body=4 * LARGEST)
+"""What a caller takes."""
 
 
 # Tuples: one is made for each job.
@@ -78,7 +85,7 @@ class Answer(NamedTuple):
     document: Mapping[str, Any]
     output: Payload | None
     is_apart: bool = False
-    """The output is asked for over HTTP."""
+    """The whole document is asked for over HTTP, and with it the output."""
 
 
 class Refusal(NamedTuple):

@@ -237,7 +237,7 @@ class CallerLink:
                 self._refusals.append(_refusal(waiting.number, _crashed()))
                 continue
             answers.append(answer)
-            size += 0 if answer.output is None else len(answer.output.data)
+            size += _beside(job) + (0 if answer.output is None else len(answer.output.data))
         return answers
 
     # -- its end ---------------------------------------------------------------------------------------------------
@@ -292,9 +292,14 @@ class Links:
 def _answer(waiting: _Waiting, job: Job) -> Answer:
     if not waiting.waits:
         return Answer(waiting.number, {"id": job.id, "status": job.status.value}, None)
-    document, output = framed_document(job)
-    is_apart = is_large(output)
-    return Answer(waiting.number, document, None if is_apart else output, is_apart)
+    if is_large(job.output) or _beside(job) > calls.LONGEST_DOCUMENT:
+        return Answer(waiting.number, {"id": job.id, "status": job.status.value}, None, is_apart=True)
+    return Answer(waiting.number, *framed_document(job))
+
+
+def _beside(job: Job) -> int:
+    """How much stands in the document that others have written."""
+    return (0 if job.error is None else len(job.error)) + (0 if job.progress is None else len(job.progress.data))
 
 
 def _refusal(number: int, response: Response) -> Refusal:

@@ -285,6 +285,8 @@ class ClientConnection(StreamProtocol):
         exchange = verdict.begin(self)
         self.become_tunnel(exchange)
         exchange.start()
+        if self._shared.closing:
+            self.shut_tunnel()
 
     def _read_body(self, body: BodyReader, exchange: Exchange, data: bytes) -> bytes:
         piece = body.feed(data)
