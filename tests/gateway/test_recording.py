@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -67,16 +68,22 @@ class Ears:
 
 
 @asynccontextmanager
-async def recording(store: JobStore, ears: Ears, limit: int = 1000) -> AsyncIterator[Recorder]:
+async def recording(store: JobStore, ears: Ears) -> AsyncIterator[Recorder]:
     """A recorder at work."""
-    recorder = Recorder(store, limit, ears.heard)
-    task = asyncio.create_task(recorder.run())
-    try:
-        yield recorder
-        await recorder.settled()
-    finally:
+    recorder = Recorder(store, 1000, ears.heard)
+    running = asyncio.create_task(recorder.run())
+    yield recorder
+    await settle(recorder, running)
+
+
+async def settle(recorder: Recorder, running: asyncio.Task[None]) -> None:
+    """Wait until everything is stored, then end it; what ended it before is raised."""
+    settled = asyncio.create_task(recorder.settled())
+    await asyncio.wait((running, settled), return_when=asyncio.FIRST_COMPLETED)
+    for task in (running, settled):
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
 
 
 async def claimed(*jobs: JobId, attempts: int = 3) -> tuple[JobStore, Sequence[Claimed]]:
@@ -145,9 +152,7 @@ async def test_a_worker_that_reports_too_much_is_read_from_again_when_half_is_st
     recorder.add(chunk(ONE, 0, None), link)
     assert link.is_paused
 
-    task = asyncio.create_task(recorder.run())
-    await recorder.settled()
-    task.cancel()
+    await settle(recorder, asyncio.create_task(recorder.run()))
     assert not link.is_paused
 
 
