@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from flashcore.hookspecs.state import Check, Put, StateBackend, Transaction
-from flashcore.model.errors import Refused, StateError
+from flashcore.model.errors import Refused
 from flashcore.testing.conformance import require
 from flashcore.testing.store_checks.processes import Load
 from flashcore.testing.store_checks.state_entries import entries_of, keys_of, put, refusal_of
-from flashcore.testing.store_checks.subject import Subject
+from flashcore.testing.store_checks.subject import Subject, require_closed
 
 ACKNOWLEDGED_BEFORE_THE_KILL = 200
 
@@ -20,12 +20,7 @@ async def check_close(subject: Subject) -> None:
         await state.commit(put("a"))
         await state.close()
         await state.close()
-        for asked in (state.read(""), state.commit(put("b"))):
-            try:
-                await asked
-            except StateError:
-                continue
-            require(None, "a closed store raises StateError")
+        await require_closed(state.read(""), state.commit(put("b")))
 
 
 async def check_close_finishes(subject: Subject) -> None:

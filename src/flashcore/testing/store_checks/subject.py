@@ -11,6 +11,8 @@ from typing import cast
 
 from flashcore.hookspecs.jobs import JobStore
 from flashcore.hookspecs.state import StateBackend, Stores
+from flashcore.model.errors import StateError
+from flashcore.testing.conformance import Nonconformance
 
 PATIENCE = 20.0
 """Seconds after which something that should have happened at once counts as never."""
@@ -67,3 +69,13 @@ class Subject:
         """Leave a check that is about something the store does not claim."""
         if not given:
             raise NotAsked(f"this store does not claim to be {claim}")
+
+
+async def require_closed(*asked: Awaitable[object]) -> None:
+    """Each of these was asked of a store that is closed, which says so."""
+    for one in asked:
+        try:
+            await one
+        except StateError:
+            continue
+        raise Nonconformance("a closed store raises StateError")
