@@ -25,6 +25,7 @@ from tests.gateway.http.conftest import (
     eventually,
 )
 from tests.gateway.http.test_backpressure import BOUND, Source
+from tests.gateway.loops import skip
 
 from flashcore.gateway.http.connection import ClientConnection
 from flashcore.gateway.http.limits import Limits
@@ -236,13 +237,17 @@ async def test_a_client_that_is_reset_before_the_choice_leaves_nothing_behind(ga
 
 async def test_a_body_that_stops_coming_altogether_is_given_up(start_gateway: StartGateway) -> None:
     """The replica that was chosen meanwhile is let go."""
-    gateway = await start_gateway(Limits(peek_seconds=0.05, body_seconds=0.2, sweep_seconds=0.02))
+    limits = Limits(peek_seconds=0.05, body_seconds=60, sweep_seconds=0.02)
+    gateway = await start_gateway(limits)
     replica = await gateway.replica(_hang)
     shown = peeking(gateway, replica)
+    wire = await gateway.connect()
 
-    answer = await gateway.ask(POST % 100 + b"abc")
+    await wire.send(POST % 100 + b"abc")
+    await eventually(lambda: shown.route.chosen)
+    await skip(limits.body_seconds, limits.sweep_seconds)
 
-    assert (answer.status, shown.route.in_flight, len(shown.route.chosen)) == (408, 0, 1)
+    assert ((await wire.answer()).status, shown.route.in_flight, len(shown.route.chosen)) == (408, 0, 1)
 
 
 @pytest.mark.parametrize("data", [POST % 5 + b"hello", CHUNKED + chunks(b"hello")], ids=["length", "chunked"])
