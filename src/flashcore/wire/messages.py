@@ -59,12 +59,12 @@ class Kind(IntEnum):
     TROUBLE = 37
     QUIESCE = 38
     QUIESCED = 39
-    PART = 40
     SUBMIT = 41
     FORGET = 42
     ANSWERS = 43
     REFUSALS = 44
     GOING = 45
+    PART = 46
 
 
 @dataclass(frozen=True, slots=True)
