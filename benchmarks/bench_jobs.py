@@ -395,7 +395,7 @@ def measure(rounds: int, seconds: float, callers: int, folder: Path) -> dict[str
             found.setdefault("limit: SQLite insert, synced singly", []).append(inserts(folder, 1, seconds / 4))
             found.setdefault("limit: SQLite insert, synced by 50", []).append(inserts(folder, 50, seconds / 4))
             for one in served:
-                for how, driven in (("callers", one.drive), ("over a link", one.drive_link)):
+                for how, driven in (("over HTTP", one.drive), ("over a link", one.drive_link)):
                     for many in (1, callers):
                         sample = one.processes.sample(partial(driven, many, seconds))
                         found.setdefault(f"{one.name}, {many} {how}", []).append(sample)
