@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gateway.http.conftest import (
     OK,
+    PATIENCE,
     CountingRoute,
     Desk,
     Gateway,
@@ -237,7 +238,7 @@ async def test_a_client_that_is_reset_before_the_choice_leaves_nothing_behind(ga
 
 async def test_a_body_that_stops_coming_altogether_is_given_up(start_gateway: StartGateway) -> None:
     """The replica that was chosen meanwhile is let go."""
-    limits = Limits(peek_seconds=0.05, body_seconds=60, sweep_seconds=0.02)
+    limits = Limits(peek_seconds=0.05, body_seconds=PATIENCE / 2, sweep_seconds=0.02)
     gateway = await start_gateway(limits)
     replica = await gateway.replica(_hang)
     shown = peeking(gateway, replica)
