@@ -1,5 +1,6 @@
 """A bad strategy in a simulation: its users stay served, it is named with its rule, and others notice nothing."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,12 +63,22 @@ class Ending(Sound):
         raise SystemExit(3)
 
 
+class Hanging(Sound):
+    """Takes so long that it is interrupted, without the time that it would take."""
+
+    def decide(self, view: View) -> Decision:
+        """See Strategy."""
+        signal.raise_signal(signal.SIGALRM)
+        return Decision(0, view.goal, Done())
+
+
 BAD: dict[str, Callable[[], Strategy]] = {
     "greedy": Greedy,
     "flapping": Flapping,
     "raising": Raising,
     "nonsense": Nonsense,
     "ending": Ending,
+    "hanging": Hanging,
 }
 
 
@@ -104,7 +115,12 @@ def test_users_of_a_bad_strategy_stay_served_and_others_notice_nothing(name: str
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("raising", "KeyError"), ("nonsense", "strategy 'nonsense'"), ("ending", "SystemExit")],
+    [
+        ("raising", "KeyError"),
+        ("nonsense", "strategy 'nonsense'"),
+        ("ending", "SystemExit"),
+        ("hanging", "did not answer"),
+    ],
 )
 def test_what_is_wrong_is_said_with_the_part_and_the_rule(name: str, said: str) -> None:
     """In the deployment's status while it lasts, and in the trace."""

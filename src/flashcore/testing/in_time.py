@@ -1,7 +1,7 @@
 """Calling parts where one stands, in virtual time, and interrupting those that take real time.
 
 In production a part has a thread of its own and a deadline. In a simulation the clock stands still while a part is
-asked, so one that sleeps or never ends would hold up everything; here it is interrupted after that time by the real
+asked, so one that sleeps or never ends would hold up everything; here it is interrupted after a while by the real
 clock, and said to hang, as it would be there.
 """
 
@@ -15,9 +15,11 @@ from types import FrameType
 from typing import TypeVar
 
 from flashcore.control.consult import Calling, PartFailed, Problem
-from flashcore.control.isolation import DEADLINE
 
 T = TypeVar("T")
+PATIENCE = 30.0
+"""Seconds of real time. More than in production, where a part has a moment: a run must not end otherwise because the
+machine had something else to do."""
 AGAIN = 0.1
 """Seconds after which a part that has caught the interruption is interrupted again."""
 
@@ -32,7 +34,7 @@ class InTime:
     A part that hung once is taken to hang for as long as the simulation lasts: no real time is spent on it twice.
     """
 
-    def __init__(self, deadline: float = DEADLINE) -> None:
+    def __init__(self, deadline: float = PATIENCE) -> None:
         self._deadline = deadline
         self._hanging: dict[str, str] = {}
 

@@ -33,8 +33,10 @@ Make = Callable[[], Probe]
 
 TIMEOUT = 0.2
 """Seconds that a probe is given here."""
-TOLERANCE = 5.0
+TOLERANCE = 15.0
 """Seconds over that before a probe counts as one that never ends; a busy machine needs some."""
+AT_ONCE = 100
+"""Replicas that are asked at the same time: one after the other would take longer than is tolerated."""
 
 
 def target_at(address: str | None, *, connected: bool = True) -> ProbeTarget:
@@ -76,10 +78,8 @@ async def check_at_the_same_time(make: Make) -> None:
     probe = make()
     began = time.monotonic()
     async with _silent_replica() as address:
-        await asyncio.gather(*(_probed(probe, target_at(address)) for _ in range(20)))
-    require(
-        time.monotonic() - began < TOLERANCE, "twenty replicas are asked at the same time", time.monotonic() - began
-    )
+        await asyncio.gather(*(_probed(probe, target_at(address)) for _ in range(AT_ONCE)))
+    require(time.monotonic() - began < TOLERANCE, "many replicas are asked at the same time", time.monotonic() - began)
 
 
 class ProbeKit(Kit):
@@ -112,7 +112,7 @@ async def _probed(probe: Probe, target: ProbeTarget) -> Finding:
 @asynccontextmanager
 async def _silent_replica() -> AsyncGenerator[str, None]:
     """The address of a replica that takes connections and says nothing."""
-    with closing(socket.create_server(("127.0.0.1", 0), backlog=100)) as listener:
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=AT_ONCE)) as listener:
         yield f"tcp:127.0.0.1:{listener.getsockname()[1]}"
 
 
