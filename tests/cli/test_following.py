@@ -15,7 +15,7 @@ from flashcore.model.errors import DeadlineExceeded, Refused
 def one(**fields: Any) -> Mapping[str, Any]:
     """An endpoint that is ready."""
     rest = {"endpoint": "web", "status": "ready", "reason": "", "settled": True, "generation": 2}
-    return {**rest, "rollout_state": "done", **fields}
+    return {**rest, "rollout_state": "done", "gateways_behind": [], **fields}
 
 
 class Scripted(ControlApi):
@@ -45,6 +45,26 @@ def test_what_is_settled_has_not_failed() -> None:
     settled = followed([one(settled=False, status="deploying")], [one()])
     assert [each["status"] for each in settled.deployments] == ["ready"]
     assert settled.failed == ()
+
+
+def test_it_is_over_once_gateways_have_taken_it_over(capsys: pytest.CaptureFixture[str]) -> None:
+    """A call right after it must find what was deployed."""
+    api = Scripted([one(gateways_behind=["g"])], [one(gateways_behind=["g"])], [one(gateways_behind=["g"])], [one()])
+
+    follow(api, Followed(("web",)), "", 60.0)
+
+    assert api.get("/api/v1/deployments") == {"deployments": [one()]}
+    assert capsys.readouterr().err == ""
+
+
+def test_a_gateway_that_is_stuck_holds_nobody_up_for_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    """What it is late with is said, and the rollout is as good as it is."""
+    api = Scripted([one(gateways_behind=["g"])])
+
+    settled = follow(api, Followed(("web",), gateways_patience=0.1), "", 60.0)
+
+    assert settled.failed == ()
+    assert "g did not take over the newest routes in time" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

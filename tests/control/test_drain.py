@@ -141,3 +141,18 @@ def test_a_provider_that_is_away_is_said_and_nothing_is_concluded() -> None:
         assert live(world) == {2: 2}
 
     watched(scenario)
+
+
+def test_what_is_ready_may_not_have_reached_a_gateway_yet() -> None:
+    """Who waits for a deployment to be over waits for the gateways too, or the next call goes by the table before."""
+
+    async def scenario(world: World) -> None:
+        world.dataplane.hang("gateway-1")
+        await first(world, 1)
+        assert world.controller.gateways_behind("hello") == ("gateway-1",)
+
+        world.dataplane.heal("gateway-1")
+        await asyncio.sleep(1)
+        assert world.controller.gateways_behind("hello") == ()
+
+    watched(scenario)

@@ -142,6 +142,27 @@ def test_a_refusal_wakes_those_whom_it_concerns_and_so_does_its_end(scene: Scene
     assert scene.woken == [A, A]
 
 
+def test_a_gateway_is_behind_until_it_has_taken_over_or_refused_the_newest_route_of_an_endpoint(scene: Scene) -> None:
+    """Routes of others do not count; without a gateway nobody is behind."""
+    assert scene.publisher.behind(A) == ()
+
+    scene.publisher.put(A, route(A, "a-2"))
+    scene.publisher.put(B, route(B, "b-2"))
+    assert (scene.publisher.behind(A), scene.publisher.behind(C)) == (("g",), ())
+
+    scene.apply()
+    assert scene.publisher.behind(A) == scene.publisher.behind(B) == ()
+
+    scene.publisher.put(A, route(A, "a-3"))
+    scene.gateway.refused = scene.publisher.table.version
+    assert scene.publisher.behind(A) == ()
+
+    scene.publisher.put(A, route(A, "a-4"))
+    assert scene.publisher.behind(A) == ("g",)
+    scene.plane.disconnect("g")
+    assert scene.publisher.behind(A) == ()
+
+
 async def test_news_that_come_while_nobody_looks_are_one_and_complete() -> None:
     """Every listener hears all of it, from its first look on, and ends with the desk."""
     desk = NewsDesk()

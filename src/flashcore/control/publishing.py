@@ -122,6 +122,13 @@ class Publisher:
             if gateway.refused > gateway.applied and gateway.refused >= since > gateway.applied
         )
 
+    def behind(self, endpoint: EndpointName) -> tuple[str, ...]:
+        """The gateways that have neither taken over nor refused the endpoint's newest route."""
+        since = self._changed_at.get(endpoint, 0)
+        return tuple(
+            gateway.gateway for gateway in self._dataplane.gateways() if max(gateway.applied, gateway.refused) < since
+        )
+
     def route(self, endpoint: EndpointName) -> EndpointRoute | None:
         """The endpoint's part of the present table."""
         return self._routes.get(endpoint)

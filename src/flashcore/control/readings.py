@@ -46,6 +46,10 @@ class Readings:
         """The routing table that gateways are given."""
         return self._services.publisher.table
 
+    def gateways_behind(self, endpoint: str) -> tuple[str, ...]:
+        """The connected gateways that still go by an older route of an endpoint, by name. Raises NotFound."""
+        return self._services.publisher.behind(self.loop_of(endpoint).endpoint)
+
     async def follow(self, endpoint: str) -> AsyncGenerator[DeploymentView, None]:
         """The deployment now and after every change; ends when nothing is left of it. Raises NotFound."""
         loop = self.loop_of(endpoint)

@@ -57,7 +57,10 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
     async def everything() -> dict[str, Any]:
         """All deployments, one line each."""
         return {
-            "deployments": [summary(view) for view in controller.views()],
+            "deployments": [
+                {**summary(view), "gateways_behind": _behind(view.endpoint, platform, keeper)}
+                for view in controller.views()
+            ],
             "gateway": gateway(),
             "notes": platform_notes(platform, keeper),
         }
@@ -124,6 +127,12 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
         )
 
     return routes
+
+
+def _behind(endpoint: str, platform: Platform, keeper: GatewayKeeper) -> list[str]:
+    """Who may still answer its calls as before: also the gateway that runs and cannot be told of anything yet."""
+    unconnected = keeper.present is not None and not platform.dataplane.gateways()
+    return ["gateway"] if unconnected else list(platform.controller.gateways_behind(endpoint))
 
 
 def _require_room(controller: Controller, manifest: Manifest, request: DeployRequest) -> None:
