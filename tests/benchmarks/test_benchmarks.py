@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -55,13 +56,14 @@ def test_every_benchmark_is_on_the_page_that_lists_them(path: Path) -> None:
 @pytest.mark.parametrize("in_flight", [1, 50])
 def test_a_driver_keeps_as_many_jobs_in_flight_as_it_is_told(in_flight: int) -> None:
     """It reads the oldest, submits the next, and reads all in the end."""
+    began = time.monotonic()
     ran = drive({"seconds": 0.2, "in_flight": in_flight})
 
     _, told, most = ran.stdout.splitlines()
     said = json.loads(told)
     assert int(most) == in_flight
     assert len(said["times"]) >= in_flight
-    assert 0.2 <= said["took"] < 10
+    assert 0.2 <= said["took"] < time.monotonic() - began
     assert 0 < said["cpu"] < said["took"]
 
 

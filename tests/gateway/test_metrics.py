@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Mapping
 
 from hypothesis import given
@@ -38,6 +39,7 @@ def value(family: Metric, suffix: str = "", **wanted: str) -> float:
 
 async def test_requests_are_counted_by_the_class_of_their_answers(running: Running, layout: Layout) -> None:
     """With a histogram of how long they took, under the endpoint and the start of the revision."""
+    began = time.monotonic()
     async with http_replica(layout, "web-1") as replica:
         running.serve(http_route("web", side(replica.route)))
         for status in (200, 204, 404, 500):
@@ -51,7 +53,7 @@ async def test_requests_are_counted_by_the_class_of_their_answers(running: Runni
     assert {sample.labels["code"]: sample.value for sample in requests.samples} == {"2xx": 1, "4xx": 1, "5xx": 1}
     assert value(took, "_count", **of_web) == 3
     assert value(took, "_bucket", **of_web, le="+Inf") == 3
-    assert 0 < value(took, "_sum", **of_web) < 5
+    assert 0 < value(took, "_sum", **of_web) < time.monotonic() - began
     assert value(families["flashcore_requests_in_flight"], **of_web) == 0
 
 

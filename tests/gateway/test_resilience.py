@@ -209,21 +209,20 @@ async def test_a_new_life_of_a_replica_has_a_closed_circuit(layout: Layout) -> N
 
 async def test_the_gateway_answers_for_itself_while_it_is_full(layout: Layout) -> None:
     """S62, M58: requests wait for busy and for held endpoints; /ping is answered at once."""
-    settings = dataclasses.replace(FAST, hold_seconds=5.0)
+    settings = dataclasses.replace(FAST, hold_seconds=60.0)
     async with gateway_at(layout, settings) as running, http_replica(layout, "a", concurrency=1) as replica:
         running.serve(http_route("web", side(replica.route)), http_route("held", held=True))
         replica.open.clear()
         calls = [asyncio.create_task(running.get(path)) for path in ("/web/", "/held/") for _ in range(8)]
         await eventually(lambda: len(service_of(running).room) == 7)
 
-        begun = asyncio.get_running_loop().time()
         ping = await running.get("/ping")
-        took = asyncio.get_running_loop().time() - begun
+        waiting = sum(not call.done() for call in calls)
         replica.open.set()
         running.serve(http_route("web", side(replica.route)))
         await asyncio.gather(*calls)
 
-    assert (ping.status, took < 1.0) == (200, True)
+    assert (ping.status, waiting) == (200, 16)
 
 
 async def test_held_requests_are_told_after_a_while(running: Running) -> None:

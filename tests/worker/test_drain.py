@@ -108,7 +108,7 @@ async def test_a_second_sigterm_ends_it_at_once(replica: RunningReplica, gateway
     await gateway.until(lambda: gateway.leaving)
     replica.terminate()
 
-    assert await replica.ended(3) == 143
+    assert await replica.ended() == 143
     await gateway.until(lambda: gateway.connected == 0)
 
 

@@ -8,7 +8,6 @@ its coroutines. So a replica answers while it imports for a minute, and while a 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import faulthandler
 import os
 import sys
@@ -151,11 +150,17 @@ class Runtime:
         notice = asyncio.get_running_loop().time() + min(grace / 2, LONGEST_NOTICE)
         await self._service.drain(grace)
         if self._service.is_called:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(notice):
-                    await self._left.wait()
+            await self._give_notice(notice)
         self._service.finish()
         self._end_for_sure()
+
+    async def _give_notice(self, until: float) -> None:
+        """Take what still comes, until a provider says that nobody sends anything, or that time of the loop's clock."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._left.wait()
+        except TimeoutError:
+            self._output.say("nothing new is taken any more: those who ask for the readiness had their time")
 
     def _end_for_sure(self) -> None:
         asyncio.get_running_loop().call_later(END_WITHIN, os._exit, self._status)
