@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, overload
 from weakref import WeakKeyDictionary, finalize
 
 from flashcore.client.address import Address, parse_url
@@ -77,6 +77,12 @@ class Transport:
         self._links: BlockingLinks | None = None
         self._parsed: tuple[str, Address] | None = None
 
+    @overload
+    def send(self, url: str, step: Request, authorization: Callable[[], str] = ...) -> Response: ...
+
+    @overload
+    def send(self, url: str, step: Request | Submission, authorization: Callable[[], str] = ...) -> Response | Told: ...
+
     def send(self, url: str, step: Request | Submission, authorization: Callable[[], str] = _nobody) -> Response | Told:
         """Blocking. Raises Unavailable or DeadlineExceeded; `timeout` holds for each wait on the socket."""
         address = self._address(url)
@@ -93,6 +99,14 @@ class Transport:
                 if not step.repeatable:
                     raise
         return self._exchange(address, connect(address, step.timeout), step)
+
+    @overload
+    async def send_async(self, url: str, step: Request, authorization: Callable[[], str] = ...) -> Response: ...
+
+    @overload
+    async def send_async(
+        self, url: str, step: Request | Submission, authorization: Callable[[], str] = ...
+    ) -> Response | Told: ...
 
     async def send_async(
         self, url: str, step: Request | Submission, authorization: Callable[[], str] = _nobody
