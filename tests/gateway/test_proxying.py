@@ -256,7 +256,7 @@ async def test_who_waits_when_the_endpoint_goes_is_told(running: Running) -> Non
 
 async def test_a_full_line_takes_nobody_else(layout: Layout) -> None:
     """S58: waiting is bounded, and says so at once."""
-    settings = dataclasses.replace(FAST, waiting_limit=1, hold_seconds=5.0)
+    settings = dataclasses.replace(FAST, waiting_limit=1, hold_seconds=60.0)
     async with gateway_at(layout, settings) as running, http_replica(layout, "web-1", concurrency=1) as replica:
         running.serve(http_route("web", side(replica.route)))
         replica.open.clear()
