@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.full_disk import no_file_grows_beyond
+from tests.stores.wal import used
 
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import Claim, Finish, JobStore
@@ -156,7 +157,7 @@ async def test_a_job_and_its_claim_that_do_not_fit_leave_nothing(tmp_path: Path)
     claim = Claim(ENDPOINT, WORKER, REVISION, count=1, lease=60.0)
     await jobs.submit([new_job("before")])
     await jobs.claim(claim)
-    with no_file_grows_beyond((tmp_path / "jobs.db-wal").stat().st_size):
+    with no_file_grows_beyond(used(tmp_path / "jobs.db-wal")):
         refusals = await asyncio.gather(refusal_of(jobs.submit([new_job("a")])), refusal_of(jobs.claim(claim)))
 
         assert None not in refusals
@@ -216,8 +217,7 @@ async def test_a_purge_that_could_not_be_written_did_not_happen(tmp_path: Path) 
     """Also in memory: all jobs are queued as before, in order."""
     jobs = await open_jobs(tmp_path)
     await jobs.submit([new_job(n) for n in range(300)])
-    used = (tmp_path / "jobs.db-wal").stat().st_size
-    with no_file_grows_beyond(used):
+    with no_file_grows_beyond(used(tmp_path / "jobs.db-wal")):
         with pytest.raises(StorageFull):
             await jobs.purge(ENDPOINT)
         with pytest.raises(StorageFull):

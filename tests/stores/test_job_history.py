@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from tests.stores.wal import used
 
 from flashcore.builtin.sqlite.jobs import filling, lanes
 from flashcore.builtin.sqlite_state import SqliteStores
@@ -100,7 +101,7 @@ async def disturb(jobs: JobStore, history: History, done: asyncio.Event, place: 
     try:
         while not done.is_set():
             await asyncio.sleep(history.random.random() / 20)
-            size = (place / "jobs.db-wal").stat().st_size
+            size = used(place / "jobs.db-wal")
             resource.setrlimit(resource.RLIMIT_FSIZE, (max(size, 4096), hard))
             asked = asyncio.gather(
                 jobs.counts(ENDPOINT),

@@ -13,6 +13,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 from tests.full_disk import no_file_grows_beyond
+from tests.stores.wal import used
 
 from flashcore.builtin.sqlite.jobs import backlog, desk
 from flashcore.builtin.sqlite.jobs import flush as writing
@@ -121,9 +122,9 @@ async def test_a_power_failure_at_any_page_of_an_application_undoes_it_alone(tmp
     jobs = await open_jobs(tmp_path / "a")
     await work(jobs)
     done = await all_of(jobs)
-    promised = wal_of(tmp_path / "a").stat().st_size
+    promised = used(wal_of(tmp_path / "a"))
     await jobs.sweep()
-    applied = wal_of(tmp_path / "a").stat().st_size
+    applied = used(wal_of(tmp_path / "a"))
     assert await jobs._writer.read(lambda file: file.execute("PRAGMA synchronous").fetchone()) == (2,)  # noqa: SLF001 - promises are synced again
     copy(tmp_path / "a", tmp_path / "left")
     await jobs.close()
@@ -255,7 +256,7 @@ async def test_what_was_promised_survives_a_batch_that_could_not_be(tmp_path: Pa
     jobs = await open_jobs(tmp_path)
     await work(jobs)
     done = await all_of(jobs)
-    with no_file_grows_beyond(wal_of(tmp_path).stat().st_size):
+    with no_file_grows_beyond(used(wal_of(tmp_path))):
         for _ in range(2):
             with pytest.raises(StorageFull):
                 await jobs.submit([new_job("refused")])

@@ -1,6 +1,7 @@
 """Group commit: what shares a transaction, what harms whom, who hears what and when."""
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -9,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.full_disk import no_file_grows_beyond
 
 from flashcore.builtin.sqlite import writer as writing
+from flashcore.builtin.sqlite.committer import LOG_ROOM
 from flashcore.builtin.sqlite.lock import FileLock
 from flashcore.builtin.sqlite.schema import Schema
 from flashcore.builtin.sqlite.writer import Writer
@@ -279,6 +282,36 @@ async def test_what_fails_in_the_loop_fails_as_in_the_thread(tmp_path: Path, mon
     assert writer.write_here(partial(add, "kept")) == "kept"
     assert "gone" not in await writer.read(listed)
     await writer.close()
+
+
+async def test_the_log_has_room_from_the_beginning(tmp_path: Path) -> None:
+    """What a process that died has committed is read from a log that ends with zeros."""
+    writer = await open_items(tmp_path / "a")
+    await writer.write(partial(add, "one"))
+    assert (tmp_path / "a" / "items.db-wal").stat().st_size == LOG_ROOM
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    await writer.close()
+
+    for _ in range(2):
+        other = await open_items(tmp_path / "b")
+        assert await other.read(listed) == ["one"]
+        assert (tmp_path / "b" / "items.db-wal").stat().st_size == LOG_ROOM
+        shutil.copytree(tmp_path / "b", tmp_path / "c")
+        await other.close()
+        shutil.rmtree(tmp_path / "b")
+        shutil.move(tmp_path / "c", tmp_path / "b")
+
+
+async def test_a_log_that_gets_no_room_grows_as_it_is_written(tmp_path: Path) -> None:
+    """A disk that is nearly full is not filled up for it."""
+    log = tmp_path / "items.db-wal"
+    with no_file_grows_beyond(1 << 20):
+        writer = await open_items(tmp_path)
+        before = log.stat().st_size
+        await writer.write(partial(add, "one"))
+        assert before < log.stat().st_size < 1 << 20
+        assert await writer.read(listed) == ["one"]
+        await writer.close()
 
 
 async def test_the_thread_brings_the_log_back_into_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,13 @@ Call = Callable[[sqlite3.Connection], T]
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    "PRAGMA wal_autocheckpoint = 16000",  # pages: 64 MB, so that a page that changes often is written back seldom
+    "PRAGMA wal_autocheckpoint = 3500",  # pages: the log stays within its room
     "PRAGMA cache_size = -32768",  # KiB
     "PRAGMA temp_store = MEMORY",
 )
+
+LOG_ROOM = 16 << 20
+"""Bytes that the write-ahead log has from the beginning. To sync what makes a file grow takes up to twice as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +153,28 @@ def _connect(path: Path, schema: Schema) -> sqlite3.Connection:
             migrate(connection, path, schema)
             for setting in _SETTINGS:
                 connection.execute(setting)
+            connection.execute("select 1 from sqlite_master limit 1").fetchall()  # opens the log
+            _make_room(path.with_name(f"{path.name}-wal"))
         except BaseException:
             connection.close()
             raise
     except sqlite3.Error as problem:
         raise fault(problem, path) from problem
     return connection
+
+
+def _make_room(log: Path) -> None:
+    """Fill the log up with zeros, which SQLite takes for the end of what was written; as it was if there is no room."""
+    with contextlib.suppress(OSError), log.open("r+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        wanted = max(0, LOG_ROOM - size)
+        try:
+            written = file.write(bytes(wanted))
+            os.fsync(file.fileno())
+        except OSError:
+            written = None
+        if written != wanted:
+            file.truncate(size)
 
 
 def _nothing(_: sqlite3.Connection) -> None:

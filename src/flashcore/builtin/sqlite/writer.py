@@ -33,10 +33,13 @@ MOST_CALLS_PER_COMMIT = 1000
 QUICK = 0.003
 """Seconds that a commit may take for the event loop to wait for one like it."""
 
+LONG = 0.02
+"""Seconds that anything else may take there: a disk on which it takes longer is not quick either."""
+
 QUICK_IN_A_ROW = 32
 """Commits after which a disk is believed to be quick, until the first slow one, for which the loop stands still."""
 
-ROWS_PER_CHECKPOINT = 16_000
+ROWS_PER_CHECKPOINT = 10_000
 """Rows that the event loop writes before the thread brings the log back into the file, as a commit does later."""
 
 
@@ -122,9 +125,16 @@ class Writer:
         if committer.rows_written - self._rows_brought_back >= ROWS_PER_CHECKPOINT:
             self._rows_brought_back = committer.rows_written
             self.read(bring_back)
-        if isinstance(outcome, Failed):
-            raise outcome.problem
-        result: T = outcome.result
+        result: T = _result_of(outcome)
+        return result
+
+    def read_here(self, call: Call[T]) -> T:
+        """As `read`, in this thread, while the writer is at hand. Raises as `read` does."""
+        began = time.perf_counter()
+        outcome = self._opened.result().read(call)
+        if time.perf_counter() - began > LONG:
+            self._quick_in_a_row = 0
+        result: T = _result_of(outcome)
         return result
 
     def read(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
@@ -207,6 +217,12 @@ def _answer(asked: list[_Asked], outcomes: list[Outcome]) -> None:
             one.future.set_exception(outcome.problem)
         else:
             one.future.set_result(outcome.result)
+
+
+def _result_of(outcome: Outcome) -> Any:
+    if isinstance(outcome, Failed):
+        raise outcome.problem
+    return outcome.result
 
 
 def _succeed(future: asyncio.Future[Any], result: object) -> None:

@@ -219,22 +219,21 @@ class Book:
             entry = self._by_number.get(n)
             if entry is not None and 0 < entry.pending <= last:
                 entry.pending = 0
-                entry.slim()
-                if not entry.needed:
-                    self._settle_entry(entry)
-
-    def _settle_entry(self, entry: Entry) -> None:
-        if entry.job.status is JobStatus.IN_QUEUE:
-            self._unregister(entry)  # it waits far back in a long queue; nobody will ask for it soon
-        else:
-            self._put_to_rest(entry)
+                size = entry.slim()
+                if entry.needed:
+                    continue
+                if entry.job.status is JobStatus.IN_QUEUE:
+                    self._unregister(entry)  # it waits far back in a long queue; nobody will ask for it soon
+                else:
+                    self._resting.add(n, size)
+        self._drop_overdue()
 
     def _rest(self, entry: Entry) -> None:
         if not entry.needed:
-            self._put_to_rest(entry)
+            self._resting.add(entry.n, entry.size)
+            self._drop_overdue()
 
-    def _put_to_rest(self, entry: Entry) -> None:
-        self._resting.add(entry.n, entry.size)
+    def _drop_overdue(self) -> None:
         for n in self._resting.overdue():
             self._unregister(self._by_number[n])
 

@@ -288,10 +288,21 @@ class Desk:
         segments = self._backlog.first()
         if self._applying or self._closed or not segments:
             return
+        if self._writer.is_at_hand:
+            self._apply_here(segments)
+            return
         self._applying = True
         self._writer.read(partial(apply, segments), partial(self._applied, segments)).add_done_callback(
             self._apply_ended
         )
+
+    def _apply_here(self, segments: list[Segment]) -> None:
+        try:
+            self._writer.read_here(partial(apply, segments))
+        except Exception:  # noqa: BLE001  # nothing is lost: see `_apply_ended`
+            self._hold_off()
+        else:
+            self._applied(segments)
 
     def _applied(self, segments: list[Segment], _: None = None) -> None:
         for segment in self._backlog.applied(segments):
@@ -300,7 +311,13 @@ class Desk:
     def _apply_ended(self, written: asyncio.Future[None]) -> None:
         self._applying = False
         # Where that failed nothing is lost; once there is no more room for what waits, callers hear why.
-        self._holds_off = written.cancelled() or written.exception() is not None
+        if written.cancelled() or written.exception() is not None:
+            self._hold_off()
+        else:
+            self._see_to_backlog()
+
+    def _hold_off(self) -> None:
+        self._holds_off = True
         self._see_to_backlog()
 
     async def _recover(self) -> None:

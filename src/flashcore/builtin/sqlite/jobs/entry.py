@@ -77,10 +77,11 @@ class Entry:
             size += len(job.output.data)
         return size if job.progress is None else size + len(job.progress.data)
 
-    def slim(self) -> None:
-        """Leave large payloads to the disk, where they are."""
-        if self.size <= KEPT_INLINE:
-            return  # on the path of every job
+    def slim(self) -> int:
+        """Leave large payloads to the disk, where they are; returns the size that is left."""
+        size = self.size
+        if size <= KEPT_INLINE:
+            return size  # on the path of every job
         job = self.job
         if len(job.new.input.data) > KEPT_INLINE:
             job = replace(job, new=replace(job.new, input=Shelved(media=job.new.input.media)))
@@ -89,6 +90,7 @@ class Entry:
         if job.progress is not None and len(job.progress.data) > KEPT_INLINE:
             job = replace(job, progress=Shelved(media=job.progress.media))
         self.job = job
+        return self.size
 
 
 @dataclass(frozen=True, slots=True)
