@@ -22,7 +22,7 @@ def test_the_invariants_hold_in_any_order_of_events(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_invariants_hold_in_many_orders_of_events(name: str) -> None:
     """I1 to I6, over restarts, lost replicas and absent providers."""
@@ -30,7 +30,7 @@ def test_the_invariants_hold_in_many_orders_of_events(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_the_invariants_hold_without_automatic_rollback() -> None:
     """What failed is left as it is, and stays in its bounds."""
     check_any_order(PartRef("rolling"), examples=500, policy={"auto_rollback": False})
