@@ -102,11 +102,13 @@ def _each(connection: sqlite3.Connection, statement: str, values: Sequence[Any])
         pass
 
 
-def rows_in(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
-    """What a statement gives for some values, whose marks take the place of its braces."""
+def rows_in(
+    connection: sqlite3.Connection, statement: str, values: Sequence[Any], *first: object
+) -> Iterable[tuple[Any, ...]]:
+    """What a statement gives for some values, whose marks take the place of its braces; `first` come before them."""
     start = 0
     for size in _sizes(len(values)):
-        yield from connection.execute(statement.format(_marks(size)), values[start : start + size])
+        yield from connection.execute(statement.format(_marks(size)), (*first, *values[start : start + size]))
         start += size
 
 

@@ -129,8 +129,12 @@ def _require_new(changes: Changes, connection: sqlite3.Connection) -> None:
     jobs = changes.jobs.values()
     for n in rows_in(connection, "select n from job where id in ({})", [row[1] for row in jobs]):
         raise Clash(f"job {n} has the id of a new one")
-    for e, key in [(row[2], row[3]) for row in jobs if row[3] is not None]:
-        for n in connection.execute("select n from job where e = ? and key = ?", (e, key)):
+    keys: dict[int, list[str]] = {}
+    for row in jobs:
+        if row[3] is not None:
+            keys.setdefault(row[2], []).append(row[3])
+    for e, some in keys.items():
+        for n in rows_in(connection, "select n from job where e = ? and key in ({})", some, e):
             raise Clash(f"job {n} has the key of a new one")
 
 
