@@ -118,7 +118,7 @@ class Desk:
 
     async def load(self, query: Call[list[Loaded]]) -> list[tuple[Loaded, Entry | None]]:
         """Read jobs from the tables; each with its entry in memory, None for one that was taken out meanwhile."""
-        return await self._read(query, lambda book, _, rows: [(loaded, book.adopt(loaded)) for loaded in rows])
+        return await self._read(list, query, lambda book, _, rows: [(loaded, book.adopt(loaded)) for loaded in rows])
 
     async def load_all(self, query: Call[list[Loaded]]) -> list[tuple[Loaded, Entry | None]]:
         """As `load`, for a query that looks for jobs in a state: it also sees what the tables do not have yet."""
@@ -127,30 +127,28 @@ class Desk:
     async def read(self, query: Call[T], hear: Callable[[Book, int, T], R]) -> R:
         """Read from disk, and return what `hear` makes of it.
 
-        `hear` gets the book, the last batch that the query saw, and the result; it is called in the order of
+        `hear` gets the book, a batch up to which the query saw all, and the result; it is called in the order of
         commits, so that what is not in memory at that moment has not changed since it was read.
         """
-        if not self._backlog:
-            return await self._read(query, hear)
+        return await self._read(self._backlog.all, query, hear)
 
-        def told(segments: list[Segment], book: Book, flushed: int, seen: Seen[T]) -> R:
-            if seen.applied:
-                self._applied(segments)
-            return hear(book, flushed, seen.result)
-
-        segments = self._backlog.all()
-        return await self._read(partial(see, segments, query), partial(told, segments))
-
-    async def _read(self, query: Call[T], hear: Callable[[Book, int, T], R]) -> R:
+    async def _read(
+        self, promised: Callable[[], list[Segment]], query: Call[T], hear: Callable[[Book, int, T], R]
+    ) -> R:
         heard: list[R] = []
 
-        def told(book: Book, flushed: int, result: T) -> None:
+        def told(segments: list[Segment], book: Book, flushed: int, seen: Seen[T]) -> None:
+            if seen.applied:
+                self._applied(segments)
             if book is self.book and not self._outdated:
-                heard.append(hear(book, flushed, result))
+                heard.append(hear(book, flushed, seen.result))
 
         while not heard:
             await self.ready()
-            await self._writer.read(query, partial(told, self.book, self.handed_over))
+            segments = promised()
+            # A batch on its way may go into the log, where the query does not look.
+            flushed = self.handed_over - self._flying
+            await self._writer.read(partial(see, segments, query), partial(told, segments, self.book, flushed))
         return heard[0]
 
     async def ready(self) -> None:
@@ -168,9 +166,9 @@ class Desk:
             await settled
 
     def _settling(self) -> asyncio.Future[None] | None:
-        """What to wait for until everything that was changed so far is on disk; None if it is."""
+        """What to wait for until everything that was changed so far is on disk; None if it is, or never will be."""
         batch = self.book.batch
-        if not (self._flying or batch.writes):
+        if self._outdated or not (self._flying or batch.writes):
             return None
         settled = self._loop.create_future()
         batch.waiting.append(settled)

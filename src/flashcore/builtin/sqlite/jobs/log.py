@@ -79,6 +79,8 @@ class Seen(Generic[T]):
 
 def see(segments: Sequence[Segment], query: Call[T], connection: sqlite3.Connection) -> Seen[T]:
     """Read from the tables as if everything promised were in them, also where the disk has no room for that."""
+    if not segments:
+        return Seen(query(connection), applied=True)
     with _unsynced(connection):
         connection.execute("BEGIN IMMEDIATE")
         try:
