@@ -1,5 +1,6 @@
 """The log of the SQLite job store: what is promised is found again, whenever the tables get it."""
 
+import asyncio
 import contextlib
 import shutil
 import sqlite3
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from tests.full_disk import no_file_grows_beyond
 from tests.stores.wal import used
 
+from flashcore.builtin.sqlite import writer
 from flashcore.builtin.sqlite.jobs import backlog, desk
 from flashcore.builtin.sqlite.jobs import flush as writing
 from flashcore.builtin.sqlite.jobs.batch import Batch
@@ -357,6 +359,29 @@ async def test_tables_that_cannot_be_written_stop_promises_at_a_bound(
         claimed = await store.claim(claim_of(promised + 9))
         assert [one.id for one in claimed] == [*map(str, range(promised)), folder]
         await store.close()
+
+
+async def test_all_that_waits_is_applied_where_the_loop_does_it_and_nothing_new_comes(
+    broken_tables: Iterator[list[bool]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several segments are left by a disk that failed for a while: the first one is not the last one."""
+    monkeypatch.setattr(writer, "QUICK", 60.0)
+    monkeypatch.setattr(writer, "LONG", 60.0)
+    monkeypatch.setattr(writer, "QUICK_IN_A_ROW", 1)
+    broken = next(broken_tables)
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("warm")])
+    broken.append(True)
+    for first in range(0, 3 * backlog.ENOUGH_JOBS, 64):
+        await jobs.submit([new_job(first + n) for n in range(64)])
+    assert await rows(jobs, "job") == 0
+
+    broken.clear()
+    jobs._desk._apply_later()  # noqa: SLF001 - the clock of a test does not come to it
+    for _ in range(30):
+        await asyncio.sleep(0)
+    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (3 * backlog.ENOUGH_JOBS + 1, 0)
+    await jobs.close()
 
 
 @pytest.mark.parametrize("acknowledged", [560, 1000])

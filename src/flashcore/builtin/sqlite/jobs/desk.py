@@ -301,6 +301,7 @@ class Desk:
             self._hold_off()
         else:
             self._applied(segments)
+            self._loop.call_soon(self._see_to_backlog)  # others get their turn before the next ones
 
     def _applied(self, segments: list[Segment], _: None = None) -> None:
         for segment in self._backlog.applied(segments):
