@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -17,8 +17,8 @@ from flashcore import DeadlineExceeded, ProtocolError, QueueEndpoint, Unavailabl
 from flashcore.client.address import parse_url
 from flashcore.client.blocking_links import BlockingLinks
 from flashcore.client.exchange import Submission, Told
-from flashcore.client.link import Line
-from flashcore.client.loop_links import LoopLinks
+from flashcore.client.link import Line, encode_forgotten
+from flashcore.client.loop_links import LoopLink, LoopLinks
 from flashcore.model.job import Payload
 from flashcore.model.names import EndpointName
 from flashcore.wire import calls
@@ -27,6 +27,7 @@ from flashcore.wire.envelope import wrap_value
 from flashcore.wire.frames import FrameDecoder, encode_frame
 from flashcore.wire.messages import Kind
 
+ASKED = Submission(EndpointName("work"), 1.0, (b"1",), "application/json", "key", {}, 60.0)
 REFUSED = json.dumps({"error": {"code": "usage", "message": "so it is"}}).encode()
 
 
@@ -348,3 +349,74 @@ async def test_a_gateway_that_is_not_there_is_told_as_over_http(monkeypatch: pyt
         echo.remote(1)
     with pytest.raises(Unavailable, match="nothing answers at"):
         await echo(1)
+
+
+async def open_link(links: LinkGateway) -> LoopLink:
+    """One that nothing was called over yet."""
+    address = parse_url(links.url)
+    link = LoopLink(Line(address, ""), set())
+    await asyncio.get_running_loop().create_connection(lambda: link, address.host, address.port)
+    await link.opened
+    return link
+
+
+async def closed(link: LoopLink) -> None:
+    """It is, once its loop knows."""
+    link.close()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not link.is_open
+
+
+async def test_a_link_that_ends_with_its_opening_is_told_at_once(links: LinkGateway) -> None:
+    """Who waited for it is told that it broke, and not only once the time is over."""
+    link = await open_link(links)
+    await closed(link)
+
+    with pytest.raises(Unavailable, match="the link ended before the job was sent") as broke:
+        await link.exchange(ASKED)
+
+    assert broke.value.data["sent"] is True
+
+
+def test_many_who_give_up_at_once_are_told_of_in_several_frames() -> None:
+    """A gateway cuts off who names more in one than fit."""
+    numbers = list(range(2 * calls.MOST_JOBS + 1))
+
+    frames = list(FrameDecoder(calls.LIMITS).feed(encode_forgotten(numbers)))
+
+    assert [number for frame in frames for number in calls.read_forgotten(frame)] == numbers
+    assert len(frames) == 3
+
+
+async def test_a_job_that_has_not_left_does_not_leave_once_nobody_waits_for_it(links: LinkGateway) -> None:
+    """A gateway that stands still is not given it when it goes on, nor is it kept until then."""
+    links.say = lambda job: completed(job, 1)
+    link = await open_link(links)
+    link.pause_writing()
+    given_up = asyncio.ensure_future(link.exchange(ASKED))
+    wanted = asyncio.ensure_future(link.exchange(replace(ASKED, key="wanted")))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    link.resume_writing()
+
+    assert isinstance(await wanted, Told)
+    assert [job.key for job in links.jobs] == ["wanted"]
+    assert links.forgotten == []
+    await closed(link)
+
+
+async def test_a_link_that_was_silent_for_too_long_is_given_up(links: LinkGateway) -> None:
+    """Its other end may be gone without a word: the next call has a link of its own."""
+    links.say = lambda job: b"" if job.key == "late" else completed(job, 1)
+    line, own = Line(parse_url(links.url), ""), LoopLinks()
+    late = replace(ASKED, key="late", timeout=0.05)
+
+    with pytest.raises(DeadlineExceeded):
+        await own.exchange(line, late)
+    told = await own.exchange(line, ASKED)
+
+    assert isinstance(told, Told)
+    assert links.links == 2

@@ -8,8 +8,9 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.gateway.conftest import FAST, Running, eventually, gateway_at, http_route, jobs_route, side
@@ -22,6 +23,7 @@ from flashcore.client.exchange import Submission as AskedByClient
 from flashcore.client.exchange import Told
 from flashcore.client.link import Line
 from flashcore.client.loop_links import LoopLinks
+from flashcore.gateway.callers.link import Links
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.security import Security
 from flashcore.model.errors import ProtocolError
@@ -425,6 +427,25 @@ async def test_a_gateway_that_stops_answers_what_it_has_taken(layout: Layout) ->
         assert await closing == 0
 
 
+async def test_a_link_that_goes_ends_once_its_last_caller_gives_up(layout: Layout) -> None:
+    """Nobody is left to be answered over it, so a gateway that stops does not wait for it."""
+    never = asyncio.Event()
+    async with (
+        gateway_at(layout) as running,
+        worker_of(running, layout, lambda _: never.wait()) as worker,
+        linked(running) as caller,
+    ):
+        caller.submit(job(1))
+        await eventually(lambda: worker.seen)
+        closing = asyncio.create_task(running.gateway.http.close(3600.0))
+        await caller.hear()
+        caller.writer.write(encode_frame(calls.forget_frame([1])))
+
+        assert await caller.ended()
+        assert await closing == 0
+        never.set()
+
+
 async def test_an_idle_link_ends(running: Running) -> None:
     """One on which a job is under way does not; nor does one whose caller was silent for a while only."""
     running.serve(jobs_route("embed"))
@@ -517,6 +538,45 @@ async def test_a_caller_that_does_not_read_is_not_read_from(running: Running, la
     assert while_held == 41
     assert sorted(one.number for one in answers) == list(range(41))
     assert {len(one.output.data) for one in answers} == {900_002}
+
+
+class Outside:
+    """The connection, as far as it is told until when something has to come."""
+
+    peer = ""
+    until = inf
+
+    def answer_by(self, time: float) -> None:
+        """Until then."""
+        self.until = time
+
+    def hold_input(self) -> None:
+        """Nothing is read."""
+
+    def release_input(self) -> None:
+        """Something is again."""
+
+
+async def test_a_caller_that_reads_slowly_has_no_frame_to_end_meanwhile() -> None:
+    """It is not read from then, so it could not end it; that it takes something is for the connection to see."""
+    outside = Outside()
+    links = Links(cast(Any, None), Limits(), asyncio.get_running_loop())
+    link = links.begin(cast(Any, None), cast(Any, outside))
+    link.receive(encode_frame(calls.submit_frame([job(1)]))[:-1])
+    assert outside.until < inf
+
+    link.hold_output()
+    assert outside.until == inf
+    link.release_output()
+    assert outside.until < inf
+
+
+async def test_a_wait_without_bound_is_the_longest_one(running: Running, layout: Layout) -> None:
+    """A number of any size is one."""
+    async with worker_of(running, layout, lambda _: b"1"), linked(running) as caller:
+        (said,) = await caller.ask(job(1, wait=10**400))
+
+    assert said.document["status"] == "COMPLETED"
 
 
 async def test_a_link_works_behind_tls(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

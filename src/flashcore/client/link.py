@@ -113,8 +113,9 @@ def encode_submissions(numbered: Iterable[tuple[int, Submission]]) -> bytes:
 
 
 def encode_forgotten(numbers: list[int]) -> bytes:
-    """Nobody waits for these any longer."""
-    return encode_frame(calls.forget_frame(numbers))
+    """Nobody waits for these any longer: as many frames as it takes."""
+    starts = range(0, len(numbers), calls.MOST_JOBS)
+    return b"".join(encode_frame(calls.forget_frame(numbers[at : at + calls.MOST_JOBS])) for at in starts)
 
 
 def _on_the_wire(number: int, one: Submission) -> calls.Submission:

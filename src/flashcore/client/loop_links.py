@@ -99,21 +99,23 @@ class LoopLink(asyncio.Protocol):
         self._talk = Talk()
         self._number = 0
         self._calls: dict[int, tuple[asyncio.Future[Told | Response], Submission, float]] = {}
-        self._outbox: list[tuple[int, Submission]] = []
+        self._outbox: dict[int, Submission] = {}
         self._forgotten: list[int] = []
-        self._is_due = self._is_held = self._is_looked_after = False
+        self._is_due = self._is_held = self._is_looked_after = self._is_silent = False
 
     @property
     def is_open(self) -> bool:
         """Whether another call may be made over it."""
-        return self._transport is not None and not self._talk.is_going
+        return not (self._transport is None or self._talk.is_going or self._is_silent)
 
     async def exchange(self, submission: Submission) -> Told | Response:
         """Submit, and wait for what is said of it. Raises Unavailable, DeadlineExceeded or ProtocolError."""
+        if self._transport is None:  # it ended between its opening and the turn of who waited for that
+            raise broken(self._line.address, submission.request(), EOFError("the link ended before the job was sent"))
         self._number = number = self._number + 1
         answer: asyncio.Future[Told | Response] = self._loop.create_future()
         self._calls[number] = (answer, submission, self._loop.time() + submission.timeout)
-        self._outbox.append((number, submission))
+        self._outbox[number] = submission
         if not self._is_due:
             self._plan_flush()
         try:
@@ -186,31 +188,38 @@ class LoopLink(asyncio.Protocol):
         if self._is_held or self._transport is None:
             return
         if self._outbox:
-            outbox, self._outbox = self._outbox, []
-            self._transport.write(encode_submissions(outbox))
+            outbox, self._outbox = self._outbox, {}
+            self._transport.write(encode_submissions(outbox.items()))
         if self._forgotten:
             forgotten, self._forgotten = self._forgotten, []
             self._transport.write(encode_forgotten(forgotten))
 
     def _forget(self, number: int) -> None:
-        """Nobody waits for it any longer."""
-        if self._calls.pop(number, None) is not None:
-            self._forgotten.append(number)
-            if not self._is_due:
-                self._plan_flush()
+        """Nobody waits for it any longer. What has not left yet does not: a gateway that stands still has it kept."""
+        if self._calls.pop(number, None) is None or self._outbox.pop(number, None) is not None:
+            return
+        self._forgotten.append(number)
+        if not self._is_due:
+            self._plan_flush()
 
     def _look_after(self) -> None:
-        """Give up calls that are overdue. While there are none under way nothing ticks."""
+        """Give up calls that are overdue, and with the last call a link on which one was: its other end may be gone.
+
+        While there are none under way nothing ticks.
+        """
         self._is_looked_after = False
         now = self._loop.time()
         for number, (answer, submission, until) in list(self._calls.items()):
             if now >= until:
+                self._is_silent = True
                 self._forget(number)
                 if not answer.done():
                     answer.set_exception(too_slow(self._line.address, submission.request()))
         if self._calls:
             self._is_looked_after = True
             self._loop.call_later(_LOOKED_AFTER, self._look_after)
+        elif self._is_silent:
+            self.close()
 
     def _refuse(self, no: NoLink) -> None:
         if not self.opened.done():

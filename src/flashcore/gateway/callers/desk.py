@@ -116,7 +116,7 @@ class CallersDesk:
         asked = asked_over_link(submission, self._new_id())
         order = Order(routing, asked, to.preview, visit.by)
         if wait:
-            self._intake.call(order, min(wait / 1000, LONGEST_WAIT), asker)
+            self._intake.call(order, min(wait, LONGEST_WAIT * 1000) / 1000, asker)
         else:
             self._intake.submit(order, asker)
         self.taken += 1

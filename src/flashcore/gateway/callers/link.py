@@ -109,6 +109,7 @@ class CallerLink:
         """The caller reads slower than it is written to: nothing more is written, and nothing read."""
         self._is_held = True
         self._client.hold_input()
+        self._set_deadline()
 
     def release_output(self) -> None:
         """It has room again."""
@@ -183,6 +184,8 @@ class CallerLink:
         elif frame.kind == Kind.FORGET:
             for number in calls.read_forgotten(frame):
                 self._waiting.pop(number, None)
+            if self._is_leaving:
+                self._plan_flush()  # that may have been all that the end waited for
         else:
             raise ProtocolError(f"a caller sends no frame of kind {frame.kind}")
 
@@ -243,8 +246,13 @@ class CallerLink:
     # -- its end ---------------------------------------------------------------------------------------------------
 
     def _set_deadline(self) -> None:
-        """A link on which nothing is under way ends some time; so does one that stops within a frame."""
-        if self._decoder.pending:
+        """A link on which nothing is under way ends some time; so does one that stops within a frame.
+
+        One that is held has the connection's own watch: as it is not read from, its caller cannot go on.
+        """
+        if self._is_held:
+            self._client.answer_by(inf)
+        elif self._decoder.pending:
             self._client.answer_by(self._loop.time() + self._limits.body_seconds)
         elif self._waiting or self._answers:
             self._client.answer_by(inf)
