@@ -17,7 +17,7 @@ from flashcore import DeadlineExceeded, ProtocolError, QueueEndpoint, Unavailabl
 from flashcore.client.address import parse_url
 from flashcore.client.blocking_links import BlockingLinks
 from flashcore.client.exchange import Submission, Told
-from flashcore.client.link import Line, encode_forgotten
+from flashcore.client.link import Line, encode_forgotten, encode_submissions
 from flashcore.client.loop_links import LoopLink, LoopLinks
 from flashcore.model.job import Payload
 from flashcore.model.names import EndpointName
@@ -420,3 +420,12 @@ async def test_a_link_that_was_silent_for_too_long_is_given_up(links: LinkGatewa
 
     assert isinstance(told, Told)
     assert links.links == 2
+
+
+def test_long_traces_do_not_make_a_frame_that_is_not_taken() -> None:
+    """A tracestate may be long, and jobs that have one are many: they go in several frames."""
+    traced = replace(ASKED, trace={"tracestate": "a=" + "b" * 5000})
+
+    frames = list(FrameDecoder(calls.LIMITS).feed(encode_submissions((number, traced) for number in range(1024))))
+
+    assert [job.number for frame in frames for job in calls.read_submissions(frame)] == list(range(1024))

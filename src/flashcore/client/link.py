@@ -103,7 +103,7 @@ def encode_submissions(numbered: Iterable[tuple[int, Submission]]) -> bytes:
     size = 0
     for number, one in numbered:
         batch.append(_on_the_wire(number, one))
-        size += len(batch[-1].input.data)
+        size += len(batch[-1].input.data) + (sum(map(len, one.trace.values())) if one.trace else 0)
         if size >= calls.LARGEST or len(batch) == calls.MOST_JOBS:
             frames.append(encode_frame(calls.submit_frame(batch)))
             batch, size = [], 0
