@@ -429,3 +429,13 @@ def test_long_traces_do_not_make_a_frame_that_is_not_taken() -> None:
     frames = list(FrameDecoder(calls.LIMITS).feed(encode_submissions((number, traced) for number in range(1024))))
 
     assert [job.number for frame in frames for job in calls.read_submissions(frame)] == list(range(1024))
+
+
+async def test_a_link_that_opens_while_its_loop_ends_is_no_error() -> None:
+    """Who waited for it was cancelled."""
+    link = LoopLink(Line(parse_url("http://127.0.0.1:1"), ""), set())
+    link.opened.cancel()
+
+    link.data_received(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: %b\r\n\r\n" % calls.PROTOCOL.encode())
+
+    assert link.opened.cancelled()

@@ -147,7 +147,8 @@ class LoopLink(asyncio.Protocol):
                 if rest is None:
                     return
                 self._reading, data = None, rest
-                self.opened.set_result(None)
+                if not self.opened.done():  # a loop that ends cancels who waits for it
+                    self.opened.set_result(None)
             for number, said in self._talk.heard(data):
                 call = self._calls.pop(number, None)
                 if call is not None and not call[0].done():
