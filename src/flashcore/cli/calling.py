@@ -14,7 +14,7 @@ from flashcore.client.carry import Carrier
 from flashcore.client.discovery import served_manifest
 from flashcore.client.exchange import Conversation, Request, ask
 from flashcore.client.failures import error_of, remote_error
-from flashcore.client.job_calls import JobCall, credentials, run_within
+from flashcore.client.job_calls import JobCall, authorization, credentials, run_within
 from flashcore.model.errors import DeadlineExceeded, NotFound, Unavailable, UsageError
 from flashcore.model.names import EndpointName
 from flashcore.presence import Presence
@@ -37,7 +37,7 @@ class Reachable:
 
     def carrier(self) -> Carrier:
         """A client that talks to that gateway."""
-        return Carrier(lambda: self.gateway)
+        return Carrier(lambda: self.gateway, authorization=authorization)
 
 
 def described_endpoint(project: Project, endpoint: str) -> Reachable:

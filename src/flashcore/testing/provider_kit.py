@@ -233,7 +233,7 @@ async def _all_ready(
 
     def reached(found: Mapping[ReplicaId, Instance]) -> bool:
         mine = {replica: one for replica, one in found.items() if one.revision == revision.id}
-        ended = [one for one in mine.values() if isinstance(one.state, Gone)]
+        ended = [one for replica, one in mine.items() if replica in wanted and isinstance(one.state, Gone)]
         require(not ended, "a replica whose revision is sound does not end", ended)
         return mine.keys() == wanted and all(_is_ready(one) for one in mine.values())
 

@@ -31,6 +31,8 @@ class PartLimits:
 class TooLong(ProtocolError):
     """A message that is longer than the peer takes."""
 
+    code = "message_too_long"
+
 
 def encode(message: Message, limits: PartLimits, *, in_parts: bool) -> Iterator[bytes]:
     """The bytes of a message without buffers. Raises TooLong; `in_parts` False is for a peer that knows no parts."""
