@@ -50,7 +50,7 @@ class GatewayLink:
         self._linked = linked
         self._unwanted = unwanted
         self._channel: MessageChannel | None = None
-        self._up = self._was_welcomed = False
+        self._up = self._was_welcomed = self._is_over = False
         self._lost = asyncio.Event()
         self._answered = asyncio.Event()
 
@@ -60,9 +60,9 @@ class GatewayLink:
         return self._up and self._channel is not None and self._channel.writable
 
     async def keep(self, writable: Callable[[], None]) -> None:
-        """Connect, and connect again, until cancelled. `writable` is called when the gateway keeps up again."""
+        """Connect, and connect again, until `end`. `writable` is called when the gateway keeps up again."""
         attempt = 0
-        while True:
+        while not self._is_over:
             attempt = 0 if await self._one_connection(writable) else attempt + 1
             longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 10))
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311 - spreads load, guards nothing
@@ -72,8 +72,12 @@ class GatewayLink:
         if self._up and self._channel is not None:
             self._channel.send(message)
 
-    def close(self) -> None:
-        """Send what is queued and hang up."""
+    def end(self) -> None:
+        """Send what is queued and hang up for good: who came back would be taken for somebody who was sent away."""
+        self._is_over = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._channel is not None:
             self._channel.close()
 
@@ -88,6 +92,9 @@ class GatewayLink:
             await loop.create_unix_connection(lambda: channel, str(self._path))
         except OSError:
             return False  # it is not there yet, or is being started again
+        if self._is_over:
+            channel.abort()
+            return False
         self._channel = channel
         try:
             channel.send(self._hello())
@@ -111,7 +118,7 @@ class GatewayLink:
             case Refusal(reason, final):
                 if final:
                     self._unwanted(reason)
-                self.close()
+                self._hang_up()
             case _:
                 self._hand_on(message)
 
@@ -122,7 +129,7 @@ class GatewayLink:
     def _welcome(self, message: Welcome) -> None:
         if not PROTOCOL.lowest <= message.protocol <= PROTOCOL.highest:
             self._unwanted(str(IncompatiblePeer(f"the gateway speaks protocol {message.protocol}")))
-            self.close()
+            self._hang_up()
             return
         self._up = self._was_welcomed = True
         self._answered.set()

@@ -107,7 +107,7 @@ class QueueWorker:
         runner.produced = self._produced
 
     async def work(self, link: GatewayLink) -> None:
-        """Keep in touch with the gateway and do what it gives; until cancelled."""
+        """Keep in touch with the gateway and do what it gives, until the link ends."""
         self._link = link
         await link.keep(self._flush)
 

@@ -83,7 +83,7 @@ class QueueService:
         ready(None)
         self._threads.call(self._begin)
         self._main.run()
-        self._threads.call(self._link.close)
+        self._threads.call(self._link.end)
 
     async def drain(self, grace: float) -> None:
         """Finish what runs, release the rest."""

@@ -76,7 +76,7 @@ class ScriptService:
         self._threads.call(self._begin, ready)
         status = self._child.wait()
         self._threads.call(self._ended.set)
-        self._threads.call(self._link.close)
+        self._threads.call(self._link.end)
         if not self._told_to_end:
             raise StartupFailed(self._obituary(status))
 
