@@ -18,6 +18,8 @@ from flashcore.testing.project import ProjectUnderTest
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 RATE = 300.0
+LEAST = 100
+"""Answers that each test waits for, once more or several times: how long the rest takes is the machine's affair."""
 IN_FLIGHT = 30
 """More than one replica ever has of this load: a sixth of the requests takes 0.3 s, on one of three replicas."""
 CALLS = (
@@ -152,7 +154,7 @@ def assert_nothing_lost(load: OpenLoop, capsys: pytest.CaptureFixture[str]) -> T
     """Offered is answered, and both are printed."""
     with capsys.disabled():
         sys.stdout.write(f"\n  {load.tally}\n")
-    assert load.tally.offered > RATE
+    assert load.tally.offered >= LEAST
     assert load.tally.lost == 0, load.tally
     return load.tally
 
