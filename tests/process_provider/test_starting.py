@@ -1,9 +1,6 @@
 """What stands between a wish and a process: artifacts, disks, CPUs, memory and GPUs."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+from tests.full_disk import no_file_grows_beyond
 from tests.process_provider.conftest import (
     HINTS,
     ONE,
@@ -24,17 +21,6 @@ from flashcore.model.names import Digest, ReplicaId
 
 NONE = frozenset[ReplicaId]()
 TWO = ReplicaId("e-2")
-
-
-@contextmanager
-def disk_with(room: int) -> Iterator[None]:
-    """No file can become larger than this, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_an_artifact_that_is_not_in_the_store(machine: Machine) -> None:
@@ -77,7 +63,7 @@ async def test_a_full_disk_while_unpacking_is_waited_for(machine: Machine) -> No
     provider = await machine.provider()
     revision = await machine.revision(f"DATA = {'x' * 10_000!r}\ndef f(): ...")
 
-    with disk_with(5_000):
+    with no_file_grows_beyond(5_000):
         await provider.apply(revision, frozenset({ONE}), HINTS)
         pending = await until(provider, Pending, lambda state: state.retry_at is not None)
         assert list(machine.layout.unpacked.iterdir()) == []
@@ -93,7 +79,7 @@ async def test_a_full_disk_while_starting_is_waited_for(machine: Machine) -> Non
     await provider.apply(revision, frozenset({TWO}), HINTS)
     await ready(provider, TWO)
 
-    with disk_with(10):
+    with no_file_grows_beyond(10):
         await provider.apply(revision, frozenset({ONE, TWO}), HINTS)
         pending = await until(provider, Pending, lambda state: state.retry_at is not None)
         assert len(processes_of(machine)) == 1
@@ -106,7 +92,7 @@ async def test_a_start_that_waits_can_be_withdrawn(machine: Machine) -> None:
     """It does not wait for its next try."""
     provider = await machine.provider()
     revision = await machine.revision()
-    with disk_with(10):
+    with no_file_grows_beyond(10):
         await provider.apply(revision, frozenset({ONE}), HINTS)
         await until(provider, Pending, lambda state: state.retry_at is not None)
 

@@ -15,7 +15,7 @@ What is promised is one row of the log. The tables have it later, with what was 
 `log.py`. Meanwhile every job that it changed is in memory. Batches that memory should not keep, and the seldom ones of
 other kinds, are written to the tables at once, after all that waits for that.
 
-A batch that is not large is written without the database's thread where the disk has been quick: see
+What is not large is written, and applied, without the database's thread where the disk has been quick: see
 `Writer.write_here`.
 
 When a batch fails, everything that was decided since may rest on what was not written: the callers of that batch and

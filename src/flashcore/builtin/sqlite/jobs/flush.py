@@ -1,6 +1,6 @@
-"""Writing changes into the tables. Everything here runs in the database's thread.
+"""Writing changes into the tables. Everything here runs where the database is written.
 
-As few statements as possible, each for many rows: with the event loop busy, this thread waits for Python's lock
+As few statements as possible, each for many rows: with the event loop busy, its thread waits for Python's lock
 after every statement, up to 5 ms; the statements themselves run beside the loop.
 """
 

@@ -1,4 +1,4 @@
-"""The log: what is promised in one row, and is in the tables only later. Everything here runs in the database's thread.
+"""The log: what is promised in one row, and is in the tables only later. All of it runs where the database is written.
 
     append: one row in `log`, synced     -> the callers hear of it
     apply:  the tables, and the row goes -> in one transaction, not synced
