@@ -4,8 +4,11 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import psutil
@@ -373,6 +376,52 @@ from flashcore.worker.load import load_functions
 ROOT = Path(__file__).resolve().parent
 app = create_app(load_functions(ROOT, json.loads((ROOT / "handler_e.json").read_text())))
 """
+
+
+class BusyAtEnds(ThreadPoolExecutor):
+    """Has no thread for who waits for a process's end, until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__(4)
+        self.reached = asyncio.Event()
+        self._held: list[tuple[Future[Any], Callable[[], Any]]] | None = []
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """`asyncio.to_thread` brings its function as an argument of `Context.run`."""
+        held = self._held
+        if held is None or not (isinstance(call, partial) and getattr(call.args[0], "__func__", None) is Popen.wait):
+            return super().submit(call, *args, **kwargs)
+        promised: Future[Any] = Future()
+        held.append((promised, call))
+        self.reached.set()
+        return promised
+
+    def go_on(self) -> None:
+        """There are threads again."""
+        held, self._held = self._held, None
+        for promised, call in held or ():
+            if promised.set_running_or_notify_cancel():
+                promised.set_result(call())
+
+
+async def test_a_provider_that_is_closed_while_a_parent_ends_waits_for_it(machine: Machine) -> None:
+    """Also where the thread that was to wait for it had not begun: nobody else would ever learn how it ended."""
+    asyncio.get_running_loop().set_default_executor(busy := BusyAtEnds())
+    provider = await machine.provider()
+    revision = await machine.revision()
+    await provider.apply(revision, frozenset({ONE}), HINTS)
+    await ready(provider)
+    (parent,) = parents_of(machine)
+
+    await provider.apply(revision, NONE, HINTS)
+    await busy.reached.wait()
+    closing = asyncio.create_task(provider.close())
+    for _ in range(10):  # what it cancels has been cancelled by then
+        await asyncio.sleep(0)
+    busy.go_on()
+    await closing
+
+    assert parent.pid not in {child.pid for child in psutil.Process().children()}
 
 
 async def answer_of(socket: Path) -> dict[str, int]:

@@ -9,8 +9,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from flashcore.builtin.process.options import ProcessOptions
 from flashcore.builtin.process.places import ReplicaPlaces
@@ -72,7 +73,7 @@ class Families:
         self._folder = layout.warm
         self._families: dict[RevisionId, _Family] = {}
         self._retired: dict[_Family, asyncio.Task[None]] = {}
-        """Those that tell how their replicas end, while new ones are forked elsewhere."""
+        """Those that end, or tell how their replicas end while new ones are forked elsewhere."""
 
     async def sweep(self, running: Iterable[RevisionId]) -> None:
         """End the parents of an earlier control plane; their folders stay as long as replicas of theirs run."""
@@ -96,11 +97,11 @@ class Families:
         return parent
 
     async def leave(self, revision: RevisionId) -> None:
-        """There is no replica of that revision any more."""
+        """There is no replica of that revision any more. May be cancelled; `close` then waits for the parent's end."""
         family = self._families.pop(revision, None)
         folders = [*self._folder.glob(f"{short(revision)}-*")]
         if family is not None:
-            await family.end()
+            await asyncio.shield(self._retire(family, family.end()))
         await asyncio.to_thread(_remove, folders)
 
     async def close(self) -> None:
@@ -115,18 +116,17 @@ class Families:
         known = self._families.get(revision)
         if known is not None and (known.is_over or known.environ != environ):
             # Secrets may have changed: what was imported with the old ones forks no more.
-            self._retired[known] = asyncio.get_running_loop().create_task(self._retire(known))
+            self._retire(known, known.end_when_childless())
             known = None
         if known is None:
             folder = self._folder / f"{short(revision)}-{secrets.token_hex(4)}"
             known = self._families[revision] = _Family(start, places, folder, environ)
         return known
 
-    async def _retire(self, family: _Family) -> None:
-        if family.parent is not None:
-            await family.parent.childless()
-        await family.end()
-        del self._retired[family]
+    def _retire(self, family: _Family, ending: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._retired[family] = asyncio.get_running_loop().create_task(ending)
+        task.add_done_callback(lambda _: self._retired.pop(family))
+        return task
 
 
 class _Family:
@@ -145,6 +145,12 @@ class _Family:
     def is_over(self) -> bool:
         """Whether the parent was warm and has ended: another one may be tried."""
         return self.begun.done() and self.begun.exception() is None and not self.begun.result().is_warm
+
+    async def end_when_childless(self) -> None:
+        """End the parent once it has told how all its replicas ended."""
+        if self.parent is not None:
+            await self.parent.childless()
+        await self.end()
 
     async def end(self) -> None:
         """End the parent, and whatever its import has started."""
