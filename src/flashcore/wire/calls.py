@@ -18,6 +18,7 @@ gateway    Answers   {"jobs": [[number, document, output], ...]}, a buffer for e
            Refusals  {"jobs": [[number, status, after], ...]}, a buffer for each: the error as in a body of HTTP
            Going     {}: submit over another connection; what was submitted here is answered before this one ends,
                      and what is on its way is refused with status 421
+                     {"error": {...}}, as in a body of HTTP: this connection ends now, for what the caller does
 
 `number` is the caller's, and no two calls under way have the same. `wait` is in milliseconds: how long the answer may
 be held until the job has ended; with 0 it comes once the job is kept. `key` is the idempotency key, or nothing; a
@@ -98,7 +99,9 @@ class Refusal(NamedTuple):
 
 
 class Going(NamedTuple):
-    """The gateway stops."""
+    """The gateway stops, or wants no more of this link, for which it then has a reason."""
+
+    error: Mapping[str, Any] | None = None
 
 
 FromGateway: TypeAlias = Sequence[Answer] | Sequence[Refusal] | Going
@@ -134,9 +137,9 @@ def refusals_frame(refusals: Sequence[Refusal]) -> Frame:
     return Frame(Kind.REFUSALS, {"jobs": jobs}, tuple(one.error for one in refusals))
 
 
-def going_frame() -> Frame:
-    """Submit elsewhere."""
-    return Frame(Kind.GOING)
+def going_frame(reason: Mapping[str, Any] | None = None) -> Frame:
+    """Submit elsewhere. `reason` is an error as in a body of HTTP, where the link ends for what the caller does."""
+    return Frame(Kind.GOING, reason or {})
 
 
 def read_submissions(frame: Frame) -> list[Submission]:
@@ -169,7 +172,10 @@ def read_from_gateway(frame: Frame) -> FromGateway:
             raise _unfit(f"{len(items)} refusals with {len(frame.buffers)} errors")
         return [_refusal(item, error) for item, error in zip(items, frame.buffers, strict=True)]
     if frame.kind == Kind.GOING:
-        return Going()
+        error = frame.head.get("error")
+        if not (error is None or type(error) is dict):
+            raise _unfit("an end for an error that is none")
+        return Going(error)
     raise ProtocolError(f"a frame of kind {frame.kind} from a gateway", next_step="upgrade the older process")
 
 

@@ -1,28 +1,29 @@
 """One caller's link, in the place of an HTTP exchange: frames of jobs in, frames of answers out.
 
-What ends in one turn of the loop goes out in one frame. A caller that does not read is not read from either: its
-answers wait here as jobs, not as bytes.
+What ends in one turn of the loop goes out in one frame. A caller that does not read is not read from either; once it
+has taken nothing for as long as the connection allows, it is cut off. One that sends a frame by drops is told why it is
+turned out, as with the bodies of requests.
 """
 
 from __future__ import annotations
 
+import json
 from asyncio import AbstractEventLoop
-from collections import deque
 from math import inf
 
-from flashcore.gateway.bodies import is_large
 from flashcore.gateway.callers.desk import CallersDesk
-from flashcore.gateway.documents import framed_document
+from flashcore.gateway.callers.outbox import Outbox
 from flashcore.gateway.http.errors import BadFraming
 from flashcore.gateway.http.exchange import Client
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.pace import BodyPace
 from flashcore.gateway.http.respond import Response, error_response
 from flashcore.gateway.intake import refusal_of
 from flashcore.model.errors import FlashcoreError, ProtocolError
 from flashcore.model.job import Job
 from flashcore.wire import calls
-from flashcore.wire.calls import Answer, Refusal, Submission
+from flashcore.wire.calls import Refusal, Submission
 from flashcore.wire.frames import Frame, FrameDecoder, encode_frame
 from flashcore.wire.messages import Kind
 
@@ -58,7 +59,6 @@ class CallerLink:
     """An Exchange that lasts as long as the connection."""
 
     __slots__ = (
-        "_answers",
         "_client",
         "_decoder",
         "_desk",
@@ -70,7 +70,9 @@ class CallerLink:
         "_is_leaving",
         "_limits",
         "_loop",
-        "_refusals",
+        "_outbox",
+        "_pace",
+        "_stops_at",
         "_waiting",
     )
 
@@ -83,8 +85,9 @@ class CallerLink:
         self._head = head
         self._decoder = FrameDecoder(calls.LIMITS)
         self._waiting: dict[int, _Waiting] = {}
-        self._answers: deque[tuple[_Waiting, Job]] = deque()
-        self._refusals: deque[Refusal] = deque()
+        self._outbox = Outbox()
+        self._pace: BodyPace | None = None
+        self._stops_at = inf
         self._is_due = self._is_held = self._is_leaving = self._is_gone = False
 
     # -- from the client connection --------------------------------------------------------------------------------
@@ -100,6 +103,7 @@ class CallerLink:
                 self._take(frame)
         except ProtocolError as error:
             raise BadFraming(error.message) from error
+        self._keep_pace(len(data))
         self._set_deadline()
 
     def receive_end(self) -> None:
@@ -109,17 +113,32 @@ class CallerLink:
         """The caller reads slower than it is written to: nothing more is written, and nothing read."""
         self._is_held = True
         self._client.hold_input()
+        if self._pace is not None:
+            self._pace.hold(self._loop.time())
         self._set_deadline()
 
     def release_output(self) -> None:
         """It has room again."""
         self._is_held = False
         self._client.release_input()
+        if self._pace is not None:
+            self._pace.release(self._loop.time())
+        self._stops_at = self._loop.time() + self._limits.body_seconds
         self._flush()
 
     def expire(self) -> None:
-        """It is idle, or has stopped within a frame."""
-        self._end()
+        """It is idle, has stopped within a frame, or may be too slow with it."""
+        now = self._loop.time()
+        if not self._decoder.pending:
+            self._end()
+        elif now >= self._stops_at:
+            self._turn_out("request_timeout", "The rest of a frame did not come in time.")
+        elif self._pace is not None and self._pace.is_too_slow(now):
+            limits = self._limits
+            rate = f"{limits.body_rate:g} bytes a second over {limits.pace_seconds:g} s"
+            self._turn_out("frame_too_slow", f"A frame came more slowly than {rate}.")
+        else:
+            self._set_deadline()
 
     def end_input(self) -> bool:
         """A caller that closes its side is one that left."""
@@ -130,15 +149,14 @@ class CallerLink:
         if not self._is_leaving:
             self._is_leaving = True
             self._client.write(encode_frame(calls.going_frame()))
-        return bool(self._waiting or self._answers or self._refusals)
+        return bool(self._waiting or self._outbox)
 
     def abandon(self) -> None:
         """The caller is gone. Its jobs go on."""
         self._is_gone = True
         self._ended(self)
         self._waiting.clear()
-        self._answers.clear()
-        self._refusals.clear()
+        self._outbox.clear()
 
     @property
     def under_way(self) -> int:
@@ -152,7 +170,7 @@ class CallerLink:
         if job is None:
             self.refused(waiting, self._desk.gone(waiting.endpoint))
         elif self._let_go(waiting):
-            self._answers.append((waiting, job))
+            self._answer(waiting, job)
             self._plan_flush()
 
     def failed(self, waiting: _Waiting, error: Exception) -> None:
@@ -166,8 +184,21 @@ class CallerLink:
     def refused(self, waiting: _Waiting, response: Response) -> None:
         """Say what would be said over HTTP."""
         if self._let_go(waiting):
-            self._refusals.append(_refusal(waiting.number, response))
+            self._outbox.refuse(_refusal(waiting.number, response))
             self._plan_flush()
+
+    def _answer(self, waiting: _Waiting, job: Job) -> None:
+        outbox = self._outbox
+        try:
+            if waiting.waits:
+                outbox.add_whole(waiting.number, job)
+            else:
+                outbox.add_brief(waiting.number, job)
+        except Exception as error:  # noqa: BLE001 - an answer that cannot be made is this caller's alone to hear
+            self._loop.call_exception_handler({"message": "a job cannot be shown", "exception": error})
+            outbox.refuse(_refusal(waiting.number, _crashed()))
+        if outbox.size >= calls.LARGEST:
+            self._write()  # a frame is full: who reads has no need of more room here
 
     def _let_go(self, waiting: _Waiting) -> bool:
         """Whether somebody still waits for it."""
@@ -214,47 +245,48 @@ class CallerLink:
 
     def _flush(self) -> None:
         self._is_due = False
-        while self._answers and not self._is_held:
-            if answers := self._next_answers():
-                self._client.write(encode_frame(calls.answers_frame(answers)))
-        while self._refusals and not self._is_held:
-            refusals = [self._refusals.popleft() for _ in range(min(len(self._refusals), calls.MOST_JOBS))]
-            self._client.write(encode_frame(calls.refusals_frame(refusals)))
+        self._write()
         if self._is_gone:
             return
-        if self._is_leaving and not (self._waiting or self._answers or self._refusals):
+        if self._is_leaving and not (self._waiting or self._outbox):
             self._end()
         else:
             self._set_deadline()
 
-    def _next_answers(self) -> list[Answer]:
-        """As many as make up a frame."""
-        answers: list[Answer] = []
-        size = 0
-        while self._answers and size < calls.LARGEST and len(answers) < calls.MOST_JOBS:
-            waiting, job = self._answers.popleft()
-            try:
-                answer = _answer(waiting, job)
-            except Exception as error:  # noqa: BLE001 - an answer that cannot be made is this caller's alone to hear
-                self._loop.call_exception_handler({"message": "a job cannot be shown", "exception": error})
-                self._refusals.append(_refusal(waiting.number, _crashed()))
-                continue
-            answers.append(answer)
-            size += _beside(job) + (0 if answer.output is None else len(answer.output.data))
-        return answers
+    def _write(self) -> None:
+        """Whatever there is to say, for as long as the caller takes it: `write` itself may find that it does not."""
+        outbox = self._outbox
+        while outbox.has_answers and not self._is_held:
+            self._client.write(encode_frame(calls.answers_frame(outbox.next_answers())))
+        while outbox.has_refusals and not self._is_held:
+            self._client.write(encode_frame(calls.refusals_frame(outbox.next_refusals())))
 
     # -- its end ---------------------------------------------------------------------------------------------------
 
+    def _keep_pace(self, size: int) -> None:
+        """Count what came of a frame that is not complete."""
+        limits, pending = self._limits, self._decoder.pending
+        if not pending:
+            self._pace = None
+            return
+        now = self._loop.time()
+        self._stops_at = now + limits.body_seconds
+        if self._pace is not None:
+            self._pace.came(size)
+        elif limits.body_rate:
+            self._pace = BodyPace(limits.body_rate * limits.pace_seconds, limits.pace_seconds, now)
+            self._pace.came(pending)
+
     def _set_deadline(self) -> None:
-        """A link on which nothing is under way ends some time; so does one that stops within a frame.
+        """A link on which nothing is under way ends some time; so does one that stops within a frame, or nearly.
 
         One that is held has the connection's own watch: as it is not read from, its caller cannot go on.
         """
         if self._is_held:
             self._client.answer_by(inf)
         elif self._decoder.pending:
-            self._client.answer_by(self._loop.time() + self._limits.body_seconds)
-        elif self._waiting or self._answers:
+            self._client.answer_by(self._stops_at if self._pace is None else min(self._stops_at, self._pace.due))
+        elif self._waiting or self._outbox:
             self._client.answer_by(inf)
         else:
             self._client.answer_by(self._loop.time() + self._limits.idle_seconds)
@@ -262,6 +294,14 @@ class CallerLink:
     def _end(self) -> None:
         self.abandon()
         self._client.cut()
+
+    def _turn_out(self, code: str, message: str) -> None:
+        """End it for what the caller does. What it has submitted is kept, and so are the results."""
+        error = error_response(408, code, message, next_step="open another link, and submit again under the same keys")
+        body = error.body if isinstance(error.body, bytes) else b""
+        self._client.write(encode_frame(calls.going_frame(json.loads(body))))
+        self.abandon()
+        self._client.turn_out(code)
 
 
 class Links:
@@ -295,19 +335,6 @@ class Links:
     def ended(self, link: CallerLink) -> None:
         """One less."""
         self._open.discard(link)
-
-
-def _answer(waiting: _Waiting, job: Job) -> Answer:
-    if not waiting.waits:
-        return Answer(waiting.number, {"id": job.id, "status": job.status.value}, None)
-    if is_large(job.output) or _beside(job) > calls.LONGEST_DOCUMENT:
-        return Answer(waiting.number, {"id": job.id, "status": job.status.value}, None, is_apart=True)
-    return Answer(waiting.number, *framed_document(job))
-
-
-def _beside(job: Job) -> int:
-    """How much stands in the document that others have written."""
-    return (0 if job.error is None else len(job.error)) + (0 if job.progress is None else len(job.progress.data))
 
 
 def _refusal(number: int, response: Response) -> Refusal:

@@ -162,6 +162,8 @@ class ClientConnection(StreamProtocol):
     def sweep(self, now: float) -> None:
         """End what has taken too long."""
         if self._outflow.is_stuck(now):
+            if not self._ended:
+                self._shared.count_refusal("nothing_read")
             self._transport.abort()
         elif now >= self._read_deadline:
             self._expire_reading()
@@ -394,6 +396,11 @@ class ClientConnection(StreamProtocol):
         self._outflow.watch(self._shared.loop.time())
         self._transport.close()
 
+    def turn_out(self, reason: str) -> None:
+        """End the connection for what the client does, and count that."""
+        self._shared.count_refusal(reason)
+        self.cut()
+
     def reset(self) -> None:
         """End the connection so that the client cannot take it for the answer's end."""
         self._exchange = None
@@ -462,8 +469,7 @@ class ClientConnection(StreamProtocol):
             self.cut()
             return
         self._persists = False
-        refused, reason = self._shared.refused, error.reason if isinstance(error, BadRequest) else error.code
-        refused[reason] = refused.get(reason, 0) + 1
+        self._shared.count_refusal(error.reason if isinstance(error, BadRequest) else error.code)
         if isinstance(error, BadRequest):
             self.respond(error_response(error.status, error.reason, error.message))
         else:

@@ -78,6 +78,10 @@ class Client(Protocol):
         """The answer cannot be completed: end the connection after what was written, without its proper end."""
         ...
 
+    def turn_out(self, reason: str) -> None:
+        """As `cut`, for what the client does, whom no answer can tell: counted by the stable name of the reason."""
+        ...
+
     def reset(self) -> None:
         """As `cut`, where the end of the connection would pass for the end of the answer: the client sees a reset."""
         ...

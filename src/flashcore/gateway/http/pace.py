@@ -13,14 +13,15 @@ class BodyPace:
     not run at all, counts.
     """
 
-    __slots__ = ("_came", "_due", "_is_suspect", "_least", "_left", "_seconds")
+    __slots__ = ("_came", "_is_suspect", "_least", "_left", "_seconds", "due")
 
     def __init__(self, least: float, seconds: float, now: float) -> None:
         self._least = least
         self._seconds = seconds
         self._came = 0
         self._is_suspect = False
-        self._due = now + seconds
+        self.due = now + seconds
+        """When it is to be looked at next."""
         self._left = inf
 
     def came(self, size: int) -> None:
@@ -29,18 +30,18 @@ class BodyPace:
 
     def hold(self, now: float) -> None:
         """The client is not read from."""
-        if self._due != inf:
-            self._left = self._due - now
-            self._due = inf
+        if self.due != inf:
+            self._left = self.due - now
+            self.due = inf
 
     def release(self, now: float) -> None:
         """It is again."""
-        if self._due == inf:
-            self._due = now + self._left
+        if self.due == inf:
+            self.due = now + self._left
 
     def is_too_slow(self, now: float) -> bool:
         """Whether too little came, as of this look."""
-        if now < self._due:
+        if now < self.due:
             return False
         if self._came >= self._least:
             self._begin(now)
@@ -51,4 +52,4 @@ class BodyPace:
     def _begin(self, now: float) -> None:
         self._came = 0
         self._is_suspect = False
-        self._due = now + self._seconds
+        self.due = now + self._seconds

@@ -42,6 +42,10 @@ class Shared:
     date_line: bytes = b""
     """The Date header, as of the last sweep."""
 
+    def count_refusal(self, reason: str) -> None:
+        """One more message was refused, or connection ended, for that reason."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
     def report(self, what: str, error: BaseException) -> None:
         """Tell the loop's exception handler of a failure that no caller is left to hear of."""
         self.loop.call_exception_handler({"message": f"HTTP gateway: {what}", "exception": error})
