@@ -6,15 +6,12 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from math import inf
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.gateway.conftest import FAST, Running, eventually, gateway_at, http_route, jobs_route, side
 from tests.gateway.loops import skip
 from tests.gateway.test_access import bearer, guarded, made
@@ -25,14 +22,12 @@ from flashcore.client.exchange import Submission as AskedByClient
 from flashcore.client.exchange import Told
 from flashcore.client.link import Line
 from flashcore.client.loop_links import LoopLinks
-from flashcore.gateway.callers.link import CallerLink, Links
-from flashcore.gateway.callers.outbox import MOST_KEPT, Outbox
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.security import Security
 from flashcore.model.errors import ProtocolError
-from flashcore.model.job import Job, JobStatus, NewJob, Payload
+from flashcore.model.job import Payload
 from flashcore.model.layout import Layout
-from flashcore.model.names import EndpointName, JobId
+from flashcore.model.names import EndpointName
 from flashcore.model.token import TokenScope
 from flashcore.testing.certificate import make_certificate
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
@@ -456,7 +451,7 @@ async def test_an_idle_link_ends(running: Running) -> None:
     async with linked(running) as idle, linked(running) as busy:
         await idle.ask(job(1, wait=0))
         busy.submit(job(2, wait=300_000))
-        await eventually(lambda: _metrics(running, "flashcore_gateway_link_calls 1"))
+        await eventually(lambda: metrics(running, "flashcore_gateway_link_calls 1"))
         await skip(limits.body_seconds + 1.0, 0.6 * limits.sweep_seconds)
         await idle.ask(job(3, wait=0))
         await skip(limits.idle_seconds + 1.0, 0.6 * limits.sweep_seconds)
@@ -507,202 +502,18 @@ async def test_links_are_counted(running: Running) -> None:
     async with linked(running) as caller:
         await caller.ask(job(1, wait=0))
         caller.submit(job(2))
-        page = await eventually(lambda: _metrics(running, "flashcore_gateway_link_calls 1"))
-    gone = await eventually(lambda: _metrics(running, "flashcore_gateway_links 0"))
+        page = await eventually(lambda: metrics(running, "flashcore_gateway_link_calls 1"))
+    gone = await eventually(lambda: metrics(running, "flashcore_gateway_links 0"))
 
     assert "flashcore_gateway_links 1" in page
     assert "flashcore_gateway_link_jobs_total 2" in page
     assert "flashcore_gateway_link_calls 0" in gone
 
 
-async def _metrics(running: Running, awaited: str) -> str:
+async def metrics(running: Running, awaited: str) -> str:
     """The page, once it says so."""
     page = (await running.get("/metrics")).body.decode()
     return page if awaited in page else ""
-
-
-async def test_a_caller_that_does_not_read_is_not_read_from(running: Running, layout: Layout) -> None:
-    """What it submits waits, and what ends beyond some megabytes is for it to ask for; others are served meanwhile."""
-    output = b'"%b"' % (b"x" * 900_000)
-    async with (
-        worker_of(running, layout, lambda _: output, slots=16) as worker,
-        linked(running) as caller,
-        linked(running) as other,
-    ):
-        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport can
-        caller.submit(*(job(number) for number in range(40)))
-        await eventually(lambda: _metrics(running, 'flashcore_jobs{endpoint="embed",status="completed"} 40'))
-        caller.submit(job(40))
-        await other.ask(job(50))
-        while_held = len(worker.seen)
-        caller.writer.transport.resume_reading()  # type: ignore[attr-defined]  # as above
-        answers = await caller.hear(41)
-        apart = [one for one in answers if one.is_apart]
-        fetched = [await running.get(f"/v2/embed/status/{one.document['id']}") for one in apart]
-
-    assert while_held == 41
-    assert sorted(one.number for one in answers) == list(range(41))
-    assert {len(one.output.data) for one in answers if not one.is_apart} == {900_002}
-    assert apart
-    assert {(one.json["status"], len(one.json["output"])) for one in fetched} == {("COMPLETED", 900_000)}
-
-
-async def test_a_caller_that_never_reads_is_cut_off_and_its_results_are_kept(running: Running, layout: Layout) -> None:
-    """It has a minute in which to take something; why it was cut off is counted."""
-    output = b'"%b"' % (b"x" * 900_000)
-    limits = Limits()
-    async with (
-        worker_of(running, layout, lambda _: output, slots=16) as worker,
-        linked(running) as caller,
-    ):
-        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport can
-        caller.submit(*(job(number) for number in range(40)))
-        await eventually(lambda: _metrics(running, 'flashcore_jobs{endpoint="embed",status="completed"} 40'))
-        for _ in range(2):  # what left in the meantime counts for it, once
-            await skip(limits.write_seconds + 1.0, 0.6 * limits.sweep_seconds)
-        page = await eventually(lambda: _metrics(running, "flashcore_gateway_links 0"))
-        kept = [await running.get(f"/v2/embed/status/{seen.id}") for seen in worker.seen]
-
-    assert 'flashcore_gateway_bad_requests_total{reason="nothing_read"} 1' in page
-    assert [one.json["status"] for one in kept] == ["COMPLETED"] * 40
-
-
-async def test_frames_that_drip_end_their_links(running: Running, layout: Layout) -> None:
-    """Each drop is in time, as a whole they are too few: the reason is said and counted, and kept jobs go on."""
-    limits, count = Limits(), 20
-    whole, begun = encode_frame(calls.submit_frame([job(1, wait=0)])), encode_frame(calls.submit_frame([job(2)]))
-    running.serve(jobs_route("embed"))
-    async with AsyncExitStack() as links:
-        callers = [await links.enter_async_context(linked(running)) for _ in range(count)]
-        for caller in callers:
-            caller.writer.write(whole + begun[:20])
-        kept = [(await caller.hear())[0] for caller in callers]
-        for at in (20, 21):
-            for caller in callers:
-                caller.writer.write(begun[at : at + 1])
-            await skip(0.51 * limits.pace_seconds, 0.6 * limits.sweep_seconds)
-        said = [(await caller.hear())[0] for caller in callers]
-        assert all([await caller.ended() for caller in callers])
-        page = await eventually(lambda: _metrics(running, "flashcore_gateway_links 0"))
-
-    assert {type(one) for one in kept} == {Answer}
-    assert {going.error["code"] for going in said} == {"frame_too_slow"}
-    assert f'flashcore_gateway_bad_requests_total{{reason="frame_too_slow"}} {count}' in page
-    assert 'flashcore_jobs{endpoint="embed",status="in_queue"} 1' in page
-
-
-async def test_a_link_that_never_says_anything_ends(running: Running) -> None:
-    """Who asks for one, and sends no frame, has the time of an idle connection."""
-    limits = Limits()
-    async with linked(running) as silent:
-        await skip(limits.idle_seconds + 1.0, 0.6 * limits.sweep_seconds)
-        assert await silent.ended()
-
-
-@dataclass
-class Outside:
-    """The connection: how often it was written to, until when something has to come, and why it was ended."""
-
-    peer = ""
-    until: float = inf
-    written: list[bytes] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-
-    def answer_by(self, time: float) -> None:
-        """Until then."""
-        self.until = time
-
-    def hold_input(self) -> None:
-        """Nothing is read."""
-
-    def release_input(self) -> None:
-        """Something is again."""
-
-    def write(self, data: bytes) -> None:
-        """To the caller."""
-        self.written.append(data)
-
-    def turn_out(self, reason: str) -> None:
-        """It is ended."""
-        self.reasons.append(reason)
-
-
-def link_to(outside: Outside, limits: Limits) -> CallerLink:
-    """A link that has no jobs behind it."""
-    links = Links(cast(Any, None), limits, asyncio.get_running_loop())
-    return links.begin(cast(Any, None), cast(Any, outside))
-
-
-async def test_a_caller_that_reads_slowly_has_no_frame_to_end_meanwhile() -> None:
-    """It is not read from then, so it could not end it; that it takes something is for the connection to see."""
-    outside, limits = Outside(), Limits()
-    link = link_to(outside, limits)
-    link.receive(encode_frame(calls.submit_frame([job(1)]))[:-1])
-    assert outside.until < inf
-
-    link.hold_output()
-    assert outside.until == inf
-    await skip(2 * limits.body_seconds, 0.0)
-    link.release_output()
-    link.expire()
-    assert outside.reasons == []
-    assert outside.until < inf
-
-
-async def test_a_frame_that_keeps_its_pace_may_take_as_long_as_it_likes() -> None:
-    """Each stretch is judged by itself; one in which too little comes is looked at twice."""
-    outside, limits = Outside(), Limits(body_rate=10.0, pace_seconds=30.0)
-    frame = encode_frame(calls.submit_frame([job(1, data=bytes(5000))]))
-    link = link_to(outside, limits)
-    for at in range(0, 3000, 300):
-        link.receive(frame[at : at + 300])
-        await skip(30.0, 0.0)
-        link.expire()
-    assert outside.reasons == []
-
-    link.receive(frame[3000:3299])
-    await skip(30.0, 0.0)
-    link.expire()
-    assert outside.reasons == []
-    link.expire()
-    assert outside.reasons == ["frame_too_slow"]
-
-
-async def test_a_frame_of_which_nothing_comes_is_not_waited_for() -> None:
-    """Also where any pace will do."""
-    outside, limits = Outside(), Limits(body_rate=0.0)
-    link = link_to(outside, limits)
-    for at in range(3):
-        link.receive(encode_frame(calls.submit_frame([job(1)]))[at : at + 1])
-        await skip(limits.body_seconds - 1.0, 0.0)
-        link.expire()
-    assert outside.reasons == []
-
-    await skip(2.0, 0.0)
-    link.expire()
-    assert outside.reasons == ["request_timeout"]
-
-
-@given(st.lists(st.tuples(st.integers(0, calls.LARGEST + 9), st.integers(0, calls.LONGEST_DOCUMENT + 9)), max_size=60))
-def test_an_outbox_holds_no_more_than_its_bound_and_forgets_nobody(jobs: list[tuple[int, int]]) -> None:
-    """Whatever the results are; each frame of it is one that a caller takes."""
-    outbox, largest = Outbox(), bytes(calls.LARGEST + 9)
-    for number, (output, progress) in enumerate(jobs):
-        outbox.add_whole(number, ended_job(memoryview(largest)[:output], memoryview(largest)[:progress]))
-        assert outbox.size <= MOST_KEPT
-    frames = []
-    while outbox.has_answers:
-        frames.append(outbox.next_answers())
-
-    assert outbox.size == 0
-    assert [one.number for frame in frames for one in frame] == list(range(len(jobs)))
-    assert all(sum(len(one.output.data) for one in frame if one.output) <= 2 * calls.LARGEST for frame in frames)
-
-
-def ended_job(output: memoryview, progress: memoryview) -> Job:
-    """One with that result."""
-    new = NewJob(JobId("j"), EndpointName("embed"), Payload(b"1"), 0)
-    return Job(new, JobStatus.COMPLETED, 0.0, output=Payload(output), progress=Payload(progress, "text/plain"))
 
 
 async def test_a_wait_without_bound_is_the_longest_one(running: Running, layout: Layout) -> None:
