@@ -41,6 +41,21 @@ def refused(answer: Answer) -> bool:
     return (answer.status, code, answer.headers["connection"]) == (503, "gateway_stopping", "close")
 
 
+async def test_a_gateway_that_gives_notice_says_so_and_goes_on_accepting(running: Running) -> None:
+    """S44: readiness is 503 draining, liveness 200, and new work is taken."""
+    running.serve(jobs_route("jobs"))
+
+    notice = asyncio.create_task(running.gateway.give_notice())
+    await asyncio.sleep(0)
+    ready, live = await running.get("/ping/ready"), await running.get("/ping/live")
+    job = await running.post("/v2/jobs/run", {"input": {}})
+    await notice
+
+    assert (ready.status, ready.json) == (503, {"status": "draining"})
+    assert (live.status, live.json) == (200, {"status": "draining"})
+    assert job.status == 200
+
+
 async def test_requests_under_way_are_answered_before_the_gateway_says_that_it_is_quiet(layout: Layout) -> None:
     """Those at a replica, those of jobs; new ones of both kinds are refused meanwhile, and readiness says draining."""
     go_on = asyncio.Event()

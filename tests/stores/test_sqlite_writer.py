@@ -263,7 +263,9 @@ async def test_the_loop_commits_itself_once_the_disk_has_been_quick(
     writer.write_here(thread_of)
     assert not writer.is_at_hand
     await writer.close()
-    assert len(await (await open_items(tmp_path)).read(listed)) == writing.QUICK_IN_A_ROW + 3
+    again = await open_items(tmp_path)
+    assert len(await again.read(listed)) == writing.QUICK_IN_A_ROW + 3
+    await again.close()
 
 
 async def test_what_fails_in_the_loop_fails_as_in_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

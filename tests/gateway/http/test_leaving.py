@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import sys
+import termios
 
 import pytest
 from tests.gateway.http.conftest import PATIENCE, Gateway, Wire, eventually
@@ -209,6 +212,12 @@ async def test_a_replicas_broken_chunks_are_noticed(gateway: Gateway) -> None:
     assert route.kinds == [OutcomeKind.TRUNCATED]
 
 
+def unread(wire: Wire) -> int:
+    """Bytes that the system holds for this end."""
+    count = fcntl.ioctl(wire.writer.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
+    return int.from_bytes(count, sys.byteorder)
+
+
 async def test_a_reset_is_not_taken_for_the_end_of_an_answer(gateway: Gateway) -> None:
     """An answer without a length ends with its connection, but only with its proper end."""
 
@@ -217,7 +226,7 @@ async def test_a_reset_is_not_taken_for_the_end_of_an_answer(gateway: Gateway) -
         await wire.send(b"HTTP/1.1 200 OK\r\n\r\nfirst")
         # Bytes that it has not read are what makes the system reset the connection.
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads too
-        await asyncio.sleep(0.05)
+        await eventually(lambda: unread(wire))
         wire.writer.transport.abort()
 
     replica = await gateway.replica(dies)

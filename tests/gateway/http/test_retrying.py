@@ -7,6 +7,7 @@ import json
 
 import pytest
 from tests.gateway.http.conftest import OK, Answer, Gateway, Replica, StartGateway, Wire, eventually
+from tests.gateway.loops import skip
 
 from flashcore.gateway.http.errors import OutcomeKind
 from flashcore.gateway.http.limits import Limits
@@ -297,18 +298,24 @@ async def test_a_replica_that_takes_too_long_is_given_up(start_gateway: StartGat
 
 async def test_a_replica_that_answers_in_time_may_take_its_time_afterwards(start_gateway: StartGateway) -> None:
     """The time is to the first byte."""
-    gateway = await start_gateway(Limits(sweep_seconds=0.01))
+    gateway, asked = await start_gateway(Limits(sweep_seconds=0.01)), asyncio.Event()
 
     async def slow(wire: Wire) -> None:
         await replica.read(wire)
         await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no")
-        await asyncio.sleep(0.2)
+        await asked.wait()
         await wire.send(b"k")
 
     replica = await gateway.replica(slow)
-    gateway.desk.verdicts[b"/"] = Proxy(gateway.route(replica), answer_seconds=0.1)
+    gateway.desk.verdicts[b"/"] = Proxy(gateway.route(replica), answer_seconds=100.0)
+    wire = await gateway.connect()
+    await wire.send(GET)
+    await wire.reader.readuntil(b"\r\n\r\no")
 
-    assert (await gateway.ask(GET)).body == b"ok"
+    await skip(200.0, 0.01)
+    asked.set()
+
+    assert await wire.reader.readexactly(1) == b"k"
 
 
 async def test_a_replica_that_does_not_accept_is_given_up(
@@ -317,7 +324,7 @@ async def test_a_replica_that_does_not_accept_is_given_up(
     """A full queue of connections is a connection that failed."""
     import socket
 
-    gateway = await start_gateway(Limits(connect_seconds=0.1))
+    gateway = await start_gateway(Limits(connect_seconds=0.5))
     path = str(tmp_path_factory.mktemp("full") / "s")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as filler:
         listener.bind(path)

@@ -13,8 +13,10 @@ from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.respond import Response
 
 HOST = b"host: a\r\n"
-QUICK = Limits(head_seconds=0.15, body_seconds=0.15, idle_seconds=0.3, linger_seconds=0.2, sweep_seconds=0.02)
-LONG = Limits(body_seconds=100.0, body_rate=0.0, write_seconds=100.0, sweep_seconds=0.01)
+LONG = Limits(
+    head_seconds=100.0, body_seconds=100.0, body_rate=0.0, idle_seconds=100.0, write_seconds=100.0,
+    linger_seconds=100.0, sweep_seconds=0.01,
+)  # fmt: skip
 """So long that no machine is too slow: the tests put the clock forward."""
 
 
@@ -99,7 +101,7 @@ async def test_blank_lines_before_a_request_are_passed_over(gateway: Gateway) ->
 
 async def test_a_refused_client_that_goes_on_sending_can_read_why(start_gateway: StartGateway) -> None:
     """Closing with unread bytes would reset the connection and lose the answer on its way."""
-    gateway = await start_gateway(QUICK)
+    gateway = await start_gateway(LONG)
     wire = await gateway.connect()
     await wire.send(b"GET / HTTP/1.1\r\n" + HOST + b"a: " + b"b" * 70_000)
     for _ in range(10):
@@ -111,17 +113,20 @@ async def test_a_refused_client_that_goes_on_sending_can_read_why(start_gateway:
 
 async def test_a_refused_client_is_not_listened_to_for_ever(start_gateway: StartGateway) -> None:
     """After `linger_seconds` the connection is gone, whatever the client does."""
-    gateway = await start_gateway(QUICK)
+    gateway = await start_gateway(LONG)
     wire = await gateway.connect()
     await wire.send(b"rubbish\r\n\r\n")
     assert (await refusal(wire))[0] == 400
+    assert gateway.server.connection_count == 1
+
+    await skip(LONG.linger_seconds, LONG.sweep_seconds)
 
     await eventually(lambda: gateway.server.connection_count == 0)
 
 
 async def test_a_head_that_trickles_in_is_given_up(start_gateway: StartGateway) -> None:
     """Slowloris: each byte is in time, the whole is not."""
-    gateway = await start_gateway(QUICK)
+    gateway = await start_gateway(Limits(head_seconds=0.15, sweep_seconds=0.02))
     wire = await gateway.connect()
 
     async def trickle() -> None:
@@ -148,7 +153,7 @@ async def test_a_head_in_many_pieces_is_served(gateway: Gateway) -> None:
 
 async def test_a_body_that_stops_coming_is_given_up(start_gateway: StartGateway) -> None:
     """408, and the handler never runs."""
-    gateway = await start_gateway(QUICK)
+    gateway = await start_gateway(Limits(body_seconds=0.15, sweep_seconds=0.02))
     wire = await gateway.connect()
     await wire.send(b"POST / HTTP/1.1\r\n" + HOST + b"content-length: 100\r\n\r\nabc")
 
@@ -169,11 +174,14 @@ async def test_a_body_that_keeps_coming_is_not_given_up(start_gateway: StartGate
 
 async def test_an_idle_connection_is_closed(start_gateway: StartGateway) -> None:
     """Without a word: no request is there to be refused. Blank lines are none either."""
-    gateway = await start_gateway(QUICK)
+    gateway = await start_gateway(LONG)
     silent, served, blank = [await gateway.connect() for _ in range(3)]
     await served.send(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
     assert (await served.answer()).status == 200
     await blank.send(b"\r\n\r\n")
+    await eventually(lambda: gateway.server.connection_count == 3)
+
+    await skip(LONG.idle_seconds, LONG.sweep_seconds)
 
     assert await silent.ends()
     assert await served.ends()
