@@ -2,10 +2,16 @@
 
 import asyncio
 
+import pytest
+
+from flashcore.control.controller import Controller
+from flashcore.control.kinds import KINDS
+from flashcore.control.store import Ledger
 from flashcore.model.deployment import DeploymentStatus
+from flashcore.model.errors import Unavailable
 from flashcore.testing.scenes import first
-from flashcore.testing.simulated_provider import Life
-from flashcore.testing.simulation import World, simulate
+from flashcore.testing.simulated_provider import Life, SimulatedProvider
+from flashcore.testing.simulation import SCOPE, EveryArtifact, World, simulate
 
 
 def test_what_comes_back_after_a_stop_is_not_called_degraded() -> None:
@@ -49,5 +55,35 @@ def test_e45_the_time_to_get_ready_begins_when_it_runs_again() -> None:
         view = await world.ready("hello", 60)
         assert [one.id for side in view.sides for one in side.replicas] == [replica]
         assert world.kinds("replica.failed") == []
+
+    simulate(scenario)
+
+
+def test_a_provider_that_is_away_keeps_no_other_from_ending_its_replicas() -> None:
+    """What it raises is raised all the same, once the others are done."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 2)
+        await world.controller.close()
+        ledger, away = Ledger(world.backend, SCOPE, KINDS), SimulatedProvider(world.clock)
+        controller = Controller(
+            ledger=ledger,
+            leadership=await ledger.take_over("another", duration=30.0),
+            parts=world.parts,
+            providers={"away": away, "simulated": world.provider},
+            default_provider="simulated",
+            dataplane=world.dataplane,
+            artifacts=EveryArtifact(),
+            clock=world.clock,
+            isolation=world.isolation,
+        )
+        await controller.start()
+        away.reach(away=True)
+
+        with pytest.raises(Unavailable, match="away"):
+            await controller.stop_replicas()
+
+        assert world.provider.running() == frozenset()
+        await controller.close()
 
     simulate(scenario)

@@ -130,13 +130,15 @@ class Controller(Readings):
     async def stop_replicas(self) -> None:
         """Stop deciding, and end every replica. What is deployed is remembered: the next start brings it back.
 
-        Raises DeadlineExceeded for what does not end.
+        Raises DeadlineExceeded for what does not end, or what a provider raises, once all others have done it.
         """
         await self._note_stop()
         await self._halt()
-        grace = self.longest_grace
-        for watcher in self._services.watchers.values():
-            await end_all(watcher.provider, self.clock, grace)
+        watchers, grace = self._services.watchers.values(), self.longest_grace
+        ends = [end_all(watcher.provider, self.clock, grace) for watcher in watchers]
+        for problem in await asyncio.gather(*ends, return_exceptions=True):
+            if problem is not None:
+                raise problem
 
     @property
     def longest_grace(self) -> float:

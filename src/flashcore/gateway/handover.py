@@ -82,12 +82,24 @@ def ask_for_listeners(path: Path) -> Listeners | None:
         try:
             connection.connect(str(path))
             data, descriptors, _, _ = socket.recv_fds(connection, 4096, _MOST)
-            said = json.loads(data)
-            host, encrypted, plain = str(said["host"]), int(said["encrypted"]), int(said["plain"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except OSError:
             return None
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
+    given = _read(data, descriptors)
+    if given is None:
+        for descriptor in descriptors:  # nobody would close them
+            os.close(descriptor)
+    return given
+
+
+def _read(data: bytes, descriptors: list[int]) -> Listeners | None:
+    """None where what is said does not fit what came: a process may have too many descriptors to be given more."""
+    try:
+        said = json.loads(data)
+        host, encrypted, plain = str(said["host"]), int(said["encrypted"]), int(said["plain"])
+    except (ValueError, KeyError, TypeError):
+        return None
     if len(descriptors) != encrypted + plain:
         return None
     return Listeners(host, tuple(descriptors[:encrypted]), tuple(descriptors[encrypted:]))

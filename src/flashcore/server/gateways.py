@@ -11,8 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import psutil
-
 import flashcore
 from flashcore.gateway.handover import Listeners, ask_for_listeners
 from flashcore.model.errors import Unavailable
@@ -25,6 +23,7 @@ log = logging.getLogger(__name__)
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 10.0
 _START_TIMEOUT = 30.0
+_NEWBORN_GRACE = 5.0
 _STEADY = 30.0
 """A gateway that lived for so many seconds is started again at once when it ends."""
 
@@ -37,6 +36,8 @@ class GatewayKeeper:
         self._log = project.layout.logs / "gateway.log"
         self._task: asyncio.Task[None] | None = None
         self._present: Presence | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        """The one that was started here last; it may not listen yet."""
         self._own = False
         self._listeners: Listeners | None = None
         """The gateway's sockets, held here so that the next one has them and nobody is refused in between."""
@@ -77,12 +78,13 @@ class GatewayKeeper:
         await (self.stop(0.0) if self._own else self.let_go())
 
     async def let_go(self) -> None:
-        """Stop watching; the gateway goes on."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        """Stop watching; the gateway goes on, also one that is on its way up."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled() and (problem := task.exception()) is not None:
+                log.error("nobody has looked after the gateway any more", exc_info=problem)
 
     async def stop(self, grace: float) -> None:
         """End the gateway: SIGTERM, and SIGKILL when it does not finish within `grace` and a little."""
@@ -92,13 +94,15 @@ class GatewayKeeper:
         if self._present is not None and self._present.alive:
             await asyncio.to_thread(_end, self._present, grace, signal.SIGTERM)
         self._present = None
+        if self._process is not None and self._process.poll() is None:
+            await asyncio.to_thread(_end_newborn, self._process)
 
     async def _keep(self, present: Presence) -> None:
         delay = _FIRST_DELAY
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
-            await _ended(present.pid)
+            await _ended(present)
             self._present = None
             delay = _FIRST_DELAY if clock() - began > _STEADY else min(delay * 2, _LONGEST_DELAY)
             log.warning("the gateway ended; it is started again in %.1f s", delay)
@@ -123,14 +127,23 @@ class GatewayKeeper:
         if present is not None and present.alive:
             log.info("taking over the gateway at %s (pid %d)", present.url, present.pid)
             return present
-        process = await asyncio.to_thread(self._spawn)
-        self._own = True
-        present = await self._until_listening(process)
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._spawn()
+            self._own = True
+        # Otherwise it is on its way up: somebody waited for it before, and was called away.
+        present = await self._until_listening(self._process)
         log.info("the gateway listens at %s (pid %d)", present.url, present.pid)
         return present
 
     async def _hold_listeners(self) -> None:
-        given = await asyncio.to_thread(ask_for_listeners, self._project.layout.listeners_socket)
+        asking = asyncio.ensure_future(asyncio.to_thread(ask_for_listeners, self._project.layout.listeners_socket))
+        try:
+            self._hold(await asyncio.shield(asking))
+        except asyncio.CancelledError:
+            self._hold(await asking)  # or they would stay open, and callers be let in whom nobody answers
+            raise
+
+    def _hold(self, given: Listeners | None) -> None:
         if given is not None:
             self._drop_listeners()
             self._listeners = given
@@ -149,6 +162,16 @@ class GatewayKeeper:
         return held
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        """Start the process. Not in a thread: who is called away meanwhile would not know of it. Raises Unavailable."""
+        try:
+            return self._started()
+        except OSError as error:
+            raise Unavailable(
+                f"the gateway cannot be started: {error}",
+                next_step="it is tried again; look at disk, memory and limits",
+            ) from error
+
+    def _started(self) -> subprocess.Popen[bytes]:
         project, settings = self._project, self._project.settings
         inherited = self._inherited() or Listeners(settings.host)
         if not inherited.all:
@@ -186,13 +209,17 @@ class GatewayKeeper:
         slow = process.poll() is None
         if slow:
             process.kill()
+            await asyncio.to_thread(process.wait)
         raise Unavailable(
             f"the gateway {'is not listening yet' if slow else 'ended while it started'}: {self._last_words()}",
             next_step=f"look at {self._log}",
         )
 
     def _last_words(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        try:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            return f"its log cannot be read: {error}"
         return " ".join(line.strip() for line in lines[-2:])
 
 
@@ -208,14 +235,14 @@ def security_options(project: Project) -> Iterator[str]:
             yield f"{option}={project.root / path}"
 
 
-async def _ended(pid: int) -> None:
+async def _ended(gateway: Presence) -> None:
     """Return when the process has ended, child or not; a thread that waited would hold up this process's own end."""
-    if not hasattr(os, "pidfd_open"):
-        await _polled_to_end(pid)
-        return
     try:
-        descriptor = os.pidfd_open(pid)
+        descriptor = os.pidfd_open(gateway.pid)
     except ProcessLookupError:
+        return
+    except (AttributeError, OSError):  # another system, or there is no descriptor to be had
+        await _polled_to_end(gateway)
         return
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -227,9 +254,9 @@ async def _ended(pid: int) -> None:
         os.close(descriptor)
 
 
-async def _polled_to_end(pid: int) -> None:
-    """For systems on which the end of a stranger is no event."""
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - see above
+async def _polled_to_end(gateway: Presence) -> None:
+    """Where the end of a stranger is no event."""
+    while gateway.alive:  # noqa: ASYNC110 - see above
         await asyncio.sleep(0.2)
 
 
@@ -240,3 +267,13 @@ def _end(gateway: Presence, grace: float, way: signal.Signals) -> None:
             log.warning("the gateway (pid %d) did not end within %.0f s and is killed", gateway.pid, grace + 5.0)
             os.kill(gateway.pid, signal.SIGKILL)
             gateway.ended_within(5.0)
+
+
+def _end_newborn(process: subprocess.Popen[bytes]) -> None:
+    """End one that serves nobody yet."""
+    process.terminate()
+    try:
+        process.wait(_NEWBORN_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

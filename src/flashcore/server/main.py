@@ -93,7 +93,7 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
                 log.info("ending: %s", way.value)
                 if way is Shutdown.EVERYTHING:
                     await _quiesce(platform, keeper)
-        await _take_down(platform, keeper, way)
+        await take_down(platform, keeper, way)
 
 
 async def _until_ended(ending: asyncio.Future[Shutdown], platform: Platform) -> Shutdown:
@@ -115,18 +115,21 @@ async def _quiesce(platform: Platform, keeper: GatewayKeeper) -> None:
         log.warning("%d requests are still under way; their replicas have their own grace for them", left)
 
 
-async def _take_down(platform: Platform, keeper: GatewayKeeper, way: Shutdown) -> None:
+async def take_down(platform: Platform, keeper: GatewayKeeper, way: Shutdown) -> None:
     """End what is to end. Replicas go before the gateway: what they still work on is answered through it."""
-    if way is Shutdown.EVERYTHING:
-        await platform.controller.stop_replicas()
-    await platform.controller.close()
-    if way is Shutdown.EVERYTHING:
-        await keeper.stop(platform.project.settings.gateway_grace)
-        # Sockets may lie outside of the project; with nobody left to use their folder it is not left behind.
-        with contextlib.suppress(OSError):
-            platform.project.layout.run.rmdir()
-    else:
-        await keeper.let_go()
+    try:
+        if way is Shutdown.EVERYTHING:
+            await platform.controller.stop_replicas()
+    finally:  # a replica that does not end keeps nothing else
+        await platform.controller.close()
+        await (_stop_gateway(platform.project, keeper) if way is Shutdown.EVERYTHING else keeper.let_go())
+
+
+async def _stop_gateway(project: Project, keeper: GatewayKeeper) -> None:
+    await keeper.stop(project.settings.gateway_grace)
+    # Sockets may lie outside of the project; with nobody left to use their folder it is not left behind.
+    with contextlib.suppress(OSError):
+        project.layout.run.rmdir()
 
 
 class _Server(uvicorn.Server):

@@ -1,0 +1,118 @@
+"""The gateway is kept, whatever is in the way of the next one, and no start of one is lost sight of."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flashcore.gateway.handover import ask_for_listeners
+from flashcore.server.gateways import GatewayKeeper
+from flashcore.settings import Project, open_project
+
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def project() -> Iterator[Project]:
+    """An empty one, with a short path: sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="fc") as folder:
+        Path(folder, "flashcore.toml").write_text("app = 'a'\n[ports]\ngateway = 0\n", encoding="utf-8")
+        opened = open_project(Path(folder))
+        for place in (opened.layout.home, opened.layout.logs, opened.layout.run):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for secret in (opened.layout.token, opened.layout.call_key, opened.layout.hop_key):
+            secret.write_text("x" * 43, encoding="utf-8")
+        yield opened
+
+
+@pytest.fixture
+async def keeper(project: Project) -> AsyncIterator[GatewayKeeper]:
+    """A keeper whose gateway ends with the test."""
+    made = GatewayKeeper(project)
+    yield made
+    await made.stop(0.0)
+
+
+def gateways() -> list[psutil.Process]:
+    """The gateways that this process has started and that run."""
+    return [
+        child
+        for child in psutil.Process().children()
+        if child.status() != psutil.STATUS_ZOMBIE and "flashcore.gateway" in child.cmdline()
+    ]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return when it holds; fail when it never does."""
+    async with asyncio.timeout(PATIENCE):
+        while not holds():  # noqa: ASYNC110 - of other processes
+            await asyncio.sleep(0.005)
+
+
+async def test_a_gateway_that_cannot_be_started_is_tried_again(
+    project: Project, keeper: GatewayKeeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its log cannot be opened for a while, as with a full disk; the control plane does not give up on it."""
+    first = await keeper.start()
+    log = project.layout.logs / "gateway.log"
+    log.unlink()
+    log.mkdir()
+    psutil.Process(first.pid).kill()
+    await until(lambda: "the gateway cannot be started" in caplog.text)
+
+    log.rmdir()
+
+    await until(lambda: keeper.present is not None and keeper.present.pid != first.pid)
+
+
+async def test_a_stop_ends_a_gateway_that_is_on_its_way_up(project: Project, keeper: GatewayKeeper) -> None:
+    """The last one ended a moment ago, and the next one does not listen yet: it would stay for ever."""
+    first = await keeper.start()
+    psutil.Process(first.pid).kill()
+    await until(lambda: any(one.pid != first.pid for one in gateways()))
+
+    await keeper.stop(0.0)
+
+    assert not gateways()
+
+
+async def test_a_restart_waits_for_a_gateway_that_is_on_its_way_up(project: Project, keeper: GatewayKeeper) -> None:
+    """Two of them would be at the same jobs."""
+    first = await keeper.start()
+    psutil.Process(first.pid).kill()
+    await until(lambda: any(one.pid != first.pid for one in gateways()))
+    (born,) = gateways()
+
+    present = await keeper.restart()
+
+    assert [one.pid for one in gateways()] == [present.pid]
+    assert present.pid == born.pid
+
+
+def test_sockets_that_are_not_what_is_said_of_them_are_closed(project: Project) -> None:
+    """Whoever has too many descriptors already is given fewer than there are, and must not keep those."""
+    path = project.layout.listeners_socket
+    with socket.socket(socket.AF_UNIX) as giving, socket.socket() as given:
+        giving.bind(str(path))
+        giving.listen()
+        before = len([*Path("/dev/fd").iterdir()])
+
+        def give() -> None:
+            connection, _ = giving.accept()
+            with connection:
+                socket.send_fds(connection, [b'{"host": "h", "encrypted": 1, "plain": 1}'], [given.fileno()])
+
+        thread = threading.Thread(target=give)
+        thread.start()
+        found = ask_for_listeners(path)
+        thread.join()
+
+        assert found is None
+        assert len([*Path("/dev/fd").iterdir()]) == before
