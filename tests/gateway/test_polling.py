@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.gateway.conftest import IMPATIENT, Answer, Running, eventually, gateway_at, jobs_route, side
 
+from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.model.layout import Layout
 
 POLLED = dataclasses.replace(IMPATIENT, poll_seconds=0.6)
@@ -290,3 +291,20 @@ def _post_raw(url: str, path: str, body: bytes) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+async def test_an_error_that_is_no_text_in_any_encoding_ends_its_job_alone(layout: Layout) -> None:
+    """The name of a file that is not UTF-8 comes so: the job's error shows it, and others are recorded as before."""
+    store = await SqliteStores().open_jobs(f"sqlite:///{layout.jobs_db}")
+    async with gateway_at(layout, POLLED, store=store) as running:
+        running.serve(jobs_route("hello", side(revision="r" * 64)))
+        bad, good = await submit(running), await submit(running)
+        await take(running)
+        await take(running, "w2")
+
+        await done(running, bad, b'{"error": "no such file: caf\\udce9.txt"}')
+        await done(running, good, {"output": 1}, "w2")
+        ended = [await status(running, job) for job in (bad, good)]
+
+    assert [one["status"] for one in ended] == ["FAILED", "COMPLETED"]
+    assert ended[0]["error"] == r"no such file: caf\udce9.txt"

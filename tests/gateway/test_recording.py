@@ -7,20 +7,21 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.gateway.books import Worker
 from flashcore.gateway.claiming import send_work
-from flashcore.gateway.recording import Heard, Progressed, Recorder, Returned, Streamed
-from flashcore.hookspecs.jobs import Claim, JobStore, Return
+from flashcore.gateway.recording import Ended, Heard, Progressed, Recorder, Returned, Streamed
+from flashcore.hookspecs.jobs import Claim, Finish, JobStore, Return
 from flashcore.model.job import Claimed, Job, JobStatus, NewJob, Payload
 from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
 from flashcore.wire.messages import Message, Received, Taken, Work
 
 HELLO, WORKER, REVISION = EndpointName("hello"), WorkerId("w1/life"), RevisionId("r" * 64)
-ONE, TWO = JobId("one"), JobId("two")
+ONE, TWO, THREE = map(JobId, ("one", "two", "three"))
 
 
 @dataclass(eq=False)
@@ -154,6 +155,45 @@ async def test_a_worker_that_reports_too_much_is_read_from_again_when_half_is_st
 
     await settle(recorder, asyncio.create_task(recorder.run()))
     assert not link.is_paused
+
+
+class Choosy:
+    """A store that cannot hold some texts, as no database can hold half of a surrogate pair."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        """The store's own method, for what can be written."""
+        method = getattr(self._store, name)
+
+        async def call(*given: Any) -> Any:
+            for part in given[0] if isinstance(given[0], list) else ():
+                str(getattr(part, "error", None) or getattr(part, "reason", None)).encode()
+            return await method(*given)
+
+        return call
+
+
+async def test_a_result_that_no_store_can_hold_holds_nobody_else_up(caplog: pytest.LogCaptureFixture) -> None:
+    """Its job has failed and says why; the results beside it, and those after it, are stored."""
+    store, _ = await claimed(ONE, TWO, THREE)
+    link, ears, choosy = Link(), Ears(), cast("JobStore", Choosy(store))
+
+    async with recording(choosy, ears) as recorder:
+        recorder.add(Ended(Finish(ONE, WORKER, error="\ud800"), link))
+        recorder.add(Ended(Finish(TWO, WORKER, Payload(b"2")), link))
+        await recorder.settled()
+        recorder.add(Returned(Return(THREE, WORKER, "\ud800", charged=False), link))
+        await recorder.settled()
+        recorder.add(Ended(Finish(THREE, WORKER, Payload(b"3")), link))
+
+    ended = [await store.get(job) for job in (ONE, TWO, THREE)]
+    assert [job.status for job in ended if job] == [JobStatus.FAILED, JobStatus.COMPLETED, JobStatus.COMPLETED]
+    assert ended[0] is not None
+    assert (ended[0].error or "").startswith("the job store cannot hold its result: UnicodeEncodeError: ")
+    assert ears.finished == [ONE, TWO, THREE]
+    assert f"of job {THREE} cannot be stored" in caplog.text
 
 
 def test_a_job_is_handed_out_with_the_time_that_it_has_left() -> None:

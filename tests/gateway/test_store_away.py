@@ -25,7 +25,7 @@ class Moody:
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
-        self.failure: FlashcoreError | None = None
+        self.failure: Exception | None = None
         self.refused: list[str] = []
         self.swept = 0
         """Sweeps since it was away."""
@@ -101,17 +101,19 @@ async def test_a_result_is_held_until_it_is_stored(running: Running, moody: Mood
     assert (ended.json["status"], ended.json["output"]) == ("COMPLETED", "kept")
 
 
-async def test_jobs_are_claimed_when_the_store_is_back(running: Running, moody: Moody) -> None:
-    """A claim that failed is made again, without anybody asking."""
+@pytest.mark.parametrize("failure", [StateError("the disk is away"), ArithmeticError("a mistake")])
+async def test_jobs_are_claimed_when_the_store_is_back(running: Running, moody: Moody, failure: Exception) -> None:
+    """A claim that failed is made again, without anybody asking; so is a sweep. Whatever it was, no loop ends of it."""
     hello = worker_hello("hello")
     running.serve(jobs_route("hello", side(hello)))
     job = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
-    moody.failure = StateError("the disk is away")
+    moody.failure = failure
 
     async with FakeWorker(running.gateway.layout.worker_socket, hello, lambda _: b"1"):
-        await eventually(lambda: "claim" in moody.refused)
+        await eventually(lambda: {"claim", "sweep"} <= set(moody.refused))
         moody.failure = None
         ended = await running.get(f"/v2/hello/status-sync/{job}?wait=9000")
+        await eventually(lambda: moody.swept > 0)
 
     assert ended.json["status"] == "COMPLETED"
 

@@ -388,6 +388,9 @@ class Broker:
                 _log.warning("jobs that ran out of time stay as they are: %s", error.message)
                 behind = True
                 self._troubled(error.message)
+            except Exception:  # noqa: BLE001 - whatever it was: without the sweep no job ends that ran out of time
+                _log.exception("jobs that ran out of time stay as they are")
+                behind = True
 
     async def _sweep(self, *, behind: bool) -> None:
         """Apply what time did. `behind`: this gateway or its store stood still, which no worker is to pay for."""
@@ -412,6 +415,8 @@ class Broker:
                 await self.crew.renew_leases()
             except (StateError, StorageFull) as error:
                 _log.warning("leases are not renewed: %s", error.message)
+            except Exception:  # noqa: BLE001 - whatever it was: all jobs would be taken from their workers
+                _log.exception("leases are not renewed")
 
     def _take_up(self, job: Job, worker_id: WorkerId) -> None:
         worker = self.books.get(worker_id)

@@ -91,12 +91,16 @@ class Claimer:
             self._wake.clear()
             try:
                 await self._claim_all()
-                pause = FIRST_PAUSE
             except (StateError, StorageFull) as error:
                 _log.warning("jobs of %s cannot be claimed: %s", self._endpoint, error.message)
-                await asyncio.sleep(pause)
-                pause = min(LONGEST_PAUSE, pause * 2)
-                self._wake.set()
+            except Exception:  # noqa: BLE001 - whatever it was: an endpoint whose jobs nobody claims is of no use until a restart
+                _log.exception("jobs of %s cannot be claimed", self._endpoint)
+            else:
+                pause = FIRST_PAUSE
+                continue
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+            self._wake.set()
 
     async def _claim_all(self) -> None:
         """Until no worker has a free slot, or each revision's jobs are used up."""

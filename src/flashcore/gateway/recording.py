@@ -2,6 +2,8 @@
 
 Results are acknowledged only when the store has them. While the store is away they are held here, and beyond a limit
 no worker is read from, so that a generator waits rather than the gateway's memory grows.
+
+What a store cannot hold, whatever its state, holds nobody else up: a job whose result is such has failed.
 """
 
 from __future__ import annotations
@@ -36,6 +38,16 @@ class Ended:
     link: WorkerLink | None = None
 
     @property
+    def job(self) -> JobId:
+        """Whose result it is."""
+        return self.finish.id
+
+    @property
+    def worker(self) -> WorkerId:
+        """Who reports it."""
+        return self.finish.worker
+
+    @property
     def size(self) -> int:
         """Bytes of its output."""
         output = self.finish.output
@@ -48,6 +60,16 @@ class Returned:
 
     end: Return
     link: WorkerLink | None = None
+
+    @property
+    def job(self) -> JobId:
+        """Which job goes back."""
+        return self.end.id
+
+    @property
+    def worker(self) -> WorkerId:
+        """Who had it."""
+        return self.end.worker
 
     @property
     def size(self) -> int:
@@ -88,6 +110,7 @@ class Progressed:
 
 
 Report: TypeAlias = Ended | Returned | Streamed | Progressed
+R = TypeVar("R", Ended, Returned, Streamed, Progressed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,21 +178,43 @@ class Recorder:
             await asyncio.gather(*map(self._store_in_order, by_job.values()))
         ends = [report for report in batch if isinstance(report, Ended)]
         if ends:
-            await self._until_stored(self._finish, ends)
+            await self._each_stored(self._finish, ends)
         returns = [report for report in batch if isinstance(report, Returned)]
         if returns:
-            await self._until_stored(self._give_back, returns)
+            await self._each_stored(self._give_back, returns)
 
     async def _store_in_order(self, reports: Sequence[Streamed | Progressed]) -> None:
         last: Streamed | None = None
         for report in reports:
             if isinstance(report, Streamed):
-                await self._until_stored(self._append, report)
+                await self._each_stored(self._append, [report])
                 last = report
             else:
-                await self._until_stored(self._progress, report)
+                await self._each_stored(self._progress, [report])
         if last is not None and last.link is not None and last.number is not None:
             last.link.send(Taken(last.job, last.attempt, last.number + 1))
+
+    async def _each_stored(self, store: Callable[[Sequence[R]], Awaitable[None]], reports: Sequence[R]) -> None:
+        """Store them together; where one of them cannot be, whenever it is tried, each by itself."""
+        try:
+            await self._until_stored(store, reports)
+        except Exception as error:  # noqa: BLE001 - nothing that one worker says may end the recording of all others
+            if len(reports) > 1:
+                for report in reports:
+                    await self._each_stored(store, [report])
+            else:
+                await self._drop(reports[0], f"{type(error).__name__}: {error}")
+
+    async def _drop(self, report: Report, problem: str) -> None:
+        """Do without what cannot be stored. A job of which that is the result ends nevertheless, and says why."""
+        _log.error("what worker %s reports of job %s cannot be stored: %s", report.worker, report.job, problem)
+        if not isinstance(report, Ended):
+            return
+        failed = Finish(report.job, report.worker, error=f"the job store cannot hold its result: {problem}")
+        try:
+            await self._until_stored(self._finish, [Ended(failed, report.link)])
+        except Exception:  # noqa: BLE001 - the store fails whatever it is told: the job is queued again when its lease is over
+            _log.exception("nor can it be stored that job %s has failed", report.job)
 
     async def _until_stored(self, store: Callable[[T], Awaitable[None]], what: T) -> None:
         pause = FIRST_PAUSE
@@ -182,11 +227,13 @@ class Recorder:
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
 
-    async def _append(self, report: Streamed) -> None:
+    async def _append(self, reports: Sequence[Streamed]) -> None:
+        (report,) = reports
         if await self._store.append_stream(report.worker, report.job, report.chunk, report.number):
             self._heard.streamed(report.job)
 
-    async def _progress(self, report: Progressed) -> None:
+    async def _progress(self, reports: Sequence[Progressed]) -> None:
+        (report,) = reports
         await self._store.progress(report.worker, report.job, report.value)
 
     async def _finish(self, ends: Sequence[Ended]) -> None:

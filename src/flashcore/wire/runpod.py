@@ -109,4 +109,6 @@ def _value(members: dict[str, RawValue], name: str) -> object:
 def _error_of(found: RawValue | None) -> str | None:
     if found is None or not found.value:
         return None
-    return found.value if isinstance(found.value, str) else json.dumps(found.value, ensure_ascii=False)
+    text = found.value if isinstance(found.value, str) else json.dumps(found.value, ensure_ascii=False)
+    # Half of a surrogate pair, as the name of a file has that is not UTF-8: no store holds it, and no answer.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
