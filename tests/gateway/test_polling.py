@@ -65,6 +65,18 @@ async def test_a_worker_takes_a_job_and_reports_it(running: Running) -> None:
     assert ended["workerId"].startswith("w1/")
 
 
+async def test_a_worker_is_told_of_the_trace_that_a_job_came_with(running: Running) -> None:
+    """Beside its input: the SDK gives a handler the whole job. Of the rest of a job's context it is told nothing."""
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b"}
+    body = {"input": {"value": 7}}
+    for headers in (trace, {"traceparent": "00-x"}):
+        await running.call("POST", "/v2/hello/run", body, headers)
+
+    taken = await take(running, batch=2)
+
+    assert [{**job, "id": ""} for job in taken.json] == [{"id": "", **body, **trace}, {"id": "", **body}]
+
+
 async def test_a_take_waits_for_a_job(running: Running) -> None:
     """It is answered when one comes, not before."""
     asking = asyncio.create_task(take(running))

@@ -18,7 +18,10 @@ VERSIONS = ("1.6.2", "1.7.13", "1.9.1", "1.10.1", "1.12.0", "2.0.0rc1")
 @pytest.mark.parametrize("sdk", VERSIONS, indirect=True)
 async def test_every_version_works_off_jobs(sdk: Sdk, workers: Started) -> None:
     """Q-C1, Q-C2, Q-C3, Q-C4, Q-C19: what is returned, raised and called an error arrives as what it is."""
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=b"}
+    traced = await sdk.running.post("/v2/shop/run", {"input": {"do": "trace"}}, trace)
     jobs = {
+        "trace": str(traced.json["id"]),
         "echo": await sdk.run({"do": "echo", "value": ["ä", None, 0]}),
         "raise": await sdk.run({"do": "raise", "value": "no"}),
         "error": await sdk.run({"do": "error", "value": "bad"}),
@@ -29,8 +32,10 @@ async def test_every_version_works_off_jobs(sdk: Sdk, workers: Started) -> None:
     ended = {name: await sdk.ended(job) for name, job in jobs.items()}
 
     assert {name: one["status"] for name, one in ended.items()} == {
+        "trace": "COMPLETED",
         "echo": "COMPLETED", "raise": "FAILED", "error": "FAILED", "object": "FAILED", "null": "COMPLETED",
     }  # fmt: skip
+    assert ended["trace"]["output"] == list(trace.values())
     assert ended["echo"]["output"] == ["ä", None, 0]
     assert "no" in ended["raise"]["error"]
     assert (ended["error"]["error"], ended["error"]["output"]) == ("bad", {"kept": 1})

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,6 +28,9 @@ _MOST_DIGITS = 18
 LONGEST_BATCH = 1000
 _LISTS = re.compile(rb"RunPod-Python-SDK/(\d+)\.(\d+)\.(\d+)")
 _FIRST_WITH_LISTS = (1, 7, 1)
+
+_TRACE = ("traceparent", "tracestate")
+"""Of a job's context, what its handler is told, under the names of the headers that its caller sent."""
 
 _NOTHING = Payload(b"{}")
 """A handler that returned `{}` is posted without an output."""
@@ -91,9 +94,9 @@ def named_jobs(text: str) -> frozenset[JobId]:
     return frozenset(JobId(job) for job in text.replace("%2C", ",").split(",") if job)
 
 
-def job_text(job: JobId, input: bytes) -> bytes:  # noqa: A002 - what RunPod and everybody call it
-    """A job as the SDK takes it; its input is JSON already."""
-    return write_object({"id": job}, {"input": input})
+def job_text(job: JobId, input: bytes, context: Mapping[str, str]) -> bytes:  # noqa: A002 - what RunPod calls it
+    """A job as the SDK takes it; its input is JSON already. The SDK hands a handler whatever else is there."""
+    return write_object({"id": job, **{name: context[name] for name in _TRACE if name in context}}, {"input": input})
 
 
 def list_text(jobs: Iterable[bytes]) -> bytes:

@@ -219,7 +219,7 @@ class PolledApi:
 
 
 def _document(job: Assignment) -> bytes:
-    return job_text(job.id, raw_payload(job.input))
+    return job_text(job.id, raw_payload(job.input), job.context)
 
 
 def _listed(jobs: list[Assignment]) -> Response:

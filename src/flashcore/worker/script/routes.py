@@ -99,4 +99,4 @@ class SdkRoutes:
 
 
 def _document(job: Assignment) -> bytes:
-    return job_text(job.id, bytes(job.input.data) or b"null")
+    return job_text(job.id, bytes(job.input.data) or b"null", job.context)
