@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket
 import threading
+import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -336,6 +339,39 @@ def test_a_loop_that_ends_closes_its_link(links: LinkGateway) -> None:
         assert asyncio.run(echo(1)) == 1
 
     assert links.links == 2
+
+
+def test_a_loop_that_has_ended_is_not_kept(links: LinkGateway) -> None:
+    """A program that runs a loop for each of its calls does not grow."""
+    echo = functions()
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def call() -> Any:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        return await echo(1)
+
+    for _ in range(2):
+        asyncio.run(call())
+    gc.collect()
+
+    assert [loop() for loop in loops] == [None, None]
+
+
+def test_a_loop_that_was_closed_half_way_goes_with_the_next(links: LinkGateway) -> None:
+    """Nobody has ended its generators, so it could not end its link itself."""
+    echo = functions()
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(echo(1)) == 1
+    loop.close()
+    kept = weakref.ref(loop)
+    del loop
+
+    assert asyncio.run(echo(2)) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the loop's, to who has closed it half-way
+        gc.collect()
+
+    assert kept() is None
 
 
 async def test_a_gateway_that_is_not_there_is_told_as_over_http(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,5 +24,6 @@ class LoopEnd:
         try:
             yield
         finally:
+            self._waiting = None  # it leads to the loop, by which others know this: neither would ever go
             self._close()
             await asyncio.sleep(0)

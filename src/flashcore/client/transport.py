@@ -130,6 +130,9 @@ class Transport:
 
         own = _OfLoop(LoopConnections(), LoopLinks())
         with self._lock:
+            # What a loop has leads to it. One that was not let end properly, as `asyncio.run` does, goes with the next.
+            for ended in [known for known in self._of_loops if known.is_closed()]:
+                del self._of_loops[ended]
             return self._of_loops.setdefault(loop, own)
 
     def _blocking_links(self) -> BlockingLinks:
@@ -142,9 +145,10 @@ class Transport:
 
     def _address(self, url: str) -> Address:
         """The URL taken apart; the last one's parts are remembered."""
-        if self._parsed is None or self._parsed[0] != url:
-            self._parsed = url, parse_url(url)
-        return self._parsed[1]
+        parsed = self._parsed
+        if parsed is None or parsed[0] != url:
+            parsed = self._parsed = url, parse_url(url)
+        return parsed[1]
 
     def _take(self, address: Address) -> HTTPConnection | None:
         """This thread's idle connection to the address, if it is still good."""

@@ -50,7 +50,7 @@ class _Known(NamedTuple):
 
 
 class Whereabouts:
-    """Those of one endpoint's calls."""
+    """Those of one endpoint's calls, of whatever thread."""
 
     def __init__(self) -> None:
         self._known: _Known | None = None
@@ -82,9 +82,10 @@ class Whereabouts:
             secret = None if known is None else self._secret.of(known.call_key, written_secret)
         if not secret:
             return None
-        if self._key is None or self._key[0] != secret:
-            self._key = secret, SigningKey(secret)
-        return self._key[1]
+        key = self._key
+        if key is None or key[0] != secret:
+            key = self._key = secret, SigningKey(secret)
+        return key[1]
 
     def _own_token(self) -> str | None:
         if os.environ.get("FLASHCORE_GATEWAY_URL"):
@@ -95,10 +96,11 @@ class Whereabouts:
     def _project(self) -> _Known | None:
         script = getattr(sys.modules.get("__main__"), "__file__", None)
         start = _Start(os.getcwd(), script, os.environ.get("FLASHCORE_ENV"))  # noqa: PTH109 - texts are compared quicker
-        if self._known is None or self._known.start != start or not self._known.is_settled:
+        known = self._known
+        if known is None or known.start != start or not known.is_settled:
             layout = layout_here()
-            self._known = None if layout is None else _known(start, layout)
-        return self._known
+            known = self._known = None if layout is None else _known(start, layout)
+        return known
 
 
 class _Read(Generic[T]):
