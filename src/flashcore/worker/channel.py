@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import mmap
+import os
+import threading
 from collections.abc import Callable
 from typing import cast
 
@@ -34,6 +36,12 @@ class MessageChannel(asyncio.BufferedProtocol):
         self._decoder = FrameDecoder(limits)
         self._room = memoryview(mmap.mmap(-1, ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         self._transport: asyncio.Transport | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._descriptor = -1
+        self._writing = threading.Lock()
+        """Held by whoever writes: `send_now` may be called while the loop does, or closes the socket."""
+        self._is_queued = False
+        self._rest = b""
         self._problem: Exception | None = None
         self.writable = True
         """False while the other side does not read what was sent."""
@@ -45,8 +53,25 @@ class MessageChannel(asyncio.BufferedProtocol):
 
     def send_bytes(self, frames: bytes) -> None:
         """Queue encoded frames."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(frames)
+        with self._writing:
+            self._write(frames)
+
+    def send_now(self, frames: bytes) -> bool:
+        """From any thread: send encoded frames at once; False where others go first, and nothing of these is sent.
+
+        Where only a part of them has room, the loop sends the rest.
+        """
+        with self._writing:
+            if self._is_queued or self._transport is None or self._transport.is_closing():
+                return False
+            try:
+                sent = os.write(self._descriptor, frames)
+            except OSError:
+                return False  # there is no room; or nobody reads any more, which the loop finds out by itself
+            if sent < len(frames):
+                self._rest, self._is_queued = frames[sent:], True
+                self._loop.call_soon_threadsafe(self.send_bytes, b"")
+        return True
 
     def close(self) -> None:
         """Send what is queued, then close."""
@@ -60,7 +85,9 @@ class MessageChannel(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
+        self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, transport)
+        self._descriptor = self._transport.get_extra_info("socket").fileno()
         if self._connected is not None:
             self._connected(self)
 
@@ -89,5 +116,16 @@ class MessageChannel(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
-        self._transport = None
+        with self._writing:  # the socket is closed next, and its number may be another one's then
+            self._transport = None
         self._lost(self._problem or exc)
+
+    def _write(self, frames: bytes) -> None:
+        """On the loop, by whom nobody writes beside."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._rest:
+            frames, self._rest = self._rest + frames, b""
+        transport.write(frames)
+        self._is_queued = transport.get_write_buffer_size() > 0

@@ -51,6 +51,8 @@ class Execution:
         self._worker_id = worker_id
         self._send = send
         self._items = 0
+        self.has_spoken = False
+        """There are chunks of it, or progress, which are to arrive before its result."""
 
     def run(self, invocation: Invocation, gate: StreamGate, loop: asyncio.AbstractEventLoop) -> Result:
         """Run it in this thread; `loop` is where awaitables go that a plain function returns. Never raises."""
@@ -133,9 +135,11 @@ class Execution:
     def _chunk(self, item: Any) -> Chunk:
         chunk = Chunk(self.id, self.assignment.attempt, self.reply.item(item), self._items)
         self._items += 1
+        self.has_spoken = True
         return chunk
 
     def _report_progress(self, value: Any) -> None:
+        self.has_spoken = True
         self._send(Progress(self.id, self.assignment.attempt, Payload(encode(value, "progress"))))
 
     def _returned(self, invocation: Invocation, value: Any) -> Result:

@@ -72,6 +72,11 @@ class GatewayLink:
         if self._up and self._channel is not None:
             self._channel.send(message)
 
+    def send_now(self, frames: bytes) -> bool:
+        """From any thread: send encoded frames at once; False where they cannot go now."""
+        channel = self._channel
+        return self._up and channel is not None and channel.send_now(frames)
+
     def end(self) -> None:
         """Send what is queued and hang up for good: who came back would be taken for somebody who was sent away."""
         self._is_over = True

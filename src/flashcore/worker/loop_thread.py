@@ -34,7 +34,8 @@ class LoopThread:
         left = asyncio.all_tasks(self.loop)
         for task in left:
             task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left:  # of nothing asyncio would gather on the calling thread's own loop
+            self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self.loop.close()
 
     def _run(self) -> None:

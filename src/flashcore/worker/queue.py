@@ -26,6 +26,7 @@ from flashcore.wire.messages import (
 )
 from flashcore.wire.versions import NUMBERED
 from flashcore.worker.execution import Stopped
+from flashcore.worker.express import Express
 from flashcore.worker.gate import StreamGate
 from flashcore.worker.link import GatewayLink
 from flashcore.worker.runner import Piece
@@ -104,6 +105,7 @@ class QueueWorker:
         self._next_beat: asyncio.TimerHandle | None = None
         self._leaving = False
         self._changed = asyncio.Event()
+        self.express = Express(self._unreceived)
         runner.produced = self._produced
 
     async def work(self, link: GatewayLink) -> None:
@@ -138,6 +140,8 @@ class QueueWorker:
             self._send(Leaving())
         self._beat()
         self._flush()
+        if not self._leaving and self._link is not None:
+            self.express.open(self._link)
 
     def received(self, message: Message) -> None:
         """Do what the gateway says."""
@@ -152,6 +156,7 @@ class QueueWorker:
                 for job in ids:
                     self._unreceived.pop(job, None)
                     self._stream.drop(job)
+                self.express.arrived()
                 self._changed.set()
             case Taken(job, attempt, chunks):
                 self._stream.taken(job, attempt, chunks)
@@ -160,12 +165,14 @@ class QueueWorker:
 
     def dropped(self) -> None:
         """The gateway is gone: streams wait until it is back."""
+        self.express.shut()
         self._runner.gate.set_open(value=False)
         if self._next_beat is not None:
             self._next_beat.cancel()
 
     def _leave(self) -> None:
         self._leaving = True
+        self.express.shut()
         self._send(Leaving())
         self._release_waiting()
 

@@ -14,6 +14,7 @@ from flashcore.wire.sealed import SealedCall
 from flashcore.worker.call import Callables
 from flashcore.worker.deadlines import Deadlines
 from flashcore.worker.execution import Execution, Stopped
+from flashcore.worker.express import Express
 from flashcore.worker.functions import Invocation
 from flashcore.worker.gate import StreamGate
 from flashcore.worker.logs import Output
@@ -62,6 +63,14 @@ class JobRunner:
         self._deadlines = Deadlines(lambda late: self.stop(late, Stopped.BY_TIME))
         self._pieces: deque[Piece] = deque()
         self._collecting = False
+        self._express: Express | None = None
+        self._said: deque[JobId] = deque()
+        """Jobs that have ended and whose results are on their way, of which this loop has not heard yet."""
+
+    def hurry_by(self, express: Express) -> None:
+        """Let the result of a job that is alone go this way."""
+        self._express = express
+        express.arrived = self._settle
 
     @property
     def takes(self) -> Mapping[str, str]:
@@ -76,6 +85,7 @@ class JobRunner:
     @property
     def ids(self) -> tuple[JobId, ...]:
         """Every job that is here, waiting ones included."""
+        self._settle()
         return (*self._running, *self.waiting)
 
     @property
@@ -85,6 +95,7 @@ class JobRunner:
 
     def on_main_loop(self) -> str:
         """What runs on the main loop now, for people; empty when nothing does."""
+        self._settle()
         return ", ".join(f"{label} (job {job})" for job, label in self._on_loop.items())
 
     def take(self, assignments: Iterable[Assignment]) -> None:
@@ -95,6 +106,7 @@ class JobRunner:
 
     def stop(self, ids: Iterable[JobId], why: Stopped) -> None:
         """End these jobs as soon as they can be."""
+        self._settle()
         wanted = set(ids)
         for execution in [waiting for waiting in self._waiting if waiting.id in wanted]:
             self._waiting.remove(execution)
@@ -106,6 +118,7 @@ class JobRunner:
 
     def give_up(self) -> list[Result]:
         """The results, as of now, of what does not end; what still comes of it is ignored."""
+        self._settle()
         left, self._running = self._running, {}
         return [execution.unfinished() for execution in left.values()]
 
@@ -139,13 +152,13 @@ class JobRunner:
         """In a thread of the pool."""
         result = execution.run(invocation, self.gate, self._main.loop)
         self._output.finish(execution.current)
-        self._produce(result)
+        self._end(execution, result)
 
     async def _run_async(self, execution: Execution, invocation: Invocation) -> None:
         """On the main loop."""
         result = await execution.run_async(invocation, self.gate)
         self._output.finish(execution.current)
-        self._produce(result)
+        self._end(execution, result)
 
     def _started(self, execution: Execution, task: asyncio.Task[None]) -> None:
         """On the main loop, before the task's first step."""
@@ -158,6 +171,18 @@ class JobRunner:
         if task.cancelled():
             self._produce(execution.unfinished())
 
+    def _end(self, execution: Execution, result: Result) -> None:
+        """From any thread: hand over a job's result, or send it from here where there is nothing else to do."""
+        express = self._express
+        is_alone = len(self._running) == 1 and not self._waiting and not execution.has_spoken
+        if express is None or not is_alone or not express.take(result):
+            self._produce(result)
+            return
+        self._said.append(result.id)
+        if self._waiting or not express.is_open:
+            # Somebody waits for its slot, or for its end, and may have looked before it was noted.
+            self._threads.call(self._collect)
+
     def _produce(self, piece: Piece) -> None:
         """From any thread: hand over a chunk, some progress, or a result."""
         self._pieces.append(piece)
@@ -167,6 +192,7 @@ class JobRunner:
 
     def _collect(self) -> None:
         self._collecting = False
+        self._settle()
         pieces: list[Piece] = []
         while self._pieces:
             piece = self._pieces.popleft()
@@ -174,6 +200,11 @@ class JobRunner:
                 pieces.append(piece)
         self.produced(pieces)
         self._start_waiting()
+
+    def _settle(self) -> None:
+        """Let go of jobs whose results went ahead."""
+        while self._said:
+            self._forget(self._said.popleft())
 
     def _forget(self, job: JobId) -> bool:
         """Whether the result of this job is still of interest."""

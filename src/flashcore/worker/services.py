@@ -74,6 +74,7 @@ class QueueService:
         self._runner = JobRunner(callables_of(handler), settings.slots, holder, threads, self._main, output)
         self._runner.opener = Opener.of_process(os.environ)
         self._worker = QueueWorker(self._runner, output.say)
+        self._runner.hurry_by(self._worker.express)
         self._link = GatewayLink(path, replica.hello, self._worker, unwanted)
         self._watch = StallWatch(threads, self._main.loop, output.say)
         self._tasks: list[asyncio.Task[None]] = []
