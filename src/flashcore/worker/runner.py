@@ -31,8 +31,9 @@ Piece = Chunk | Progress | Result
 
 
 class JobRunner:
-    """Its state belongs to the control loop. What jobs produce comes out of `produced`, called on that loop in batches;
-    the result of a job that is alone may go by `Express`.
+    """Its state belongs to the control loop. What jobs produce comes out of `produced`, called on that loop in batches.
+
+    The result of a job that is alone may go by `Express` instead.
 
     Each assignment ends in exactly one result, when its slot is free again: a plain function that was stopped keeps
     its slot until it returns.
