@@ -1,13 +1,16 @@
-"""What every test relies on: settings of its own, and no deadline that a busy machine would miss."""
+"""What every test relies on: settings of its own, cases that are the same each time, and no deadline to be missed."""
 
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("flashcore", deadline=None)
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same cases each time: no change fails for what it did not do. `pytest --hypothesis-profile=search` tries others.
+settings.register_profile("flashcore", _UNHURRIED, derandomize=True)
+settings.register_profile("search", _UNHURRIED)
 settings.load_profile("flashcore")
 
 

@@ -63,7 +63,7 @@ class Tide:
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """The built-in parts, and a plugin called acme with a strategy, a scaler and a resource type."""
     site = tmp_path_factory.mktemp("site")
@@ -80,7 +80,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     opened = open_registry(Setting(Policy(allowed=("acme",)), tuple(sys.path)))
     yield opened
     opened.close()
+    # Tests of other folders, which come next in this process, have plugins of this name, too.
     sys.path.remove(str(site))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "flashcore_acme"]:
+        del sys.modules[name]
 
 
 @dataclass

@@ -27,7 +27,7 @@ from flashcore.testing.simulation import World, simulate
 ProjectWriter = Callable[..., Project]
 
 texts = st.text(st.characters(codec="utf-8"), max_size=6)
-numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-(2.0**53), 2.0**53)
+numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-(2.0**53), 2.0**53, exclude_min=True, exclude_max=True)
 plain = st.recursive(
     st.none() | st.booleans() | numbers | texts,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),

@@ -84,7 +84,7 @@ def interpreter(repository: Path) -> Path:
     return python
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory, registry: Any) -> dict[str, Path]:
     """The unpacked archives of one endpoint of each kind, as handlers."""
     made = Project(tmp_path_factory.mktemp("kinds") / "shop", registry)

@@ -112,6 +112,8 @@ def test_volumes_are_values_or_dicts(volume: Any) -> None:
         ({"cpu": "two"}, "cpu: float is needed, not 'two'"),
         ({"warm": 1}, "warm: bool is needed, not 1"),
         ({"idle_timeout": float("inf")}, "idle_timeout: inf is not a finite number"),
+        ({"plugins": {"acme": {"x": 2**53}}}, "plugins.acme.x: 9007199254740992 is too large; write it as text"),
+        ({"plugins": {"acme": {"x": [1e16]}}}, "plugins.acme.x[0]: 1e+16 is too large; write it as text"),
         ({"strategy": 5}, "strategy: a part is needed, by name or as in Rolling(max_surge=1), not 5"),
         ({"gates": [Manual()]}, "gates: gates by checkpoint are needed"),
         ({"health": {"intervall": 2}}, "health.intervall: unknown field of ProbePolicy"),
@@ -127,6 +129,13 @@ def test_a_wrong_setting_says_what_to_write(settings: dict[str, Any], message: s
 
     assert "endpoint 'embed'" in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_a_float_that_is_written_with_an_exponent_has_no_bounds() -> None:
+    """Its canonical form is read back as a float."""
+    options = {"small": 2.0**53 - 1, "large": -1e21}
+
+    assert QueueEndpoint("a", plugins={"acme": options}).declaration.template.plugins == {"acme": options}
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:

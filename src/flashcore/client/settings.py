@@ -17,6 +17,8 @@ PART_SETTINGS = frozenset({"provider", "strategy", "scaler", "routing", "probe"}
 """Settings whose value is a part."""
 
 _LARGEST_INTEGER = 2**53 - 1
+_WITH_EXPONENT = 1e21
+"""From here on canonical JSON writes floats with an exponent, by which they are read back as floats."""
 
 
 def declare(name: str, resource: str, settings: Mapping[str, Any]) -> Declaration:
@@ -126,7 +128,7 @@ def _unrepresentable(value: Any, path: str) -> Iterator[tuple[str, str]]:
     """Numbers that canonical JSON cannot carry, so that no digest could be made of them."""
     if isinstance(value, float) and not math.isfinite(value):
         yield path, f"{value} is not a finite number"
-    elif isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST_INTEGER:
+    elif isinstance(value, int | float) and _is_too_large(value):
         yield path, f"{value} is too large; write it as text"
     elif isinstance(value, Mapping):
         for key, item in value.items():
@@ -134,3 +136,8 @@ def _unrepresentable(value: Any, path: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for position, item in enumerate(value):
             yield from _unrepresentable(item, f"{path}[{position}]")
+
+
+def _is_too_large(number: float) -> bool:
+    # The canonical form of 1e16 is 10000000000000000: who reads it has an integer, which has none.
+    return abs(number) > _LARGEST_INTEGER and (isinstance(number, int) or abs(number) < _WITH_EXPONENT)
