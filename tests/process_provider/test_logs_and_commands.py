@@ -109,6 +109,21 @@ async def test_following_goes_on_over_a_rotation(tmp_path: Path) -> None:
     assert [line async for line in lines] == []
 
 
+async def test_who_is_called_away_while_a_log_is_opened_leaves_no_file_open(tmp_path: Path) -> None:
+    """A client that hangs up at once: what a thread would open for it then, nobody would close."""
+    log = tmp_path / "log"
+    log.write_text("a\n")
+    following = follow(log, 10, lambda: False)
+    first = asyncio.ensure_future(anext(following))
+    await asyncio.sleep(0)
+    first.cancel()
+
+    await asyncio.gather(first, return_exceptions=True)
+
+    links = await asyncio.to_thread(lambda: [os.path.realpath(one) for one in Path("/dev/fd").iterdir()])
+    assert str(log) not in links
+
+
 async def test_a_command_runs_beside_the_replica(machine: Machine) -> None:
     """With its environment and in its folder; status and output are told."""
     provider = await machine.provider()

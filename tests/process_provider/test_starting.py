@@ -1,5 +1,11 @@
 """What stands between a wish and a process: artifacts, disks, CPUs, memory and GPUs."""
 
+import asyncio
+import errno
+import threading
+from typing import NoReturn
+
+import pytest
 from tests.full_disk import no_file_grows_beyond
 from tests.process_provider.conftest import (
     HINTS,
@@ -14,6 +20,7 @@ from tests.process_provider.conftest import (
     until,
 )
 
+from flashcore.builtin.process import supervised
 from flashcore.builtin.process.options import ProcessOptions
 from flashcore.hookspecs.providers import Pending
 from flashcore.model.declaration import Template
@@ -99,6 +106,31 @@ async def test_a_start_that_waits_can_be_withdrawn(machine: Machine) -> None:
     await provider.apply(revision, NONE, HINTS)
 
     await forgotten(provider, 2.0)
+
+
+async def test_a_close_is_not_kept_by_a_start_that_fails_at_that_moment(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be tried again and again by a provider that nobody has any more."""
+    begun, on = threading.Event(), threading.Event()
+
+    def fail(*_: object) -> NoReturn:
+        begun.set()
+        on.wait()
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(supervised, "spawn", fail)
+    provider = await machine.provider(ProcessOptions(cpus=8, warm=False))
+    await provider.apply(await machine.revision(), frozenset({ONE}), HINTS)
+    await asyncio.to_thread(begun.wait)
+    closing = asyncio.ensure_future(provider.close())
+    for _ in range(5):  # turns of the loop, in which it is cancelled
+        await asyncio.sleep(0)
+    on.set()
+
+    await asyncio.wait([closing], timeout=30)
+
+    assert closing.done()
 
 
 async def test_cpus_that_are_not_there_are_waited_for(machine: Machine) -> None:

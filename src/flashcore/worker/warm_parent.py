@@ -48,7 +48,7 @@ class WarmLoop:
                     waiting.unregister(descriptor)
                     self._bury(descriptor)
                     continue
-                packet, descriptors, _, _ = socket.recv_fds(self._channel, LONGEST, 1)
+                packet, descriptors = self._next()
                 if not packet:
                     return None  # whoever started this process is gone
                 birth = self._fork(_birth(packet, descriptors))
@@ -56,6 +56,12 @@ class WarmLoop:
                     return birth
                 for child in self._children:
                     waiting.register(child, select.POLLIN)
+
+    def _next(self) -> tuple[bytes, list[int]]:
+        try:
+            return socket.recv_fds(self._channel, LONGEST, 1)[:2]
+        except ConnectionResetError:  # it went without having read all that it was told
+            return b"", []
 
     def _fork(self, birth: Birth) -> Birth | None:
         sys.stdout.flush()
@@ -70,8 +76,14 @@ class WarmLoop:
             self._forget()
             return birth
         os.close(birth.ready)
-        # Nobody has waited for the child yet, so that the id is its own for sure.
-        descriptor = os.pidfd_open(pid)
+        try:
+            # Nobody has waited for the child yet, so that the id is its own for sure.
+            descriptor = os.pidfd_open(pid)
+        except OSError as error:  # too many are open: nobody could say when it ends
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self.tell(Refused(f"the process cannot be watched: {error}"))
+            return None
         self._children[descriptor] = pid
         self.tell(Forked(pid), descriptor)
         return None

@@ -16,7 +16,7 @@ import psutil
 from flashcore.worker.processes import start_ticks
 
 _LOOK_EVERY = 0.2
-"""Seconds, where the system has no descriptor that tells of a process's end."""
+"""Seconds, where there is no descriptor that tells of a process's end."""
 
 
 class RunningProcess(Protocol):
@@ -155,6 +155,8 @@ class EndWatch:
                 self._descriptor = os.pidfd_open(pid)
             except ProcessLookupError:
                 self._gone = True
+            except OSError:  # none is to be had: too many are open, or a sandbox forbids it
+                self._descriptor = None
 
     @property
     def over(self) -> bool:
@@ -187,7 +189,7 @@ class EndWatch:
             self._descriptor, self._gone = None, True
 
     async def _look(self) -> None:
-        while _runs(self._pid):  # noqa: ASYNC110 - this system has no event for it
+        while _runs(self._pid):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(_LOOK_EVERY)
 
 

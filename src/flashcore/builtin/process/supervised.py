@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
@@ -177,6 +178,11 @@ class SupervisedReplica:
         try:
             word = Fork(own_environment(start, self.places), str(self.places.work))
             return await parent.fork(word, ready.writing), ready.wait
+        except NotWarm:
+            ready.close()
+            # It may have been forked all the same, by a parent that could not tell any more: one instance runs once.
+            await asyncio.to_thread(kill_strays, "FLASHCORE_INSTANCE", start.launch.instance)
+            raise
         except BaseException:
             ready.close()
             raise
@@ -204,9 +210,10 @@ class SupervisedReplica:
         try:
             return ChildProcess(await asyncio.shield(spawning)), ready.wait
         except asyncio.CancelledError:
-            # The thread goes on: the process that it starts is found again by its record.
-            ChildProcess(await spawning).let_go()
             ready.close()
+            with contextlib.suppress(OSError):  # then nothing was started
+                # The thread goes on: the process that it starts is found again by its record.
+                ChildProcess(await spawning).let_go()
             raise
         except OSError:
             ready.close()

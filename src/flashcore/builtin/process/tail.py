@@ -29,7 +29,8 @@ def last_lines(log: Path, count: int) -> tuple[str, ...]:
 
 async def follow(log: Path, count: int, over: Callable[[], bool]) -> AsyncIterator[str]:
     """The last `count` lines, then each line as it is completed; ends when `over()` and all is read."""
-    stream: IO[bytes] = await asyncio.to_thread(log.open, "rb")
+    # Not in a thread, here and below: who is called away while one opens a file would not close it.
+    stream = _opened(log)
     try:
         lines, unfinished = await asyncio.to_thread(_tail, stream, count)
         for line in [*await asyncio.to_thread(_tail_of_older, log, count - len(lines)), *lines]:
@@ -39,7 +40,7 @@ async def follow(log: Path, count: int, over: Callable[[], bool]) -> AsyncIterat
             *lines, unfinished = (unfinished + await asyncio.to_thread(stream.read)).split(b"\n")
             for line in lines:
                 yield _text(line)
-            fresh = await asyncio.to_thread(_fresh, log, stream)
+            fresh = _fresh(log, stream)
             if fresh is not None:
                 stream.close()
                 stream = fresh
@@ -51,6 +52,10 @@ async def follow(log: Path, count: int, over: Callable[[], bool]) -> AsyncIterat
             yield _text(unfinished)
     finally:
         stream.close()
+
+
+def _opened(log: Path) -> IO[bytes]:
+    return log.open("rb")
 
 
 def _tail(stream: IO[bytes], count: int) -> tuple[list[bytes], bytes]:

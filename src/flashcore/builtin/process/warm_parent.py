@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Iterable
 
 from flashcore.builtin.process.ending import EndWatch, OtherProcess
 from flashcore.worker.warm_words import LONGEST, Ended, Fork, Forked, Refused, Unfit, Warm, Word, decode, encode
@@ -61,7 +62,7 @@ class WarmParent:
             told, descriptors = await self._ask(packet, ready)
         match told:
             case Forked(pid):
-                watch = EndWatch(pid, descriptors[0])
+                watch = EndWatch(pid, descriptors[0] if descriptors else None)  # there may be none left to be had
                 return OtherProcess(pid, watch, lambda: self._status_of(pid))
             case Refused(reason):
                 raise NotWarm(reason)
@@ -76,37 +77,51 @@ class WarmParent:
     async def end(self) -> None:
         """End the process; its children go on, and how they end is not known any more. Idempotent."""
         self._lose("it was ended")
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._kill()
         await asyncio.to_thread(self._process.wait)
 
     async def _ask(self, packet: bytes, ready: int) -> tuple[Word, list[int]]:
         if self._lost:
             raise NotWarm("the process that was to fork it has ended")
-        answer = self._answer = self._loop.create_future()
+        answer: asyncio.Future[tuple[Word, list[int]]] = self._loop.create_future()
+        self._answer = answer
         try:
             socket.send_fds(self._channel, [packet], [ready])
-            async with asyncio.timeout(ANSWER_WITHIN):
-                told: tuple[Word, list[int]] = await answer
-                return told
-        except TimeoutError:
-            self._lose("it stands still")
-            raise NotWarm(f"the process that was to fork it did not do so within {ANSWER_WITHIN:g} s") from None
+            # Not `timeout`: an answer that came in time counts, also where this process had no time to look at it.
+            await asyncio.wait([answer], timeout=ANSWER_WITHIN)
+            if answer.done():
+                return answer.result()
         except OSError as error:
             raise NotWarm(f"the process that was to fork it cannot be told so: {error}") from error
+        except asyncio.CancelledError:
+            if answer.done():
+                _close(answer.result()[1])
+            raise
         finally:
             self._answer = None
+        self._give_up()
+        raise NotWarm(f"the process that was to fork it did not do so within {ANSWER_WITHIN:g} s")
 
     async def _status_of(self, pid: int) -> int | None:
         """How a child ended, which has; None when the parent is not there to tell."""
+        status = self._statuses[pid]
         try:
-            async with asyncio.timeout(ANSWER_WITHIN):
-                return await self._statuses[pid]
-        except TimeoutError:
-            self._lose("it stands still")
-            return None
+            await asyncio.wait([status], timeout=ANSWER_WITHIN)
         finally:
             del self._statuses[pid]
+        if status.done():
+            return status.result()
+        self._give_up()
+        return None
+
+    def _give_up(self) -> None:
+        """It stands still, and must not come round later: it would fork what nobody waits for any more."""
+        self._lose("it stands still")
+        self._kill()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _read(self) -> None:
         try:
@@ -141,8 +156,7 @@ class WarmParent:
         if self._answer is not None and not self._answer.done():
             self._answer.set_result((word, descriptors))
             return
-        for descriptor in descriptors:  # nobody waits any more
-            os.close(descriptor)
+        _close(descriptors)  # nobody waits any more
 
     def _status(self, pid: int) -> asyncio.Future[int | None]:
         return self._statuses.setdefault(pid, self._loop.create_future())
@@ -170,3 +184,8 @@ class WarmParent:
         for status in self._statuses.values():
             if not status.done():
                 status.set_result(None)
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

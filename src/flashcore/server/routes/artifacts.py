@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import tempfile
@@ -33,14 +34,14 @@ def artifact_routes(store: ArtifactStore, drafts: Path) -> APIRouter:
     async def put(digest: str, request: Request) -> dict[str, str]:
         """Store an archive; its bytes must have the digest that the path names."""
         wanted = _checked(digest)
-        draft = await asyncio.to_thread(Draft, drafts)
+        draft = Draft(drafts)  # not in a thread: who is called away meanwhile would not remove it
         try:
             async for piece in request.stream():
                 await asyncio.to_thread(draft.write, piece)
             await asyncio.to_thread(draft.finish, wanted)
             await store.put(wanted, draft.path)
         finally:
-            await asyncio.to_thread(draft.remove)
+            draft.remove()
         return {"digest": wanted}
 
     return routes
@@ -78,8 +79,9 @@ class Draft:
             )
 
     def remove(self) -> None:
-        """Leave nothing behind."""
-        self._file.close()
+        """Leave nothing behind. Its disk may be full: what was not written yet is given up."""
+        with contextlib.suppress(OSError):
+            self._file.close()
         self.path.unlink(missing_ok=True)
 
 
