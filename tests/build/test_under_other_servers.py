@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from tests.build.conftest import Project
 from tests.build.test_handlers import unpack
+from tests.ports import free_port
 
 from flashcore.build.uv import uv_program
 from flashcore.model.errors import BuildError
@@ -106,13 +107,6 @@ def environment() -> dict[str, str]:
     """Nothing of this process but where programs are; the SDK's own checks of the machine are not what is tried."""
     skip = {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true"}
     return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONUNBUFFERED": "1", **skip}
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

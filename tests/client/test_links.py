@@ -376,15 +376,15 @@ def test_a_loop_that_was_closed_half_way_goes_with_the_next(links: LinkGateway) 
 
 async def test_a_gateway_that_is_not_there_is_told_as_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to do next."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    monkeypatch.setenv("FLASHCORE_GATEWAY_URL", f"http://127.0.0.1:{port}")
-    echo = functions()
+    with socket.socket() as placeholder:
+        placeholder.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("FLASHCORE_GATEWAY_URL", f"http://127.0.0.1:{placeholder.getsockname()[1]}")
+        echo = functions()
 
-    with pytest.raises(Unavailable, match="nothing answers at"):
-        echo.remote(1)
-    with pytest.raises(Unavailable, match="nothing answers at"):
-        await echo(1)
+        with pytest.raises(Unavailable, match="nothing answers at"):
+            echo.remote(1)
+        with pytest.raises(Unavailable, match="nothing answers at"):
+            await echo(1)
 
 
 async def open_link(links: LinkGateway) -> LoopLink:

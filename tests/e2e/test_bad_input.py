@@ -192,7 +192,9 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_half_written(project: Projec
 
 def test_ctrl_c_during_a_deploy_detaches_and_says_so(project: ProjectUnderTest) -> None:
     """The rollout goes on without the terminal."""
-    project.write("app.py", "import time\ntime.sleep(3)\n" + ONE)
+    go_on = project.root / "go-on"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(go_on)!r}).exists():\n    time.sleep(0.01)\n"
+    project.write("app.py", waits + ONE)
     process = project.start("deploy")
     assert process.stderr is not None
     for line in process.stderr:
@@ -201,10 +203,11 @@ def test_ctrl_c_during_a_deploy_detaches_and_says_so(project: ProjectUnderTest) 
     time.sleep(0.5)
 
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert "background" in err
+    go_on.touch()
     deadline = time.monotonic() + 60
     while project.must("status", "--json").json["deployments"][0]["status"] != "ready":
         assert time.monotonic() < deadline

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from flashcore.testing.certificate import make_certificate
 from flashcore.testing.project import ProjectUnderTest
@@ -25,14 +25,6 @@ hello = QueueEndpoint("hello")
 def greet() -> str:
     return "hello"
 """
-
-
-def free_port() -> int:
-    """One that nobody listens at now."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.fixture

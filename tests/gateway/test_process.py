@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import pytest
 from tests.gateway.conftest import Answer, HttpReplica, eventually, fetch, http_replica, http_route, jobs_route, side
+from tests.ports import free_port
 
 from flashcore.control.link import LinkTimes, SocketDataPlane
 from flashcore.gateway.main import parse
@@ -293,10 +294,8 @@ async def test_a_socket_that_somebody_answers_is_left_alone(layout: Layout) -> N
 
 async def test_the_next_port_is_taken_and_found_again(layout: Layout) -> None:
     """A port in use is passed over; after a restart replicas find the gateway where it was."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    port = free_port(3)
+    with socket.create_server(("127.0.0.1", port)):
         async with listening(layout, "--port", str(port)) as first:
             url = first.presence.url
             await first.end(signal.SIGKILL)

@@ -154,7 +154,7 @@ def revision_of(
     return Revision(RevisionId(digest[::-1]), content, 1, 0.0)
 
 
-async def eventually(true: Callable[[], bool], within: float = 30.0) -> None:
+async def eventually(true: Callable[[], bool], within: float = 60.0) -> None:
     """Wait for what has no event."""
     async with asyncio.timeout(within):
         while not true():  # noqa: ASYNC110 - see above
@@ -166,7 +166,7 @@ async def state_of(provider: ProcessProvider, replica: ReplicaId = ONE) -> Insta
     return next((one.state for one in await provider.observe() if one.replica == replica), None)
 
 
-async def told(provider: ProcessProvider, true: Callable[[], Awaitable[bool]], within: float = 30.0) -> None:
+async def told(provider: ProcessProvider, true: Callable[[], Awaitable[bool]], within: float = 60.0) -> None:
     """Wait until it is true, looking whenever the provider says that something changed."""
     changed = asyncio.Event()
 
@@ -192,7 +192,7 @@ async def until(
     kind: type[S],
     fits: Callable[[S], bool] = lambda _: True,
     replica: ReplicaId = ONE,
-    within: float = 30.0,
+    within: float = 60.0,
 ) -> S:
     """Wait until a replica is in a state."""
     found: list[S] = []
@@ -218,7 +218,7 @@ async def gone(provider: ProcessProvider, replica: ReplicaId = ONE) -> Gone:
     return await until(provider, Gone, replica=replica)
 
 
-async def forgotten(provider: ProcessProvider, within: float = 30.0) -> None:
+async def forgotten(provider: ProcessProvider, within: float = 60.0) -> None:
     """Wait until the provider knows of nothing."""
 
     async def nothing() -> bool:

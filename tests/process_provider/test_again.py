@@ -292,21 +292,30 @@ async def test_what_adopted_replicas_have_is_counted(machine: Machine) -> None:
 async def test_a_drain_goes_on_over_a_restart_of_the_control_plane(machine: Machine) -> None:
     """The new one does not tell a draining replica to stop a second time: that would be an order to end at once."""
     gateway = FakeGateway(machine.layout.worker_socket)
-    code = "import time\ndef f():\n    print('begun', flush=True)\n    time.sleep(2)\n    return 'finished'"
+    go_on = machine.layout.root / "go-on"
+    code = f"""
+        import pathlib, time
+        def f():
+            print("begun", flush=True)
+            while not pathlib.Path({str(go_on)!r}).exists():
+                time.sleep(0.01)
+            return "finished"
+        """
     revision = await machine.revision(code)
     first = await started(machine, revision)
     await gateway.start()
     await gateway.worker()
     job = gateway.give({})
     await machine.logged("begun")
-    await first.apply(revision, NONE, Hints(grace=20.0))
+    await first.apply(revision, NONE, Hints(grace=100.0))
     await gateway.until(lambda: gateway.leaving)
     await asyncio.sleep(2 * DRAIN_FIRST)  # by now it has had its signal, too
 
     await first.close()
     second = await machine.provider()
     draining = await state_of(second)
-    await second.apply(revision, NONE, Hints(grace=20.0))
+    await second.apply(revision, NONE, Hints(grace=100.0))
+    go_on.touch()
     result = await gateway.result(job)
 
     assert isinstance(draining, Running)

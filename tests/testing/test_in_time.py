@@ -14,21 +14,18 @@ def sleeping(calling: Calling) -> None:
     """A part that sleeps, and catches whatever it is told."""
     calling("strategy 'sleepy'")
     try:
-        time.sleep(30)
+        time.sleep(600)
     except Exception:  # noqa: BLE001  # as careless parts do
-        time.sleep(30)
+        time.sleep(600)
 
 
 def test_a_part_that_sleeps_is_interrupted_and_named_and_not_asked_again() -> None:
     """The second time costs nothing."""
-    isolation = InTime(deadline=0.05)
-    began = time.monotonic()
+    isolation = InTime(deadline=0.3)
 
     for _ in range(2):
-        with pytest.raises(PartFailed, match=r"strategy 'sleepy': it did not answer within 0\.05 s"):
+        with pytest.raises(PartFailed, match=r"strategy 'sleepy': it did not answer within 0\.3 s"):
             asyncio.run(isolation.call("web", sleeping))
-
-    assert time.monotonic() - began < 25
 
 
 def test_a_part_that_answers_is_left_alone_and_so_is_who_else_has_set_a_timer() -> None:

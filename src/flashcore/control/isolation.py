@@ -53,21 +53,13 @@ class Threaded:
         errand = _Errand(work, asyncio.get_running_loop())
         # A daemon, so that a plugin that hangs does not keep the process from ending.
         threading.Thread(target=errand.run, name=f"plugins of {key}", daemon=True).start()
-        try:
-            async with asyncio.timeout(self._deadline):
-                result: T = await asyncio.shield(errand.result)
-                return result
-        except TimeoutError:
-            if errand.result.done():
-                raise
+        await asyncio.wait((errand.result,), timeout=self._deadline)
+        if not errand.result.done():
             self._hanging[key] = errand.part
-            errand.result.add_done_callback(lambda done: self._come_back(key, done))
-            raise self._overdue(errand.part) from None
-
-    def _come_back(self, key: str, done: asyncio.Future[Any]) -> None:
-        self._hanging.pop(key, None)
-        if not done.cancelled():
-            done.exception()  # nobody asks any more; without this the event loop would complain about it
+            errand.result.add_done_callback(lambda _: self._hanging.pop(key, None))
+            raise self._overdue(errand.part)
+        result: T = errand.result.result()
+        return result
 
     def _overdue(self, part: str) -> PartFailed:
         return PartFailed(Problem(part, f"it did not answer within {self._deadline:g} s"))
@@ -78,6 +70,8 @@ class _Errand:
 
     def __init__(self, work: Callable[[Calling], Any], loop: asyncio.AbstractEventLoop) -> None:
         self.result: asyncio.Future[Any] = loop.create_future()
+        # Whoever asked may have gone by then; the event loop would complain about an exception that nobody looked at.
+        self.result.add_done_callback(lambda done: done.cancelled() or done.exception())
         self.part = "a plugin"
         self._work = work
         self._loop = loop

@@ -18,8 +18,8 @@ import asyncio
 import socket
 import time
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 
 from flashcore.hookspecs.probes import Answer, Finding, Probe, ProbeTarget
 from flashcore.hookspecs.providers import Running
@@ -53,9 +53,10 @@ async def check_silence(make: Make) -> None:
 
 async def check_nobody_there(make: Make) -> None:
     """A replica that cannot be reached at all is not well, and the probe ends."""
-    for address in (_closed_port(), None):
-        finding = await _probed(make(), target_at(address, connected=False))
-        require(finding.answer is not Answer.OK, "nobody there is not OK", (address, finding))
+    with _closed_port() as closed:
+        for address in (closed, None):
+            finding = await _probed(make(), target_at(address, connected=False))
+            require(finding.answer is not Answer.OK, "nobody there is not OK", (address, finding))
 
 
 async def check_leaves_nothing(make: Make) -> None:
@@ -116,7 +117,9 @@ async def _silent_replica() -> AsyncGenerator[str, None]:
         yield f"tcp:127.0.0.1:{listener.getsockname()[1]}"
 
 
-def _closed_port() -> str:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
-    return f"tcp:127.0.0.1:{port}"
+@contextmanager
+def _closed_port() -> Iterator[str]:
+    """An address where nobody listens, and nobody else can."""
+    with socket.socket() as placeholder:
+        placeholder.bind(("127.0.0.1", 0))
+        yield f"tcp:127.0.0.1:{placeholder.getsockname()[1]}"
