@@ -17,6 +17,7 @@ from tests.full_disk import no_file_grows_beyond
 from tests.stores.wal import used
 
 from flashcore.builtin.sqlite import writer
+from flashcore.builtin.sqlite.committer import PAGE
 from flashcore.builtin.sqlite.jobs import backlog, desk
 from flashcore.builtin.sqlite.jobs import flush as writing
 from flashcore.builtin.sqlite.jobs.batch import Batch
@@ -35,7 +36,7 @@ from flashcore.testing.store_checks import jobs_lives
 from flashcore.testing.store_checks.subject import Subject
 
 ENDPOINT, WORKER, REVISION = EndpointName("e"), WorkerId("w/1"), RevisionId("1" * 64)
-WAL_HEAD, WAL_FRAME = 32, 24 + 4096
+WAL_HEAD, WAL_FRAME = 32, 24 + PAGE
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +136,7 @@ async def test_a_power_failure_at_any_page_of_an_application_undoes_it_alone(tmp
     assert len(pages) > 5
     assert (promised - WAL_HEAD) % WAL_FRAME == 0
     for end in pages:
-        for cut in (0, 100):
+        for cut in (0, 100, WAL_FRAME // 2):
             await require(done, tmp_path, lambda wal, at=end + cut: truncate(wal, at))
         await require(done, tmp_path, lambda wal, at=end: blank(wal, at))
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from tests.full_disk import no_file_grows_beyond
+from tests.stores.wal import used
 
+from flashcore.builtin.sqlite import committer
 from flashcore.builtin.sqlite import writer as writing
-from flashcore.builtin.sqlite.committer import LOG_ROOM
+from flashcore.builtin.sqlite.committer import LOG_ROOM, PAGE
 from flashcore.builtin.sqlite.lock import FileLock
 from flashcore.builtin.sqlite.schema import Schema
 from flashcore.builtin.sqlite.writer import Writer
@@ -302,6 +304,38 @@ async def test_the_log_has_room_from_the_beginning(tmp_path: Path) -> None:
         await other.close()
         shutil.rmtree(tmp_path / "b")
         shutil.move(tmp_path / "c", tmp_path / "b")
+
+
+async def test_a_database_keeps_the_pages_that_it_was_made_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever their size is, SQLite's log is brought back into the file before it has outgrown its room."""
+    with monkeypatch.context() as before:
+        before.setattr(committer, "PAGE", PAGE // 2)
+        writer = await open_items(tmp_path / "old")
+        await writer.write(partial(add, "one"))
+        await writer.close()
+
+    for folder, page in (("old", PAGE // 2), ("new", PAGE)):
+        writer = await open_items(tmp_path / folder)
+        await writer.write(partial(add, "two"))
+        assert await writer.read(lambda file: file.execute("PRAGMA page_size").fetchone()) == (page,)
+        (pages,) = await writer.read(lambda file: file.execute("PRAGMA wal_autocheckpoint").fetchone())
+        assert 0.8 * LOG_ROOM < pages * (page + 24) < LOG_ROOM
+        await writer.close()
+
+
+async def test_what_is_deleted_is_not_written_over_with_zeros(tmp_path: Path) -> None:
+    """Pages that nothing needs are not written at all, also where SQLite was built to write zeros over them."""
+    writer = await open_items(tmp_path)
+    name = "x" * 1_000_000
+    await writer.write(partial(add, name))
+    before = used(tmp_path / "items.db-wal")
+    await writer.write(lambda file: file.execute("delete from item").rowcount)
+
+    assert before > len(name)
+    assert used(tmp_path / "items.db-wal") - before < 20 * PAGE
+    await writer.close()
 
 
 async def test_a_log_that_gets_no_room_grows_as_it_is_written(tmp_path: Path) -> None:

@@ -23,10 +23,17 @@ Call = Callable[[sqlite3.Connection], T]
 _SETTINGS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
-    "PRAGMA wal_autocheckpoint = 3500",  # pages: the log stays within its room
     "PRAGMA cache_size = -32768",  # KiB
     "PRAGMA temp_store = MEMORY",
+    # Some builds of SQLite write zeros over each page that is not needed any more. Those of jobs' log would double it.
+    "PRAGMA secure_delete = FAST",
 )
+
+PAGE = 8192
+"""Bytes of a page of a new database: a system call for each page is most of what writing a job costs."""
+
+_BEFORE_CHECKPOINT = 14 << 20
+"""Bytes after which SQLite's log is brought back into the database: it stays within its room."""
 
 LOG_ROOM = 16 << 20
 """Bytes that the write-ahead log has from the beginning. To sync what makes a file grow takes up to twice as long."""
@@ -150,9 +157,12 @@ def _connect(path: Path, schema: Schema) -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None, cached_statements=512, check_same_thread=False)
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute(f"PRAGMA page_size = {PAGE}")
             migrate(connection, path, schema)
             for setting in _SETTINGS:
                 connection.execute(setting)
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_BEFORE_CHECKPOINT // page}")
             connection.execute("select 1 from sqlite_master limit 1").fetchall()  # opens the log
             _make_room(path.with_name(f"{path.name}-wal"))
         except BaseException:
