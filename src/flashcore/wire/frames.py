@@ -16,14 +16,18 @@ from typing import Any
 
 from flashcore.model.errors import ProtocolError
 from flashcore.model.light import light
+from flashcore.wire.compact import compact_encoder
 
 _PRELUDE = struct.Struct(">2sBBHHII")
 _LENGTH = struct.Struct(">Q")
+_PRELUDE_OF_ONE = struct.Struct(">2sBBHHIIQ")
+"""Prelude and length of a frame with one buffer, as most have."""
+
 _MAGIC = b"FC"
 
 # `json.dumps` and `json.loads` make or look for these anew each time, which takes as long as a small head does.
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
-_decode = json.JSONDecoder().decode
+_encode = compact_encoder()
+_decoder = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,10 @@ def encode_head(head: Mapping[str, Any]) -> bytes:
 
 def encode_frame(frame: Frame, head: bytes | None = None) -> bytes:
     """The frame's bytes; `head` is its head where that is encoded already. Raises ValueError as `encode_head`."""
-    return b"".join(frame_pieces(frame, head))
+    if len(frame.buffers) != 1:
+        return b"".join(frame_pieces(frame, head))
+    head, buffer = encode_head(frame.head) if head is None else head, frame.buffers[0]
+    return b"".join((_PRELUDE_OF_ONE.pack(_MAGIC, frame.kind, 0, 1, 0, len(head), 0, len(buffer)), head, buffer))
 
 
 def frame_pieces(frame: Frame, head: bytes | None = None) -> tuple[bytes | memoryview, ...]:
@@ -93,6 +100,12 @@ class FrameDecoder:
 
     def feed(self, data: bytes | memoryview) -> Iterator[Frame]:
         """Yield the frames that are complete now. Raises ProtocolError; the connection is then of no more use."""
+        if not self._data:
+            frame, data = self._first(data)
+            if frame is not None:
+                self._data += data
+                yield frame
+                data = b""
         self._data += data
         while len(self._data) >= self._needed:
             frame = self._next()
@@ -116,6 +129,23 @@ class FrameDecoder:
         self._data.clear()
         self._needed = _PRELUDE.size
         return held
+
+    def _first(self, data: bytes | memoryview) -> tuple[Frame | None, bytes | memoryview]:
+        """The frame that `data` begins with, read where it is, and the rest; None for one that is not simple."""
+        if len(data) < _PRELUDE_OF_ONE.size:
+            return None, data
+        magic, kind, flags, count, reserved, head_length, tail, length = _PRELUDE_OF_ONE.unpack_from(data)
+        start = _PRELUDE_OF_ONE.size
+        if count == 0:
+            start, length = _PRELUDE.size, 0
+        middle = start + head_length
+        end = middle + length
+        if magic != _MAGIC or flags or reserved or tail or count > 1 or end > len(data):
+            return None, data
+        if head_length > self._limits.head or count > self._limits.buffers or length > self._limits.body:
+            return None, data
+        buffers = (bytes(data[middle:end]),) if count else ()
+        return Frame(kind, parse_head(data[start:middle]), buffers), data[end:]
 
     def _next(self) -> Frame | None:
         magic, kind, flags, count, reserved, head_length, tail = _PRELUDE.unpack_from(self._data)
@@ -153,7 +183,11 @@ class FrameDecoder:
 def parse_head(data: bytes | bytearray | memoryview) -> Mapping[str, Any]:
     """The head that this is the JSON of. Raises ProtocolError."""
     try:
-        head = _decode(str(data, "utf-8"))
+        text = str(data, "utf-8")
+        # What peers of ours write has nothing before or behind it, which it would take a while to look for.
+        head, end = _decoder.raw_decode(text) if text[:1] == "{" else (None, -1)
+        if end != len(text):
+            head = _decoder.decode(text)
     except ValueError as error:
         raise ProtocolError(f"the head of a frame is not JSON: {error}") from error
     if not isinstance(head, dict):
