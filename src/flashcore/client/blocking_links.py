@@ -84,7 +84,8 @@ class _Link:
         """Submit, and wait; `timeout` holds for each wait. Raises Unavailable, DeadlineExceeded or ProtocolError."""
         self._number = number = self._number + 1
         try:
-            self._sock.settimeout(submission.timeout)
+            if self._sock.gettimeout() != submission.timeout:
+                self._sock.settimeout(submission.timeout)
             self._sock.sendall(encode_submissions([(number, submission)]))
             return self._await(number)
         except TimeoutError as error:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from flashcore.client.exchange import Conversation, Pause, Response, Step, Told
@@ -69,8 +68,13 @@ class Carrier:
 
             time.sleep(step.seconds)
             return None
-        with self._remembering():
-            return self._transport.send(self._locate(), step, self._authorization)
+        try:
+            response = self._transport.send(self._locate(), step, self._authorization)
+        except Unavailable as error:
+            self._note_loss(error)
+            raise
+        self._answered = True
+        return response
 
     async def _do_async(self, step: Step) -> Response | Told | None:
         if isinstance(step, Pause):
@@ -78,15 +82,14 @@ class Carrier:
 
             await asyncio.sleep(step.seconds)
             return None
-        with self._remembering():
-            return await self._transport.send_async(self._locate(), step, self._authorization)
-
-    @contextmanager
-    def _remembering(self) -> Iterator[None]:
-        """Tell one that was never there from one that went away, and may be back in a moment."""
         try:
-            yield
-            self._answered = True
+            response = await self._transport.send_async(self._locate(), step, self._authorization)
         except Unavailable as error:
-            error.data["answered_before"] = self._answered
+            self._note_loss(error)
             raise
+        self._answered = True
+        return response
+
+    def _note_loss(self, error: Unavailable) -> None:
+        """Tell one that was never there from one that went away, and may be back in a moment."""
+        error.data["answered_before"] = self._answered

@@ -6,7 +6,7 @@ import copy
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from flashcore.client.carry import Carrier
@@ -130,7 +130,8 @@ class QueueCallable(Remote[P, R]):
         return JobHandle(id, JobCall(self._link.endpoint, self._meant(), self._shown, key), self._link.carrier)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobCall:
-        call = replace(self._meant(), arguments=Arguments(args, kwargs))
+        meant = self._meant()
+        call = Call(meant.function, meant.method, Arguments(args, kwargs), meant.constructor)
         key = self._link.carrier.key()
         stamp = None if key is None else new_stamp(JOB_LIFETIME)
         return JobCall(self._link.endpoint, call, self._shown, key, stamp, home_of(self._target))

@@ -40,7 +40,6 @@ class MessageChannel(asyncio.BufferedProtocol):
         self._descriptor = -1
         self._writing = threading.Lock()
         """Held by whoever writes: `send_now` may be called while the loop does, or closes the socket."""
-        self._is_queued = False
         self._rest = b""
         self._problem: Exception | None = None
         self.writable = True
@@ -62,14 +61,15 @@ class MessageChannel(asyncio.BufferedProtocol):
         Where only a part of them has room, the loop sends the rest.
         """
         with self._writing:
-            if self._is_queued or self._transport is None or self._transport.is_closing():
+            transport = self._transport
+            if transport is None or transport.is_closing() or self._rest or transport.get_write_buffer_size():
                 return False
             try:
                 sent = os.write(self._descriptor, frames)
             except OSError:
                 return False  # there is no room; or nobody reads any more, which the loop finds out by itself
             if sent < len(frames):
-                self._rest, self._is_queued = frames[sent:], True
+                self._rest = frames[sent:]
                 self._loop.call_soon_threadsafe(self.send_bytes, b"")
         return True
 
@@ -128,4 +128,3 @@ class MessageChannel(asyncio.BufferedProtocol):
         if self._rest:
             frames, self._rest = self._rest + frames, b""
         transport.write(frames)
-        self._is_queued = transport.get_write_buffer_size() > 0
