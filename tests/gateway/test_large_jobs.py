@@ -211,7 +211,7 @@ async def test_a_file_that_changed_is_read_from_end_to_end_again(tmp_path: Path)
 
     blobs = Blobs(tmp_path / "blobs")
     content = os.urandom(LARGE)
-    async with blobs.stored([memoryview(content)]) as (digest,):
+    async with blobs.stored([memoryview(content)], lambda release: release()) as (digest,):
         assert await blobs.read(digest) == content
         assert await blobs.read(digest) == content
         (tmp_path / "blobs" / digest).write_bytes(content[:-1] + b"?")

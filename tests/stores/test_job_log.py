@@ -442,10 +442,11 @@ def test_a_record_holds_exactly_what_was_changed(before: list[Job], after: list[
 @given(JOBS, st.data())
 @settings(deadline=None)
 def test_a_record_that_is_not_whole_is_unreadable(job: Job, data: st.DataObject) -> None:
-    """Cut off anywhere, or with something behind it."""
+    """Cut off anywhere, with something behind it, or without the texts that its rows name."""
     record = encode(changes_of([], [job]))
     cut = record[: data.draw(st.integers(0, len(record) - 1))]
+    textless = struct.pack("<H6I8q", 1, 1, 0, 0, 0, 0, 0, *[-1] * 8)
 
-    for wrong in (cut, record + b"x", b"\x09" + record[1:]):
+    for wrong in (cut, record + b"x", b"\x09" + record[1:], textless):
         with pytest.raises(Unreadable):
             decode(wrong)

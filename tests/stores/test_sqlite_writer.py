@@ -288,6 +288,54 @@ async def test_what_fails_in_the_loop_fails_as_in_the_thread(tmp_path: Path, mon
     await writer.close()
 
 
+async def test_a_connection_that_fails_altogether_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """Nor who closes it: each call fails by itself."""
+    writer = await open_items(tmp_path)
+
+    def break_off(connection: sqlite3.Connection) -> None:
+        connection.close()
+
+    for call in (break_off, listed):
+        with pytest.raises(StateError, match=r"items\.db"):
+            await writer.write(call)
+        with pytest.raises(StateError, match=r"items\.db"):
+            await writer.read(call)
+    await writer.close()
+
+
+async def test_who_cannot_take_a_result_does_not_keep_it_from_others(tmp_path: Path) -> None:
+    """Whoever waits for the same call hears what happened."""
+    writer = await open_items(tmp_path)
+
+    def fail(_: str | None) -> None:
+        raise ZeroDivisionError
+
+    calls = [writer.write(partial(add, "told"), fail), writer.write(partial(add, "other"))]
+
+    with pytest.raises(ZeroDivisionError):
+        await calls[0]
+    assert await calls[1] == "other"
+    assert await writer.read(listed) == ["told", "other"]
+    await writer.close()
+
+
+async def test_a_loop_that_is_closed_while_it_is_told_harms_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread looks at the loop in one moment and tells it something in the next."""
+    writer = await open_items(tmp_path)
+    gone = asyncio.new_event_loop()
+    gone.close()
+    monkeypatch.setattr(gone, "is_closed", lambda: False)
+
+    writer._loop, here = gone, writer._loop  # noqa: SLF001 - as if it ended now
+    try:
+        await asyncio.to_thread(writer._tell, print)  # noqa: SLF001 - as its thread does
+    finally:
+        writer._loop = here  # noqa: SLF001 - to be closed
+    await writer.close()
+
+
 async def test_the_log_has_room_from_the_beginning(tmp_path: Path) -> None:
     """What a process that died has committed is read from a log that ends with zeros."""
     writer = await open_items(tmp_path / "a")

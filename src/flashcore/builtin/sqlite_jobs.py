@@ -49,18 +49,22 @@ class SqliteJobs:
         self._repeats = Repeats(clock)
         self._desk = Desk(writer, standing, clock, self._doorbell.ring, self._leave, blobs.remove)
         self._filler = Filler(self._desk)
-        self._payloads = Payloads(writer, blobs)
+        self._payloads = Payloads(writer, blobs, self._desk.when_settled)
         self._sweeper = Sweeper(self._desk, writer, clock, standing, blobs.remove)
 
     @classmethod
     async def open(cls, path: Path, wall: Clock, monotonic: Clock) -> SqliteJobs:
         """Open or create the jobs at `path`; see Stores.open_jobs."""
         writer = await Writer.open(path, SCHEMA)
-        await _replay(writer)
-        clock = store_clock(await writer.read(loading.read_mark), wall, monotonic)
-        blobs = Blobs(path.with_name(f"{path.name}.blobs"))
-        blobs.keep_only(await writer.read(loading.blobs))
-        return cls(writer, clock, await writer.read(loading.read_standing), blobs)
+        try:
+            await _replay(writer)
+            clock = store_clock(await writer.read(loading.read_mark), wall, monotonic)
+            blobs = Blobs(path.with_name(f"{path.name}.blobs"))
+            blobs.keep_only(await writer.read(loading.blobs))
+            return cls(writer, clock, await writer.read(loading.read_standing), blobs)
+        except BaseException:
+            await writer.close()
+            raise
 
     async def submit(self, jobs: Sequence[NewJob]) -> tuple[Job, ...]:
         """See JobStore."""
@@ -326,11 +330,7 @@ async def _replay(writer: Writer) -> None:
         while last is not None:
             last = await writer.write(partial(replay, last))
     except Unreadable as problem:
-        await writer.close()
         raise damaged(writer.path, str(problem)) from problem
-    except BaseException:
-        await writer.close()
-        raise
 
 
 class _Starving(Exception):  # no error: the call is made again when the lanes are filled

@@ -8,8 +8,9 @@ import hashlib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from flashcore.builtin.local.folder import sync_folder
@@ -27,9 +28,12 @@ class Blobs:
         """Files whose content was checked, with what would tell that it is another since."""
 
     @asynccontextmanager
-    async def stored(self, contents: Iterable[bytes | memoryview]) -> AsyncGenerator[list[str], None]:
-        """Write contents to disk and give their names; within the block they are kept although no row names them yet.
+    async def stored(
+        self, contents: Iterable[bytes | memoryview], then: Callable[[Callable[[], None]], None]
+    ) -> AsyncGenerator[list[str], None]:
+        """Write contents to disk and give their names; they are kept although no row names them yet.
 
+        At the end of the block, `then` is given what has to be called before they may go.
         Raises StorageFull or StateError; then nothing is half-written.
         """
         pinned: list[str] = []
@@ -41,7 +45,8 @@ class Blobs:
                 await asyncio.to_thread(self._write, digest, content)
             yield pinned
         finally:
-            self._pins.subtract(pinned)
+            if pinned:
+                then(partial(self._pins.subtract, pinned))
 
     async def read(self, digest: str) -> memoryview:
         """A view of the content of a file, which is not in memory. Raises StateCorrupt when it is gone or another."""
@@ -57,11 +62,13 @@ class Blobs:
                     (self._folder / digest).unlink(missing_ok=True)
 
     def keep_only(self, needed: set[str]) -> None:
-        """Delete what a process that died has left behind. For before the first use."""
-        if self._folder.is_dir():
-            for file in self._folder.iterdir():
+        """Delete what a process that died has left behind. For before the first use. Raises StateError."""
+        try:
+            for file in self._folder.iterdir() if self._folder.is_dir() else ():
                 if file.name not in needed:
                     file.unlink()
+        except OSError as problem:
+            raise disk_fault(problem, self._folder) from problem
 
     def _write(self, digest: str, content: bytes | memoryview) -> None:
         path = self._folder / digest

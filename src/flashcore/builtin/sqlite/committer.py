@@ -86,12 +86,13 @@ class Committer:
             return self._write_together(calls)
         except sqlite3.Error:
             # One of them does not fit, or broke a rule of the schema: the others need not suffer for it.
-            self._roll_back()
+            self._undo()
             return [self._write_alone(call) for call in calls]
 
     def read(self, call: Call[Any]) -> Outcome:
         """Run a call outside of a transaction."""
         try:
+            self._roll_back()
             return Done(call(self._connection))
         except sqlite3.Error as problem:
             return Failed(fault(problem, self.path))
@@ -110,7 +111,7 @@ class Committer:
             outcome = Done(call(self._connection))
             self._commit(before)
         except Exception as problem:  # noqa: BLE001  # whatever it is, it belongs to whoever waits for the call
-            self._roll_back()
+            self._undo()
             return Failed(fault(problem, self.path) if isinstance(problem, sqlite3.Error) else problem)
         return outcome
 
@@ -121,6 +122,7 @@ class Committer:
         return outcomes
 
     def _begin(self) -> int:
+        self._roll_back()
         self._connection.execute("BEGIN IMMEDIATE")
         return self._connection.total_changes
 
@@ -141,7 +143,12 @@ class Committer:
         self._connection.execute("RELEASE one_call")
         return outcome
 
+    def _undo(self) -> None:
+        with contextlib.suppress(sqlite3.Error):  # who waits hears what it began with; the next call tries it again
+            self._roll_back()
+
     def _roll_back(self) -> None:
+        """End a transaction that failed, or was interrupted."""
         if self._connection.in_transaction:  # for some errors SQLite has done it already
             self._connection.execute("ROLLBACK")
 

@@ -14,6 +14,7 @@ holds the file exclusively, so nobody else's connection can come between.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -203,20 +204,28 @@ class Writer:
         return group
 
     def _tell(self, say: Callable[..., None], *arguments: object) -> None:
-        if not self._loop.is_closed():  # nobody is left to hear it
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody is left to hear it
             self._loop.call_soon_threadsafe(say, *arguments)
 
 
 def _answer(asked: list[_Asked], outcomes: list[Outcome]) -> None:
-    for one, outcome in zip(asked, outcomes, strict=True):
-        if isinstance(outcome, Done) and one.told is not None:
-            one.told(outcome.result)
+    for one, outcome in zip(asked, map(_tell, asked, outcomes), strict=True):
         if one.future.done():
             continue  # its caller has gone away
         if isinstance(outcome, Failed):
             one.future.set_exception(outcome.problem)
         else:
             one.future.set_result(outcome.result)
+
+
+def _tell(one: _Asked, outcome: Outcome) -> Outcome:
+    """What the call gave, or what became of it where it was told."""
+    if isinstance(outcome, Done) and one.told is not None:
+        try:
+            one.told(outcome.result)
+        except Exception as problem:  # noqa: BLE001  # it belongs to whoever waits for this call, not for the next one
+            return Failed(problem)
+    return outcome
 
 
 def _result_of(outcome: Outcome) -> Any:

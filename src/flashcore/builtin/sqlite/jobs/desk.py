@@ -39,7 +39,7 @@ from flashcore.builtin.sqlite.jobs.book import Book, Standing
 from flashcore.builtin.sqlite.jobs.changes import Changes
 from flashcore.builtin.sqlite.jobs.entry import Entry, Loaded
 from flashcore.builtin.sqlite.jobs.loading import by_numbers, read_standing
-from flashcore.builtin.sqlite.jobs.log import Clash, Seen, append, apply, see, write_through
+from flashcore.builtin.sqlite.jobs.log import Clash, Seen, append, apply, see, take_back, write_through
 from flashcore.builtin.sqlite.jobs.records import encode
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.model.errors import FlashcoreError, StateError
@@ -165,6 +165,19 @@ class Desk:
         if (settled := self._settling()) is not None:
             await settled
 
+    def when_settled(self, told: Callable[[], None]) -> None:
+        """Call `told` once everything that was changed so far is on disk, or never will be."""
+
+        def heard(settled: asyncio.Future[None]) -> None:
+            if not settled.cancelled():
+                settled.exception()  # whoever asked for the changes hears of it
+            told()
+
+        if (settled := self._settling()) is None:
+            told()
+        else:
+            settled.add_done_callback(heard)
+
     def _settling(self) -> asyncio.Future[None] | None:
         """What to wait for until everything that was changed so far is on disk; None if it is, or never will be."""
         batch = self.book.batch
@@ -229,6 +242,9 @@ class Desk:
             self._writer.write_here(work)
         except Exception as problem:  # noqa: BLE001  # whatever it is, it belongs to whoever asked for the batch
             self._failed(batch, problem)
+        except BaseException:  # somebody ends the program, and waits for this store to be closed
+            self._failed(batch, StateError("a change was interrupted", next_step="ask for it again"))
+            raise
         else:
             self._promised(batch, changes)
 
@@ -322,7 +338,7 @@ class Desk:
     async def _recover(self) -> None:
         segments = self._backlog.all()
         unapplied = _last_changes(segments)
-        query = partial(_read_all, list(unapplied))
+        query = partial(_read_all, self.book.promised, list(unapplied))
 
         def told(seen: Seen[tuple[Standing, list[Loaded]]]) -> None:
             # Here and not when the task goes on: what is told next may be that the segments are applied.
@@ -338,7 +354,8 @@ class Desk:
         await self._writer.read(partial(see, segments, query), told)
 
 
-def _read_all(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[Standing, list[Loaded]]:
+def _read_all(promised: int, numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[Standing, list[Loaded]]:
+    take_back(promised, connection)
     return read_standing(connection), by_numbers(numbers, connection)
 
 

@@ -117,6 +117,12 @@ def replay(after: int, connection: sqlite3.Connection) -> int | None:
     return last
 
 
+def take_back(promised: int, connection: sqlite3.Connection) -> None:
+    """Remove what is in the log beyond a row: it was interrupted as it was written, and is said not to be."""
+    if connection.execute("select 1 from log where seq > ? limit 1", (promised,)).fetchone():
+        connection.execute("delete from log where seq > ?", (promised,))
+
+
 def _catch_up(segments: Sequence[Segment], connection: sqlite3.Connection) -> None:
     """Apply those that have not been applied while this was on its way. Nothing that waits removes a job, or a file."""
     (first,) = connection.execute("select min(seq) from log").fetchone()

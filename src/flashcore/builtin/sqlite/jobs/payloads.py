@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -21,15 +21,21 @@ OUTPUT, PROGRESS, INPUT = range(3)
 class Payloads:
     """The payloads of one job store."""
 
-    def __init__(self, writer: Writer, blobs: Blobs) -> None:
+    def __init__(self, writer: Writer, blobs: Blobs, when_settled: Callable[[Callable[[], None]], None]) -> None:
         self._writer = writer
         self._blobs = blobs
+        self._when_settled = when_settled
+        """Calls somebody once what was asked for until then is on disk, or never will be."""
 
     @asynccontextmanager
     async def shelved(self, payloads: Sequence[Payload | None]) -> AsyncGenerator[list[Payload | None], None]:
-        """The same payloads with those that are too large for a row in files, which are kept within the block."""
+        """The same payloads with those that are too large for a row in files.
+
+        They are kept until what is asked for within the block is settled, also where nobody waits for that any longer.
+        """
         large = {id(payload): payload for payload in payloads if is_large(payload) and payload is not None}
-        async with self._blobs.stored([payload.data for payload in large.values()]) as digests:
+        contents = [payload.data for payload in large.values()]
+        async with self._blobs.stored(contents, self._when_settled) as digests:
             named = {
                 key: Shelved(media=payload.media, digest=digest)
                 for (key, payload), digest in zip(large.items(), digests, strict=True)

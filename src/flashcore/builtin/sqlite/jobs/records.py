@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from math import isnan, nan
 
 from flashcore.builtin.sqlite.jobs.changes import Changes, Row
@@ -167,12 +168,12 @@ class _Reading:
 
     def _job(self, n: int, e: int, *numbers: float) -> Row:
         *times, attempts, size = numbers
-        identity, media, key, webhook, context = (next(self._texts) for _ in range(5))
+        identity, media, key, webhook, context = islice(self._texts, 5)
         return (n, identity, e, key, *times, webhook, attempts, context, media, self._payload(int(size)), None)
 
     def _state(self, n: int, e: int, *numbers: float) -> Row:
         priority, lane, round_, status, due, attempt, charged, *times, version, streamed = numbers
-        pin, worker, revision, error, refused, unfit = (next(self._texts) for _ in range(6))
+        pin, worker, revision, error, refused, unfit = islice(self._texts, 6)
         known = [None if isnan(time) else time for time in times]
         begun = (due, attempt, charged, worker, revision, *known, error, refused)
         return (n, e, pin, priority, lane, round_, status, *begun, version, unfit, streamed)
