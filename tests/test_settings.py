@@ -88,3 +88,23 @@ def test_a_variable_that_is_no_port_is_named() -> None:
     """The variable's name is in the message."""
     with pytest.raises(ConfigurationError, match="FLASHCORE_API_PORT"):
         read_settings(Path("/nowhere"), {"FLASHCORE_API_PORT": "eight"}, {})
+
+
+@pytest.mark.parametrize(
+    ("environ", "flags", "said"),
+    [
+        ({}, {"environment": "my env"}, "--env: environment name 'my env' cannot be used"),
+        ({"FLASHCORE_ENV": "my env"}, {}, "FLASHCORE_ENV: environment name 'my env' cannot be used"),
+        ({"FLASHCORE_AUTH": "maybe"}, {}, "FLASHCORE_AUTH: auth is 'maybe'"),
+        ({"FLASHCORE_API_PORT": "1"}, {"app": "No Good"}, "--app: app name 'No Good' cannot be used"),
+    ],
+)
+def test_what_does_not_fit_is_said_of_where_it_was_set(
+    tmp_path: Path, environ: dict[str, str], flags: dict[str, str], said: str
+) -> None:
+    """Nobody looks in the file for what a flag or a variable says."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings(write(tmp_path, 'app = "shop"'), environ, flags)
+
+    assert caught.value.message.startswith(said)
+    assert str(caught.value).count("next:") == 1

@@ -31,7 +31,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,9 @@ _VARIABLES: Mapping[str, tuple[str, ...]] = {
     "FLASHCORE_API_CA": ("api", "ca"),
 }
 """Which setting a variable holds; the loader of plugins reads its own variables, before anything else."""
+
+_FLAGS = {"environment": "--env"}
+"""What flags are called that set a setting of another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,17 @@ def read_settings(root: Path, environ: Mapping[str, str], flags: Mapping[str, An
     _merge(table, per_environment.get(environment, {}))
     _merge(table, overrides)
     table.setdefault("app", _default_app(root))
-    return _checked(table, source)
+    return _checked(table, lambda setting: _origin(setting, environ, flags) or source)
+
+
+def _origin(setting: str, environ: Mapping[str, str], flags: Mapping[str, Any]) -> str | None:
+    """The flag or the variable that a setting comes from; None for the file."""
+    if flags.get(setting) is not None:
+        return _FLAGS.get(setting, f"--{setting}")
+    for variable, place in _VARIABLES.items():
+        if environ.get(variable) and ".".join(place).startswith(setting):
+            return variable
+    return None
 
 
 def _read_file(root: Path) -> tuple[dict[str, Any], str]:
@@ -227,7 +240,9 @@ def _from_variables(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _port(variable: str, text: str) -> int:
     if not text.isdigit() or int(text) > 65_535:
-        raise ConfigurationError(f"{variable} must be a port number, not {text!r}")
+        raise ConfigurationError(
+            f"{variable} must be a port number, not {text!r}", next_step="set it to 0 to 65535; 0 is any that is free"
+        )
     return int(text)
 
 
@@ -246,24 +261,41 @@ def _default_app(root: Path) -> str:
     return label or "app"
 
 
-def _checked(table: dict[str, Any], source: str) -> Settings:
+def _checked(table: dict[str, Any], origin: Callable[[str], str]) -> Settings:
     known = [f.name for f in dataclasses.fields(Settings)]
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known settings: {', '.join(known)}, environments"
-            raise ConfigurationError(f"{source}: there is no setting {key!r}", next_step=hint, setting=key)
+            raise ConfigurationError(f"{origin(key)}: there is no setting {key!r}", next_step=hint, setting=key)
     try:
         settings = from_json(Settings, table)
-        scope_part(settings.app, "app")
-        scope_part(settings.environment, "environment")
-    except (CodecError, InvalidName) as error:
-        raise ConfigurationError(f"{source}: {error}", next_step="correct the setting") from error
-    if settings.auth not in ("auto", "on", "off"):
-        raise ConfigurationError(f"{source}: auth is {settings.auth!r}", next_step='set it to "auto", "on" or "off"')
-    if settings.scan not in ("read", "import"):
-        raise ConfigurationError(f"{source}: scan must be 'read' or 'import', not {settings.scan!r}", setting="scan")
+    except CodecError as error:
+        raise ConfigurationError(f"{origin(error.path)}: {error}", next_step="correct the setting") from error
+    for name in ("app", "environment"):
+        _require_label(getattr(settings, name), name, origin(name))
+    _require_one_of("auth", settings.auth, ("auto", "on", "off"), origin)
+    _require_one_of("scan", settings.scan, ("read", "import"), origin)
     for name in ("gateway", "api"):
         if not 0 <= getattr(settings.ports, name) <= 65_535:
-            raise ConfigurationError(f"{source}: ports.{name} must be a port number")
+            raise ConfigurationError(
+                f"{origin(f'ports.{name}')}: ports.{name} must be a port number, not {getattr(settings.ports, name)}",
+                next_step="set it to 0 to 65535; 0 is any that is free",
+            )
     return settings
+
+
+def _require_label(text: str, what: str, origin: str) -> None:
+    try:
+        scope_part(text, what)
+    except InvalidName as error:
+        raise ConfigurationError(f"{origin}: {error.message}", next_step=error.next_step) from error
+
+
+def _require_one_of(setting: str, value: str, allowed: tuple[str, ...], origin: Callable[[str], str]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(
+            f"{origin(setting)}: {setting} is {value!r}",
+            next_step=f"set it to one of: {', '.join(allowed)}",
+            setting=setting,
+        )

@@ -389,3 +389,35 @@ def test_a_project_without_endpoints_shows_how_to_write_one(project: ProjectWrit
     message = made.refusal()
     assert "b.py mention flashcore and declare none" in message
     assert 'hello = QueueEndpoint("hello")' in message
+
+
+def test_a_project_within_the_project_keeps_its_endpoints_to_itself(project: ProjectWriter) -> None:
+    """It has a flashcore.toml of its own, and is deployed from there; what is imported from it is packed."""
+    made = project(
+        {
+            "flashcore.toml": "app = 'shop'",
+            "app.py": """
+                from flashcore import QueueEndpoint
+                from inner.prices import price
+                work = QueueEndpoint("work")
+
+                @work.function
+                def f(): return price()
+                """,
+            "inner/flashcore.toml": "app = 'inner'",
+            "inner/app.py": """
+                from flashcore import QueueEndpoint
+                work = QueueEndpoint("work")
+
+                @work.function
+                def g(): ...
+                """,
+            "inner/prices.py": "def price(): return 1",
+            "inner/.flashcore/environments/production/state.db": "secret",
+        }
+    )
+
+    assert list(made.functions()) == ["f"]
+    assert {"inner/prices.py"} == {
+        path for path in made.archived("work") if path.startswith("inner/") and "toml" not in path
+    }

@@ -20,6 +20,8 @@ from flashcore.build.tree import SourceFile, SourceTree
 from flashcore.build.values import CannotRead, ResourceClass
 
 _NAME = b"flashcore"
+_SETTINGS = "flashcore.toml"
+"""A folder that has one of its own is another project: its endpoints are deployed from there."""
 
 
 class Discovery:
@@ -36,8 +38,10 @@ class Discovery:
 
     def files(self) -> list[str]:
         """Paths of the files that can matter and can be parsed, sorted."""
+        others = tuple(path.removesuffix(_SETTINGS) for path in self._tree.files if path.endswith(f"/{_SETTINGS}"))
         for file in self._tree.python_files():
-            self._look_at(file)
+            if not file.path.startswith(others):
+                self._look_at(file)
         found = {path for path in self._mentioning if self._is_code(path)}
         if found:
             self._add_importers(found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -16,7 +17,10 @@ from flashcore.cli.connecting import connect, connect_or_start
 from flashcore.cli.following import Followed, cursor_now, follow
 from flashcore.cli.planning import planned
 from flashcore.cli.status import show_deployments
+from flashcore.model.errors import UnknownPart
 from flashcore.model.manifest import manifest_to_json
+from flashcore.registry.doctor import RESTART
+from flashcore.settings import Project
 
 
 @click.command()
@@ -46,13 +50,15 @@ def deploy(
     project = invocation.project()
     built = build_project(project)
     if only_plan:
-        _show_plan(invocation, connect(project), built)
+        with _by_its_plugins(project):
+            _show_plan(invocation, connect(project), built)
         return
     api = connect_or_start(project)
     cursor = cursor_now(api)
     _upload(api, built)
     asked = {"manifest": manifest_to_json(built.manifest), "force": force}
-    answer = api.call("POST", "/api/v1/deployments", asked)
+    with _by_its_plugins(project):
+        answer = api.call("POST", "/api/v1/deployments", asked)
     _say_what_changes(answer)
     if detach:
         _finish(invocation, answer, [])
@@ -61,6 +67,20 @@ def deploy(
     _finish(invocation, answer, list(settled.deployments))
     if settled.failed or any("error" in one for one in answer["endpoints"]):
         raise SystemExit(output.REFUSED)
+
+
+@contextmanager
+def _by_its_plugins(project: Project) -> Iterator[None]:
+    """The build has found all parts here: a control plane that does not know one has other plugins."""
+    try:
+        yield
+    except UnknownPart as error:
+        far = project.settings.api.url
+        raise UnknownPart(
+            f"the control plane does not have what is installed here: {error.message}",
+            next_step=f"install it where {far} runs, and restart that" if far else RESTART,
+            **error.data,
+        ) from error
 
 
 def _show_plan(invocation: Invocation, api: ControlApi, built: BuildResult) -> None:

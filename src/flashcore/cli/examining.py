@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from flashcore.cli.common import Invocation
 from flashcore.model.errors import FlashcoreError
-from flashcore.registry.doctor import Finding, Severity, plugin_findings
+from flashcore.registry.doctor import Finding, Severity, plugin_findings, restart_findings_here
 from flashcore.settings import Project
 
 _ENOUGH_DISK = 1 << 30
@@ -86,6 +86,9 @@ def _server(project: Project) -> Iterator[Finding]:
     yield Finding(Severity.FINE, f"control plane at {presence.url}, gateway at {answer['gateway'] or 'nowhere'}")
     for note in answer["notes"]:
         yield Finding(Severity.NOTE, note)
+    # What was installed since is on the path of this process, and not always on that of the one that runs.
+    changed = restart_findings_here(answer["plugins"], project.root)
+    yield from (one for one in changed if not any(note.startswith(one.message) for note in answer["notes"]))
 
 
 def _token(project: Project) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from flashcore.model.layout import find_project
-from flashcore.registry.index import setting_of_process, survey
+from flashcore.registry.index import Setting, setting_of_process, survey
 from flashcore.registry.near import did_you_mean
 from flashcore.registry.policy import Policy
 from flashcore.registry.reports import FRAMEWORK, PluginReport, State
@@ -25,6 +25,10 @@ class Severity(Enum):
     WRONG = "wrong"
 
 
+RESTART = "flashcore server stop --keep-serving, flashcore server start, flashcore server restart-gateway: calls go on"
+"""What to do where processes have other plugins than are installed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at, and what to do about it."""
@@ -36,12 +40,21 @@ class Finding:
 
 def plugin_findings(directory: Path, arguments: Sequence[str] | None = None) -> Iterator[Finding]:
     """All findings for the present process with its arguments and environment, in the project around `directory`."""
-    given = sys.argv[1:] if arguments is None else arguments
-    setting = setting_of_process(given, os.environ, find_project(directory))
+    setting = _setting(directory, arguments)
     reports = survey(setting)
     yield from name_clash(setting.path)
     yield from state_findings(reports)
     yield from policy_findings(setting.policy, reports)
+
+
+def restart_findings_here(loaded: Mapping[str, str], directory: Path) -> Iterator[Finding]:
+    """As `restart_findings`, by what the present process would load in the project around `directory`."""
+    return restart_findings(loaded, survey(_setting(directory, None)))
+
+
+def _setting(directory: Path, arguments: Sequence[str] | None) -> Setting:
+    given = sys.argv[1:] if arguments is None else arguments
+    return setting_of_process(given, os.environ, find_project(directory))
 
 
 def state_findings(reports: Iterable[PluginReport]) -> Iterator[Finding]:
@@ -79,7 +92,7 @@ def restart_findings(loaded: Mapping[str, str], reports: Iterable[PluginReport])
         yield Finding(
             Severity.NOTE,
             f"restart needed: plugin {key} {change} after the process started",
-            "flashcore server stop, then flashcore server start",
+            RESTART,
         )
 
 
