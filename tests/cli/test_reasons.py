@@ -52,6 +52,16 @@ def test_a_traceback_is_shown_once_and_without_what_is_not_the_users() -> None:
     )
 
 
+@pytest.mark.parametrize("home", ["/srv/my shop", "/srv/the shop's", "/srv/shop"])
+def test_the_folder_of_the_code_is_no_part_of_a_place(home: str) -> None:
+    """Also where there are spaces in its name."""
+    code = f"{home}/.flashcore/unpacked/{'0a' * 32}"
+    failed = FAILED.replace(HOME, code)
+
+    assert brief(failed) == brief(FAILED)
+    assert whole(failed) == whole(FAILED)
+
+
 def test_a_reason_without_a_traceback_keeps_the_log_below_it() -> None:
     """There the log is all that is known."""
     assert whole("it ended with 3\n\n  | Killed\n") == "it ended with 3\n\n  | Killed"

@@ -9,8 +9,8 @@ _TRACEBACK = "Traceback (most recent call last):"
 _LOG = "  | "
 """What the lines of a replica's log begin with where they follow a reason."""
 _FRAME = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+)')
-_UNPACKED = re.compile(r"[^\"\s]*/unpacked/[0-9a-f]{64}/")
-"""Where the replica has the project's code."""
+_UNPACKED = re.compile(r"(?:(?<=\")[^\"\n]*|(?<=')[^'\n]*|[^\"'\s]*)/unpacked/[0-9a-f]{64}/")
+"""Where the replica has the project's code; in quotes, as in a traceback, there may be spaces in it."""
 _NOT_THEIRS = re.compile(r'  File "(?:<frozen |.*/importlib/__init__\.py"|flashcore/|handler_[^/"]+\.py")')
 
 
