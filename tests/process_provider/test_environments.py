@@ -5,6 +5,7 @@ import os
 import shlex
 import stat
 import sys
+import textwrap
 import time
 import zipfile
 from collections.abc import Callable
@@ -166,6 +167,49 @@ async def test_an_installation_that_is_broken_off_leaves_nothing(
     assert left(layout) == []
     await python_for(layout, "tiny")
     assert len(left(layout)) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            """Looking in indexes: https://example.invalid/simple, file:///packages
+            WARNING: Location 'file:///packages/cloudpickle/' is ignored: it is neither a file nor a directory.
+            Processing /packages/cloudpickle-3.1.2-py3-none-any.whl
+            ERROR: Could not find a version that satisfies the requirement tiny==9 (from versions: none)
+            WARNING: Location 'file:///packages/tiny/' is ignored: it is neither a file nor a directory.
+            ERROR: No matching distribution found for tiny==9""",
+            (
+                "ERROR: Could not find a version that satisfies the requirement tiny==9 (from versions: none) "
+                "ERROR: No matching distribution found for tiny==9"
+            ),
+        ),
+        (
+            """Using Python 3.11.7 environment at: /packages
+              \u00d7 No solution found when resolving dependencies:
+              ╰─▶ Because tiny was not found, your requirements are unsatisfiable.""",
+            (
+                "No solution found when resolving dependencies: "
+                "Because tiny was not found, your requirements are unsatisfiable."
+            ),
+        ),
+    ],
+    ids=["pip", "uv"],
+)
+async def test_of_all_that_an_installer_says_the_reason_is_told(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, said: str, reason: str
+) -> None:
+    """It stands in every line about the rollout that failed by it; the log has the rest."""
+    failing = layout.root / "uv"
+    failing.write_text(f"#!/bin/sh\ncat <<'END'\n{textwrap.dedent(said)}\nEND\nexit 1\n", encoding="utf-8")
+    failing.chmod(0o755)
+    monkeypatch.setattr(installing, "find_uv", lambda: str(failing))
+
+    with pytest.raises(InstallFailed) as failed:
+        await python_for(layout, "tiny")
+
+    assert failed.value.message == f"cloudpickle>=3, tiny cannot be installed: {reason}"
+    assert len(failed.value.output) == len(said.splitlines())
 
 
 async def test_an_installation_that_takes_too_long_is_ended(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

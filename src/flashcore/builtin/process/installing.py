@@ -31,6 +31,10 @@ _FRAME = re.compile(r"^[\s\u2500-\u257f\u00d7\u25b6]+")
 """The lines that uv draws in front of what it says."""
 
 
+_BESIDE = re.compile(r"WARNING:|\[notice\]|Looking in |Processing |Collecting |Requirement already |Using Python ")
+"""What installers say beside that."""
+
+
 class InstallFailed(FlashcoreError):
     """An environment could not be made. `output` is what the installer said last, `passing` whether it may do later."""
 
@@ -126,11 +130,16 @@ def _environment() -> dict[str, str]:
 
 
 def _failed(requirements: Sequence[str], output: tuple[str, ...], *, passing: bool) -> InstallFailed:
-    told = [line for line in (_FRAME.sub("", line).strip() for line in output) if line]
-    last = " ".join(told[-_REASON_LINES:])
     return InstallFailed(
-        f"{', '.join(requirements)} cannot be installed: {last}",
+        f"{', '.join(requirements)} cannot be installed: {' '.join(_reason(output))}",
         next_step="correct `dependencies` of the endpoint, or where packages come from (UV_INDEX_URL, PIP_INDEX_URL)",
         output=output,
         passing=passing,
     )
+
+
+def _reason(output: Sequence[str]) -> list[str]:
+    """The lines that say why, from the first error on where the installer calls it so; all of them are in the log."""
+    told = [line for line in (_FRAME.sub("", line).strip() for line in output) if line and not _BESIDE.match(line)]
+    first = next((number for number, line in enumerate(told) if line.startswith("ERROR:")), None)
+    return told[-_REASON_LINES:] if first is None else told[first : first + _REASON_LINES]
