@@ -73,6 +73,8 @@ def test_without_a_project_the_next_step_is_named(tmp_path: Path) -> None:
         ("[ports]\ngateway = 70000", "port number"),
         ("[ports]\ngatway = 1", "gatway"),
         ("environments = 3", "must be a table"),
+        ("gateway_grace = -1", "gateway_grace is a number of seconds from 0"),
+        ("gateway_grace = nan", "gateway_grace is a number of seconds from 0"),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_source(tmp_path: Path, text: str, said: str) -> None:

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import re
 import tomllib
@@ -274,6 +275,11 @@ def _checked(table: dict[str, Any], origin: Callable[[str], str]) -> Settings:
         raise ConfigurationError(f"{origin(error.path)}: {error}", next_step="correct the setting") from error
     for name in ("app", "environment"):
         _require_label(getattr(settings, name), name, origin(name))
+    if not 0 <= settings.gateway_grace < math.inf:
+        raise ConfigurationError(
+            f"{origin('gateway_grace')}: gateway_grace is a number of seconds from 0, not {settings.gateway_grace:g}",
+            next_step="correct the setting",
+        )
     _require_one_of("auth", settings.auth, ("auto", "on", "off"), origin)
     _require_one_of("scan", settings.scan, ("read", "import"), origin)
     for name in ("gateway", "api"):

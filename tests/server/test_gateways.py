@@ -7,13 +7,16 @@ import socket
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from flashcore.gateway.handover import ask_for_listeners
+from flashcore.model.errors import Unavailable
 from flashcore.server.gateways import GatewayKeeper
+from flashcore.server.last_words import LastWords, last_words, size_of
 from flashcore.settings import Project, open_project
 
 PATIENCE = 60.0
@@ -94,6 +97,46 @@ async def test_a_restart_waits_for_a_gateway_that_is_on_its_way_up(project: Proj
 
     assert [one.pid for one in gateways()] == [present.pid]
     assert present.pid == born.pid
+
+
+async def test_a_gateway_that_does_not_come_up_is_told_of_in_its_own_words(project: Project) -> None:
+    """In those of this start, with its own next step; what an earlier one said is not repeated."""
+    log = project.layout.logs / "gateway.log"
+    log.write_text(
+        "2026-01-01 00:00:00,000 ERROR flashcore.gateway.main another time\n  next: do this\n", encoding="utf-8"
+    )
+    wrong = replace(project, settings=replace(project.settings, gateway={"hold_seconds": -1.0}))
+    unknown = replace(project, settings=replace(project.settings, gateway={"hold_secnds": 1.0}))
+
+    with pytest.raises(Unavailable) as first:
+        await GatewayKeeper(wrong).start()
+    with pytest.raises(Unavailable) as second:
+        await GatewayKeeper(unknown).start()
+
+    assert first.value.message.startswith(
+        "the gateway ended while it started: the gateway's setting hold_seconds is -1.0"
+    )
+    assert first.value.next_step == f"look at {log}"
+    assert second.value.message == "the gateway ended while it started: the gateway has no setting 'hold_secnds'"
+    assert (second.value.next_step or "").startswith("set one of ")
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("", LastWords("")),
+        ("killed\n", LastWords("killed")),
+        ("Traceback ...\n  raise X\nOSError: no\n", LastWords("raise X OSError: no")),
+        ("2026-01-01 00:00:00,000 ERROR a.b it is broken\n  next: mend it\n", LastWords("it is broken", "mend it")),
+        ("  next: mend it\n", LastWords("", "mend it")),
+    ],
+)
+def test_last_words_are_the_end_of_a_log(tmp_path: Path, log: str, words: LastWords) -> None:
+    """Without what a log has before each line."""
+    (tmp_path / "log").write_text(f"before\n{log}", encoding="utf-8")
+
+    assert last_words(tmp_path / "log", len("before\n")) == words
+    assert last_words(tmp_path / "none", size_of(tmp_path / "none")).said.startswith("its log cannot be read")
 
 
 def test_sockets_that_are_not_what_is_said_of_them_are_closed(project: Project) -> None:

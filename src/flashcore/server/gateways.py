@@ -16,6 +16,7 @@ from flashcore.gateway.handover import Listeners, ask_for_listeners
 from flashcore.model.errors import Unavailable
 from flashcore.presence import Presence, read_presence
 from flashcore.registry.policy import policy_arguments
+from flashcore.server.last_words import last_words, size_of
 from flashcore.settings import Project
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ class GatewayKeeper:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._log = project.layout.logs / "gateway.log"
+        self._log_began = 0
+        """Where in it the one that was started last begins."""
         self._task: asyncio.Task[None] | None = None
         self._present: Presence | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -176,6 +179,7 @@ class GatewayKeeper:
         inherited = self._inherited() or Listeners(settings.host)
         if not inherited.all:
             self._drop_listeners()
+        self._log_began = size_of(self._log)
         with self._log.open("ab") as logfile:
             return subprocess.Popen(
                 [
@@ -210,17 +214,11 @@ class GatewayKeeper:
         if slow:
             process.kill()
             await asyncio.to_thread(process.wait)
+        words = last_words(self._log, self._log_began)
         raise Unavailable(
-            f"the gateway {'is not listening yet' if slow else 'ended while it started'}: {self._last_words()}",
-            next_step=f"look at {self._log}",
+            f"the gateway {'is not listening yet' if slow else 'ended while it started'}: {words.said or 'silently'}",
+            next_step=words.next_step or f"look at {self._log}",
         )
-
-    def _last_words(self) -> str:
-        try:
-            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError as error:
-            return f"its log cannot be read: {error}"
-        return " ".join(line.strip() for line in lines[-2:])
 
 
 def security_options(project: Project) -> Iterator[str]:
