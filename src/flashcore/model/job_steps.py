@@ -46,13 +46,10 @@ def execution_deadline(job: Job) -> float:
 
 def due_at(job: Job) -> float:
     """When time alone does something to it: `overtaken` for a job that is not finished, its removal for one that is."""
-    match job.status:
-        case JobStatus.IN_QUEUE:
-            return expires_at(job)
-        case JobStatus.IN_PROGRESS:
-            return min(execution_deadline(job), job.leased_until if job.leased_until is not None else math.inf)
-        case _:
-            return forgotten_at(job)
+    if job.status is JobStatus.IN_PROGRESS:
+        deadline = execution_deadline(job)
+        return deadline if job.leased_until is None else min(deadline, job.leased_until)
+    return expires_at(job) if job.status is JobStatus.IN_QUEUE else forgotten_at(job)
 
 
 def holds(job: Job, worker: WorkerId) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from flashcore.builtin.sqlite.jobs.batch import Batch
 from flashcore.builtin.sqlite.jobs.changes import Changes
 
-ENOUGH_JOBS = 128
+ENOUGH_JOBS = 256
 """Jobs of a segment: commits wait while one is applied."""
 ENOUGH_BYTES = 1 << 20
 """Bytes of payloads of a segment."""

@@ -75,7 +75,7 @@ class Batch:
             move.after = after
             move.round = entry.round
         entry.pending = self.number
-        self.touch(entry.account)
+        self.accounts[entry.account.e] = entry.account
 
     def touch(self, account: Account) -> None:
         """Note that an endpoint's numbers are to be written."""

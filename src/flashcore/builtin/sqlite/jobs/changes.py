@@ -50,12 +50,13 @@ class Changes:
         if before is None:
             self.jobs[n] = job_row(n, move.e, after)
             self._count(n, after.new.input)
-        self._put_outcome(2 * n, None if before is None else before.output, after.output)
-        self._put_outcome(2 * n + 1, None if before is None else before.progress, after.progress)
+        output, progress = (None, None) if before is None else (before.output, before.progress)
+        if after.output is not output:
+            self._put_outcome(2 * n, after.output)
+        if after.progress is not progress:
+            self._put_outcome(2 * n + 1, after.progress)
 
-    def _put_outcome(self, k: int, before: Payload | None, after: Payload | None) -> None:
-        if after is before:
-            return
+    def _put_outcome(self, k: int, after: Payload | None) -> None:
         if after is None:
             self.outcomes[k] = None
         else:
@@ -67,7 +68,8 @@ class Changes:
             self.blobs.append((payload.digest, n))
         size = len(payload.data)
         self.size += size
-        self.largest = max(self.largest, size)
+        if size > self.largest:
+            self.largest = size
 
     @property
     def may_wait(self) -> bool:

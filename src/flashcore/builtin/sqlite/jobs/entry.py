@@ -11,6 +11,8 @@ from flashcore.model.names import EndpointName
 STATUSES = tuple(JobStatus)
 """A status is stored as its place in this tuple, which therefore only ever grows at its end."""
 
+PLACES = {status: place for place, status in enumerate(STATUSES)}
+
 KEPT_INLINE = 16 << 10
 """Payloads of at most so many bytes stay in memory with their job."""
 
@@ -41,9 +43,9 @@ class Account:
     def count(self, before: JobStatus | None, after: JobStatus | None, priority: int) -> None:
         """Note that a job of that priority went from one state to another; None is outside."""
         if before is not None:
-            self.counts[STATUSES.index(before)] -= 1
+            self.counts[PLACES[before]] -= 1
         if after is not None:
-            self.counts[STATUSES.index(after)] += 1
+            self.counts[PLACES[after]] += 1
         if priority < 0:
             self.low += (after is JobStatus.IN_QUEUE) - (before is JobStatus.IN_QUEUE)
 

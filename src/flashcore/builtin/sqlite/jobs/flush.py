@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from flashcore.builtin.sqlite.jobs.batch import ChunkAdded, StreamDropped
@@ -80,8 +81,8 @@ def _insert(
 ) -> None:
     start = 0
     for size in _sizes(len(rows)):
-        values = [value for row in rows[start : start + size] for value in row]
-        connection.execute(_insertion(table, tuple(columns), size, then), values)
+        values = chain.from_iterable(rows[start : start + size])
+        connection.execute(_insertion(table, tuple(columns), size, then), list(values))
         start += size
 
 

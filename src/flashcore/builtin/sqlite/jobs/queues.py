@@ -21,7 +21,9 @@ class Queues:
 
     def queue(self, account: Account, stand: Stand, priority: int) -> Queue:
         """The queue of an endpoint, stand and priority, made when it is first used."""
-        by_priority = self._by_stand.setdefault((account.e, stand), {})
+        by_priority = self._by_stand.get((account.e, stand))
+        if by_priority is None:
+            by_priority = self._by_stand[account.e, stand] = {}
         queue = by_priority.get(priority)
         if queue is None:
             queue = by_priority[priority] = Queue(account, stand, priority)

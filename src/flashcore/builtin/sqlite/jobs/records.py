@@ -52,70 +52,62 @@ class _Drawn:
     """The parts of a record. Its methods are on the path of every job: no calls for single columns."""
 
     numbers: list[bytes] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    """Empty for one that is not there."""
-    lengths: list[int] = field(default_factory=list)
+    texts: list[str | None] = field(default_factory=list)
     payloads: list[bytes | memoryview] = field(default_factory=list)
 
     def record(self, changes: Changes) -> bytes:
         """All parts in their order."""
         tables = (changes.jobs, changes.states, changes.outcomes, changes.accounts)
         counts = [len(table) for table in tables]
-        lengths = struct.pack(f"<{len(self.lengths)}i", *self.lengths)
-        texts = "".join(self.texts).encode()
-        head = _HEAD.pack(VERSION, *counts, len(self.lengths), len(texts))
-        return b"".join([head, *self.numbers, lengths, texts, *self.payloads])
+        lengths = [_NONE if text is None else len(text) for text in self.texts]
+        texts = "".join(filter(None, self.texts)).encode()
+        head = _HEAD.pack(VERSION, *counts, len(lengths), len(texts))
+        return b"".join([head, *self.numbers, struct.pack(f"<{len(lengths)}i", *lengths), texts, *self.payloads])
 
     def job(self, row: Row) -> None:
         """A row of JOB_COLUMNS."""
         n, identity, e, key, submitted_at, ttl, timeout, retention, webhook, attempts, context, media, data, _ = row
         self.numbers.append(_JOB.pack(n, e, submitted_at, ttl, timeout, retention, attempts, self._payload(data)))
-        self.texts += (identity, media, key or "", webhook or "", context or "")
-        self.lengths += (
-            len(identity),
-            len(media),
-            _NONE if key is None else len(key),
-            _NONE if webhook is None else len(webhook),
-            _NONE if context is None else len(context),
-        )
+        self.texts += (identity, media, key, webhook, context)
 
     def state(self, row: Row) -> None:
         """A row of STATE_COLUMNS."""
-        n, e, pin, priority, lane, round_, status, due, attempt, charged, worker, revision, *rest = row
-        leased, started, finished, error, refused, version, unfit, streamed = rest
-        packed = _STATE.pack(
-            *(n, e, priority, lane, round_, status, due, attempt, charged),
-            nan if leased is None else leased,
-            nan if started is None else started,
-            nan if finished is None else finished,
-            *(version, streamed),
+        (n, e, pin, priority, lane, round_, status, due, attempt, charged, worker, revision, leased, started) = row[:14]
+        finished, error, refused, version, unfit, streamed = row[14:]
+        leased = nan if leased is None else leased
+        started = nan if started is None else started
+        finished = nan if finished is None else finished
+        self.numbers.append(
+            _STATE.pack(
+                n,
+                e,
+                priority,
+                lane,
+                round_,
+                status,
+                due,
+                attempt,
+                charged,
+                leased,
+                started,
+                finished,
+                version,
+                streamed,
+            )
         )
-        self.numbers.append(packed)
-        self.texts += (pin, worker or "", revision or "", error or "", refused or "", unfit or "")
-        self.lengths += (
-            len(pin),
-            _NONE if worker is None else len(worker),
-            _NONE if revision is None else len(revision),
-            _NONE if error is None else len(error),
-            _NONE if refused is None else len(refused),
-            _NONE if unfit is None else len(unfit),
-        )
+        self.texts += (pin, worker, revision, error, refused, unfit)
 
     def outcome(self, k: int, row: Row | None) -> None:
         """A row of the table; None for one that is removed."""
         media, data = (None, None) if row is None else row[1:3]
         self.numbers.append(_OUTCOME.pack(k, self._payload(data)))
-        self._text(media)
+        self.texts.append(media)
 
     def account(self, row: Row) -> None:
         """A row of ACCOUNT_COLUMNS."""
         e, name, *numbers = row
         self.numbers.append(_ACCOUNT.pack(e, *numbers))
-        self._text(name)
-
-    def _text(self, text: str | None) -> None:
-        self.texts.append(text or "")
-        self.lengths.append(_NONE if text is None else len(text))
+        self.texts.append(name)
 
     def _payload(self, data: bytes | memoryview | None) -> int:
         if data is None:

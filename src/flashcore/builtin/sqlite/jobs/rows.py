@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from flashcore.builtin.sqlite.jobs.entry import STATUSES, Loaded, Shelved
+from flashcore.builtin.sqlite.jobs.entry import PLACES, STATUSES, Loaded, Shelved
 from flashcore.builtin.sqlite.jobs.stands import is_apart, stand_of
 from flashcore.model import job_steps
 from flashcore.model.job import Job, NewJob, Payload, Unfit
@@ -116,12 +116,12 @@ def state_row(n: int, e: int, round_: int, job: Job) -> tuple[Any, ...]:
     return (
         n,
         e,
-        stand_of(job) or "",
+        (stand_of(job) if job.unfit else new.pin) or "",
         new.priority,
         new.lane,
         round_,
-        STATUSES.index(job.status),
-        job_steps.forgotten_at(job) if job.finished_at is not None else job_steps.expires_at(job),
+        PLACES[job.status],
+        job_steps.expires_at(job) if job.finished_at is None else job_steps.forgotten_at(job),
         job.attempt,
         job.charged,
         job.worker,
@@ -130,7 +130,7 @@ def state_row(n: int, e: int, round_: int, job: Job) -> tuple[Any, ...]:
         job.started_at,
         job.finished_at,
         job.error,
-        "\n".join(sorted(job.refused_workers)) or None,
+        "\n".join(sorted(job.refused_workers)) or None if job.refused_workers else None,
         job.version,
         json.dumps([[unfit.revision, unfit.takes] for unfit in job.unfit]) if job.unfit else None,
         job.streamed,

@@ -71,7 +71,7 @@ class Submission:
     def _accept(self, book: Book) -> list[tuple[int, Job]]:
         now = self._clock()
         for new in self._jobs:
-            known = self._known(book, new)
+            known = book.find(new.id)  # one that has its key is of the same endpoint
             if known is not None and job_steps.forgotten_at(known.job) > now:
                 job_steps.require_same_endpoint(known.job, new)
         for loaded in self._out:
