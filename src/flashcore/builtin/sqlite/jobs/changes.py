@@ -68,8 +68,7 @@ class Changes:
             self.blobs.append((payload.digest, n))
         size = len(payload.data)
         self.size += size
-        if size > self.largest:
-            self.largest = size
+        self.largest = max(self.largest, size)
 
     @property
     def may_wait(self) -> bool:
