@@ -4,11 +4,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psutil
 import pytest
 
-from flashcore.presence import Presence
+from flashcore.presence import presence_of
 
 
 @pytest.fixture
@@ -20,14 +21,9 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
     process.communicate()
 
 
-def presence_of(pid: int) -> Presence:
-    """What the process would have written."""
-    return Presence(pid, psutil.Process(pid).create_time(), "http://127.0.0.1:1", "1")
-
-
 def test_a_process_that_nobody_reaps_has_ended(child: subprocess.Popen[bytes]) -> None:
     """A zombie answers nothing; in a container without an init process it stays for ever."""
-    present = presence_of(child.pid)
+    present = presence_of(child.pid, "http://127.0.0.1:1", "1")
     assert child.stdin is not None
 
     child.stdin.close()
@@ -41,14 +37,35 @@ def test_a_process_that_runs_on_is_waited_for_no_longer_than_told(child: subproc
     """The time is over, the process is not."""
     began = time.monotonic()
 
-    assert not presence_of(child.pid).ended_within(0.1)
+    assert not presence_of(child.pid, "http://127.0.0.1:1", "1").ended_within(0.1)
     assert time.monotonic() - began < 60.0
 
 
 def test_one_that_is_gone_has_ended(child: subprocess.Popen[bytes]) -> None:
     """Nothing is waited for."""
-    present = presence_of(child.pid)
+    present = presence_of(child.pid, "http://127.0.0.1:1", "1")
     child.kill()
     child.wait()
 
     assert present.ended_within(0.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells the time of day alone")
+def test_a_process_that_runs_is_known_though_the_clock_was_set(
+    child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that learned the time after its start, or was suspended: nobody is to start a second platform there."""
+    present = presence_of(child.pid, "http://127.0.0.1:1", "1")
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 3_600.0)
+
+    assert present.alive
+    assert not present.ended_within(0.0)
+
+
+def test_another_process_of_the_same_number_is_not_it(child: subprocess.Popen[bytes]) -> None:
+    """Of this boot or of the one before."""
+    present = presence_of(child.pid, "http://127.0.0.1:1", "1")
+
+    assert present.alive
+    assert not replace(present, started_at=present.started_at - 60, ticks=present.ticks and present.ticks - 1).alive
+    assert not replace(present, started_at=present.started_at - 60, boot="another").alive

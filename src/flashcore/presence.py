@@ -14,26 +14,34 @@ from pathlib import Path
 import psutil
 
 from flashcore.model.codec import CodecError, from_json, to_json
+from flashcore.worker.processes import boot_id, start_ticks
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A process that listens. `started_at` is its own start time, so that a reused pid is never taken for it."""
+    """A process that listens. Its start is part of it, so that a reused pid is never taken for it."""
 
     pid: int
     started_at: float
     url: str
     version: str
+    ticks: int | None = None
+    """Its start by a clock that nobody sets, see `start_ticks`: the time of day may have been corrected since."""
+    boot: str = ""
 
     @property
     def alive(self) -> bool:
         """Whether the very process that wrote this is running."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at) < 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            return self._is(process) and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+    def _is(self, process: psutil.Process) -> bool:
+        if self.ticks is not None:
+            return (self.ticks, self.boot) == (start_ticks(process.pid), boot_id())
+        return abs(process.create_time() - self.started_at) < 1.0
 
     def ended_within(self, seconds: float) -> bool:
         """Wait for its end; whether it came in time. A zombie has ended: where nobody reaps, it stays one for ever."""
@@ -60,7 +68,12 @@ class Presence:
 
 def own_presence(url: str, version: str) -> Presence:
     """This process, listening at `url`."""
-    return Presence(os.getpid(), psutil.Process().create_time(), url, version)
+    return presence_of(os.getpid(), url, version)
+
+
+def presence_of(pid: int, url: str, version: str) -> Presence:
+    """A process that runs. Raises psutil.NoSuchProcess for one that does not."""
+    return Presence(pid, psutil.Process(pid).create_time(), url, version, start_ticks(pid), boot_id())
 
 
 def write_presence(path: Path, presence: Presence) -> None:

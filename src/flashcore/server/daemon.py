@@ -19,7 +19,7 @@ import psutil
 import flashcore
 from flashcore.model import errors
 from flashcore.model.layout import Layout
-from flashcore.presence import Presence, read_presence, write_presence
+from flashcore.presence import Presence, presence_of, read_presence, write_presence
 from flashcore.registry.policy import policy_arguments
 from flashcore.settings import Project
 
@@ -138,7 +138,7 @@ def as_storage_error(error: OSError, path: Path) -> errors.FlashcoreError:
 def _note_start(file: Path, pid: int) -> None:
     """For who wants to end it before it listens. A process that has ended already needs no note."""
     with contextlib.suppress(psutil.NoSuchProcess, OSError):
-        write_presence(file, Presence(pid, psutil.Process(pid).create_time(), "", flashcore.__version__))
+        write_presence(file, presence_of(pid, "", flashcore.__version__))
 
 
 def _started(project: Project, process: subprocess.Popen[bytes], said: bytes | None) -> Presence:
