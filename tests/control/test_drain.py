@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from typing import Any
 
 import pytest
 
@@ -154,5 +155,28 @@ def test_what_is_ready_may_not_have_reached_a_gateway_yet() -> None:
         world.dataplane.heal("gateway-1")
         await asyncio.sleep(1)
         assert world.controller.gateways_behind("hello") == ()
+
+    watched(scenario)
+
+
+@pytest.mark.parametrize("nonsense", [None, [], ("hello-1",), {}], ids=str)
+def test_a_provider_that_answers_nonsense_is_one_that_cannot_be_asked(nonsense: Any) -> None:
+    """It is a plugin, and takes nobody along: the last view stays, the status says why, and it is asked again."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 2)
+        sound = world.provider.observe
+
+        async def observe() -> Any:
+            return nonsense
+
+        world.provider.observe = observe  # type: ignore[method-assign]  # the plugin is broken for a while
+        world.provider.reach(away=False)
+        view = await world.until("hello", lambda view: "cannot be asked" in view.reason)
+        assert "observe() must give a tuple of Instance" in view.reason
+        assert view.ready == 2
+        world.provider.observe = sound  # type: ignore[method-assign]  # as above
+        await world.until("hello", lambda view: "cannot be asked" not in view.reason)
+        assert not world.controller.lost.done()
 
     watched(scenario)

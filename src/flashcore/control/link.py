@@ -121,7 +121,7 @@ class SocketDataPlane:
     async def quiesce(self, grace: float) -> int:
         """Have the gateway take no new work; returns how many requests are under way after `grace` seconds at most.
 
-        None where there is no gateway, or one that was there before this could be said to it.
+        0 where there is no gateway, or one of a version to which this cannot be said.
         """
         if self._gateway.writer is None or self._gateway.speaks < QUIESCES:
             return 0

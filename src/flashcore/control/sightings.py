@@ -94,7 +94,7 @@ class Watcher:
         number, before = self.taken, self.trouble
         asking, self._asking = self._asking, set()
         try:
-            instances = await self.provider.observe()
+            instances = _instances(await self.provider.observe())
         except Exception as error:  # noqa: BLE001  # a plugin may raise anything; nothing is then known, and that is said
             self.trouble = f"provider {self.name!r} cannot be asked: {error}"
         else:
@@ -160,6 +160,16 @@ class Watcher:
             if not seen:
                 del self._seen[endpoint]
             self._changed(endpoint)
+
+
+def _instances(answer: object) -> tuple[Instance, ...]:
+    """The answer, if it is one. Raises TypeError: what is anything else would be met where nobody expects it."""
+    if not isinstance(answer, tuple):
+        raise TypeError(f"observe() must give a tuple of Instance, not {type(answer).__name__}")
+    for one in answer:
+        if not isinstance(one, Instance):
+            raise TypeError(f"observe() must give a tuple of Instance, and {one!r} is none")
+    return answer
 
 
 def _differs(instance: Instance, before: Instance | None) -> bool:
