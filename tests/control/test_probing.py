@@ -2,6 +2,9 @@
 
 import asyncio
 from collections import Counter
+from typing import Any
+
+import pytest
 
 from flashcore.control.probing import FAST, SLOWEST_FACTOR
 from flashcore.hookspecs.probes import Answer, Finding, ProbeTarget
@@ -141,6 +144,23 @@ def test_a_probe_that_raises_is_a_failure_with_its_words() -> None:
         await first(world, 1, probe=PartRef("raising"), health=ProbePolicy(interval=1.0))
         view = await world.until("hello", lambda view: view.ready == 0, 60)
         assert "ConnectionRefusedError: connection refused" in view.reason
+
+    simulate(scenario)
+
+
+@pytest.mark.parametrize("answer", [None, True, Answer.OK, Finding("ok")], ids=repr)  # type: ignore[arg-type]  # nonsense
+def test_a_probe_that_answers_nonsense_is_a_failure_that_says_so(answer: object) -> None:
+    """Who forgets to return anything is told so, and is asked again."""
+
+    class Forgetful:
+        async def probe(self, target: ProbeTarget, timeout: float) -> Any:
+            return answer
+
+    async def scenario(world: World) -> None:
+        world.parts.probes.made["forgetful"] = Forgetful
+        await first(world, 1, probe=PartRef("forgetful"), health=ProbePolicy(interval=1.0))
+        view = await world.until("hello", lambda view: view.ready == 0, 60)
+        assert f"the probe must give a Finding with an Answer, not {answer!r}" in view.reason
 
     simulate(scenario)
 

@@ -161,8 +161,11 @@ async def _finding(beat: Beat) -> Finding:
     timeout = beat.health.timeout
     try:
         async with asyncio.timeout(timeout):
-            return await beat.asked.probe.probe(beat.asked.target, timeout)
+            found: object = await beat.asked.probe.probe(beat.asked.target, timeout)
     except TimeoutError:
         return Finding(Answer.FAILING, f"no answer within {timeout:g} s")
     except Exception as error:  # noqa: BLE001  # a probe may raise anything; by its contract that is a failure
         return Finding(Answer.FAILING, f"{type(error).__name__}: {error}")
+    if isinstance(found, Finding) and isinstance(found.answer, Answer):
+        return found
+    return Finding(Answer.FAILING, f"the probe must give a Finding with an Answer, not {found!r}")
