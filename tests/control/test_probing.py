@@ -148,7 +148,10 @@ def test_a_probe_that_raises_is_a_failure_with_its_words() -> None:
     simulate(scenario)
 
 
-@pytest.mark.parametrize("answer", [None, True, Answer.OK, Finding("ok")], ids=repr)  # type: ignore[arg-type]  # nonsense
+NO_ANSWER: Any = "ok"
+
+
+@pytest.mark.parametrize("answer", [None, True, Answer.OK, Finding(NO_ANSWER)], ids=repr)
 def test_a_probe_that_answers_nonsense_is_a_failure_that_says_so(answer: object) -> None:
     """Who forgets to return anything is told so, and is asked again."""
 
