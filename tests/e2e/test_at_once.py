@@ -8,13 +8,14 @@ from flashcore.testing.project import ProjectUnderTest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-SLOW_TO_START = """
+NEVER_STARTS = """
 import time
 
 from flashcore import QueueEndpoint
 
 hello = QueueEndpoint("hello")
-time.sleep(6)
+while True:
+    time.sleep(1)
 
 
 @hello.function
@@ -25,7 +26,7 @@ def greet() -> str:
 
 def test_who_deploys_is_told_that_it_was_taken_down_meanwhile(project: ProjectUnderTest) -> None:
     """A deploy whose endpoint somebody else removes has not succeeded."""
-    project.write("app.py", SLOW_TO_START)
+    project.write("app.py", NEVER_STARTS)
     project.must("server", "start")
 
     with project.start("deploy") as deploying:
