@@ -126,6 +126,7 @@ class Recorder:
     """One writer of everything that workers report."""
 
     def __init__(self, store: JobStore, limit: int, heard: Heard) -> None:
+        self._loop = asyncio.get_running_loop()
         self._store = store
         self._limit = limit
         self._heard = heard
@@ -238,9 +239,12 @@ class Recorder:
 
     async def _finish(self, ends: Sequence[Ended]) -> None:
         await self._store.finish([report.finish for report in ends])
-        _acknowledge([(report.finish.id, report.link) for report in ends if report.link is not None])
         for report in ends:
             self._heard.finished(report.finish.id)
+        # After the answers that this brings about: callers wait for them, and nobody for a receipt.
+        self._loop.call_soon(
+            _acknowledge, [(report.finish.id, report.link) for report in ends if report.link is not None]
+        )
 
     async def _give_back(self, returns: Sequence[Returned]) -> None:
         jobs = await self._store.give_back([report.end for report in returns])
