@@ -9,11 +9,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 from flashcore.gateway.connections import MessageConnection
+from flashcore.model.job import Payload
 from flashcore.model.names import JobId
 from flashcore.wire.frames import FrameDecoder
-from flashcore.wire.messages import Message, Received, Stop, from_frame
+from flashcore.wire.messages import Assignment, Message, Received, Stop, Work, from_frame
 
 RECEIPT, STOP = Received((JobId("a"),)), Stop((JobId("b"),))
+
+
+def work_on(job: str) -> Work:
+    """One job."""
+    return Work((Assignment(JobId(job), 1, 60.0, Payload(b"1")),))
 
 
 class Speaking(MessageConnection):
@@ -57,6 +63,26 @@ async def test_what_nobody_waits_for_goes_with_the_next_message(ends: tuple[Spea
     connection.send(STOP)
 
     assert await peer.next() == [RECEIPT, STOP]
+
+
+async def test_work_goes_ahead_of_receipts_of_other_jobs(ends: tuple[Speaking, Peer]) -> None:
+    """A caller waits for it. The receipts follow together: the peer is woken once for all of them."""
+    connection, peer = ends
+    connection.send_soon(RECEIPT)
+    connection.send(work_on("b"))
+    connection.send_soon(Received((JobId("b"),)))
+
+    assert await peer.next() == [work_on("b")]
+    assert await peer.next() == [Received((JobId("a"), JobId("b")))]
+
+
+async def test_the_receipt_of_a_job_goes_before_more_work_on_it(ends: tuple[Speaking, Peer]) -> None:
+    """A worker takes no job of which it has a result that it may have to send again."""
+    connection, peer = ends
+    connection.send_soon(RECEIPT)
+    connection.send(work_on("a"))
+
+    assert await peer.next() == [RECEIPT, work_on("a")]
 
 
 async def test_what_nobody_waits_for_goes_alone_when_nothing_follows(ends: tuple[Speaking, Peer]) -> None:

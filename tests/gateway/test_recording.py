@@ -35,9 +35,9 @@ class Link:
         """Keep it."""
         self.sent.append(message)
 
-    def send_soon(self, message: Message) -> None:
+    def send_soon(self, receipt: Received) -> None:
         """Keep it."""
-        self.sent.append(message)
+        self.sent.append(receipt)
 
     def close(self) -> None:
         """Nothing is open."""

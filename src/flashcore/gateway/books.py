@@ -9,7 +9,7 @@ from typing import Protocol
 from flashcore.model.job import Claimed
 from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId, worker_id
 from flashcore.wire.hello import Identity
-from flashcore.wire.messages import Message
+from flashcore.wire.messages import Message, Received
 
 
 class WorkerLink(Protocol):
@@ -19,8 +19,8 @@ class WorkerLink(Protocol):
         """Send one message; dropped when the connection is closing."""
         ...
 
-    def send_soon(self, message: Message) -> None:
-        """Send one message that nobody waits for, with the next one if that comes within moments."""
+    def send_soon(self, receipt: Received) -> None:
+        """Send a receipt, which nobody waits for: with others that come within moments."""
         ...
 
     def close(self) -> None:

@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from typing import Protocol, cast
 
 from flashcore.model.errors import ProtocolError
+from flashcore.model.names import JobId
 from flashcore.wire.frames import Frame, FrameDecoder, encode_frame, frame_pieces
-from flashcore.wire.messages import Message, from_frame, to_frame
+from flashcore.wire.messages import Message, Received, Work, from_frame, to_frame
 from flashcore.wire.spill import SPILLED_FROM
 
 _log = logging.getLogger(__name__)
 
 HELD_FOR = 0.005
-"""Seconds that a message waits at most which is to go with the next one: sending it by itself would wake the peer, and
-for a small job that is a third of what it costs both of them."""
+"""Seconds that a receipt waits at most, for others: sending it by itself would wake the peer, which for a small job is
+a third of what it costs both of them; sending it with the next job would have the peer read it before that one."""
 
 
 class Decoder(Protocol):
@@ -34,7 +35,8 @@ class MessageConnection(asyncio.Protocol, ABC):
     def __init__(self, decoder: Decoder | None = None) -> None:
         self._decoder = decoder or FrameDecoder()
         self._transport: asyncio.Transport | None = None
-        self._held: list[bytes] = []
+        self._held: dict[JobId, None] = {}
+        """Receipts, in their order."""
         self._held_until: asyncio.TimerHandle | None = None
         self.is_paused = False
 
@@ -75,18 +77,23 @@ class MessageConnection(asyncio.Protocol, ABC):
         if self._transport is None or self._transport.is_closing():
             return
         frame = to_frame(message)
-        pieces = (*self._take_held(), *frame_pieces(frame))
+        pieces = frame_pieces(frame)
+        if self._held and not self._may_go_ahead(message):
+            pieces = (self._take_held(), *pieces)
         if any(len(buffer) > SPILLED_FROM for buffer in frame.buffers):
             # The transport keeps references to views of files; one string of all would be a copy in memory.
             self._transport.writelines(pieces)
         else:
             self._transport.write(b"".join(pieces))
 
-    def send_soon(self, message: Message) -> None:
-        """Send one message with the next one, or in a few milliseconds if none comes; dropped as `send` drops it."""
+    def send_soon(self, receipt: Received) -> None:
+        """Send a receipt in a few milliseconds, or before the next message that is no work on other jobs.
+
+        Dropped as `send` drops it.
+        """
         if self._transport is None or self._transport.is_closing():
             return
-        self._held.append(encode_frame(to_frame(message)))
+        self._held.update(dict.fromkeys(receipt.ids))
         if self._held_until is None:
             # It is not cancelled when they go earlier: there is one timer for all that is held in these moments.
             self._held_until = asyncio.get_running_loop().call_later(HELD_FOR, self._hold_no_longer)
@@ -118,11 +125,15 @@ class MessageConnection(asyncio.Protocol, ABC):
         self._held_until = None
         self._send_held()
 
-    def _send_held(self) -> None:
-        held = self._take_held()
-        if held and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(held))
+    def _may_go_ahead(self, message: Message) -> bool:
+        """Whether it is work on none of the jobs whose receipts are held."""
+        # Until it has a job's receipt a worker takes no more work on it, and a caller may have had it retried.
+        return isinstance(message, Work) and self._held.keys().isdisjoint([job.id for job in message.jobs])
 
-    def _take_held(self) -> list[bytes]:
-        held, self._held = self._held, []
-        return held
+    def _send_held(self) -> None:
+        if self._held and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(self._take_held())
+
+    def _take_held(self) -> bytes:
+        held, self._held = self._held, {}
+        return encode_frame(to_frame(Received(tuple(held))))

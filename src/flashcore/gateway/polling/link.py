@@ -48,9 +48,9 @@ class PolledLink:
                 pass
         self._tell()
 
-    def send_soon(self, message: Message) -> None:
+    def send_soon(self, receipt: Received) -> None:
         """At once: a worker that posts a result waits for its receipt."""
-        self.send(message)
+        self.send(receipt)
 
     def close(self) -> None:
         """It is not spoken to any longer."""
