@@ -40,8 +40,9 @@ LONG = 0.02
 QUICK_IN_A_ROW = 32
 """Commits after which a disk is believed to be quick, until the first slow one, for which the loop stands still."""
 
-ROWS_PER_CHECKPOINT = 10_000
-"""Rows that the event loop writes before the thread brings the log back into the file, as a commit does later."""
+ROWS_PER_CHECKPOINT = 4_000
+"""Rows that the event loop writes before the thread brings the log back into the file. A commit would do that itself once
+the log has got long, and hold up the loop: with jobs of some kilobytes it does not come to it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

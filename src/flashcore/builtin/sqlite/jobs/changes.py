@@ -30,8 +30,8 @@ class Changes:
     """Files, and which jobs need them."""
     size: int = 0
     """Bytes of payloads."""
-    largest: int = 0
-    """Bytes of the largest one."""
+    large: int = 0
+    """How many payloads have more bytes than memory keeps."""
 
     @classmethod
     def of(cls, batch: Batch, accounts: Sequence[AccountRow]) -> Changes:
@@ -68,7 +68,7 @@ class Changes:
             self.blobs.append((payload.digest, n))
         size = len(payload.data)
         self.size += size
-        self.largest = max(self.largest, size)
+        self.large += size > KEPT_INLINE
 
     @property
     def may_wait(self) -> bool:
@@ -76,7 +76,7 @@ class Changes:
 
         What removes jobs may not: their ids, keys and files are free from then on.
         """
-        return self.largest <= KEPT_INLINE and not self.blobs and not self.gone
+        return not self.large and not self.blobs and not self.gone
 
     def add(self, later: Changes) -> None:
         """Let these be followed by later ones that may wait: what became of a job in between is not written."""

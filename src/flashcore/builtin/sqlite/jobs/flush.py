@@ -23,8 +23,10 @@ from flashcore.builtin.sqlite.jobs.rows import (
     payload_columns,
 )
 
-_ROWS_AT_ONCE = (256, 128, 64, *range(48, 0, -1))
-"""How many rows a statement has; each number is a statement that SQLite keeps prepared.
+_MANY = (256, 128, 64)
+_FEW = 48
+"""How many rows a statement has: as many as are left up to a few, else one of `_MANY`. Each number is a statement that
+SQLite keeps prepared.
 
 A batch of a busy gateway has a dozen or two, and then one statement for each table, not one for each power of two.
 """
@@ -109,13 +111,13 @@ def rows_in(
     """What a statement gives for some values, whose marks take the place of its braces; `first` come before them."""
     start = 0
     for size in _sizes(len(values)):
-        yield from connection.execute(statement.format(_marks(size)), (*first, *values[start : start + size]))
+        yield from connection.execute(_marked(statement, size), (*first, *values[start : start + size]))
         start += size
 
 
 def _sizes(count: int) -> Iterable[int]:
     while count:
-        size = next(size for size in _ROWS_AT_ONCE if size <= count)
+        size = count if count <= _FEW else next((size for size in _MANY if size <= count), _FEW)
         yield size
         count -= size
 
@@ -127,6 +129,10 @@ def _insertion(table: str, columns: tuple[str, ...], rows: int, then: str) -> st
     return head + ", ".join([one] * rows) + then
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
+def _marked(statement: str, values: int) -> str:
+    return statement.format(_marks(values))
+
+
 def _marks(count: int) -> str:
     return ", ".join("?" * count)
