@@ -41,8 +41,8 @@ QUICK_IN_A_ROW = 32
 """Commits after which a disk is believed to be quick, until the first slow one, for which the loop stands still."""
 
 ROWS_PER_CHECKPOINT = 4_000
-"""Rows that the event loop writes before the thread brings the log back into the file. A commit would do that itself once
-the log has got long, and hold up the loop: with jobs of some kilobytes it does not come to it."""
+"""Rows that the event loop writes before the thread brings the log back into the file. A commit would do that itself
+once the log is long, and hold up the loop: with jobs of some kilobytes it does not come to that."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
