@@ -183,10 +183,11 @@ def _needed(floor: int, share: int | None, others: int) -> int:
     """Ready replicas that a side with this share must keep, where the other side has so many."""
     if floor == 0 or (share == 0 and others):
         return 0
-    if share is None or share == 0:  # where the other side has nobody who could answer, a side without a share does
+    if share is None:
         return floor - others
     if share == 100:
         return floor
+    # Also a side without a share, where the other one has nobody who could answer.
     return max(1, share * floor // 100, floor - others)
 
 
