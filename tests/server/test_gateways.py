@@ -99,6 +99,17 @@ async def test_a_restart_waits_for_a_gateway_that_is_on_its_way_up(project: Proj
     assert present.pid == born.pid
 
 
+async def test_of_two_restarts_at_once_one_keeper_is_left(project: Project, keeper: GatewayKeeper) -> None:
+    """Another one would start a gateway when all is to end."""
+    await keeper.start()
+
+    one, other = await asyncio.gather(keeper.restart(), keeper.restart())
+
+    assert one.pid != other.pid
+    assert [task.get_name() for task in asyncio.all_tasks()].count("gateway keeper") == 1
+    assert [found.pid for found in gateways()] == [other.pid]
+
+
 async def test_a_gateway_that_does_not_come_up_is_told_of_in_its_own_words(project: Project) -> None:
     """In those of this start, with its own next step; what an earlier one said is not repeated."""
     log = project.layout.logs / "gateway.log"

@@ -42,6 +42,7 @@ class GatewayKeeper:
         self._process: subprocess.Popen[bytes] | None = None
         """The one that was started here last; it may not listen yet."""
         self._own = False
+        self._restarting = asyncio.Lock()
         self._listeners: Listeners | None = None
         """The gateway's sockets, held here so that the next one has them and nobody is refused in between."""
 
@@ -62,10 +63,11 @@ class GatewayKeeper:
 
     async def restart(self) -> Presence:
         """Replace the gateway that runs: requests under way end, new ones wait. Raises Unavailable."""
-        await self.let_go()
-        present = await self.replace()
-        self._task = asyncio.create_task(self._keep(present), name="gateway keeper")
-        return present
+        async with self._restarting:  # two at once would leave a keeper behind that nobody knows of
+            await self.let_go()
+            present = await self.replace()
+            self._task = asyncio.create_task(self._keep(present), name="gateway keeper")
+            return present
 
     async def replace(self) -> Presence:
         """End the gateway and start another one on its sockets."""
