@@ -426,7 +426,7 @@ def test_beyond_loopback_tokens_and_tls_are_needed_or_somebodys_word(tmp_path: P
 
 
 async def test_tls_is_spoken_and_replicas_hear_of_it(layout: Layout, tmp_path: Path) -> None:
-    """x-forwarded-proto says https; keep-alive and refusals work as they do without."""
+    """x-forwarded-proto says https, and so do the URLs of the manifest; the rest works as it does without."""
     files = await asyncio.to_thread(make_certificate, tmp_path)
     certificate, key = files.certificate, files.key
     context = Security(certificate=certificate, key=key).context()
@@ -434,18 +434,20 @@ async def test_tls_is_spoken_and_replicas_hear_of_it(layout: Layout, tmp_path: P
         port = await running.gateway.http.listen("127.0.0.1", 0, context)
         trusting = ssl.create_default_context(cafile=str(certificate))
         reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting)
-        heads = []
-        for path in (b"/web/a", b"/web/b", b"nonsense"):
+        heads: list[bytes] = []
+        bodies: list[bytes] = []
+        for path in (b"/web/a", b"/web/b", b"/manifest", b"nonsense"):
             writer.write(b"GET %b HTTP/1.1\r\nhost: localhost\r\n\r\n" % path)
             head = await reader.readuntil(b"\r\n\r\n")
             heads.append(head.split(b"\r\n")[0])
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-            await reader.readexactly(int(length.split(b": ")[1]))
+            bodies.append(await reader.readexactly(int(length.split(b": ")[1])))
         assert await reader.read() == b""
         writer.close()
         seen = [headers["x-forwarded-proto"] for headers in running.seen]
 
-    assert heads == [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request"]
+    assert heads == [*[b"HTTP/1.1 200 OK"] * 3, b"HTTP/1.1 400 Bad Request"]
+    assert b'"url":"https://localhost/web"' in bodies[2]
     assert seen == ["https", "https"]
 
 

@@ -376,6 +376,21 @@ async def test_paths_of_nobody_are_answered_in_json(running: Running, path: str)
     assert answer.json["error"]["code"] == "unknown_endpoint"
 
 
+@pytest.mark.parametrize(
+    ("proxies", "base"), [(("127.0.0.1",), "https://shop.example"), ((), "http://gateway.example")]
+)
+async def test_the_manifest_says_where_a_proxy_of_ours_was_called(
+    layout: Layout, proxies: tuple[str, ...], base: str
+) -> None:
+    """What anybody else claims is not believed."""
+    claimed = {"Host": "gateway.example", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example"}
+    async with gateway_at(layout, security=Security(proxies=frozenset(proxies))) as running:
+        running.serve(http_route("web"))
+        answer = await running.get("/manifest", claimed)
+
+    assert answer.json["endpoints"][0]["url"] == f"{base}/web"
+
+
 async def test_the_manifest_comes_from_the_last_table(running: Running) -> None:
     """B54, B55: replicas find other endpoints here while the control plane is away, and how many could answer."""
     running.serve(http_route("web"), jobs_route("resize"))

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from flashcore.gateway.bodies import Encoded, Part
 from flashcore.model.job import Job, JobStatus, Payload, StreamItem, status_document
 from flashcore.wire.documents import document_pieces, encode_document
+from flashcore.wire.frames import encode_head
 from flashcore.wire.rawjson import write_object
 
 JSON = "application/json"
@@ -118,8 +119,19 @@ def framed_document(job: Job) -> tuple[Mapping[str, Any], Payload | None]:
     """The job's status document, and the output that stands beside it."""
     document = _without_output(job)
     if job.progress is not None and job.progress.media == JSON:
-        document["progress"] = json.loads(bytes(job.progress.data))
+        document["progress"] = _told_progress(bytes(job.progress.data))
     return document, job.output if job.status.final else None
+
+
+def _told_progress(data: bytes) -> Any:
+    """The value that a worker gave; as the text that it is, where no frame could hold it (NaN, half a character)."""
+    text = data.decode("utf-8", "replace")
+    try:
+        value = json.loads(text)
+        encode_head({"progress": value})
+    except (ValueError, RecursionError):
+        return text
+    return value
 
 
 def _framed(job: Job) -> tuple[Mapping[str, Any], tuple[Payload, ...]]:

@@ -31,10 +31,12 @@ class _Holder:
     until: float
     uses: dict[frozenset[TokenScope], Use] = field(default_factory=dict)
     """What it was let in for: found once, on the path of every request."""
+    of_file: bool = False
+    """It is the environment's own, or made of that: good for as long as the file says so."""
 
 
 _NOBODY = _Holder("", frozenset(), 0.0)
-_REPLICA = _Holder("a replica's", frozenset({TokenScope.CALL}), inf)
+_REPLICA = _Holder("a replica's", frozenset({TokenScope.CALL}), inf, of_file=True)
 
 
 class Keyring:
@@ -66,7 +68,7 @@ class Keyring:
             return self._without_token(head, peer)
         if not self._required:
             return None
-        holder = self._known.get(shown) or self._look_up(shown)
+        holder = self._holder_of(shown)
         use = holder.uses.get(any_of)
         if use is not None and (holder.until == inf or time.time() < holder.until):
             if self._uses.note(use):
@@ -85,12 +87,12 @@ class Keyring:
         shown = head.index.get(TOKEN_HEADER) or head.index.get(b"authorization")
         if shown is None or not self._required:
             return peer
-        return (self._known.get(shown) or self._look_up(shown)).name or peer
+        return self._holder_of(shown).name or peer
 
     def is_of_replica(self, head: RequestHead) -> bool:
         """Whether one of the environment's own replicas sends this: none that others have is made of its token."""
         shown = head.index.get(TOKEN_HEADER) or head.index.get(b"authorization")
-        return shown is not None and (self._known.get(shown) or self._look_up(shown)) is _REPLICA
+        return shown is not None and self._holder_of(shown) is _REPLICA
 
     def take_token(self, head: RequestHead) -> None:
         """Take a token of ours out of a request that goes on to a replica: it is none of the endpoint's business.
@@ -99,7 +101,7 @@ class Keyring:
         the endpoint's.
         """
         shown = head.index.get(b"authorization")
-        if shown is not None and (self._known.get(shown) or self._look_up(shown)).allowed:
+        if shown is not None and self._holder_of(shown).allowed:
             head.withheld = b"authorization"
 
     def _without_token(self, head: RequestHead, peer: str) -> Response | None:
@@ -129,6 +131,14 @@ class Keyring:
             next_step='declare the endpoint with public=True, or set auth = "on" and send a token',
         )
 
+    def _holder_of(self, shown: bytes) -> _Holder:
+        """Whose that is. One that is known is not looked up again, as long as the file that it comes from may stand."""
+        known = self._known.get(shown)
+        if known is not None and known.of_file and time.monotonic() - self._looked_at >= _LOOK_AGAIN:
+            self._read_admin()
+            known = self._known.get(shown)
+        return known or self._look_up(shown)
+
     def _look_up(self, shown: bytes) -> _Holder:
         found = self._holder(bare_token(shown.decode("latin-1")))
         if found.allowed:
@@ -146,7 +156,7 @@ class Keyring:
             return _Holder(f"{token.name!r} (fc_{token.id})", frozenset(token.scopes), until)
         self._read_admin()
         if self._admin and hmac.compare_digest(text.encode(), self._admin.encode()):
-            return _Holder("the environment's own", ALL_SCOPES, inf)
+            return _Holder("the environment's own", ALL_SCOPES, inf, of_file=True)
         if self._inner and hmac.compare_digest(text.encode(), self._inner.encode()):
             return _REPLICA
         return _NOBODY
@@ -158,8 +168,10 @@ class Keyring:
         self._looked_at = time.monotonic()
         try:
             text = self._admin_file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
+        except (FileNotFoundError, UnicodeDecodeError):
             text = ""
+        except OSError:  # out of descriptors, perhaps: that takes nobody's token away
+            return
         if text != self._admin:
             self._admin, self._inner = text, inner_token(text) if text else ""
             self._known.clear()

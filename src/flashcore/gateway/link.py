@@ -82,9 +82,15 @@ class ControlLink:
         return ControlConnection(self)
 
     def tell(self, endpoint: EndpointName, signals: EndpointSignals) -> None:
-        """Tell every control plane that listens."""
+        """Tell every control plane that listens. One that does not read is told how it is by then, once it does."""
         for connection in self._connections:
-            connection.send(Signals(endpoint, to_json(signals)))
+            if not connection.is_behind:
+                connection.send(Signals(endpoint, to_json(signals)))
+
+    def caught_up(self) -> None:
+        """A control plane reads again, and may have missed something."""
+        if self.signaller is not None and not self._closed:
+            self.signaller.repeat()
 
     def joined(self, connection: ControlConnection) -> None:
         """A control plane is here: it hears at once by what is being served."""
@@ -185,6 +191,8 @@ class ControlConnection(MessageConnection):
         super().__init__()
         self._link = link
         self._parts = Parts(frozenset({Kind.TABLE, Kind.TABLE_UPDATE}))
+        self.is_behind = False
+        """It reads slower than it is written to, or not at all."""
 
     def take(self, message: Message) -> None:
         """Tables, tokens, and that no new work is to be taken."""
@@ -210,6 +218,15 @@ class ControlConnection(MessageConnection):
         """A control plane connected."""
         super().connection_made(transport)
         self._link.joined(self)
+
+    def pause_writing(self) -> None:
+        """It does not keep up: what it has yet to read is not to grow for as long as it hangs."""
+        self.is_behind = True
+
+    def resume_writing(self) -> None:
+        """It has."""
+        self.is_behind = False
+        self._link.caught_up()
 
     def ended(self) -> None:
         """It is gone."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Request, Response, json_response
 from flashcore.gateway.readiness import Readiness
 from flashcore.gateway.routes import Routes
@@ -42,14 +41,9 @@ class LocalRoutes:
     def manifest(self, request: Request) -> Response:
         """All endpoints of the last table, and where each is called."""
         routes = self._routes()
-        base = self._base(request.head)
+        base = request.base(request.head) or self._own_url()
         served = ServedManifest(routes.version, tuple(_served(base, route) for route in routes.table.endpoints))
         return json_response(200, to_json(served))
-
-    def _base(self, head: RequestHead) -> str:
-        """The gateway as the caller reached it."""
-        host = head.index.get(b"host", b"").decode("latin-1")
-        return f"http://{host}" if host else self._own_url()
 
 
 def _served(base: str, route: EndpointRoute) -> ServedEndpoint:

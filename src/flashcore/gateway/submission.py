@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -149,8 +150,9 @@ def _seconds(policy: Mapping[str, Any], name: str, default: float) -> float:
     if value is None:
         return default
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= MAX_POLICY_SECONDS * 1000:
+        shown = reprlib.repr(value)  # of what may be megabytes
         raise InvalidSubmission(
-            f'"policy.{name}" is a number of milliseconds up to {MAX_POLICY_SECONDS * 1000:.0f}, not {value!r}'
+            f'"policy.{name}" is a number of milliseconds up to {MAX_POLICY_SECONDS * 1000:.0f}, not {shown}'
         )
     return value / 1000
 

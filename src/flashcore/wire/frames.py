@@ -188,7 +188,7 @@ def parse_head(data: bytes | bytearray | memoryview) -> Mapping[str, Any]:
         head, end = _decoder.raw_decode(text) if text[:1] == "{" else (None, -1)
         if end != len(text):
             head = _decoder.decode(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProtocolError(f"the head of a frame is not JSON: {error}") from error
     if not isinstance(head, dict):
         raise ProtocolError("the head of a frame is not a JSON object")

@@ -23,7 +23,7 @@ from flashcore.gateway.intake import refusal_of
 from flashcore.model.errors import FlashcoreError, ProtocolError
 from flashcore.model.job import Job
 from flashcore.wire import calls
-from flashcore.wire.calls import Refusal, Submission
+from flashcore.wire.calls import Answer, Refusal, Submission
 from flashcore.wire.frames import Frame, FrameDecoder, encode_frame
 from flashcore.wire.messages import Kind
 
@@ -195,8 +195,7 @@ class CallerLink:
             else:
                 outbox.add_brief(waiting.number, job)
         except Exception as error:  # noqa: BLE001 - an answer that cannot be made is this caller's alone to hear
-            self._loop.call_exception_handler({"message": "a job cannot be shown", "exception": error})
-            outbox.refuse(_refusal(waiting.number, _crashed()))
+            self._cannot_show(waiting.number, error)
         if outbox.size >= calls.LARGEST:
             self._write()  # a frame is full: who reads has no need of more room here
 
@@ -257,9 +256,26 @@ class CallerLink:
         """Whatever there is to say, for as long as the caller takes it: `write` itself may find that it does not."""
         outbox = self._outbox
         while outbox.has_answers and not self._is_held:
-            self._client.write(encode_frame(calls.answers_frame(outbox.next_answers())))
+            self._write_answers(outbox.next_answers())
         while outbox.has_refusals and not self._is_held:
             self._client.write(encode_frame(calls.refusals_frame(outbox.next_refusals())))
+
+    def _write_answers(self, answers: list[Answer]) -> None:
+        """In one frame; each by itself where one of them fits none: what workers say of a job is anything."""
+        try:
+            frame = encode_frame(calls.answers_frame(answers))
+        except ValueError as error:
+            if len(answers) == 1:
+                self._cannot_show(answers[0].number, error)
+            else:
+                for answer in answers:
+                    self._write_answers([answer])
+        else:
+            self._client.write(frame)
+
+    def _cannot_show(self, number: int, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": "a job cannot be shown", "exception": error})
+        self._outbox.refuse(_refusal(number, _crashed()))
 
     # -- its end ---------------------------------------------------------------------------------------------------
 

@@ -97,9 +97,23 @@ class PeerLines:
         if not self._trusted:
             return self._stranger + host + b"\r\n"
         chain = index[b"x-forwarded-for"] + b", " + self._peer if b"x-forwarded-for" in index else self._peer
-        proto = index.get(b"x-forwarded-proto", self._scheme)
-        host = index.get(b"x-forwarded-host", host)
-        return b"x-forwarded-proto: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: %b\r\n" % (proto, chain, host)
+        return b"x-forwarded-proto: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: %b\r\n" % (
+            self._proto(head),
+            chain,
+            self._host(head),
+        )
+
+    def base(self, head: RequestHead) -> str:
+        """Where the client has reached us, as `https://host`; empty where it does not name a host."""
+        host = self._host(head).decode("latin-1")
+        return f"{self._proto(head).decode('latin-1')}://{host}" if host else ""
+
+    def _proto(self, head: RequestHead) -> bytes:
+        return head.index.get(b"x-forwarded-proto", self._scheme) if self._trusted else self._scheme
+
+    def _host(self, head: RequestHead) -> bytes:
+        host = head.index.get(b"host", b"")
+        return head.index.get(b"x-forwarded-host", host) if self._trusted else host
 
 
 def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: AddedHeaders) -> bytes:

@@ -125,7 +125,7 @@ class LocalExchange:
         body = self._whole_body()
         self._pieces, self._spill = [], None
         try:
-            answer = self._handler(Request(self._head, body, self._client.peer))
+            answer = self._handler(Request(self._head, body, self._client.peer, self._client.peer_lines.base))
             if isinstance(answer, Response) and isinstance(answer.body, bytes):
                 self._client.respond(answer)
                 return

@@ -16,6 +16,10 @@ ENGINES_OWN = HOP_BY_HOP | {b"content-length", b"date", b"x-request-id"}
 """Names that a handler's response cannot set."""
 
 
+def _nowhere(_: RequestHead) -> str:
+    return ""
+
+
 @light
 class Request:
     """A whole request for a local handler; `peer` is the client's address. A large body is a view of a file."""
@@ -23,6 +27,8 @@ class Request:
     head: RequestHead
     body: bytes | memoryview
     peer: str
+    base: Callable[[RequestHead], str] = _nowhere
+    """Where a client of this connection has reached us, as `https://host`; empty where it does not name a host."""
 
 
 @light

@@ -60,6 +60,7 @@ class Webhooks:
 
     async def close(self) -> None:
         """What was not sent is sent by the next gateway."""
+        self._again.clear()
         for task in self._sending.values():
             task.cancel()
         await asyncio.gather(*self._sending.values(), return_exceptions=True)
