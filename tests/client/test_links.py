@@ -160,7 +160,7 @@ def test_calls_at_the_same_time_have_links_of_their_own(links: LinkGateway) -> N
     together = threading.Barrier(3)
 
     def say(job: calls.Submission) -> bytes:
-        together.wait(10)
+        together.wait(60)
         return completed(job)
 
     links.say = say

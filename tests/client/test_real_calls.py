@@ -365,7 +365,7 @@ def test_a_handle_is_made_again_from_an_id(shop: Any, with_key: None) -> None:
 
     job = shop.rest.job(spawned.id)
 
-    assert job.wait(timeout=20) is JobStatus.COMPLETED
+    assert job.wait(timeout=60) is JobStatus.COMPLETED
     assert job.result() == 0.05
     with pytest.raises(NotFound):
         shop.rest.job("nobody").status()

@@ -63,7 +63,7 @@ def test_a_connection_that_the_gateway_closed_is_not_used_again(gateway: Gateway
     """A request after a long pause is not lost to a connection that has ended meanwhile, even one sent once only."""
     gateway.answer = lambda _: Answer(body=None, close=True)
     order.remote()
-    assert gateway.closed.wait(5)
+    assert gateway.closed.wait(60)
 
     order.remote()
 

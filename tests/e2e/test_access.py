@@ -45,7 +45,7 @@ def status(url: str, token: str = "", path: str = "") -> int:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(url + path, headers=headers)  # noqa: S310 - the address is the platform's own
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - as above
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
             code: int = answer.status
             return code
     except urllib.error.HTTPError as error:

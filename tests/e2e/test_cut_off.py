@@ -28,7 +28,7 @@ def kill_control_plane(project: ProjectUnderTest) -> None:
     """SIGKILL, and wait until it is gone."""
     control = next(one for one in project.processes() if "flashcore.server" in one.cmdline())
     control.kill()
-    control.wait(10)
+    control.wait(60)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_call_brings_back_what_was_killed_altogether(deployed: ProjectUnderTes
     for process in deployed.processes():
         with contextlib.suppress(psutil.NoSuchProcess):  # some end by themselves, when those before them have
             process.kill()
-            process.wait(10)
+            process.wait(60)
 
     assert deployed.must("call", "hello").out == "hello\n"
 
@@ -96,7 +96,7 @@ def test_a_call_waits_for_a_gateway_that_is_started_again(deployed: ProjectUnder
     """Between its end and its return somebody calls."""
     gateway = next(one for one in deployed.processes() if "flashcore.gateway" in one.cmdline())
     gateway.kill()
-    gateway.wait(10)
+    gateway.wait(60)
 
     assert deployed.must("call", "hello").out == "hello\n"
 
@@ -107,7 +107,7 @@ def test_ctrl_c_while_the_platform_starts_says_that_it_goes_on(project: ProjectU
         while not any("flashcore.server" in one.cmdline() for one in project.processes()):
             assert starting.poll() is None
         starting.send_signal(signal.SIGINT)
-        _, rest = starting.communicate(timeout=30)
+        _, rest = starting.communicate(timeout=60)
 
     assert starting.returncode == 130
     assert "goes on starting in the background" in rest

@@ -37,7 +37,7 @@ def test_a_killed_gateway_is_started_again_on_its_port(project: ProjectUnderTest
 
     next(one for one in project.processes() if one.pid == before.pid).kill()
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while (after := read_presence(file)) is None or after.pid == before.pid:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -102,7 +102,7 @@ class Answer:
 
 
 def fetch(
-    url: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, seconds: float = 20.0
+    url: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, seconds: float = 60.0
 ) -> Answer:
     """One request by the standard library's client; `body` is sent as JSON unless it is bytes."""
     address = urlsplit(url)

@@ -297,7 +297,7 @@ async def _taken(running: Running, worker: str) -> Any:
 
 
 def _post_raw(url: str, path: str, body: bytes) -> int:
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
     try:
         connection.request("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded"})
         return connection.getresponse().status

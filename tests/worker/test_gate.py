@@ -29,7 +29,7 @@ def test_the_room_is_bounded_and_given_back() -> None:
     thread.join(0.1)
     assert told == []
     gate.left(10)
-    thread.join(10)
+    thread.join(60)
 
     assert told == [True]
 
@@ -50,7 +50,7 @@ def test_a_closed_gate_lets_nobody_in_until_it_opens() -> None:
     assert told == []
 
     gate.set_open(value=True)
-    thread.join(10)
+    thread.join(60)
 
     assert told == [True]
 
@@ -62,7 +62,7 @@ def test_who_gives_up_does_not_wait() -> None:
 
     stopped.set()
     gate.wake()
-    thread.join(10)
+    thread.join(60)
 
     assert told == [False]
 

@@ -155,7 +155,7 @@ async def test_plain_functions_do_not_block_the_loop() -> None:
     release = threading.Event()
 
     def blocks() -> bool:
-        return release.wait(10)
+        return release.wait(60)
 
     task = asyncio.create_task(run(handler_of(blocks), {}))
     await asyncio.sleep(0)

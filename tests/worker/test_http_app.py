@@ -184,7 +184,7 @@ def test_plain_functions_run_in_as_many_threads_as_calls_are_allowed(monkeypatch
     together = threading.Barrier(2)
 
     def meets() -> str:
-        together.wait(10)
+        together.wait(60)
         return threading.current_thread().name
 
     with client(create_app(table(get_meets=meets))) as caller:
@@ -194,7 +194,7 @@ def test_plain_functions_run_in_as_many_threads_as_calls_are_allowed(monkeypatch
             thread.start()
         assert caller.get("/ping").status_code == 200
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
 
     assert len(answers) == 4
     assert len(set(answers)) == 2
@@ -219,7 +219,7 @@ def test_ping_says_204_while_the_code_is_loaded() -> None:
     go = threading.Event()
 
     def load() -> FunctionTable:
-        go.wait(10)
+        go.wait(60)
         return table(get_f=lambda: "loaded")
 
     with client(create_app(load)) as caller:

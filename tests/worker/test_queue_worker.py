@@ -16,7 +16,6 @@ from flashcore.testing.fake_gateway import FakeGateway
 from flashcore.wire.envelope import Arguments, Call, unwrap_value, wrap_call
 from flashcore.wire.hello import Stage
 from flashcore.wire.messages import Assignment, Chunk, Received, Refusal, Serves, Taken
-from flashcore.worker.runner import TIMEOUT_SLACK
 
 CODE = """
     import asyncio, os, subprocess, sys, threading, time
@@ -36,8 +35,9 @@ CODE = """
         await asyncio.sleep(seconds)
         return "slept"
 
-    def block(seconds):
-        time.sleep(seconds)
+    def block(until):
+        while not os.path.exists(until):
+            time.sleep(0.01)
         return "blocked"
 
     def count(n):
@@ -80,8 +80,9 @@ CODE = """
         await asyncio.sleep(0.05)
         return "still here"
 
-    async def stall(seconds):
-        time.sleep(seconds)
+    async def stall(until):
+        while not os.path.exists(until):
+            time.sleep(0.01)
         return "stalled"
 
     def swallow():
@@ -306,14 +307,18 @@ async def test_a_waiting_job_can_be_cancelled(run: Run, gateway: FakeGateway) ->
     assert "it ran" not in replica.log
 
 
-async def test_a_cancelled_plain_function_keeps_its_slot_until_it_returns(run: Run, gateway: FakeGateway) -> None:
+async def test_a_cancelled_plain_function_keeps_its_slot_until_it_returns(
+    run: Run, gateway: FakeGateway, tmp_path: Path
+) -> None:
     """Q07: nothing can interrupt it; its end is reported when it comes, and the heartbeat names it until then."""
     await run()
-    job = gateway.give(calling("block", 1.0))
+    go_on = tmp_path / "go-on"
+    job = gateway.give(calling("block", str(go_on)))
 
     gateway.cancel(job)
     later = gateway.give(calling("add", 1))
     await gateway.until(lambda: any(beat.ids == (job, later) for beat in gateway.beats))
+    go_on.touch()
 
     assert returned(await gateway.result(job)) == "blocked"
     assert returned(await gateway.result(later)) == 2
@@ -330,11 +335,16 @@ async def test_a_coroutine_that_will_not_be_cancelled_keeps_its_slot(run: Run, g
     assert returned(await gateway.result(job)) == "finished all the same"
 
 
-async def test_a_job_that_takes_too_long_is_ended(run: Run, gateway: FakeGateway) -> None:
-    """Its timeout counts in the worker, too, for when no gateway is there to say so."""
+async def test_a_job_that_takes_too_long_is_ended(run: Run, gateway: FakeGateway, tmp_path: Path) -> None:
+    """Its timeout counts in the worker, too, for when no gateway is there; a plain function ends by itself."""
     await run(slots=2)
 
-    jobs = [gateway.give(calling(name, 0.3 + 2 * TIMEOUT_SLACK), timeout=0.1) for name in ("sleep", "block")]
+    go_on = tmp_path / "go-on"
+    jobs = [gateway.give(calling(*call), timeout=0.1) for call in (("sleep", 600), ("block", str(go_on)))]
+    await gateway.result(jobs[0])
+    beats = len(gateway.beats)
+    await gateway.until(lambda: len(gateway.beats) > beats + 3)  # by now the other one's time is over as well
+    go_on.touch()
 
     for job in jobs:
         told = failure(await gateway.result(job))
@@ -480,18 +490,19 @@ async def test_a_child_that_is_terminated_does_not_terminate_the_replica(run: Ru
     assert not gateway.leaving
 
 
-async def test_a_coroutine_that_blocks_is_named_and_heartbeats_go_on(run: Run, gateway: FakeGateway) -> None:
+async def test_a_coroutine_that_blocks_is_named_and_heartbeats_go_on(
+    run: Run, gateway: FakeGateway, tmp_path: Path
+) -> None:
     """B38: who blocks the event loop is told, with the place in the code; the gateway still hears the worker."""
-    replica = await run(slots=2)
-    job = gateway.give(calling("stall", 2.5))
-    await gateway.until(lambda: any(job in beat.ids for beat in gateway.beats))
+    replica, go_on = await run(slots=2), tmp_path / "go-on"
+    job = gateway.give(calling("stall", str(go_on)))
+    await logged(replica, "in stall\n")
     beats = len(gateway.beats)
+    await gateway.until(lambda: len(gateway.beats) > beats + 5)
+    go_on.touch()
 
-    await gateway.result(job)
-
-    assert len(gateway.beats) > beats + 5
+    assert returned(await gateway.result(job)) == "stalled"
     assert f"blocked for 1 s by stall (job {job})" in replica.log
-    assert "in stall\n" in replica.log
     assert replica.log.count("blocked for") == 1
 
 

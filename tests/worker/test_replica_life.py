@@ -196,7 +196,7 @@ async def test_non_daemon_threads_of_user_code_do_not_keep_it(
 
     replica.terminate()
 
-    assert await replica.ended(30) == 0
+    assert await replica.ended() == 0
 
 
 async def test_exit_functions_of_user_code_run(start: Start, gateway: FakeGateway, tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ SCRIPT = """
 
     def work(job):
         asked = job["input"]
-        if "sleep" in asked:
-            time.sleep(asked["sleep"])
+        while "until" in asked and not os.path.exists(asked["until"]):
+            time.sleep(0.01)
         if "stream" in asked:
             for item in asked["stream"]:
                 ask(url("RUNPOD_WEBHOOK_POST_STREAM", job["id"]) + "&isStream=false", {"output": item})
@@ -121,10 +121,13 @@ async def test_it_finishes_what_it_has_and_ends(tmp_path: Path, gateway: FakeGat
     replica = await start(artifact(tmp_path))
     await replica.ready()
     await gateway.worker()
-    job = gateway.give({"sleep": 0.5, "output": "whole"})
+    go_on = tmp_path / "go-on"
+    job = gateway.give({"until": str(go_on), "output": "whole"})
     await gateway.until(lambda: any(beat.ids == (job,) for beat in gateway.beats))
 
     replica.terminate()
+    await gateway.until(lambda: gateway.leaving)
+    go_on.touch()
     result = await gateway.result(job)
 
     assert value_of(result.output) == "whole"
@@ -137,7 +140,7 @@ async def test_what_does_not_end_in_time_goes_back(tmp_path: Path, gateway: Fake
     replica = await start(artifact(tmp_path), FLASHCORE_GRACE="0.2")
     await replica.ready()
     await gateway.worker()
-    job = gateway.give({"sleep": 60})
+    job = gateway.give({"until": "/never"})
     await gateway.until(lambda: any(beat.ids == (job,) for beat in gateway.beats))
 
     replica.terminate()
@@ -151,11 +154,13 @@ async def test_a_result_outlasts_the_gateway(tmp_path: Path, gateway: FakeGatewa
     replica = await start(artifact(tmp_path))
     await replica.ready()
     await gateway.worker()
-    job = gateway.give({"sleep": 0.3, "output": 1})
+    go_on = tmp_path / "go-on"
+    job = gateway.give({"until": str(go_on), "output": 1})
     await gateway.until(lambda: any(beat.ids == (job,) for beat in gateway.beats))
 
     await gateway.stop()
-    await asyncio.sleep(0.5)
+    go_on.touch()
+    await asyncio.sleep(0.5)  # by then the script has its result
     await gateway.start()
 
     assert value_of((await gateway.result(job)).output) == 1
@@ -166,7 +171,7 @@ async def test_a_killed_script_ends_its_replica(tmp_path: Path, gateway: FakeGat
     replica = await start(artifact(tmp_path))
     heard = await replica.ready()
     await gateway.worker()
-    job = gateway.give({"sleep": 60})
+    job = gateway.give({"until": "/never"})
     await gateway.until(lambda: any(beat.ids == (job,) for beat in gateway.beats))
 
     os.kill(script_of(replica), signal.SIGKILL)
