@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -49,6 +52,30 @@ def test_two_sessions_do_not_meet_and_an_interrupt_ends_all_at_once(shop: Projec
     assert second.stop(signal.SIGHUP) == 0
     assert not (shop.root / ".flashcore/environments").exists()
     assert shop.processes() == []
+
+
+REPLICA = """
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getppid(), signal.SIGINT))
+print("on", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_second_interrupt_leaves_nothing_either(shop: ProjectUnderTest) -> None:
+    """It comes while the session is cleared away: here from a replica that is told to end and does not."""
+    before = signal.getsignal(signal.SIGINT)
+    with own_place(shop.root, {}, None, None) as project:
+        home = project.layout.home
+        environ = {**os.environ, "FLASHCORE_RECORD": str(home / "replica.json")}
+        replica = subprocess.Popen([sys.executable, "-c", REPLICA], env=environ, stdout=subprocess.PIPE)
+        assert replica.stdout is not None
+        assert replica.stdout.readline() == b"on\n"
+
+    with replica:
+        assert replica.poll() is not None
+    assert not home.exists()
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 async def test_what_runs_elsewhere_is_taken_down_by_its_provider(shop: ProjectUnderTest) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,6 +15,22 @@ PATIENCE = 0.3
 """Seconds that idle replicas need to end in order; what works on something is not waited for."""
 
 _KILLED_WITHIN = 2.0
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let the block come to its end: a second Ctrl-C is soon pressed, and would leave processes behind."""
+    if threading.current_thread() is not threading.main_thread():  # another one is interrupted by nobody
+        yield
+        return
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def end_processes(home: Path) -> None:

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO
 
-from flashcore.dev.ending import end_processes
+from flashcore.dev.ending import end_processes, uninterrupted
 from flashcore.model.layout import Layout
 from flashcore.server.daemon import make_private
 from flashcore.settings import MothershipSettings, Project, Settings, read_settings
@@ -73,7 +73,8 @@ def own_place(root: Path, environ: Mapping[str, str], name: str | None, provider
         try:
             yield DevProject(root, own)
         finally:
-            _clear(layout)
+            with uninterrupted():
+                _clear(layout)
 
 
 @contextmanager
