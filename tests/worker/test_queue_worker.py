@@ -112,6 +112,18 @@ CODE = """
         child.join()
         return child.exitcode
 
+    def splits():
+        returns, may_end = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(may_end, b"!")
+            return "the child's"
+        os.read(returns, 1)
+        time.sleep(0.1)  # in which a child that has a say would have said it
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        return "the parent's"
+
     class Counter:
         def __init__(self, start=0):
             self.n = start
@@ -121,7 +133,8 @@ CODE = """
 """
 
 NAMES = {
-    **dict.fromkeys(["add", "boom", "block", "report", "busy", "leave", "swallow", "read_input", "forks"], "function"),
+    **dict.fromkeys(["add", "boom", "block", "report", "busy", "leave", "swallow", "read_input"], "function"),
+    **dict.fromkeys(["forks", "splits"], "function"),
     **dict.fromkeys(["sleep", "leave_slowly", "leave_in_a_task", "stall", "stubborn"], "async_function"),
     **dict.fromkeys(["count", "flood"], "generator"),
     "count_slowly": "async_generator",
@@ -488,6 +501,14 @@ async def test_a_child_that_is_terminated_does_not_terminate_the_replica(run: Ru
     assert returned(await gateway.call(calling("forks"))) == -15
     assert returned(await gateway.call(calling("add", 1))) == 2
     assert not gateway.leaving
+
+
+async def test_a_forked_child_that_returns_has_no_say_in_the_result(run: Run, gateway: FakeGateway) -> None:
+    """It has the worker's connection, too: what it wrote there would be taken for the job's result."""
+    await run()
+
+    assert returned(await gateway.call(calling("splits"))) == "the parent's"
+    assert len(gateway.results) == 1
 
 
 async def test_a_coroutine_that_blocks_is_named_and_heartbeats_go_on(

@@ -6,6 +6,7 @@ the loop is awake anyway, and has several results in one frame; so this is for t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, MutableMapping
 
 from flashcore.model.names import JobId
@@ -26,6 +27,7 @@ class Express:
     def __init__(self, unreceived: MutableMapping[JobId, Result]) -> None:
         self._unreceived = unreceived
         self._link: GatewayLink | None = None
+        self._process = 0
         self.arrived: Callable[[], object] = lambda: None
         """Called when the gateway has received results, some of which may have gone this way."""
 
@@ -36,7 +38,7 @@ class Express:
 
     def open(self, link: GatewayLink) -> None:
         """There is a gateway that has been told all there is to tell."""
-        self._link = link
+        self._link, self._process = link, os.getpid()
 
     def shut(self) -> None:
         """From now on everything is to be heard of by the loop first."""
@@ -47,6 +49,8 @@ class Express:
         link, output = self._link, result.output
         if link is None or result.unfit is not None or (output is not None and len(output.data) > LARGEST):
             return False
+        if os.getpid() != self._process:
+            return False  # a child that user code has forked and that returns: the result is its parent's to give
         # Kept before it is sent: the gateway's receipt may be quicker than this thread.
         self._unreceived[result.id] = result
         return link.send_now(encode_frame(to_frame(Results((result,)))))

@@ -2,7 +2,8 @@
 
 Two threads share it. The control thread runs an event loop of the worker's own: it answers whoever asks who this
 replica is, talks to the gateway, and hears signals. The main thread belongs to user code: it imports it, and then runs
-its coroutines. So a replica answers while it imports for a minute, and while a handler blocks.
+its coroutines. So a replica answers while it imports for a minute, and while a handler blocks. A thread in which a job
+ends that is alone sends its result itself (see `express`).
 """
 
 from __future__ import annotations
