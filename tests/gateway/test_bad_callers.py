@@ -15,7 +15,7 @@ from tests.gateway.loops import skip
 from tests.gateway.test_links import job, linked, metrics, worker_of
 
 from flashcore.gateway.callers.link import CallerLink, Links
-from flashcore.gateway.callers.outbox import MOST_KEPT, Outbox
+from flashcore.gateway.callers.outbox import MOST_KEPT, Outbox, Room
 from flashcore.gateway.http.limits import Limits
 from flashcore.model.job import Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
@@ -172,6 +172,25 @@ async def test_a_frame_that_keeps_its_pace_may_take_as_long_as_it_likes() -> Non
     assert outside.reasons == ["frame_too_slow"]
 
 
+async def test_of_all_frames_that_wait_for_their_ends_the_first_makes_room() -> None:
+    """However many callers begin large ones: what they hold is bounded, and who is through quickly is not hit."""
+    size = 1000
+    links = Links(cast(Any, None), Limits(), asyncio.get_running_loop(), most_begun=3 * size + 10)
+    outsides = [Outside() for _ in range(6)]
+    callers = [links.begin(cast(Any, None), cast(Any, outside)) for outside in outsides]
+    begun = encode_frame(calls.submit_frame([job(1, data=bytes(2 * size))]))[:size]
+    through = encode_frame(calls.forget_frame([1]))
+    callers[0].receive(through[:10])
+    for caller in callers[1:4]:
+        caller.receive(begun)
+    callers[0].receive(through[10:] + begun[:10])  # its next frame begins after those of the others
+    callers[2].abandon()
+    callers[4].receive(begun)
+    callers[5].receive(begun)
+
+    assert [outside.reasons for outside in outsides] == [[], ["too_much_begun"], [], [], [], []]
+
+
 async def test_a_frame_of_which_nothing_comes_is_not_waited_for() -> None:
     """Also where any pace will do."""
     outside, limits = Outside(), Limits(body_rate=0.0)
@@ -190,15 +209,19 @@ async def test_a_frame_of_which_nothing_comes_is_not_waited_for() -> None:
 @given(st.lists(st.tuples(st.integers(0, calls.LARGEST + 9), st.integers(0, calls.LONGEST_DOCUMENT + 9)), max_size=60))
 def test_an_outbox_holds_no_more_than_its_bound_and_forgets_nobody(jobs: list[tuple[int, int]]) -> None:
     """Whatever the results are; each frame of it is one that a caller takes."""
-    outbox, largest = Outbox(), bytes(calls.LARGEST + 9)
+    room, largest = Room(5 * calls.LARGEST), bytes(calls.LARGEST + 9)
+    outbox, other = Outbox(room), Outbox(room)
+    other.add_whole(0, ended_job(memoryview(largest)[: calls.LARGEST], memoryview(b"1")))
     for number, (output, progress) in enumerate(jobs):
         outbox.add_whole(number, ended_job(memoryview(largest)[:output], memoryview(largest)[:progress]))
-        assert outbox.size <= MOST_KEPT
+        assert outbox.size <= min(MOST_KEPT, 4 * calls.LARGEST)
     frames = []
     while outbox.has_answers:
         frames.append(outbox.next_answers())
 
-    assert outbox.size == 0
+    other.clear()
+
+    assert (outbox.size, room.left) == (0, 5 * calls.LARGEST)
     assert [one.number for frame in frames for one in frame] == list(range(len(jobs)))
     assert all(sum(len(one.output.data) for one in frame if one.output) <= 2 * calls.LARGEST for frame in frames)
 

@@ -201,6 +201,34 @@ async def _hear_after_noise(reader: asyncio.StreamReader, names: set[EndpointNam
                 missing = set(names) if said.endpoint == "noise" else missing - {said.endpoint}
 
 
+class Watched:
+    """A connection, as far as a sweep knows one."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.looks = 0
+        self.crashes: list[BaseException] = []
+        self._error = error
+
+    def sweep(self, _: float) -> None:
+        """One look."""
+        self.looks += 1
+        if self._error is not None:
+            raise self._error
+
+    def crash(self, error: BaseException) -> None:
+        """What became of it."""
+        self.crashes.append(error)
+
+
+async def test_a_connection_whose_deadline_fails_is_ended_and_the_others_are_watched_over(running: Running) -> None:
+    """As with a request that fails: it alone."""
+    error = ZeroDivisionError()
+    failing, other = Watched(error), Watched()
+    running.gateway.http._look_at(cast(Any, iter((failing, other))), 0.0)  # noqa: SLF001 - no exchange of ours fails so
+
+    assert (failing.crashes, other.looks) == ([error], 1)
+
+
 async def test_a_webhook_that_is_looked_at_twice_as_the_gateway_closes_leaves_nothing_behind(tmp_path: Path) -> None:
     """What is asked for again while it is under way is the next gateway's."""
     begun = asyncio.Event()

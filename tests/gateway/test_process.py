@@ -346,6 +346,7 @@ async def test_a_strict_port_in_use_is_an_error(layout: Layout) -> None:
         (("--set", "hartbeat=1"), "the gateway has no setting 'hartbeat'"),
         (("--set", "heartbeat=soon"), "heartbeat is a number, not 'soon'"),
         (("--set", "lease=0"), "it must be more than zero"),
+        (("--set", "lease=nan"), "it must be more than zero"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_named(arguments: tuple[str, ...], said: str) -> None:

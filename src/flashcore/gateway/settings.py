@@ -82,7 +82,7 @@ class Settings:
         """Refuse numbers that would stop everything."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if value < 0 or (value == 0 and field.name not in _SWITCHES):
+            if not value >= 0 or (value == 0 and field.name not in _SWITCHES):
                 raise ConfigurationError(f"the gateway's setting {field.name} is {value}; it must be more than zero")
 
     @property

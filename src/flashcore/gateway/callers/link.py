@@ -12,7 +12,7 @@ from asyncio import AbstractEventLoop
 from math import inf
 
 from flashcore.gateway.callers.desk import CallersDesk
-from flashcore.gateway.callers.outbox import Outbox
+from flashcore.gateway.callers.outbox import Outbox, Room
 from flashcore.gateway.http.errors import BadFraming
 from flashcore.gateway.http.exchange import Client
 from flashcore.gateway.http.head import RequestHead
@@ -29,6 +29,10 @@ from flashcore.wire.messages import Kind
 
 MOST_UNDER_WAY = 65_536
 """Calls of one link that have no answer yet."""
+
+MOST_BEGUN = 256 * calls.LARGEST
+"""Bytes of frames that are not complete, of all links together. Beyond it the frame that began first ends its link: who
+sends at the usual speed is through with a frame long before that."""
 
 
 class _Waiting:
@@ -64,6 +68,8 @@ class CallerLink:
         "_desk",
         "_ended",
         "_head",
+        "_holds",
+        "_is_begun",
         "_is_due",
         "_is_gone",
         "_is_held",
@@ -82,13 +88,14 @@ class CallerLink:
         self._limits = links.limits
         self._loop = links.loop
         self._ended = links.ended
+        self._holds = links.holds
         self._head = head
         self._decoder = FrameDecoder(calls.LIMITS)
         self._waiting: dict[int, _Waiting] = {}
-        self._outbox = Outbox()
+        self._outbox = Outbox(links.room)
         self._pace: BodyPace | None = None
         self._stops_at = inf
-        self._is_due = self._is_held = self._is_leaving = self._is_gone = False
+        self._is_begun = self._is_due = self._is_held = self._is_leaving = self._is_gone = False
 
     # -- from the client connection --------------------------------------------------------------------------------
 
@@ -100,10 +107,14 @@ class CallerLink:
         """Some bytes came. Raises BadFraming for what is no frame of a caller's."""
         try:
             for frame in self._decoder.feed(data):
+                if self._is_begun:
+                    self._is_begun, self._pace = False, None
+                    self._holds(self, 0)
                 self._take(frame)
         except ProtocolError as error:
             raise BadFraming(error.message) from error
-        self._keep_pace(len(data))
+        if self._decoder.pending:
+            self._keep_pace(len(data))
         self._set_deadline()
 
     def receive_end(self) -> None:
@@ -132,11 +143,11 @@ class CallerLink:
         if not self._decoder.pending:
             self._end()
         elif now >= self._stops_at:
-            self._turn_out("request_timeout", "The rest of a frame did not come in time.")
+            self._turn_out(408, "request_timeout", "The rest of a frame did not come in time.")
         elif self._pace is not None and self._pace.is_too_slow(now):
             limits = self._limits
             rate = f"{limits.body_rate:g} bytes a second over {limits.pace_seconds:g} s"
-            self._turn_out("frame_too_slow", f"A frame came more slowly than {rate}.")
+            self._turn_out(408, "frame_too_slow", f"A frame came more slowly than {rate}.")
         else:
             self._set_deadline()
 
@@ -154,6 +165,7 @@ class CallerLink:
     def abandon(self) -> None:
         """The caller is gone. Its jobs go on."""
         self._is_gone = True
+        self._holds(self, 0)
         self._ended(self)
         self._waiting.clear()
         self._outbox.clear()
@@ -281,17 +293,16 @@ class CallerLink:
 
     def _keep_pace(self, size: int) -> None:
         """Count what came of a frame that is not complete."""
-        limits, pending = self._limits, self._decoder.pending
-        if not pending:
-            self._pace = None
-            return
-        now = self._loop.time()
+        limits, pending, now = self._limits, self._decoder.pending, self._loop.time()
         self._stops_at = now + limits.body_seconds
+        if not self._is_begun:
+            self._is_begun = True
+            if limits.body_rate:
+                self._pace = BodyPace(limits.body_rate * limits.pace_seconds, limits.pace_seconds, now)
+            size = pending
         if self._pace is not None:
             self._pace.came(size)
-        elif limits.body_rate:
-            self._pace = BodyPace(limits.body_rate * limits.pace_seconds, limits.pace_seconds, now)
-            self._pace.came(pending)
+        self._holds(self, pending)
 
     def _set_deadline(self) -> None:
         """A link on which nothing is under way ends some time; so does one that stops within a frame, or nearly.
@@ -311,9 +322,15 @@ class CallerLink:
         self.abandon()
         self._client.cut()
 
-    def _turn_out(self, code: str, message: str) -> None:
+    def crowd_out(self) -> None:
+        """End it: its frame has waited for its end longer than any other, and there is no room for so many."""
+        self._turn_out(503, "too_much_begun", "Too many bytes of frames wait for the rest of them.")
+
+    def _turn_out(self, status: int, code: str, message: str) -> None:
         """End it for what the caller does. What it has submitted is kept, and so are the results."""
-        error = error_response(408, code, message, next_step="open another link, and submit again under the same keys")
+        error = error_response(
+            status, code, message, next_step="open another link, and submit again under the same keys"
+        )
         body = error.body if isinstance(error.body, bytes) else b""
         self._client.write(encode_frame(calls.going_frame(json.loads(body))))
         self.abandon()
@@ -323,11 +340,18 @@ class CallerLink:
 class Links:
     """All links of one gateway."""
 
-    def __init__(self, desk: CallersDesk, limits: Limits, loop: AbstractEventLoop) -> None:
+    def __init__(
+        self, desk: CallersDesk, limits: Limits, loop: AbstractEventLoop, most_begun: int = MOST_BEGUN
+    ) -> None:
         self.desk = desk
         self.limits = limits
         self.loop = loop
+        self.room = Room()
         self._open: set[CallerLink] = set()
+        self._begun: dict[CallerLink, int] = {}
+        """Bytes that came of frames that are not complete, by link; the first began first."""
+        self._bytes_begun = 0
+        self._most_begun = most_begun
 
     def __len__(self) -> int:
         """How many are open."""
@@ -347,6 +371,16 @@ class Links:
         link = CallerLink(client, head, self)
         self._open.add(link)
         return link
+
+    def holds(self, link: CallerLink, size: int) -> None:
+        """So much has come of the frame that a link is receiving; 0: it is complete, or nobody waits for the rest."""
+        self._bytes_begun += size - self._begun.get(link, 0)
+        if size:
+            self._begun[link] = size
+        else:
+            self._begun.pop(link, None)
+        while self._bytes_begun > self._most_begun:
+            next(iter(self._begun)).crowd_out()
 
     def ended(self, link: CallerLink) -> None:
         """One less."""

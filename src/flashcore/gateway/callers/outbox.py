@@ -16,13 +16,27 @@ from flashcore.wire.calls import Answer, Refusal
 MOST_KEPT = 8 * calls.LARGEST
 """Bytes of outputs, errors and progress of one link that wait for its caller to read."""
 
+MOST_KEPT_OF_ALL = 256 * calls.LARGEST
+"""The same of all links together."""
+
+
+class Room:
+    """How much all links of a gateway may keep."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, size: int = MOST_KEPT_OF_ALL) -> None:
+        self.left = size
+        """Bytes."""
+
 
 class Outbox:
     """Answers and refusals of one link, in the order in which they came."""
 
-    __slots__ = ("_answers", "_refusals", "size")
+    __slots__ = ("_answers", "_refusals", "_room", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self.size = 0
         """Bytes that others have written into the answers."""
         self._answers: deque[tuple[Answer, int]] = deque()
@@ -50,11 +64,13 @@ class Outbox:
         """Say all that is known of a job, or what can be said here. Raises what a job raises that cannot be shown."""
         beside = _beside(job)
         size = beside + (0 if job.output is None else len(job.output.data))
-        if is_large(job.output) or beside > calls.LONGEST_DOCUMENT or self.size + size > MOST_KEPT:
+        room = min(MOST_KEPT - self.size, self._room.left)
+        if is_large(job.output) or beside > calls.LONGEST_DOCUMENT or size > room:
             self._answers.append((Answer(number, _brief(job), None, is_apart=True), 0))
             return
         self._answers.append((Answer(number, *framed_document(job)), size))
         self.size += size
+        self._room.left -= size
 
     def refuse(self, refusal: Refusal) -> None:
         """Say that a job is not taken, or that nobody knows what became of it."""
@@ -68,6 +84,7 @@ class Outbox:
             answer, size = self._answers.popleft()
             answers.append(answer)
             self.size -= size
+        self._room.left += before - self.size
         return answers
 
     def next_refusals(self) -> list[Refusal]:
@@ -78,6 +95,7 @@ class Outbox:
         """Nobody is left to hear it."""
         self._answers.clear()
         self._refusals.clear()
+        self._room.left += self.size
         self.size = 0
 
 

@@ -185,6 +185,9 @@ class HttpServer:
         """A few connections at a time: between them requests are served, which ten thousand would hold up for long."""
         some = list(islice(connections, LOOKED_AT_ONCE))
         for connection in some:
-            connection.sweep(now)
+            try:
+                connection.sweep(now)
+            except Exception as error:  # noqa: BLE001 - one connection's failure is no reason to watch over no other
+                connection.crash(error)
         if len(some) == LOOKED_AT_ONCE:
             self._shared.loop.call_soon(self._look_at, connections, now)
