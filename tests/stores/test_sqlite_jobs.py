@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from flashcore.builtin.sqlite import writer as writing
+from flashcore.builtin.sqlite.jobs import deadlines
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
-from flashcore.hookspecs.jobs import BLOB_THRESHOLD, Claim, Finish
+from flashcore.hookspecs.jobs import BLOB_THRESHOLD, Claim, Finish, Return
 from flashcore.model.errors import StateCorrupt
 from flashcore.model.job import JobStatus, NewJob, Payload
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
@@ -130,6 +131,47 @@ async def test_memory_does_not_grow_with_the_queue(tmp_path: Path) -> None:
         sizes.append(sum(isinstance(found, NewJob) for found in reachable(jobs)))
 
     assert sizes[3] <= sizes[0]
+    await jobs.close()
+
+
+async def test_memory_does_not_grow_with_attempts_that_are_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q22: their deadlines are let go of long before they would have come; those of running jobs are kept."""
+    monkeypatch.setattr(deadlines, "_FEWEST", 20)
+    clock = VirtualClock()
+    jobs = await open_jobs(tmp_path, clock)
+    await jobs.submit([new_job(f"runs {n}") for n in range(15)])
+    held = await jobs.claim(claim_of(15))
+    for done in range(100):
+        await jobs.submit([new_job(done)])
+        (claimed,) = await jobs.claim(claim_of(1, WorkerId("w/2")))
+        clock.advance(0.1)
+        await jobs.finish([Finish(claimed.id, WorkerId("w/2"))])
+        marks = len(jobs._desk.book._deadlines)  # noqa: SLF001 - what is not seen from outside until it is too much
+        assert 15 <= marks <= 32
+
+    assert await jobs.sweep() == ()
+    clock.advance(60.0)
+    lost = await jobs.sweep()
+    assert [job.id for job in lost] == [claimed.id for claimed in held]
+    assert {job.status for job in lost} == {JobStatus.IN_QUEUE}
+    await jobs.close()
+
+
+async def test_a_job_that_was_given_away_twice_is_lost_once(tmp_path: Path) -> None:
+    """Q05: each of its attempts has left a deadline, and both have come; whoever sweeps hears of it once."""
+    clock = VirtualClock()
+    jobs = await open_jobs(tmp_path, clock)
+    await jobs.submit([new_job("a")])
+    await jobs.claim(claim_of(1))
+    await jobs.give_back([Return(JobId("a"), WORKER, "it drains", charged=False)])
+    await jobs.claim(claim_of(1, WorkerId("w/2")))
+    clock.advance(61.0)
+
+    lost = await jobs.sweep()
+
+    assert [(job.id, job.status, job.charged) for job in lost] == [("a", JobStatus.IN_QUEUE, 1)]
     await jobs.close()
 
 

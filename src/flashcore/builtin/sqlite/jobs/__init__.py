@@ -10,6 +10,7 @@ entry.py       a job in memory
 lanes.py       one queue: the heads of its lanes, and the choice among them
 queues.py      all queues
 resting.py     which finished jobs stay in memory for a while
+deadlines.py   when time does something to running jobs
 book.py        everything in memory
 batch.py       what the calls of a moment changed
 desk.py        group commit, and what happens when it fails

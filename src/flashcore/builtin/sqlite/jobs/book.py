@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from flashcore.builtin.sqlite.jobs.batch import Batch, Move, StreamDropped
+from flashcore.builtin.sqlite.jobs.deadlines import Deadlines
 from flashcore.builtin.sqlite.jobs.entry import Account, Entry, Loaded
 from flashcore.builtin.sqlite.jobs.lanes import Lane, Use
 from flashcore.builtin.sqlite.jobs.queues import Queues
@@ -48,7 +48,7 @@ class Book:
         """Jobs that are removed here but still in the tables, with the batch that removes them there."""
         self.promised = 0
         """The number of the last batch that a power failure does not undo."""
-        self._deadlines: list[tuple[float, int]] = []
+        self._deadlines = Deadlines(self._by_number)
         self._resting = Resting()
         for e, stand, priority in standing.queues:
             self.queues.queue(self._numbered_accounts[e], stand, priority).deep = True
@@ -184,7 +184,7 @@ class Book:
             entry = Entry(loaded.n, account, loaded.job, loaded.round, pending=pending)
             self._register(entry)
             if entry.job.status is JobStatus.IN_PROGRESS:
-                self._watch_deadline(entry)
+                self._deadlines.watch(entry)
             self._rest(entry)
         return entry
 
@@ -250,17 +250,7 @@ class Book:
 
     def overdue(self, now: float) -> list[Entry]:
         """Running jobs to which time has done something."""
-        found: list[Entry] = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, n = heapq.heappop(self._deadlines)
-            entry = self._by_number.get(n)
-            if entry is None or entry.job.status is not JobStatus.IN_PROGRESS:
-                continue
-            if job_steps.due_at(entry.job) <= now:
-                found.append(entry)
-            else:
-                self._watch_deadline(entry)
-        return found
+        return self._deadlines.overdue(now)
 
     def _head(self, lane: Lane) -> int | None:
         while lane.ready(0):
@@ -276,17 +266,13 @@ class Book:
         self._resting.discard(entry.n)
         if job.status is JobStatus.IN_PROGRESS:
             entry.at_hand = False
-            self._watch_deadline(entry)
+            self._deadlines.watch(entry)
         elif job.status is JobStatus.IN_QUEUE:
             entry.round = account.round
             account.retried += job_steps.is_retry(before, job)
             self.queues.insert(entry)
             self.batch.streams.append(StreamDropped(entry.n))
             self.batch.enqueued.add(account.name)
-
-    def _watch_deadline(self, entry: Entry) -> None:
-        # One mark for each attempt: a lease that is extended is looked at again when its first end has come.
-        heapq.heappush(self._deadlines, (job_steps.due_at(entry.job), entry.n))
 
     def _leave(self, entry: Entry) -> None:
         self.batch.stage(entry, entry.job, None)
