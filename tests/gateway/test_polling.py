@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.gateway.conftest import IMPATIENT, Answer, Running, eventually, gateway_at, jobs_route, side
+from tests.gateway.conftest import FAST, IMPATIENT, Answer, Running, eventually, gateway_at, jobs_route, side
 
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName
 
 POLLED = dataclasses.replace(IMPATIENT, poll_seconds=0.6)
 SDK = {"User-Agent": "RunPod-Python-SDK/1.12.0 (Linux)", "Content-Type": "application/json"}
@@ -232,6 +233,32 @@ async def test_a_worker_that_hangs_up_loses_its_jobs(running: Running) -> None:
 
     assert ping.status == 200
     assert elsewhere["id"] == job
+
+
+async def test_workers_that_went_without_a_job_are_forgotten(layout: Layout) -> None:
+    """Each life of a worker has another name; one that had a job is waited for."""
+    async with gateway_at(layout, dataclasses.replace(FAST, poll_seconds=60.0)) as running:
+        running.serve(jobs_route("hello", side(revision="r" * 64)))
+        await submit(running)
+        await take(running, "keeper")
+        for number in range(20):
+            await hang_up_on(running, f"w{number}")
+        await hang_up_on(running, "keeper", busy=1)
+        await hang_up_on(running, "last")
+        known = {name for _, name in running.gateway.jobs._polled._desk._known}  # noqa: SLF001 - nothing else shows it
+
+    assert known == {"keeper", "last"}
+
+
+async def hang_up_on(running: Running, worker: str, busy: int = 0) -> None:
+    """Ask for a job, and leave while the question is held."""
+    desk = running.gateway.jobs._polled._desk  # noqa: SLF001 - it says when somebody waits
+    _, writer = await asyncio.open_connection("127.0.0.1", int(running.gateway.url.rpartition(":")[2]))
+    writer.write(f"GET /v2/hello/job-take/{worker}?job_in_progress={busy} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+    link = await eventually(lambda: desk.find(EndpointName("hello"), worker))
+    await eventually(lambda: desk.crew.worker(link))
+    writer.close()
+    await eventually(lambda: link.away)
 
 
 async def test_a_ping_that_names_its_jobs_keeps_them(running: Running) -> None:

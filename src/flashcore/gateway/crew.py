@@ -16,8 +16,8 @@ from flashcore.gateway.recording import Ended, Progressed, Recorder, Returned, S
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
 from flashcore.hookspecs.jobs import Finish, JobStore, Return
-from flashcore.model.names import EndpointName, JobId
-from flashcore.wire.hello import Hello
+from flashcore.model.names import EndpointName, JobId, worker_id
+from flashcore.wire.hello import Hello, Identity
 from flashcore.wire.messages import (
     Beat,
     Chunk,
@@ -122,6 +122,10 @@ class Crew:
     def worker(self, link: WorkerLink) -> Worker | None:
         """Whose connection that is."""
         return self._present.get(link)
+
+    def has_account(self, identity: Identity) -> bool:
+        """Whether that life of a worker is here, or is waited for."""
+        return self._books.get(worker_id(identity.replica, identity.instance)) is not None
 
     def heard(self, link: WorkerLink) -> None:
         """It is there, whatever it does."""

@@ -28,7 +28,7 @@ class Desk:
         key = (routing.route.name, name)
         known = self._known.get(key)
         if known is None or known[0].closed:
-            self._known = {key: known for key, known in self._known.items() if not known[0].closed}
+            self._forget_the_gone()
             known = self._known[key] = (PolledLink(Pace(enabled=self._paced)), _hello(routing, name))
             self._let_in(*known, routing)
         elif known[0].away:
@@ -47,6 +47,14 @@ class Desk:
         """It closed the connection on which it waited: it is dead, or it will ask again."""
         link.away = True
         self.crew.gone(link)
+
+    def _forget_the_gone(self) -> None:
+        """Those whom nobody expects back: each life of a worker has a name of its own, and there may be many."""
+        self._known = {
+            key: (link, hello)
+            for key, (link, hello) in self._known.items()
+            if not link.closed and (not link.away or self.crew.has_account(hello.identity))
+        }
 
     def _let_in(self, link: PolledLink, hello: Hello, routing: JobsRouting) -> None:
         if hello.identity.replica in routing.listed:
