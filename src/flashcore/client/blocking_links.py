@@ -10,7 +10,7 @@ from collections import deque
 from weakref import finalize
 
 from flashcore.client.exchange import Response, Submission, Told
-from flashcore.client.link import OPENING, Line, NoLink, Opening, Talk, encode_submissions, opening
+from flashcore.client.link import OPENING, Line, NoLink, Opening, Talk, encode_submission, opening
 from flashcore.client.transport import broken, connect, too_slow
 from flashcore.model.errors import Unavailable
 
@@ -86,7 +86,7 @@ class _Link:
         try:
             if self._sock.gettimeout() != submission.timeout:
                 self._sock.settimeout(submission.timeout)
-            self._sock.sendall(encode_submissions([(number, submission)]))
+            self._sock.sendall(encode_submission(number, submission))
             return self._await(number)
         except TimeoutError as error:
             self._closing()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from flashcore.model.errors import Unavailable
+from flashcore.model.light import light
 from flashcore.model.names import EndpointName
 from flashcore.wire import documents, seal
 from flashcore.wire.calls import MISDIRECTED
@@ -74,7 +75,7 @@ class Response:
         return self.body if self.memory is None else self.memory
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Told:
     """What a link says of a job: its status document, and beside it the type and the bytes of its output."""
 
@@ -84,7 +85,7 @@ class Told:
     """The document is to be asked for over HTTP, and with it the output."""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Submission:
     """One job, to be sent over a link where there is one, else over HTTP. Sent twice, it is the same job.
 

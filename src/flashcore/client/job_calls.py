@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from flashcore.client.encoding import encode
@@ -16,6 +15,7 @@ from flashcore.client.locate import own_token
 from flashcore.client.tracing import trace_headers
 from flashcore.model.errors import DeadlineExceeded, ProtocolError, RemoteError, Unserializable
 from flashcore.model.job import JobStatus
+from flashcore.model.light import light
 from flashcore.model.names import EndpointName
 from flashcore.wire import documents, seal
 from flashcore.wire.envelope import Call, unwrap_item, unwrap_value, wrap_call
@@ -33,7 +33,7 @@ _SLACK = 30.0
 _FIRST_PAUSE = 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class JobCall:
     """A call of a queue-based endpoint, submitted once. `shown` is how errors name it.
 
@@ -182,11 +182,11 @@ def await_end(
 
 def value_of(call: JobCall, document: Mapping[str, Any]) -> Any:
     """The value of a finished job. Raises what the function raised, RemoteError or DeadlineExceeded."""
-    status, job, shown = _status(document), document.get("id"), call.shown
-    output = document.get("output")
+    output, shown = document.get("output"), call.shown
     if isinstance(output, Sealed):
         # An exception, too, comes this way.
         return open_reply(output.key, call.endpoint, output.data, _answers(call), shown)
+    status, job = _status(document), document.get("id")
     if status is JobStatus.COMPLETED:
         return unwrap_value(output)
     if status is JobStatus.TIMED_OUT:
@@ -242,7 +242,7 @@ def authorization() -> str:
     return f"Bearer {token}" if token else ""
 
 
-@dataclass(frozen=True, slots=True)
+@light
 class Sealed:
     """An output that nobody has looked into yet."""
 

@@ -96,6 +96,11 @@ class Talk:
                 yield one.number, _told(one) if isinstance(one, Answer) else _refused(one)
 
 
+def encode_submission(number: int, one: Submission) -> bytes:
+    """A submission that is alone, as a frame."""
+    return encode_frame(calls.submit_frame((_on_the_wire(number, one),)))
+
+
 def encode_submissions(numbered: Iterable[tuple[int, Submission]]) -> bytes:
     """Submissions as frames, each closed before it is too large."""
     frames: list[bytes] = []
