@@ -8,12 +8,30 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flashcore.model import errors
+from flashcore.model.names import endpoint_name
 
 if TYPE_CHECKING:
     import ssl
+
+
+def of_deployment(endpoint: str, *within: str) -> str:
+    """The path of a deployment, or of what it has. Raises NotFound for what no endpoint can be called."""
+    try:
+        path = ["/api/v1/deployments", endpoint_name(endpoint)]
+    except errors.InvalidName as error:
+        raise errors.NotFound(
+            f"there is no endpoint {endpoint!r}, and can be none",
+            next_step="flashcore status lists those that there are",
+        ) from error
+    return "/".join([*path, *map(escaped, within)])
+
+
+def escaped(text: str) -> str:
+    """As one segment of a path, whatever is in it."""
+    return quote(text, safe="")
 
 
 class ControlApi:
@@ -64,7 +82,7 @@ class ControlApi:
         try:
             connection.request(method, path, body, {**headers, "Authorization": f"Bearer {self._token}"})
             response = connection.getresponse()
-            if response.status >= 400:
+            if response.status >= 300:  # it sends nobody elsewhere but from a path that it does not have
                 raise _error_from(response)
             yield response
         except TimeoutError as error:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from flashcore.cli import output
-from flashcore.cli.api import ControlApi
+from flashcore.cli.api import ControlApi, of_deployment
 from flashcore.cli.narrating import Narrator
 from flashcore.cli.pane import Pane
 from flashcore.cli.picture import picture
@@ -179,7 +179,7 @@ def _pictures(api: ControlApi, names: Iterable[str]) -> list[str]:
     lines: list[str] = []
     for name in moving[:_MOST_PICTURES]:
         with contextlib.suppress(errors.NotFound):  # gone since; the next look says so
-            lines += picture(api.get(f"/api/v1/deployments/{name}"))
+            lines += picture(api.get(of_deployment(name)))
     more = len(moving) - _MOST_PICTURES
     return [*lines, f"and {more} more (flashcore status)"] if more > 0 else lines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from flashcore.cli import output
+from flashcore.cli.api import escaped, of_deployment
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 from flashcore.model.errors import UsageError
@@ -23,8 +24,8 @@ def logs(invocation: Invocation, endpoint: str, replica: str | None, tail: int, 
     if follow and invocation.as_json:
         raise UsageError("--follow has no end, and --json is one document", next_step="leave one of them out")
     api = connect(invocation.project())
-    query = f"tail={tail}&follow={str(follow).lower()}" + (f"&replica={replica}" if replica else "")
-    lines = api.lines(f"/api/v1/deployments/{endpoint}/logs?{query}", timeout=None)
+    query = f"tail={tail}&follow={str(follow).lower()}" + (f"&replica={escaped(replica)}" if replica else "")
+    lines = api.lines(f"{of_deployment(endpoint, 'logs')}?{query}", timeout=None)
     if invocation.as_json:
         output.show_json({"lines": list(lines)})
         return

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from flashcore.cli import output
-from flashcore.cli.api import ControlApi
+from flashcore.cli.api import ControlApi, of_deployment
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 from flashcore.cli.following import Followed, cursor_now, follow
@@ -46,7 +46,7 @@ def status(invocation: Invocation, endpoint: str, following: bool, timeout: floa
     With --follow it exits like deploy: 0 settled, 1 failed or taken back, 3 time over, 4 superseded.
     """
     api = connect(invocation.project())
-    one = api.get(f"/api/v1/deployments/{endpoint}")
+    one = api.get(of_deployment(endpoint))
     if following:
         under_way = not one["settled"] and one["rollout"] is not None and one["rollout"]["state"] != "restoring"
         _follow(invocation, api, one, cursor_now(api), timeout, rolled_out=under_way)
@@ -121,7 +121,7 @@ def resume(invocation: Invocation, endpoint: str, timeout: float) -> None:
 @command
 def pause(invocation: Invocation, endpoint: str) -> None:
     """Stop the rollout of ENDPOINT where it is; both revisions serve on."""
-    found = connect(invocation.project()).call("POST", f"/api/v1/deployments/{endpoint}/pause")
+    found = connect(invocation.project()).call("POST", of_deployment(endpoint, "pause"))
     if invocation.as_json:
         output.show_json(found)
     else:
@@ -134,7 +134,7 @@ def pause(invocation: Invocation, endpoint: str) -> None:
 @command
 def history(invocation: Invocation, endpoint: str, limit: int) -> None:
     """List the revisions of ENDPOINT that are kept, and what became of each."""
-    answer = connect(invocation.project()).get(f"/api/v1/deployments/{endpoint}/history?limit={limit}")
+    answer = connect(invocation.project()).get(f"{of_deployment(endpoint, 'history')}?limit={limit}")
     if invocation.as_json:
         output.show_json(answer)
         return
@@ -155,8 +155,8 @@ def _ask_and_follow(
 ) -> None:
     api = connect(invocation.project())
     cursor = cursor_now(api)
-    generation = api.get(f"/api/v1/deployments/{endpoint}")["generation"]
-    asked = api.call("POST", f"/api/v1/deployments/{endpoint}/{operation}", body)
+    generation = api.get(of_deployment(endpoint))["generation"]
+    asked = api.call("POST", of_deployment(endpoint, operation), body)
     goes_back = operation == "abort" or (operation == "undo" and asked["generation"] == generation)
     _follow(invocation, api, asked, cursor, timeout, rolled_out=not goes_back and operation != "restart")
 

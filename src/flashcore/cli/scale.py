@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from flashcore.cli import output
+from flashcore.cli.api import of_deployment
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 from flashcore.cli.following import Followed, cursor_now, follow
@@ -23,7 +24,7 @@ def scale(invocation: Invocation, endpoint: str, replicas: int, timeout: float, 
     """Set how many REPLICAS an ENDPOINT has."""
     api = connect(invocation.project())
     cursor = cursor_now(api)
-    api.call("POST", f"/api/v1/deployments/{endpoint}/scale", {"replicas": replicas, "force": force})
+    api.call("POST", of_deployment(endpoint, "scale"), {"replicas": replicas, "force": force})
     settled = follow(api, Followed((endpoint,)), cursor, timeout)
     if invocation.as_json:
         output.show_json({"deployments": list(settled.deployments)})

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flashcore.cli import output
+from flashcore.cli.api import of_deployment
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 from flashcore.cli.picture import ready_of, wait_line
@@ -25,7 +26,7 @@ def status(invocation: Invocation, endpoint: str | None) -> None:
     """Show what is deployed, or one ENDPOINT with its replicas and what it waits for."""
     api = connect(invocation.project())
     if endpoint is not None:
-        found = api.get(f"/api/v1/deployments/{endpoint}")
+        found = api.get(of_deployment(endpoint))
         output.show_json(found) if invocation.as_json else show_one(found)
         return
     answer = api.get("/api/v1/deployments")

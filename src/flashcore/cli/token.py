@@ -7,6 +7,7 @@ import time
 import click
 
 from flashcore.cli import output
+from flashcore.cli.api import escaped
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 from flashcore.model.errors import UsageError
@@ -60,7 +61,7 @@ def list_tokens(invocation: Invocation) -> None:
 @command
 def revoke(invocation: Invocation, wanted: str) -> None:
     """Take a TOKEN back, by its id or name; it is refused from now on."""
-    revoked = connect(invocation.project()).call("DELETE", f"/api/v1/tokens/{wanted}")
+    revoked = connect(invocation.project()).call("DELETE", f"/api/v1/tokens/{escaped(wanted)}")
     if invocation.as_json:
         output.show_json(revoked)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from flashcore.cli import output
+from flashcore.cli.api import of_deployment
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 
@@ -14,7 +15,7 @@ from flashcore.cli.connecting import connect
 @command
 def hold_traffic(invocation: Invocation, endpoint: str) -> None:
     """Keep new calls of ENDPOINT waiting at the gateway; what is under way finishes."""
-    _ask(invocation, endpoint, "hold-traffic", f"new calls wait (flashcore release-traffic {endpoint})")
+    _ask(invocation, endpoint, f"new calls wait (flashcore release-traffic {endpoint})", "hold-traffic")
 
 
 @click.command("release-traffic")
@@ -22,7 +23,7 @@ def hold_traffic(invocation: Invocation, endpoint: str) -> None:
 @command
 def release_traffic(invocation: Invocation, endpoint: str) -> None:
     """Let the calls of ENDPOINT through again."""
-    _ask(invocation, endpoint, "release-traffic", "calls are answered again")
+    _ask(invocation, endpoint, "calls are answered again", "release-traffic")
 
 
 @click.command()
@@ -32,7 +33,7 @@ def release_traffic(invocation: Invocation, endpoint: str) -> None:
 def cordon(invocation: Invocation, endpoint: str, replica: str) -> None:
     """Take a REPLICA of ENDPOINT out of the traffic; it finishes what it has, lives on, and is not replaced."""
     said = f"{replica} gets no calls (flashcore uncordon {endpoint} {replica})"
-    _ask(invocation, endpoint, f"replicas/{replica}/cordon", said)
+    _ask(invocation, endpoint, said, "replicas", replica, "cordon")
 
 
 @click.command()
@@ -41,11 +42,11 @@ def cordon(invocation: Invocation, endpoint: str, replica: str) -> None:
 @command
 def uncordon(invocation: Invocation, endpoint: str, replica: str) -> None:
     """Put a REPLICA of ENDPOINT back into the traffic."""
-    _ask(invocation, endpoint, f"replicas/{replica}/uncordon", f"{replica} gets calls again")
+    _ask(invocation, endpoint, f"{replica} gets calls again", "replicas", replica, "uncordon")
 
 
-def _ask(invocation: Invocation, endpoint: str, operation: str, said: str) -> None:
-    found = connect(invocation.project()).call("POST", f"/api/v1/deployments/{endpoint}/{operation}")
+def _ask(invocation: Invocation, endpoint: str, said: str, *operation: str) -> None:
+    found = connect(invocation.project()).call("POST", of_deployment(endpoint, *operation))
     if invocation.as_json:
         output.show_json(found)
     else:

@@ -7,7 +7,7 @@ import time
 import click
 
 from flashcore.cli import output
-from flashcore.cli.api import ControlApi
+from flashcore.cli.api import ControlApi, of_deployment
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 from flashcore.cli.following import cursor_now
@@ -40,7 +40,7 @@ def undeploy(invocation: Invocation, endpoint: str | None, everything: bool, for
         )
     cursor = cursor_now(api)
     for name in names:
-        api.call("DELETE", f"/api/v1/deployments/{name}?force={str(force).lower()}")
+        api.call("DELETE", f"{of_deployment(name)}?force={str(force).lower()}")
     deadline = time.monotonic() + timeout
     while left := _remaining(api, names):
         if time.monotonic() > deadline:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flashcore.cli import output
+from flashcore.cli.api import of_deployment
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
 from flashcore.cli.narrating import narrate
@@ -26,7 +27,7 @@ def why(invocation: Invocation, endpoint: str) -> None:
 
     Each line of the first part is an event of the log.
     """
-    answer = connect(invocation.project()).get(f"/api/v1/deployments/{endpoint}/why")
+    answer = connect(invocation.project()).get(of_deployment(endpoint, "why"))
     if invocation.as_json:
         output.show_json(answer)
         return
