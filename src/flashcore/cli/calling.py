@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import string
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from flashcore.cli.connecting import connect
 from flashcore.client.carry import Carrier
@@ -112,7 +114,7 @@ def _job(endpoint: EndpointName, body: bytes, timeout: float) -> Conversation[An
 
 def call_http(found: Reachable, what: str | None, body: Any, timeout: float) -> Any:
     """Send one HTTP request to a load-balanced endpoint and return what it answers, JSON decoded."""
-    method, path = _method_and_path(what, has_body=body is not None)
+    method, path = method_and_path(what, has_body=body is not None)
     data = None if body is None else json.dumps(body).encode()
     headers = {**credentials(), **({"Content-Type": "application/json"} if data else {})}
     request = Request(method, f"/{found.endpoint}{path}", data, headers, timeout)
@@ -140,10 +142,11 @@ def _arguments(given: Any) -> Arguments:
     )
 
 
-def _method_and_path(what: str | None, *, has_body: bool) -> tuple[str, str]:
+def method_and_path(what: str | None, *, has_body: bool) -> tuple[str, str]:
+    """What to send where, of `/items/3` or `POST /items`. Raises UsageError."""
     words = (what or "/").split()
     if len(words) == 1:
         words = ["POST" if has_body else "GET", *words]
     if len(words) != 2 or not words[1].startswith("/"):
         raise UsageError(f"{what!r} is no path", next_step="as in /items/3, or 'POST /items'")
-    return words[0].upper(), words[1]
+    return words[0].upper(), quote(words[1], safe=string.punctuation)  # as a browser sends what is not ASCII
