@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
@@ -66,7 +66,7 @@ def command(function: Callable[..., R]) -> Callable[..., None]:
     return run
 
 
-def fail(error: FlashcoreError, *, as_json: bool) -> None:
+def fail(error: FlashcoreError, *, as_json: bool) -> NoReturn:
     """Say the error and leave with its exit code."""
     if as_json:
         output.show_json({"error": error.as_json()})

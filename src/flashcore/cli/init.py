@@ -36,7 +36,6 @@ def init(name: str | None, template: str, answers: tuple[str, ...], no_input: bo
             made = generate(template, Path.cwd(), {**given, **({"name": name} if name else {})}, ask=ask)
     except FlashcoreError as error:
         fail(error, as_json=as_json)
-        return
     if as_json:
         output.show_json({"directory": str(made), "template": template, "templates": list(template_names())})
         return

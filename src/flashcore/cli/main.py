@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 import flashcore
 from flashcore.cli.lazy import LazyCommand, LazyGroup, load
-from flashcore.model.errors import PluginError
+from flashcore.model.errors import PluginError, StorageFull
 from flashcore.model.layout import find_project
 from flashcore.registry.index import commands_of, problems_of, setting_of_process, survey
 from flashcore.registry.reports import PluginReport
@@ -79,7 +81,21 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
-    cli(args=list(without_plugin_options(sys.argv[1:])), prog_name="flashcore")
+    try:
+        cli(args=list(without_plugin_options(sys.argv[1:])), prog_name="flashcore")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _give_up_for_lack_of_room(error.filename)
+
+
+def _give_up_for_lack_of_room(file: str | None) -> NoReturn:
+    from flashcore.cli.common import fail
+
+    # What is to be written yet would be tried once more at the exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    message = f"there is no room to write {file or 'the output'}"
+    fail(StorageFull(message, next_step="free some space and try again"), as_json=False)
 
 
 def without_plugin_options(arguments: Sequence[str]) -> Iterator[str]:
