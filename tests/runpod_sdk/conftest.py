@@ -135,6 +135,14 @@ class Sdk:
         """Submit a job; its id."""
         return str((await self.running.post("/v2/shop/run", {"input": value, **more})).json["id"])
 
+    def hold(self, does: str = "hold") -> dict[str, Any]:
+        """The input of a job that does not end before `go_on`."""
+        return {"do": does, "until": str(self.folder / "go-on")}
+
+    def go_on(self) -> None:
+        """Let jobs end that hold, those that come later included."""
+        (self.folder / "go-on").touch()
+
     async def ended(self, job: str) -> Any:
         """The job once it has its final state."""
         while True:
@@ -149,7 +157,7 @@ class Sdk:
             shown = (await self.running.get(f"/v2/shop/status/{job}")).json
             return shown if shown["status"] != "IN_QUEUE" else None
 
-        return await eventually(look, 30.0)
+        return await eventually(look)
 
 
 @pytest.fixture

@@ -79,12 +79,13 @@ async def test_a_wrong_key_is_told_as_such(layout: Layout, python_with: Callable
 async def test_an_answer_that_comes_too_early_is_not_the_last(sdk: Sdk, workers: Started) -> None:
     """Q-C13, Q10: the wait of `runsync` ends, the job goes on, the client asks on."""
     workers.append(sdk.start_worker())
-    early = await sdk.running.post("/v2/shop/runsync?wait=1000", {"input": {"do": "sleep", "seconds": 3}})
+    early = await sdk.running.post("/v2/shop/runsync?wait=1000", {"input": sdk.hold()})
+    sdk.go_on()
     whole = await sdk.ended(early.json["id"])
     answer = await sdk.client("run_sync", {"input": {"do": "sleep", "seconds": 1}})
 
     assert early.json["status"] in {"IN_QUEUE", "IN_PROGRESS"}
-    assert (whole["status"], whole["output"], answer) == ("COMPLETED", "slept", "slept")
+    assert (whole["status"], whole["output"], answer) == ("COMPLETED", "held", "slept")
 
 
 async def test_hurried_progress_never_replaces_the_output(sdk: Sdk, workers: Started) -> None:
@@ -101,11 +102,12 @@ async def test_hurried_progress_never_replaces_the_output(sdk: Sdk, workers: Sta
 async def test_a_purge_leaves_what_runs(sdk: Sdk, workers: Started) -> None:
     """Q-C8, Q08: the queued jobs alone are removed."""
     workers.append(sdk.start_worker())
-    running = await sdk.run({"do": "sleep", "seconds": 3})
+    running = await sdk.run(sdk.hold())
     await sdk.begun(running)
 
     purged = await sdk.client("purge", {"input": {"do": "echo", "value": 1}})
 
+    sdk.go_on()
     assert purged["removed"] == 3
     assert (await sdk.ended(running))["status"] == "COMPLETED"
 
@@ -126,9 +128,10 @@ async def test_large_results_and_those_that_are_not_json(sdk: Sdk, workers: Star
 async def test_a_killed_worker_of_every_version(sdk: Sdk, workers: Started) -> None:
     """Q-C16, Q-C19: once more, elsewhere, and counted."""
     workers.append(sdk.start_worker("w1"))
-    job = await sdk.run({"do": "sleep", "seconds": 2})
+    job = await sdk.run(sdk.hold())
     await sdk.begun(job)
     workers[0].kill()
+    sdk.go_on()
     workers.append(sdk.start_worker("w2"))
 
     ended = await sdk.ended(job)
@@ -141,7 +144,10 @@ async def test_a_killed_worker_of_every_version(sdk: Sdk, workers: Started) -> N
 async def test_two_workers_do_not_share_what_they_know(sdk: Sdk, workers: Started) -> None:
     """Q-C19: versions before 1.10.1 keep a list of jobs in the working directory; each has its own."""
     workers += [sdk.start_worker("w1"), sdk.start_worker("w2")]
-    jobs = [await sdk.run({"do": "sleep", "seconds": 2}) for _ in range(2)]
+    jobs = [await sdk.run(sdk.hold()) for _ in range(2)]
+    for job in jobs:
+        await sdk.begun(job)
+    sdk.go_on()
 
     assert len({(await sdk.ended(job))["workerId"] for job in jobs}) == 2
 
