@@ -1,8 +1,11 @@
 """Archives onto the disk: what they may hold, and where it may go."""
 
+import asyncio
 import hashlib
 import io
 import os
+import signal
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -107,8 +110,6 @@ def test_what_must_not_be_unpacked_leaves_nothing(tmp_path: Path, archive: Calla
 
 async def test_an_artifact_is_unpacked_once_for_all_who_ask(machine: Machine) -> None:
     """Ten ask at the same time and get the same folder."""
-    import asyncio
-
     digest = await machine.artifact({"a.py": b"x = 1"})
     folders = CodeFolders(machine.layout.unpacked, machine.store)
 
@@ -123,9 +124,35 @@ async def test_leftovers_are_tidied_away(machine: Machine) -> None:
     stored, used = await machine.artifact({"a": b"1"}), Digest("b" * 64)
     folders = CodeFolders(machine.layout.unpacked, machine.store)
     await folders.folder_of(stored)
-    for name in (used, "c" * 64, f".draft-{os.getpid()}-x", ".draft-999999999-y", ".draft-1-z"):
+    for name in (used, "c" * 64, f".draft-{os.getpid()}-x", ".draft-999999999-y", ".draft-1-z", ".draft-x", ".draft-"):
         (machine.layout.unpacked / name).mkdir()
 
     await folders.tidy([used])
 
     assert sorted(path.name for path in machine.layout.unpacked.iterdir()) == sorted([".draft-1-z", stored, used])
+
+
+KILLED = """
+import asyncio, os, shutil, signal, sys
+from pathlib import Path
+from flashcore.builtin.file_artifacts import FileArtifactStore
+from flashcore.builtin.process.code import CodeFolders
+
+shutil.copyfileobj = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+artifacts, unpacked, digest = sys.argv[1:]
+asyncio.run(CodeFolders(Path(unpacked), FileArtifactStore(artifacts)).folder_of(digest))
+"""
+
+
+async def test_a_kill_while_an_archive_is_fetched_keeps_nobody_from_starting(machine: Machine) -> None:
+    """The half of it is taken for what it is, by the next provider, and goes."""
+    digest, layout = await machine.artifact({"a": b"1"}), machine.layout
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, str(layout.artifacts), str(layout.unpacked), digest
+    )
+    assert await killed.wait() == -signal.SIGKILL
+    assert len([*layout.unpacked.iterdir()]) == 1
+
+    await machine.provider()
+
+    assert [*layout.unpacked.iterdir()] == []

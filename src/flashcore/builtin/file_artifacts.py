@@ -7,10 +7,10 @@ import errno
 import os
 import re
 import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from flashcore.builtin.local.drafts import draft_beside
 from flashcore.builtin.local.folder import sync_folder
 from flashcore.model.errors import NotFound, StateError, StorageFull
 from flashcore.model.names import Digest
@@ -68,9 +68,9 @@ class FileArtifactStore:
 def _copy(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".draft-", dir=target.parent)
-        draft = Path(name)
+        draft = draft_beside(target)
         try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as written, source.open("rb") as read:
                 shutil.copyfileobj(read, written, 1 << 20)
                 written.flush()

@@ -130,7 +130,6 @@ def _plugin_command(name: str) -> click.Command | None:
         return load_command(*found)
     except PluginError as error:
         fail(error, as_json=False)
-        return None
 
 
 def _survey() -> tuple[PluginReport, ...]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-import psutil
-
+from flashcore.builtin.local.drafts import draft_beside, is_abandoned, is_draft
 from flashcore.builtin.process.unpack import unpack
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.model.names import Digest
-
-_DRAFT = ".draft-"
 
 
 class CodeFolders:
@@ -42,21 +38,15 @@ class CodeFolders:
         await asyncio.to_thread(_tidy, self._folder, keep)
 
     async def _fetch(self, digest: Digest, target: Path) -> None:
-        # The pid in the name: another control plane of the same project may be at the same artifact.
-        draft = self._folder / f"{_DRAFT}{os.getpid()}-{digest}"
-        archive = draft.with_suffix(".archive")
+        # Another control plane of the same project may be at the same artifact.
+        draft, archive = draft_beside(target), draft_beside(target, ".archive")
         try:
-            await asyncio.to_thread(_make_room, self._folder, draft)
+            await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
             await self._artifacts.get(digest, archive)
             await asyncio.to_thread(unpack, archive, digest, draft)
             await asyncio.to_thread(_move, draft, target)
         finally:
             archive.unlink(missing_ok=True)
-
-
-def _make_room(folder: Path, draft: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(draft, ignore_errors=True)
 
 
 def _move(draft: Path, target: Path) -> None:
@@ -70,11 +60,7 @@ def _move(draft: Path, target: Path) -> None:
 
 def _tidy(folder: Path, keep: set[Digest]) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name.startswith(_DRAFT):
-            owner = int(path.name.removeprefix(_DRAFT).partition("-")[0])
-            unwanted = owner == os.getpid() or not psutil.pid_exists(owner)
-        else:
-            unwanted = path.name not in keep
+        unwanted = is_abandoned(path) if is_draft(path) else path.name not in keep
         if unwanted and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         elif unwanted:

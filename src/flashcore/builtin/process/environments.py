@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import sys
 import time
@@ -14,15 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from flashcore.builtin.local.drafts import draft_beside, is_abandoned, is_draft
 from flashcore.builtin.process.installing import install, move
 from flashcore.builtin.process.interpreters import Interpreter, find_interpreter, this_minor
 from flashcore.builtin.process.launch import read_launch
 from flashcore.builtin.process.requirements import unmet
 from flashcore.model.layout import Layout
 
-_DRAFT = ".draft-"
 _WORKER = "cloudpickle>=3"
 """What the worker itself can do with beside the standard library."""
 
@@ -78,8 +75,7 @@ class Environments:
         return Python(str(target / "bin" / "python"), name)
 
     async def _make(self, interpreter: Interpreter, needed: list[str], target: Path) -> None:
-        # Another control plane of the project may be at the same; the pid tells whether a draft is still being made.
-        draft = target.with_name(f"{_DRAFT}{os.getpid()}-{secrets.token_hex(4)}")
+        draft = draft_beside(target)  # another control plane of the project may be at the same
         try:
             await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
             await install(needed, interpreter, draft, self._within)
@@ -122,9 +118,8 @@ def _tidy(layout: Layout, unused: float) -> None:
         return
     in_use = set(_in_use(layout))
     for path in folder.iterdir():
-        if path.name.startswith(_DRAFT):
-            owner = int(path.name.removeprefix(_DRAFT).partition("-")[0])
-            unwanted = owner == os.getpid() or not psutil.pid_exists(owner)
+        if is_draft(path):
+            unwanted = is_abandoned(path)
         else:
             unwanted = path.name not in in_use and time.time() - path.stat().st_mtime > unused
         if unwanted:
