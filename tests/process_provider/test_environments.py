@@ -280,6 +280,16 @@ async def test_environments_that_nobody_uses_are_removed(layout: Layout) -> None
     assert left(layout) == [f".draft-{os.getppid()}-abcd", "fresh", "used"]
 
 
+async def test_an_environment_that_goes_while_it_is_looked_at_keeps_nobody_from_starting(layout: Layout) -> None:
+    """Two control planes of a project start at once, and both tidy: here it is a name with nothing behind it."""
+    layout.venvs.mkdir(parents=True)
+    (layout.venvs / "gone").symlink_to(layout.venvs / "nowhere")
+
+    await Environments(layout, 60).tidy(unused=500)
+
+    assert left(layout) == ["gone"]
+
+
 def lead_nowhere(link: Path) -> None:
     """What a link looks like when what it leads to was removed."""
     link.unlink()

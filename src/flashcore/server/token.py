@@ -63,6 +63,8 @@ def _write_new(path: Path, token: str) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(token + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # a name whose content the power took would be there for ever
     try:
         os.link(draft, path)
     except FileExistsError:

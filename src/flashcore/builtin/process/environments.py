@@ -121,9 +121,17 @@ def _tidy(layout: Layout, unused: float) -> None:
         if is_draft(path):
             unwanted = is_abandoned(path)
         else:
-            unwanted = path.name not in in_use and time.time() - path.stat().st_mtime > unused
+            unwanted = path.name not in in_use and _idle(path) > unused
         if unwanted:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _idle(path: Path) -> float:
+    """Seconds since something was started in it; 0 for one that another control plane is removing right now."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _in_use(layout: Layout) -> Iterable[str]:
