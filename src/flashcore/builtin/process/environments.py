@@ -118,10 +118,7 @@ def _tidy(layout: Layout, unused: float) -> None:
         return
     in_use = set(_in_use(layout))
     for path in folder.iterdir():
-        if is_draft(path):
-            unwanted = is_abandoned(path)
-        else:
-            unwanted = path.name not in in_use and _idle(path) > unused
+        unwanted = is_abandoned(path) if is_draft(path) else path.name not in in_use and _idle(path) > unused
         if unwanted:
             shutil.rmtree(path, ignore_errors=True)
 
