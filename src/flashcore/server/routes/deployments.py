@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -16,6 +15,7 @@ from flashcore.control.readmodel import DeploymentView
 from flashcore.model.errors import NotFound
 from flashcore.model.manifest import Manifest, manifest_from_json
 from flashcore.server.gateways import GatewayKeeper
+from flashcore.server.log_lines import one_after_the_other, side_by_side
 from flashcore.server.notes import platform_notes
 from flashcore.server.views import details, summary, waiting
 
@@ -122,9 +122,9 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
     ) -> StreamingResponse:
         """Lines of the replicas' output, each with its replica in front; with `follow`, what comes too."""
         names = _replicas_of(controller.view(endpoint), replica)
-        return StreamingResponse(
-            _merged(controller, names, tail, follow=follow), media_type="text/plain; charset=utf-8"
-        )
+        merged = side_by_side if follow else one_after_the_other
+        lines = merged(names, partial(controller.logs, tail=tail, follow=follow))
+        return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
 
     return routes
 
@@ -162,25 +162,3 @@ def _replicas_of(view: DeploymentView, wanted: str | None) -> list[str]:
     if wanted not in names:
         raise NotFound(f"{view.endpoint} has no replica {wanted!r}", next_step=f"it has {', '.join(names) or 'none'}")
     return [wanted]
-
-
-async def _merged(controller: Controller, replicas: list[str], tail: int, *, follow: bool) -> AsyncIterator[str]:
-    """The lines of several replicas as they come; without `follow`, one replica after the other."""
-    if not follow:
-        for replica in replicas:
-            async for line in controller.logs(replica, tail=tail, follow=False):
-                yield f"{replica}  {line}\n"
-        return
-    lines: asyncio.Queue[str] = asyncio.Queue(maxsize=1000)
-
-    async def pump(replica: str) -> None:
-        async for line in controller.logs(replica, tail=tail, follow=True):
-            await lines.put(f"{replica}  {line}\n")
-
-    pumps = [asyncio.create_task(pump(replica)) for replica in replicas]
-    try:
-        while not (lines.empty() and all(one.done() for one in pumps)):
-            yield await lines.get()
-    finally:
-        for one in pumps:
-            one.cancel()
