@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -125,3 +126,27 @@ async def test_a_refusal_ends_the_sending() -> None:
             return  # the system may drop what was received when it sees the reset
 
     assert (response.status, response.body) == (413, b"no")
+
+
+@pytest.mark.parametrize("way", ["sending", "receiving"])
+def test_signals_do_not_make_a_call_wait_for_longer(way: str) -> None:
+    """As those of a profiler, of which one comes before each wait is over."""
+    over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        if way == "receiving":
+            read_request(connection, 0)
+            connection.sendall(head(SIZE) + BODY[: SIZE // 2])
+        over.wait(60)
+
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    body = [memoryview(BODY * 8)] if way == "sending" else None
+    with serving(answer) as url:
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+        try:
+            with pytest.raises(DeadlineExceeded):
+                blocking(url, Request("POST", "/x", body, timeout=1.0))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            over.set()

@@ -1,14 +1,14 @@
 """Large bodies over a plain socket, in as few calls as it takes.
 
-A socket of Python's that has a timeout asks before each piece whether it would block, and gets a piece at a time. Here
-the kernel keeps the time, and fills or empties all of the memory in one call.
+A socket of Python's that has a timeout asks before each piece whether it would block. Here that is asked only once it
+would. The kernel could keep the time as well, but begins anew after each signal.
 """
 
 from __future__ import annotations
 
+import select
 import socket
-import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 LARGE = 1 << 20
 
+_LONGEST_WAIT = (1 << 31) - 1
+"""Milliseconds that the kernel can be asked to wait."""
+
 
 def send_pieces(connection: HTTPConnection, pieces: tuple[Bytes, ...], timeout: float) -> None:
     """Send a request's body. `timeout` in seconds holds for each wait. Raises TimeoutError, OSError."""
@@ -27,8 +30,7 @@ def send_pieces(connection: HTTPConnection, pieces: tuple[Bytes, ...], timeout: 
         if len(piece) < LARGE or not _is_plain(connection.sock):
             connection.send(piece)
         else:
-            with _kernel_keeps_time(connection.sock, socket.SO_SNDTIMEO, timeout):
-                connection.sock.sendall(piece)
+            _send(connection.sock, piece, timeout)
 
 
 def receive_body(connection: HTTPConnection, answer: HTTPResponse, timeout: float) -> memoryview:
@@ -42,15 +44,29 @@ def receive_body(connection: HTTPConnection, answer: HTTPResponse, timeout: floa
     # What was read together with the head is still in the reader's buffer; after it, the socket's own.
     ahead = min(size, len(answer.fp.peek()))
     _fill(answer, body[:ahead])
-    with _kernel_keeps_time(sock, socket.SO_RCVTIMEO, timeout):
+    with _at_once(sock, select.POLLIN, timeout) as wait:
         while ahead < size:
-            count = sock.recv_into(body[ahead:])
+            try:
+                count = sock.recv_into(body[ahead:])
+            except BlockingIOError:
+                wait()
+                continue
             if not count:
                 raise _cut_off(size - ahead)
             ahead += count
     answer.length = 0
     answer.read()  # there is nothing left: this is how the connection becomes free for the next request
     return body
+
+
+def _send(sock: socket.socket, piece: Bytes, timeout: float) -> None:
+    with memoryview(piece) as view, _at_once(sock, select.POLLOUT, timeout) as wait:
+        sent = 0
+        while sent < len(view):
+            try:
+                sent += sock.send(view[sent:])
+            except BlockingIOError:
+                wait()
 
 
 def _fill(answer: HTTPResponse, memory: memoryview) -> None:
@@ -72,13 +88,18 @@ def _is_plain(sock: socket.socket) -> bool:
 
 
 @contextmanager
-def _kernel_keeps_time(sock: socket.socket, option: int, seconds: float) -> Iterator[None]:
-    sock.settimeout(None)
-    sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6)))
+def _at_once(sock: socket.socket, event: int, seconds: float) -> Iterator[Callable[[], None]]:
+    """Do what can be done without waiting; what is given waits for more, or raises TimeoutError."""
+    poll = select.poll()
+    poll.register(sock, event)
+    patience = min(seconds * 1000, _LONGEST_WAIT)
+
+    def wait() -> None:
+        if not poll.poll(patience):  # signals that come meanwhile take nothing from it, and add nothing
+            raise TimeoutError("timed out")
+
+    sock.settimeout(0.0)
     try:
-        yield
-    except BlockingIOError as error:
-        raise TimeoutError("timed out") from error
+        yield wait
     finally:
-        sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", 0, 0))
         sock.settimeout(seconds)
