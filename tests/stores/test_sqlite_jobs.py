@@ -261,6 +261,19 @@ async def test_a_payload_whose_file_was_lost_is_an_error_by_name(content: bytes 
     await jobs.close()
 
 
+async def test_a_job_whose_input_was_lost_fails_alone(tmp_path: Path) -> None:
+    """Those that are claimed with it are handed out, and no other attempt of theirs is used up."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("before"), new_job("lost", data=b"l" * (BLOB_THRESHOLD + 1)), new_job("after")])
+    (file,) = (tmp_path / "jobs.db.blobs").iterdir()
+    file.unlink()
+
+    assert [one.id for one in await jobs.claim(claim_of(9))] == ["before", "after"]
+    counts = await jobs.counts(ENDPOINT)
+    assert (counts.by_status[JobStatus.FAILED], counts.by_status[JobStatus.IN_PROGRESS]) == (1, 2)
+    await jobs.close()
+
+
 async def test_content_that_goes_and_comes_in_one_instant_is_kept(tmp_path: Path) -> None:
     """One job's file is removed while another job with the same content is submitted."""
     jobs = await open_jobs(tmp_path)

@@ -30,7 +30,7 @@ from flashcore.builtin.sqlite.schema import Schema
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.hookspecs.jobs import Claim, Finish, Return, after
 from flashcore.model import job_steps
-from flashcore.model.errors import StateError, StorageFull
+from flashcore.model.errors import StateCorrupt, StateError, StorageFull
 from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload, StreamItem
 from flashcore.model.names import EndpointName, JobId, WorkerId
 
@@ -87,12 +87,11 @@ class SqliteJobs:
                 await self._filler.fill(starving.lanes)
             else:
                 claimed = [(n, job_steps.as_claimed(job)) for n, job in taken]
-                return tuple(
-                    [
-                        await self._with_input(n, one, one.input) if isinstance(one.input, Shelved) else one
-                        for n, one in claimed
-                    ]
-                )
+                found = [
+                    await self._with_input(n, one, one.input) if isinstance(one.input, Shelved) else one
+                    for n, one in claimed
+                ]
+                return tuple([one for one in found if one is not None])
 
     async def extend(self, worker: WorkerId, ids: Sequence[JobId], lease: float) -> tuple[JobId, ...]:
         """See JobStore."""
@@ -281,8 +280,13 @@ class SqliteJobs:
     def _hand_out(self, book: Book, entry: Entry, claim: Claim, now: float) -> Job:
         return book.put(entry, job_steps.taken(entry.job, claim.worker, claim.revision, now, claim.lease))
 
-    async def _with_input(self, n: int, claimed: Claimed, known: Shelved) -> Claimed:
-        return replace(claimed, input=await self._payloads.fetch(n, INPUT, known))
+    async def _with_input(self, n: int, claimed: Claimed, known: Shelved) -> Claimed | None:
+        """None for a job whose input is lost: it has failed, and those that were claimed with it have not."""
+        try:
+            return replace(claimed, input=await self._payloads.fetch(n, INPUT, known))
+        except StateCorrupt as damage:
+            await self.finish([Finish(claimed.id, claimed.worker, error=damage.message)])
+            return None
 
     def _finish(self, results: Sequence[Finish], book: Book) -> tuple[bool, ...]:
         now = self._clock()
