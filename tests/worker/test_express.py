@@ -228,6 +228,17 @@ async def test_what_has_no_room_at_once_follows_in_its_place() -> None:
         assert await read(other, len(large) + 9) == large + b"then this"
 
 
+async def test_what_was_begun_at_once_is_sent_before_the_end() -> None:
+    """Closing waits for the second half of a frame as for all that was queued."""
+    async with connected() as (channel, other):
+        large = bytes(range(256)) * (MORE_THAN_HAS_ROOM // 256)
+
+        assert channel.send_now(large)
+        channel.close()
+
+        assert await read(other, len(large)) == large
+
+
 async def test_nothing_overtakes_what_is_queued() -> None:
     """The loop has begun to send something and is not done."""
     async with connected() as (channel, other):

@@ -40,6 +40,8 @@ class MessageChannel(asyncio.BufferedProtocol):
         self._descriptor = -1
         self._writing = threading.Lock()
         """Held by whoever writes: `send_now` may be called while the loop does, or closes the socket."""
+        self._is_queued = False
+        """Whether the transport kept some of what the loop wrote last; another thread cannot ask it safely."""
         self._rest = b""
         self._problem: Exception | None = None
         self.writable = True
@@ -62,20 +64,21 @@ class MessageChannel(asyncio.BufferedProtocol):
         """
         with self._writing:
             transport = self._transport
-            if transport is None or transport.is_closing() or self._rest or transport.get_write_buffer_size():
+            if transport is None or transport.is_closing() or self._is_queued:
                 return False
             try:
                 sent = os.write(self._descriptor, frames)
             except OSError:
                 return False  # there is no room; or nobody reads any more, which the loop finds out by itself
             if sent < len(frames):
-                self._rest = frames[sent:]
+                self._rest, self._is_queued = frames[sent:], True
                 self._loop.call_soon_threadsafe(self.send_bytes, b"")
         return True
 
     def close(self) -> None:
         """Send what is queued, then close."""
         if self._transport is not None:
+            self.send_bytes(b"")
             self._transport.close()
 
     def abort(self) -> None:
@@ -128,3 +131,4 @@ class MessageChannel(asyncio.BufferedProtocol):
         if self._rest:
             frames, self._rest = self._rest + frames, b""
         transport.write(frames)
+        self._is_queued = transport.get_write_buffer_size() > 0
