@@ -126,15 +126,15 @@ def test_commands_can_be_typed(snippets: Snippets, repository: Path) -> None:
                 assert f"\n{command[1]}:" in targets, snippet
 
 
-def understood(group: click.Group, words: list[str], where: str) -> None:
+def understood(group: click.Group, words: list[str], where: str, above: click.Context | None = None) -> None:
     """Parse a command line without running it."""
-    context = click.Context(group)
+    context = click.Context(group, above, **group.context_settings)  # commands remember what it calls their --help
     command = group.get_command(context, words[0])
     assert command is not None, f"{where}: there is no command {words[0]}"
     if isinstance(command, click.Group):
-        understood(command, words[1:], where)
+        understood(command, words[1:], where, context)
         return
     try:
-        command.make_context(words[0], words[1:])
+        command.make_context(words[0], words[1:], parent=context)
     except click.UsageError as error:
         pytest.fail(f"{where}: {' '.join(words)}: {error.format_message()}")

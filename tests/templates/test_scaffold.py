@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from flashcore.cli.init import init
+from flashcore.cli.main import cli
 from flashcore.cli.scaffold import generate, generate_here, is_here, template, template_folder, template_names
 from flashcore.model.errors import Refused, UsageError
 
@@ -148,7 +148,7 @@ def test_an_empty_folder_becomes_the_project(tmp_path: Path, monkeypatch: pytest
     (folder / ".git").mkdir(parents=True)
     monkeypatch.chdir(folder)
 
-    ran = CliRunner().invoke(init, [".", "--no-input"])
+    ran = CliRunner().invoke(cli, ["init", ".", "--no-input"])
 
     assert (ran.exit_code, is_here(".")) == (0, True)
     assert 'app = "my-shop"' in (folder / "flashcore.toml").read_text()
