@@ -88,7 +88,8 @@ class Listener:
     async def until_stage(self, stage: Stage, within: float = 60.0) -> Status:
         """Wait for the replica to say that it has come so far; returns what it said."""
         async with asyncio.timeout(within), self.changed:
-            await self.changed.wait_for(lambda: any(status.stage is stage for status in self.statuses))
+            await self.changed.wait_for(lambda: self.closed or any(status.stage is stage for status in self.statuses))
+        assert any(status.stage is stage for status in self.statuses), f"it hung up, having said {self.statuses}"
         return next(status for status in self.statuses if status.stage is stage)
 
     @property

@@ -149,7 +149,7 @@ async def test_a_second_sigterm_ends_it_at_once(patient: RunningReplica, gateway
 
 async def test_a_drain_message_brings_its_own_grace(replica: RunningReplica, gateway: FakeGateway) -> None:
     """The provider says how long; a signal that follows it changes nothing."""
-    job = gateway.give(calling("sleep", 1.5))
+    job = gateway.give(calling("hold"))
     await begun(replica)
     listener = await replica.connect()
     assert listener.channel is not None
@@ -157,6 +157,8 @@ async def test_a_drain_message_brings_its_own_grace(replica: RunningReplica, gat
     listener.channel.send(Drain(100.0))
     await gateway.until(lambda: gateway.leaving)
     replica.terminate()
+    await asyncio.sleep(1.2)  # in which a grace of one second would have been over
+    go_on(replica)
 
     assert value_of((await gateway.result(job)).output)["$flashcore"]["value"] == "done"
     assert await replica.ended() == 0
@@ -175,9 +177,10 @@ async def test_interrupted_coroutines_can_clean_up(replica: RunningReplica, gate
 
 async def test_results_that_nobody_takes_do_not_keep_it_for_ever(replica: RunningReplica, gateway: FakeGateway) -> None:
     """A gateway that is away at the end: the job will run again, and the log says so."""
-    gateway.give(calling("sleep", 0.2))
+    gateway.give(calling("hold"))
     await begun(replica)
     await gateway.stop()
+    go_on(replica)
 
     replica.terminate()
 

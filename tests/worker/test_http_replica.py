@@ -40,6 +40,7 @@ CODE = """
         return "done"
 
     async def stall(seconds: float):
+        print("begun", flush=True)
         time.sleep(seconds)
 
     async def leave_in_a_task():
@@ -72,9 +73,11 @@ async def ask(replica: RunningReplica, target: str, **headers: str) -> Answer:
     reader, writer = await asyncio.open_unix_connection(str(replica.http))
     lines = [f"GET {target} HTTP/1.1", "Host: x", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode())
-    head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
-    writer.close()
+    try:
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+    finally:
+        writer.close()
     first, *rest = head.split("\r\n")
     named = dict(line.lower().split(": ", 1) for line in rest)
     return Answer(int(first.split()[1]), named, body)
@@ -172,7 +175,7 @@ async def test_what_does_not_finish_is_cut_off_at_the_end_of_the_grace(replica: 
 
     assert await replica.ended() == 0
     assert "cutting off 1 requests" in replica.log
-    slow.cancel()
+    await asyncio.gather(slow, return_exceptions=True)
 
 
 async def test_an_idle_replica_that_its_provider_ends_is_gone_at_once(replica: RunningReplica) -> None:
@@ -256,14 +259,14 @@ async def test_a_coroutine_that_blocks_is_named(replica: RunningReplica) -> None
 async def test_a_blocked_replica_ends_all_the_same(replica: RunningReplica) -> None:
     """User code that holds the main thread does not hold the process after its grace."""
     stalled = asyncio.create_task(ask(replica, "/stall?seconds=600"))
-    await asyncio.sleep(0.3)
+    await begun(replica)
     listener = await replica.connect()
     assert listener.channel is not None
 
     listener.channel.send(Drain(0.2))
 
     assert await replica.ended() == 0
-    stalled.cancel()
+    await asyncio.gather(stalled, return_exceptions=True)
 
 
 async def test_an_app_that_refuses_to_start_is_a_failed_replica(start: Start, tmp_path: Path) -> None:

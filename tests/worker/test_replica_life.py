@@ -103,6 +103,7 @@ async def test_code_that_cannot_be_loaded_makes_a_failed_replica(
     """B36: the traceback is in the status that is told, in the record, and in the log; the exit status is 1."""
     replica = await start(artifact(tmp_path, f"{COMPUTES}\n{code}"))
     listener = await replica.connect()
+    await listener.until_stage(Stage.LOADING)
     go_on(replica)
     status = await listener.until_stage(Stage.FAILED)
 

@@ -100,7 +100,7 @@ class FakeGateway:
         """Say something else to the worker that connected last."""
         self._channels[-1].send(message)
 
-    async def result(self, job: JobId, within: float = 20.0) -> Result:
+    async def result(self, job: JobId, within: float = 60.0) -> Result:
         """The first result of a job. Raises TimeoutError."""
         await self.until(lambda: any(result.id == job for result in self.results), within)
         return next(result for result in self.results if result.id == job)
@@ -132,7 +132,7 @@ class FakeGateway:
         """Whether a worker said that it takes no more."""
         return any(isinstance(message, Leaving) for message in self.messages)
 
-    async def until(self, true: Callable[[], bool], within: float = 20.0) -> None:
+    async def until(self, true: Callable[[], bool], within: float = 60.0) -> None:
         """Return when it is true; looked at whenever a worker says something. Raises TimeoutError."""
         async with asyncio.timeout(within), self._changed:
             await self._changed.wait_for(true)
