@@ -261,9 +261,11 @@ async def machine(root: Path) -> AsyncIterator[Machine]:
     for provider in made.providers:
         await provider.close()
     for process in processes_of(made):
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it was about to end by itself
+            process.kill()
     # Not their `wait`: who is no child of ours stays a zombie until its new parent looks, which may take seconds.
     await eventually(lambda: not processes_of(made))
     for child in psutil.Process().children():
-        if child.status() == psutil.STATUS_ZOMBIE:
-            child.wait()
+        with contextlib.suppress(psutil.NoSuchProcess):  # somebody has waited for it meanwhile
+            if child.status() == psutil.STATUS_ZOMBIE:
+                child.wait()

@@ -162,7 +162,7 @@ async def test_the_end_of_an_adopted_replica_is_seen(machine: Machine) -> None:
     await leave_running(machine, revision)
     provider = await machine.provider()
     record = json.loads((machine.places() / "replica.json").read_text())
-    assert len(processes_of(machine)) == 2
+    await eventually(lambda: len(processes_of(machine)) == 2)
 
     os.kill(record["identity"]["pid"], signal.SIGKILL)
     told = await gone(provider)

@@ -11,6 +11,7 @@ from tests.process_provider.conftest import (
     HINTS,
     ONE,
     Machine,
+    WallClock,
     forgotten,
     gone,
     processes_of,
@@ -95,8 +96,13 @@ async def test_a_full_disk_while_starting_is_waited_for(machine: Machine) -> Non
     assert (await ready(provider)).connected
 
 
-async def test_a_start_that_waits_can_be_withdrawn(machine: Machine) -> None:
-    """It does not wait for its next try."""
+async def test_a_start_that_waits_can_be_withdrawn(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not wait for its next try, which never comes here."""
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(WallClock, "sleep_until", never)
     provider = await machine.provider()
     revision = await machine.revision()
     with no_file_grows_beyond(10):
@@ -105,7 +111,7 @@ async def test_a_start_that_waits_can_be_withdrawn(machine: Machine) -> None:
 
     await provider.apply(revision, NONE, HINTS)
 
-    await forgotten(provider, 2.0)
+    await forgotten(provider)
 
 
 async def test_a_close_is_not_kept_by_a_start_that_fails_at_that_moment(

@@ -140,12 +140,20 @@ async def test_replicas_are_forked_and_everything_else_is_their_own(machine: Mac
 
 async def test_what_the_machine_says_of_an_endpoint_stays_true_for_forks(machine: Machine) -> None:
     """Q22: an exit by itself is told with its status, though nobody here is the parent."""
-    provider = await machine.provider()
-    code = (
-        "import os, threading\nos.register_at_fork(after_in_child=lambda: threading.Timer(0.3, os._exit, (7,)).start())"
-    )
-    await provider.apply(await machine.revision(f"{code}\ndef f(): ..."), frozenset({ONE}), HINTS)
+    provider, go_on = await machine.provider(), machine.layout.root / "go-on"
+    code = f"""
+        import os, pathlib, threading, time
+        def end():
+            while not pathlib.Path({str(go_on)!r}).exists():
+                time.sleep(0.01)
+            os._exit(7)
+        os.register_at_fork(after_in_child=threading.Thread(target=end).start)
+        def f(): ...
+    """
+    await provider.apply(await machine.revision(code), frozenset({ONE}), HINTS)
+    await ready(provider)
 
+    go_on.touch()
     told = await gone(provider)
 
     assert (told.exit_code, told.reason) == (7, "it ended with exit status 7")
@@ -247,7 +255,7 @@ async def test_nothing_outlives_a_forked_replica(machine: Machine, gateway: Fake
     (replica,) = processes_of(machine)
     await gateway.worker()
     await gateway.call({})
-    assert len(processes_of(machine)) == 4
+    await eventually(lambda: len(processes_of(machine)) == 4)  # what is being started shows no environment for a moment
 
     replica.kill()
     told = await gone(provider)
@@ -297,7 +305,7 @@ async def test_code_that_must_not_be_forked_is_spawned(machine: Machine) -> None
     assert "this replica imports its code itself: 1 threads run after its import" in machine.log()
     assert "1 threads run after its import" in machine.log(TWO)
     assert parents_of(machine) == []
-    assert len(processes_of(machine)) == 4
+    await eventually(lambda: len(processes_of(machine)) == 4)
 
 
 async def test_code_that_cannot_be_imported_ahead_is_given_a_chance(machine: Machine) -> None:
@@ -360,7 +368,7 @@ async def test_an_import_that_nobody_waits_for_any_more_is_ended(machine: Machin
     await machine.logged("begun")
 
     await provider.apply(revision, NONE, Hints(grace=60.0))
-    await forgotten(provider, 5.0)
+    await forgotten(provider, 30.0)
 
     assert loading.detail == "its code is being imported"
     assert parents_of(machine) == []

@@ -51,6 +51,12 @@ def open_descriptors() -> int:
     return len([*Path("/proc/self/fd").iterdir()])
 
 
+def stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For longer than an answer may take; nothing of what has come meanwhile is looked at before that is over."""
+    over = 2 * warm_parent.ANSWER_WITHIN
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: time.monotonic() + over)
+
+
 @pytest.fixture
 async def pair() -> AsyncIterator[Pair]:
     """Warm already."""
@@ -76,10 +82,9 @@ async def test_an_answer_that_came_in_time_counts_though_it_was_looked_at_late(
     pair: Pair, child: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This process stood still meanwhile. The replica runs: to start another one would make two of one instance."""
-    monkeypatch.setattr(warm_parent, "ANSWER_WITHIN", 0.2)
     asked = await pair.ask()
     pair.answer(child.pid)
-    time.sleep(0.3)  # noqa: ASYNC251 - it stands still
+    stand_still(monkeypatch)
 
     process = await asked
 
@@ -94,14 +99,13 @@ async def test_how_a_replica_ended_counts_though_it_was_looked_at_late(
     asked = await pair.ask()
     pair.answer(child.pid)
     process = await asked
-    monkeypatch.setattr(warm_parent, "ANSWER_WITHIN", 0.2)
     ended = asyncio.create_task(process.ended())
     child.kill()
     child.wait()
     for _ in range(10):  # turns of the loop, in which it comes to wait for the status
         await asyncio.sleep(0)
     pair.other.send(encode(Ended(child.pid, 7)))
-    time.sleep(0.3)  # noqa: ASYNC251 - it stands still
+    stand_still(monkeypatch)
 
     assert await ended == 7
 
