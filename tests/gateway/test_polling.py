@@ -16,7 +16,8 @@ from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName
 
 POLLED = dataclasses.replace(IMPATIENT, poll_seconds=0.6)
-SDK = {"User-Agent": "RunPod-Python-SDK/1.12.0 (Linux)", "Content-Type": "application/json"}
+SDK = {"User-Agent": "RunPod-Python-SDK/1.9.1 (Linux)", "Content-Type": "application/json"}
+"""Of a version that may close its connections: each request here has one of its own."""
 
 
 @pytest.fixture

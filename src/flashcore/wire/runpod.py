@@ -26,8 +26,9 @@ from flashcore.wire.rawjson import NotJson, RawValue, read_object, write_object
 
 _MOST_DIGITS = 18
 LONGEST_BATCH = 1000
-_LISTS = re.compile(rb"RunPod-Python-SDK/(\d+)\.(\d+)\.(\d+)")
+_SDK = re.compile(rb"RunPod-Python-SDK/(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
 _FIRST_WITH_LISTS = (1, 7, 1)
+_FIRST_WITH_STOPS = (1, 10, 0)
 
 _TRACE = ("traceparent", "tracestate")
 """Of a job's context, what its handler is told, under the names of the headers that its caller sent."""
@@ -78,8 +79,18 @@ def read_chunk(body: bytes | memoryview) -> Payload:
 
 def reads_lists(user_agent: bytes) -> bool:
     """Whether the SDK of that name takes a list where it asked for one job."""
-    found = _LISTS.match(user_agent)
-    return found is not None and tuple(int(part) for part in found.groups()) >= _FIRST_WITH_LISTS
+    return _version(user_agent) >= _FIRST_WITH_LISTS
+
+
+def asks_for_stops(user_agent: bytes) -> bool:
+    """Whether the SDK of that name asks what it is to stop all the while that it works, with pauses of seconds."""
+    return _version(user_agent) >= _FIRST_WITH_STOPS
+
+
+def _version(user_agent: bytes) -> tuple[int, ...]:
+    """Nothing where it is not the SDK."""
+    found = _SDK.match(user_agent)
+    return () if found is None else tuple(int(part) for part in found.groups())
 
 
 def batch_size(text: str) -> int:

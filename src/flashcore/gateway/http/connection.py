@@ -26,7 +26,7 @@ from flashcore.gateway.http.parse import parse_request
 from flashcore.gateway.http.peeking import PeekingExchange
 from flashcore.gateway.http.recurring import RecurringHead
 from flashcore.gateway.http.relay import Relay
-from flashcore.gateway.http.respond import Response, error_response, has_no_content, own_lines
+from flashcore.gateway.http.respond import Response, Watcher, error_response, has_no_content, own_lines
 from flashcore.gateway.http.route import Local, Proxy, Switch
 from flashcore.gateway.http.shared import Shared
 
@@ -62,6 +62,7 @@ class ClientConnection(StreamProtocol):
         "_reading",
         "_shared",
         "_transport",
+        "_watcher",
         "peer",
         "peer_lines",
     )
@@ -84,6 +85,7 @@ class ClientConnection(StreamProtocol):
         self._output_held = False
         self._read_deadline = inf
         self._answer_deadline = inf
+        self._watcher: Watcher | None = None
 
     # -- for the event loop ----------------------------------------------------------------------------------------
 
@@ -130,12 +132,12 @@ class ClientConnection(StreamProtocol):
         exchange = self._exchange
         if exchange is not None and exchange.end_input():
             return True
-        self._abandon()
+        self._depart()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason changes nothing
         """Let go of everything."""
-        self._abandon()
+        self._depart()
         shared = self._shared
         shared.connections.discard(self)
         if shared.closing:
@@ -343,6 +345,12 @@ class ClientConnection(StreamProtocol):
 
     # -- for the exchange ------------------------------------------------------------------------------------------
 
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` how the connection ends, in place of whoever was to be told before."""
+        previous, self._watcher = self._watcher, watcher
+        if previous is not None and previous is not watcher:
+            previous.released(self)
+
     def write(self, data: bytes) -> None:
         """Send bytes of the answer; those of an exchange that was given up go nowhere."""
         if not self._ended and not self._transport.is_closing():
@@ -452,6 +460,18 @@ class ClientConnection(StreamProtocol):
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
+    def _depart(self) -> None:
+        """It is over; where we had not ended it before, the client has."""
+        watcher, self._watcher = self._watcher, None
+        ended_by_us = self._ended
+        self._abandon()
+        if watcher is None:
+            return
+        if ended_by_us:
+            watcher.released(self)
+        else:
+            watcher.left(self)
+
     def _abandon(self) -> None:
         self._ended = True
         exchange, self._exchange = self._exchange, None
@@ -482,7 +502,10 @@ class ClientConnection(StreamProtocol):
             if not self._transport.get_write_buffer_size():
                 self._transport.abort()
         elif self._exchange is None and not self._heads.size:
-            self._close()
+            if self._watcher is not None and self._watcher.is_awaiting:
+                self._read_deadline = self._shared.loop.time() + self._shared.limits.idle_seconds
+            else:
+                self._close()
         else:
             self._refuse(BadRequest(408, "request_timeout", "The rest of the request did not come in time."))
 

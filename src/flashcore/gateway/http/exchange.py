@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from flashcore.gateway.http.forward import PeerLines
-from flashcore.gateway.http.respond import Response
+from flashcore.gateway.http.respond import Response, Watcher
 
 
 class Exchange(Protocol):
@@ -53,6 +53,10 @@ class Client(Protocol):
 
     peer: str
     peer_lines: PeerLines
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` how the connection ends, in place of whoever was to be told before."""
+        ...
 
     def write(self, data: bytes) -> None:
         """Send bytes of the answer."""

@@ -125,7 +125,8 @@ class LocalExchange:
         body = self._whole_body()
         self._pieces, self._spill = [], None
         try:
-            answer = self._handler(Request(self._head, body, self._client.peer, self._client.peer_lines.base))
+            client = self._client
+            answer = self._handler(Request(self._head, body, client.peer, client.peer_lines.base, client))
             if isinstance(answer, Response) and isinstance(answer.body, bytes):
                 self._client.respond(answer)
                 return

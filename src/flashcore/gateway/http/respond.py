@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from flashcore.gateway.http.forward import HOP_BY_HOP, encode_headers, status_line
 from flashcore.gateway.http.head import Headers, RequestHead
@@ -16,8 +16,29 @@ ENGINES_OWN = HOP_BY_HOP | {b"content-length", b"date", b"x-request-id"}
 """Names that a handler's response cannot set."""
 
 
-def _nowhere(_: RequestHead) -> str:
-    return ""
+class Watcher(Protocol):
+    """Who wants to know how a connection ends on which somebody has asked. Exactly one of both is said, once."""
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether the connection is kept, however long nothing is asked on it: its end is what is waited for."""
+        ...
+
+    def left(self, line: Line) -> None:
+        """The client closed it, or it broke."""
+        ...
+
+    def released(self, line: Line) -> None:
+        """It ends, or is somebody else's, and that tells nothing of the client."""
+        ...
+
+
+class Line(Protocol):
+    """The connection that a request came on, which may outlast the request."""
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` how it ends, in place of whoever was to be told before."""
+        ...
 
 
 @light
@@ -27,8 +48,9 @@ class Request:
     head: RequestHead
     body: bytes | memoryview
     peer: str
-    base: Callable[[RequestHead], str] = _nowhere
+    base: Callable[[RequestHead], str]
     """Where a client of this connection has reached us, as `https://host`; empty where it does not name a host."""
+    line: Line
 
 
 @light

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from flashcore.gateway.crew import Crew
+from flashcore.gateway.http.respond import Request
+from flashcore.gateway.polling.attendance import Attendance
 from flashcore.gateway.polling.link import PolledLink
 from flashcore.gateway.routes import JobsRouting
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_instance_id
 from flashcore.wire.hello import Hello, Identity, Stage, Status
 from flashcore.wire.pace import Pace
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A worker that asked at some time."""
+
+    link: PolledLink
+    hello: Hello
+    attendance: Attendance
 
 
 class Desk:
@@ -21,42 +33,57 @@ class Desk:
     def __init__(self, crew: Crew, *, paced: bool) -> None:
         self.crew = crew
         self._paced = paced
-        self._known: dict[tuple[EndpointName, str], tuple[PolledLink, Hello]] = {}
+        self._known: dict[tuple[EndpointName, str], _Known] = {}
 
-    def present(self, routing: JobsRouting, name: str) -> PolledLink:
-        """The worker's link; it is let in where it was not, or was away."""
+    def present(self, routing: JobsRouting, name: str, request: Request) -> PolledLink:
+        """The link of a worker that asks for something; it is let in where it was not, or was away."""
         key = (routing.route.name, name)
         known = self._known.get(key)
-        if known is None or known[0].closed:
+        if known is None or known.link.closed:
             self._forget_the_gone()
-            known = self._known[key] = (PolledLink(Pace(enabled=self._paced)), _hello(routing, name))
-            self._let_in(*known, routing)
-        elif known[0].away:
-            known[0].away = False
-            self._let_in(*known, routing)
-        self.crew.heard(known[0])
-        self._follow(known[0], routing)
-        return known[0]
+            known = self._known[key] = self._introduce(routing, name)
+            self._let_in(known, routing)
+        elif known.link.away:
+            known.link.away = False
+            self._let_in(known, routing)
+        known.attendance.note(request)
+        self.crew.heard(known.link)
+        self._follow(known.link, routing)
+        return known.link
+
+    def reporting(self, routing: JobsRouting, name: str, request: Request) -> PolledLink | None:
+        """The link of a worker that posts something of a job, and has asked for jobs before.
+
+        One that hung up is back: what it posts is its own doing. It may have closed all that it had open, for having
+        been idle while a function ran, a moment before it reports what came of that.
+        """
+        known = self._known.get((routing.route.name, name))
+        return None if known is None or known.link.closed else self.present(routing, name, request)
 
     def find(self, endpoint: EndpointName, name: str) -> PolledLink | None:
         """The worker's link, if it is here."""
         known = self._known.get((endpoint, name))
-        return None if known is None or known[0].closed or known[0].away else known[0]
+        return known.link if known is not None and known.link.is_here else None
 
     def hung_up(self, link: PolledLink) -> None:
-        """It closed the connection on which it waited: it is dead, or it will ask again."""
+        """It closed the connection on which it waited, or all that it had: it is dead, or it will ask again."""
         link.away = True
         self.crew.gone(link)
 
     def _forget_the_gone(self) -> None:
         """Those whom nobody expects back: each life of a worker has a name of its own, and there may be many."""
         self._known = {
-            key: (link, hello)
-            for key, (link, hello) in self._known.items()
-            if not link.closed and (not link.away or self.crew.has_account(hello.identity))
+            key: known
+            for key, known in self._known.items()
+            if not known.link.closed and (not known.link.away or self.crew.has_account(known.hello.identity))
         }
 
-    def _let_in(self, link: PolledLink, hello: Hello, routing: JobsRouting) -> None:
+    def _introduce(self, routing: JobsRouting, name: str) -> _Known:
+        link = PolledLink(Pace(enabled=self._paced))
+        return _Known(link, _hello(routing, name), Attendance(link, self.hung_up))
+
+    def _let_in(self, known: _Known, routing: JobsRouting) -> None:
+        link, hello = known.link, known.hello
         if hello.identity.replica in routing.listed:
             self.crew.hello(link, hello)
         else:

@@ -19,7 +19,7 @@ class PolledLink:
         self.pace = pace
         self.closed = False
         self.away = False
-        """It hung up while it was waiting for an answer, and has not asked again."""
+        """It hung up, and has not asked again."""
         self.is_paused = False
         self._in_hand = InHand(pace)
         self._loop = asyncio.get_running_loop()
@@ -74,6 +74,11 @@ class PolledLink:
         self._readable.set()
 
     # -- from the worker's requests --------------------------------------------------------------------------------
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is spoken to, and would answer."""
+        return not (self.closed or self.away)
 
     @property
     def out(self) -> Mapping[JobId, float]:

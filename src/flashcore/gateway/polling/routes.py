@@ -101,7 +101,7 @@ class PolledApi:
         return _listed(await self._take(call, batch_size(asked.decode("latin-1"))))
 
     async def _take(self, call: PolledCall, asked: int) -> list[Assignment]:
-        link = self._desk.present(call.routing, call.worker)
+        link = self._desk.present(call.routing, call.worker, call.request)
         crew = self._desk.crew
         if query_value(call.request.head, b"job_in_progress") == b"0":
             for job in link.empty_handed():
@@ -128,7 +128,7 @@ class PolledApi:
         return link.take()
 
     async def _stop(self, call: PolledCall) -> Response:
-        link = self._desk.present(call.routing, call.worker)
+        link = self._desk.present(call.routing, call.worker, call.request)
         until = self._loop.time() + self._settings.poll_seconds
         try:
             while (left := until - self._loop.time()) > 0 and not link.closed:
@@ -158,7 +158,7 @@ class PolledApi:
 
     async def _done(self, call: PolledCall) -> Response:
         posted = read_outcome(call.request.body)
-        link = self._desk.find(call.routing.route.name, call.worker)
+        link = self._desk.reporting(call.routing, call.worker, call.request)
         if link is not None:
             await link.readable()
             if isinstance(posted, Interim):
@@ -183,7 +183,7 @@ class PolledApi:
             await receipt
 
     async def _stream(self, call: PolledCall) -> Response:
-        link = self._desk.find(call.routing.route.name, call.worker)
+        link = self._desk.reporting(call.routing, call.worker, call.request)
         attempt = None if link is None else self._attempt(link, call.job)
         if link is None or attempt is None:
             return json_response(200, {})
