@@ -26,7 +26,7 @@ __all__ = ["layout"]
 
 HERE = Path(__file__).parent
 NEWEST = "2.0.0rc1"
-CALM = Settings(heartbeat=2.0, poll_seconds=4.0, reconnect_grace=0.5, sweep_interval=0.2, stop_grace=1.0)
+CALM = Settings(heartbeat=4.0, poll_seconds=4.0, reconnect_grace=2.0, sweep_interval=0.2, stop_grace=1.0)
 """Production's order of things, only with shorter waits at the end."""
 
 
@@ -94,6 +94,7 @@ class Sdk:
         """Start a worker, as RunPod's cloud does."""
         home = self.folder / name
         home.mkdir(exist_ok=True)
+        self.beginnings.mkdir(exist_ok=True)
         with (home / "out").open("wb") as out:
             return self._popen(home, name, environment, out)
 
@@ -105,6 +106,7 @@ class Sdk:
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(home),
+                "BEGUN": str(self.beginnings),
                 "RUNPOD_WEBHOOK_GET_JOB": f"{base}/job-take/$ID?gpu=LOCAL",
                 "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID?gpu=LOCAL",
                 "RUNPOD_WEBHOOK_POST_STREAM": f"{base}/job-stream/$RUNPOD_POD_ID/$ID?gpu=LOCAL",
@@ -135,6 +137,11 @@ class Sdk:
         """Submit a job; its id."""
         return str((await self.running.post("/v2/shop/run", {"input": value, **more})).json["id"])
 
+    @property
+    def beginnings(self) -> Path:
+        """Where handlers put a file for each job that they begin, named as the job."""
+        return self.folder / "beginnings"
+
     def hold(self, does: str = "hold") -> dict[str, Any]:
         """The input of a job that does not end before `go_on`."""
         return {"do": does, "until": str(self.folder / "go-on")}
@@ -151,13 +158,16 @@ class Sdk:
                 return shown
 
     async def begun(self, job: str) -> Any:
-        """The job once a worker has it."""
+        """The job once its handler is at work, who says so itself: the gateway knows it a moment before the worker."""
+        await eventually((self.beginnings / job).exists)
+        shown = (await self.running.get(f"/v2/shop/status/{job}")).json
+        assert shown["status"] != "IN_QUEUE"
+        return shown
 
-        async def look() -> Any:
-            shown = (await self.running.get(f"/v2/shop/status/{job}")).json
-            return shown if shown["status"] != "IN_QUEUE" else None
-
-        return await eventually(look)
+    async def kill(self, worker: subprocess.Popen[bytes]) -> None:
+        """Kill the worker, and what pings for it not; it has ended when this returns."""
+        worker.kill()
+        await asyncio.to_thread(worker.wait)
 
 
 @pytest.fixture

@@ -31,9 +31,7 @@ TOO_OLD = {"InvalidURL", "InvalidUrlClientError"}
 async def test_the_client_hears_of_what_went_wrong(sdk: Sdk, workers: Started) -> None:
     """Q-C3, Q-C20: a failed job has no output; what takes too long, and a job that is not there, raise."""
     workers.append(sdk.start_worker(SLOTS="4"))
-    seen = await sdk.client(
-        "trouble", {"input": {"do": "raise", "value": "no"}}, {"input": {"do": "sleep", "seconds": 20}}
-    )
+    seen = await sdk.client("trouble", {"input": {"do": "raise", "value": "no"}}, {"input": sdk.hold()})
 
     assert seen == [None, "FAILED", "TimeoutError", "ReadTimeout", "HTTPError"]
 
@@ -130,7 +128,7 @@ async def test_a_killed_worker_of_every_version(sdk: Sdk, workers: Started) -> N
     workers.append(sdk.start_worker("w1"))
     job = await sdk.run(sdk.hold())
     await sdk.begun(job)
-    workers[0].kill()
+    await sdk.kill(workers[0])
     sdk.go_on()
     workers.append(sdk.start_worker("w2"))
 

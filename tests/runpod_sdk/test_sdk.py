@@ -51,13 +51,13 @@ async def test_the_client_sees_what_it_sees_in_the_cloud(sdk: Sdk, workers: Star
     cancelled = await sdk.client("cancel", {"input": {"do": "echo", "value": 1}})
     workers.append(sdk.start_worker())
     answer = await sdk.client("run_sync", {"input": {"do": "echo", "value": {"deep": [1]}}})
-    run = await sdk.client("run", {"input": {"do": "sleep", "seconds": 3}})
+    run = await sdk.client("run", {"input": sdk.hold()})
     health = await sdk.client("health")
 
     assert (purged["removed"], cancelled) == (3, "CANCELLED")
     assert answer == {"deep": [1]}
     assert run["first"] in {"IN_QUEUE", "IN_PROGRESS"}
-    assert (run["output"], run["last"]) == ("slept", "COMPLETED")
+    assert (run["output"], run["last"]) == ("held", "COMPLETED")
     assert set(health["workers"]) == {"idle", "initializing", "ready", "running", "throttled", "unhealthy"}
 
 
@@ -106,10 +106,11 @@ async def test_a_running_job_can_be_cancelled(sdk: Sdk, workers: Started) -> Non
 async def test_a_function_that_blocks_can_be_cancelled_and_the_next_job_runs(sdk: Sdk, workers: Started) -> None:
     """Q-C10: it cannot be stopped, but nobody waits for it."""
     workers.append(sdk.start_worker())
-    job = await sdk.run({"do": "block", "seconds": 3})
+    job = await sdk.run(sdk.hold("block"))
     await sdk.begun(job)
 
     cancelled = (await sdk.running.post(f"/v2/shop/cancel/{job}")).json
+    sdk.go_on()
     after = await sdk.ended(await sdk.run({"do": "echo", "value": 1}))
 
     assert cancelled["status"] == "CANCELLED"
@@ -119,7 +120,7 @@ async def test_a_function_that_blocks_can_be_cancelled_and_the_next_job_runs(sdk
 async def test_a_job_out_of_time_is_stopped(sdk: Sdk, workers: Started) -> None:
     """Q-C11: it is TIMED_OUT, and its worker takes others; then it may be tried again under its id (Q-C12)."""
     workers.append(sdk.start_worker())
-    job = await sdk.run({"do": "sleep", "seconds": 30}, policy={"executionTimeout": 1000})
+    job = await sdk.run({"do": "sleep", "seconds": 600}, policy={"executionTimeout": 1000})
 
     assert (await sdk.ended(job))["status"] == "TIMED_OUT"
     assert (await sdk.ended(await sdk.run({"do": "echo", "value": 1})))["output"] == 1
@@ -132,7 +133,7 @@ async def test_a_killed_worker_gives_its_job_to_another(sdk: Sdk, workers: Start
     job = await sdk.run(sdk.hold())
     await sdk.begun(job)
 
-    workers[0].kill()
+    await sdk.kill(workers[0])
     sdk.go_on()
     workers.append(sdk.start_worker("w2"))
     ended = await sdk.ended(job)
