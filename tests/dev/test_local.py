@@ -155,6 +155,21 @@ def test_a_terminal_that_is_paused_holds_up_nobody() -> None:
     assert time.monotonic() - began < 60
 
 
+async def test_nothing_that_is_written_while_somebody_looks_is_missed(tmp_path: Path) -> None:
+    """The first look comes when all is watched, and so does the one at a new folder."""
+    async with contextlib.aclosing(changes(tmp_path)) as told, asyncio.timeout(60):
+        assert await anext(told) == {tmp_path}
+        (tmp_path / "a.py").write_text("x")
+        assert tmp_path / "a.py" in await anext(told)
+
+        (tmp_path / "new").mkdir()
+        while await anext(told) != {tmp_path}:
+            pass
+        (tmp_path / "new" / "b.py").write_text("x")
+        while tmp_path / "new" / "b.py" not in await anext(told):
+            pass
+
+
 async def test_only_folders_that_matter_are_watched(tmp_path: Path) -> None:
     """A new folder is, an ignored one and an environment are not."""
     (tmp_path / ".gitignore").write_text("ignored/\n")

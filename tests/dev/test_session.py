@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.dev.conftest import DevUnderTest, ask, until
+from tests.dev.conftest import WITHIN, DevUnderTest, ask, until
 
 from flashcore.testing.project import ProjectUnderTest
 
@@ -36,7 +36,7 @@ def test_each_call_is_shown_with_its_time_and_result(dev: DevUnderTest) -> None:
     )
     request = dev.heard("called", lambda one: one["endpoint"] == "web", said)
     assert (request["what"], request["outcome"], request["ok"]) == ("GET /hello", "200", True)
-    assert all(0 <= call["seconds"] < 5 for call in (job, request))
+    assert all(0 <= call["seconds"] < WITHIN for call in (job, request))
     dev.heard("printed", lambda one: one["text"] == "greeting Grace", said)
 
 
@@ -147,12 +147,18 @@ def test_sent_code_runs_with_the_token_alone(dev: DevUnderTest) -> None:
 
 def test_archives_that_nobody_runs_are_cleared_away(dev: DevUnderTest) -> None:
     """A day of edits leaves what a minute of them does."""
-    for old, new in (("Hello, {", "Hi, {"), ("Hi, {", "Ho, {"), ("Ho, {", "Hello, {")):
-        dev.change("app.py", old, new, "jobs")
 
-    # Of two endpoints: what runs, what ran before, and what was there as the last change came.
-    assert len(list((dev.home / "unpacked").iterdir())) <= 6
-    assert len([path for path in (dev.home / "artifacts").rglob("*") if path.is_file()]) <= 6
+    def edited() -> bool:
+        for old, new in (("Hello, {", "Hi, {"), ("Hi, {", "Ho, {"), ("Ho, {", "Hello, {")):
+            dev.change("app.py", old, new, "jobs")
+        unpacked = list((dev.home / "unpacked").iterdir())
+        archives = [path for path in (dev.home / "artifacts").rglob("*") if path.is_file()]
+        # Of two endpoints: what runs, what ran before, and what was there as the last change came.
+        return max(len(unpacked), len(archives)) <= 6
+
+    edited()
+    # Later edits clear away what the replicas of earlier ones still ran.
+    until(edited)
 
 
 def test_the_client_finds_the_session_by_its_environment(dev: DevUnderTest) -> None:

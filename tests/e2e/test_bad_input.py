@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import time
 
-import psutil
 import pytest
 
 from flashcore.testing.project import ProjectUnderTest
@@ -149,12 +148,7 @@ def test_what_a_crash_left_behind_is_no_obstacle(project: ProjectUnderTest) -> N
     """After kill -9 of everything, sockets and files of the dead are taken over by the next start."""
     project.write("app.py", ONE)
     project.must("deploy")
-    for process in project.processes():
-        with contextlib.suppress(psutil.NoSuchProcess):  # some end by themselves, when those before them have
-            process.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while project.processes() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    project.end()
 
     project.must("deploy")
 
@@ -197,10 +191,7 @@ def test_ctrl_c_during_a_deploy_detaches_and_says_so(project: ProjectUnderTest) 
     project.write("app.py", waits + ONE)
     process = project.start("deploy")
     assert process.stderr is not None
-    for line in process.stderr:
-        if "hello" in line:
-            break
-    time.sleep(0.5)
+    assert any("warming up" in line for line in process.stderr)
 
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 
-import psutil
 import pytest
 
 from flashcore.testing.project import ProjectUnderTest
@@ -26,7 +24,7 @@ def greet() -> str:
 
 def kill_control_plane(project: ProjectUnderTest) -> None:
     """SIGKILL, and wait until it is gone."""
-    control = next(one for one in project.processes() if "flashcore.server" in one.cmdline())
+    control = project.running("flashcore.server")[0]
     control.kill()
     control.wait(60)
 
@@ -84,31 +82,40 @@ def test_what_was_stopped_stays_stopped(deployed: ProjectUnderTest) -> None:
 
 def test_a_call_brings_back_what_was_killed_altogether(deployed: ProjectUnderTest) -> None:
     """As after a power cut: nothing runs, and nobody has said that it should not."""
-    for process in deployed.processes():
-        with contextlib.suppress(psutil.NoSuchProcess):  # some end by themselves, when those before them have
-            process.kill()
-            process.wait(60)
+    deployed.end()
 
     assert deployed.must("call", "hello").out == "hello\n"
 
 
 def test_a_call_waits_for_a_gateway_that_is_started_again(deployed: ProjectUnderTest) -> None:
     """Between its end and its return somebody calls."""
-    gateway = next(one for one in deployed.processes() if "flashcore.gateway" in one.cmdline())
+    gateway = deployed.running("flashcore.gateway")[0]
     gateway.kill()
     gateway.wait(60)
 
     assert deployed.must("call", "hello").out == "hello\n"
 
 
+STARTS_WHEN_TOLD = """
+import sys
+import time
+from pathlib import Path
+
+while "flashcore.server" in sys.orig_argv and not Path("go-on").exists():
+    time.sleep(0.01)
+"""
+
+
 def test_ctrl_c_while_the_platform_starts_says_that_it_goes_on(project: ProjectUnderTest) -> None:
     """What was begun is not left unsaid, and a stop a moment later ends it."""
+    project.write("flashcore_plugins.py", STARTS_WHEN_TOLD)
     with project.start("server", "start") as starting:
-        while not any("flashcore.server" in one.cmdline() for one in project.processes()):
+        while not project.running("flashcore.server"):
             assert starting.poll() is None
         starting.send_signal(signal.SIGINT)
         _, rest = starting.communicate(timeout=60)
 
+    project.write("go-on", "")
     assert starting.returncode == 130
     assert "goes on starting in the background" in rest
     assert project.must("server", "stop").err == "stopped\n"

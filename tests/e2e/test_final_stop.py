@@ -30,7 +30,8 @@ jobs = QueueEndpoint("jobs", replicas=2, max_concurrency=8)
 others = QueueEndpoint("others", max_concurrency=4)
 
 
-async def told_to_go_on():
+async def told_to_go_on(waits: str):
+    GO.with_name(waits).touch()
     while not GO.exists():
         await asyncio.sleep(0.02)
 
@@ -48,7 +49,7 @@ async def slow() -> str:
 
 @web.get("/held")
 async def held() -> str:
-    await told_to_go_on()
+    await told_to_go_on("request")
     return "held"
 
 
@@ -56,7 +57,7 @@ async def held() -> str:
 async def add(hold: bool = False) -> str:
     if not hold:
         return "added"
-    await told_to_go_on()
+    await told_to_go_on("job")
     return await other()
 
 
@@ -115,6 +116,8 @@ def test_every_accepted_request_is_answered_before_replicas_end(
     url = project.url()
     held = Waiting(f"{url}/web/held")
     job = Waiting(f"{url}/v2/jobs/runsync", {"input": {"hold": True}})
+
+    until(lambda: go.with_name("request").exists() and go.with_name("job").exists())
 
     with OpenLoop(url, rate=150, calls=CALLS) as load:
         load.wait_for(100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -95,9 +96,9 @@ def on_a_terminal(project: ProjectUnderTest, *arguments: str) -> tuple[subproces
 
 
 def read_until(terminal: int, *wanted: str, within: float = 60.0) -> str:
-    """What came from the terminal when all of that had come."""
+    """What came from the terminal when something had come for each of these patterns."""
     seen, deadline = "", time.monotonic() + within
-    while not all(one in seen for one in wanted):
+    while not all(re.search(one, seen) for one in wanted):
         assert time.monotonic() < deadline, seen
         seen += os.read(terminal, 65_536).decode(errors="replace")
     return seen
@@ -111,8 +112,7 @@ def test_a_rollout_is_followed_in_place_and_ctrl_c_only_detaches(project: Projec
     project.write("app.py", APP.format(version=2, auto=True).replace("from", "import slow\nfrom", 1))
 
     process, terminal = on_a_terminal(project, "deploy")
-    drawn = read_until(terminal, "stable", "target", "warming up", "\x1b[")
-    assert "looks again at" in drawn or "waits" in drawn
+    read_until(terminal, "stable", "target", "warming up", r"\x1b\[", "looks again at|waits")
     process.send_signal(signal.SIGINT)
     left = read_until(terminal, "detached", "flashcore rollout status hello --follow")
     assert process.wait(60) == 130

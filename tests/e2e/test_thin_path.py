@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -71,6 +72,14 @@ def post(url: str, body: Any) -> Any:
         return json.load(response)
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Fail unless it comes true soon."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_function_is_served_and_removed_without_a_trace(project: ProjectUnderTest) -> None:
     """The whole way, once: deploy, call in every manner, look, scale, undeploy."""
     project.write("app.py", APP.format(version=1))
@@ -107,7 +116,7 @@ def test_a_function_is_served_and_removed_without_a_trace(project: ProjectUnderT
         get(f"{project.url()}/web/items/7")
     with refused.value as answered:
         assert answered.code == 404
-    assert not [one for one in project.processes() if "flashcore.worker" in " ".join(one.cmdline())]
+    assert project.running("flashcore.worker") + project.running("flashcore.worker.warm") == []
     assert list((project.root / ".flashcore/environments/production/replicas").iterdir()) == []
 
 
@@ -130,12 +139,11 @@ def test_a_rolling_update_drops_no_call(project: ProjectUnderTest) -> None:
     for caller in callers:
         caller.start()
     try:
+        wait_until(lambda: len(answers) == 2)
         project.write("app.py", APP.format(version=2))
         project.must("deploy")
         seen_after = answers.total()
-        deadline = time.monotonic() + 60
-        while answers.total() < seen_after + 20 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_until(lambda: answers.total() >= seen_after + 20)
     finally:
         stop.set()
         for caller in callers:
@@ -161,7 +169,7 @@ def test_e52_a_killed_replica_is_replaced(project: ProjectUnderTest) -> None:
     """E52: what dies by itself comes back, and the endpoint is whole again."""
     project.write("app.py", APP.format(version=1))
     project.must("deploy")
-    workers = [one for one in project.processes() if "flashcore.worker" in one.cmdline()]
+    workers = project.running("flashcore.worker")
 
     victim = next(one for one in workers if one.environ().get("FLASHCORE_ENDPOINT") == "hello")
     lost = victim.environ()["FLASHCORE_REPLICA"]
@@ -181,7 +189,7 @@ def test_the_gateway_goes_on_when_the_control_plane_is_killed(project: ProjectUn
     project.write("app.py", APP.format(version=1))
     project.must("deploy")
     before = [one["id"] for one in project.must("status", "hello", "--json").json["replicas"]]
-    control = next(one for one in project.processes() if "flashcore.server" in one.cmdline())
+    control = project.running("flashcore.server")[0]
 
     control.kill()
     control.wait(60)

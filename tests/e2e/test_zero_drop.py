@@ -120,13 +120,20 @@ class Shop:
 
     def control_plane(self) -> psutil.Process:
         """Its process."""
-        (found,) = [one for one in self.project.processes() if "flashcore.server" in one.cmdline()]
-        return found
+        return self.project.running("flashcore.server")[0]
 
     def replica(self, name: str) -> psutil.Process:
         """The process that has the replica's working directory."""
-        (found,) = [one for one in self.project.processes() if name in one.cwd()]
+        (found,) = [one for one in self.project.processes() if name in _folder(one)]
         return found
+
+
+def _folder(process: psutil.Process) -> str:
+    """Where it works; nowhere when it has ended since it was found, as those that were replaced do."""
+    try:
+        return process.cwd()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 @pytest.fixture(scope="module")

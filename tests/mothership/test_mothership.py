@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from flashcore.composition import own_endpoint
 from flashcore.control.manifests.lasting import require_lasting
 from flashcore.model.errors import ConfigurationError
 from flashcore.model.names import Scope
+from flashcore.presence import read_presence
 from flashcore.settings import Project, Settings
 from flashcore.testing.project import ProjectUnderTest
 
@@ -74,6 +73,13 @@ def until(project: ProjectUnderTest, path: str, wanted: Callable[[Any], bool]) -
     return answer
 
 
+def control_plane(project: ProjectUnderTest) -> psutil.Process:
+    """Its process, to be held before it is ended: of one that has ended there is nothing to wait for."""
+    presence = read_presence(project.root / ".flashcore/environments/production/server.json")
+    assert presence is not None
+    return psutil.Process(presence.pid)
+
+
 def ready(*names: str) -> Callable[[Any], bool]:
     """Whether the manifest's endpoints are these, all of them ready."""
     return lambda answer: {one["endpoint"]: one["ready"] for one in answer["endpoints"]} == dict.fromkeys(names, True)
@@ -122,16 +128,15 @@ def test_a_failure_is_in_the_status_and_the_next_control_plane_goes_on(shop: Pro
     notes = json.loads(shop.must("status", "--json").out)["notes"]
     assert any(note.startswith("two is not as the manifest says") and "MISSING" in note for note in notes)
 
-    server = json.loads((shop.root / ".flashcore/environments/production/server.json").read_text())["pid"]
-    os.kill(server, signal.SIGKILL)
-    psutil.Process(server).wait(WITHIN)
+    server = control_plane(shop)
+    server.kill()
+    server.wait(WITHIN)
     shop.write("app.py", APP)
     shop.must("build")
     shop.must("status")
     until(shop, "/api/v1/manifest", ready("one", "two"))
-    for process in shop.processes():
-        if "flashcore.worker" in " ".join(process.cmdline()):
-            assert not any("MANIFEST" in name or "MOTHERSHIP" in name for name in process.environ())
+    for process in shop.running("flashcore.worker") + shop.running("flashcore.worker.warm"):
+        assert not any("MANIFEST" in name or "MOTHERSHIP" in name for name in process.environ())
 
     (shop.root / MANIFEST).unlink()
     answer = until(shop, "/api/v1/manifest", lambda answer: answer["trouble"])
@@ -144,16 +149,15 @@ def test_a_test_of_a_manifest_leaves_nothing_however_it_ends(shop: ProjectUnderT
     """B58: beside the real endpoints, calling itself; gone when told so, after SIGTERM, and after a crash."""
     shop.must("deploy")
     change(shop, 'return "1"', 'return "new"')
-    home = shop.root / ".flashcore/environments/production"
 
     def names() -> list[str]:
         return [one["endpoint"] for one in api(shop, "/api/v1/deployments")["deployments"]]
 
-    def start_test() -> int:
+    def start_test() -> psutil.Process:
         shop.must("server", "start", "--manifest", MANIFEST, "--test")
         until(shop, "/api/v1/manifest", ready("test-one", "test-two"))
         assert names() == ["one", "test-one", "test-two", "two"]
-        return int(json.loads((home / "server.json").read_text())["pid"])
+        return control_plane(shop)
 
     start_test()
     assert shop.must("call", "test-two").out.strip() == "two says new"
@@ -161,15 +165,15 @@ def test_a_test_of_a_manifest_leaves_nothing_however_it_ends(shop: ProjectUnderT
     shop.must("server", "start", "--no-manifest")
     assert names() == ["one", "two"]
 
-    pid = start_test()
-    os.kill(pid, signal.SIGTERM)
-    psutil.Process(pid).wait(WITHIN)
+    server = start_test()
+    server.terminate()
+    server.wait(WITHIN)
     shop.must("server", "start")
     assert names() == ["one", "two"]
 
-    pid = start_test()
-    os.kill(pid, signal.SIGKILL)
-    psutil.Process(pid).wait(WITHIN)
+    server = start_test()
+    server.kill()
+    server.wait(WITHIN)
     shop.must("server", "start")
     until(shop, "/api/v1/deployments", lambda answer: len(answer["deployments"]) == 2)
     assert shop.must("call", "two").out.strip() == "two says 1"

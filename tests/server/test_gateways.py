@@ -45,11 +45,14 @@ async def keeper(project: Project) -> AsyncIterator[GatewayKeeper]:
 
 def gateways() -> list[psutil.Process]:
     """The gateways that this process has started and that run."""
-    return [
-        child
-        for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and "flashcore.gateway" in child.cmdline()
-    ]
+    return [child for child in psutil.Process().children() if _is_gateway(child)]
+
+
+def _is_gateway(child: psutil.Process) -> bool:
+    try:
+        return child.status() != psutil.STATUS_ZOMBIE and "flashcore.gateway" in child.cmdline()
+    except psutil.NoSuchProcess:  # a zombie as well: it has ended between the two questions
+        return False
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from urllib.parse import urlsplit
 
 import flashcore
@@ -101,12 +101,12 @@ class Session:
             await asyncio.gather(following, stopped, return_exceptions=True)
 
     async def _follow(self, reloader: Reloader) -> None:
-        await reloader.load()
-        async for changed in changes(self._project.root):
-            for name in _READ_ONCE:
-                if self._project.root / name in changed:
-                    self._tell(Noted(f"{name} has changed: it is read at the start, so start flashcore dev again"))
-            await reloader.load()
+        async with aclosing(changes(self._project.root)) as told:
+            async for changed in told:
+                for name in _READ_ONCE:
+                    if self._project.root / name in changed:
+                        self._tell(Noted(f"{name} has changed: it is read at the start, so start flashcore dev again"))
+                await reloader.load()
 
     def _observe(self, event: Event) -> None:
         if self._output is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 from watchfiles import Change, awatch
@@ -16,24 +17,38 @@ LATEST = 150
 """Milliseconds after which changes are told though more of them come."""
 
 
-async def changes(root: Path) -> AsyncIterator[frozenset[Path]]:
+async def changes(root: Path) -> AsyncGenerator[frozenset[Path], None]:
     """The paths that changed, each time that something did; files that the build leaves out may be among them.
 
-    Only folders that the build looks into are watched: not those of environments, caches, or version control.
+    It begins with the root itself, and so it does again after new folders: everything is watched by then, and whoever
+    looks at the project now misses nothing that is written while they look. Only folders that the build looks into are
+    watched: not those of environments, caches, or version control.
     """
-    watched = frozenset(_folders(root, "", Rules()))
     while True:
-        async for found in awatch(
+        watched = _watched(root)
+        told = awatch(
             *watched, watch_filter=None, debounce=LATEST, step=QUIET, recursive=False, ignore_permission_denied=True
-        ):
-            yield frozenset(Path(path) for _, path in found)
-            if _may_change_folders(found):
-                now = frozenset(_folders(root, "", Rules()))
-                if now != watched:
-                    watched = now
+        )
+        first = asyncio.ensure_future(anext(told))
+        try:
+            await asyncio.sleep(0)  # its first step, after which it watches
+            if _watched(root) != watched:
+                continue  # a folder has come or gone before that
+            yield frozenset({root})
+            found = await first
+            while True:
+                yield frozenset(Path(path) for _, path in found)
+                if _may_change_folders(found) and _watched(root) != watched:
                     break
-        # A file may have been written into a new folder before that was watched.
-        yield frozenset({root})
+                found = await anext(told)
+        finally:
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+            await told.aclose()
+
+
+def _watched(root: Path) -> frozenset[Path]:
+    return frozenset(_folders(root, "", Rules()))
 
 
 def _may_change_folders(found: set[tuple[Change, str]]) -> bool:

@@ -21,6 +21,7 @@ from flashcore.model import errors
 from flashcore.model.layout import Layout
 from flashcore.presence import Presence, presence_of, read_presence, write_presence
 from flashcore.registry.policy import policy_arguments
+from flashcore.server.interrupts import interrupted_afterwards
 from flashcore.settings import Project
 
 START_TIMEOUT = 60.0
@@ -86,7 +87,7 @@ def start_server(project: Project) -> Presence:
     make_private(layout.logs)
     read_end, write_end = os.pipe()
     try:
-        with (layout.logs / "server.log").open("ab") as log:
+        with interrupted_afterwards(), (layout.logs / "server.log").open("ab") as log:
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "flashcore.server"),
@@ -101,7 +102,8 @@ def start_server(project: Project) -> Presence:
                 start_new_session=True,
                 cwd=project.root,
             )
-        _note_start(layout.starting_file, process.pid)
+            # At once: who interrupts this command may end by that note what it has begun.
+            _note_start(layout.starting_file, process.pid)
     finally:
         os.close(write_end)
     with os.fdopen(read_end, "rb", buffering=0) as ready:

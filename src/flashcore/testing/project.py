@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -94,7 +95,27 @@ class ProjectUnderTest:
                 found.append(process)
         return found
 
+    def running(self, module: str) -> list[psutil.Process]:
+        """Those that `python -m MODULE` began; before those that it has just forked."""
+        return [process for process in self.processes() if module in _words(process)]
+
+    def end(self) -> None:
+        """SIGKILL for every process, also for those that others start meanwhile, until none is left."""
+        while found := self.processes():
+            for process in found:
+                with contextlib.suppress(psutil.NoSuchProcess):  # some end by themselves, when those before them have
+                    process.kill()
+            psutil.wait_procs(found, timeout=0.1)
+
     def url(self) -> str:
         """The gateway's address."""
         presence = json.loads((self.root / ".flashcore/environments/production/gateway.json").read_text())
         return str(presence["url"])
+
+
+def _words(process: psutil.Process) -> list[str]:
+    """Of its command line; none when it has ended since it was found."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
