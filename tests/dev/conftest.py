@@ -137,12 +137,11 @@ class DevUnderTest:
         for endpoint in endpoints:
             self.heard("ready", lambda one, name=endpoint: one["endpoint"]["endpoint"] == name, since)  # type: ignore[misc]  # mypy cannot infer a lambda's default
 
-    def change(self, name: str, old: str, new: str, *endpoints: str) -> None:
-        """Edit a file, and wait until the endpoints run the change."""
+    def change(self, old: str, new: str) -> None:
+        """Edit the app, and wait until both of its endpoints run the change, the next one being told of alike."""
         said = len(self.said)
-        path = self.project.root / name
-        path.write_text(path.read_text().replace(old, new))
-        self.until_ready(*endpoints, since=said)
+        edit(self.project, lambda app: app.replace(old, new))
+        self.until_ready("jobs", "web", since=said)
 
     def submit(self, function: str, *args: Any) -> str:
         """The id of a job."""
@@ -181,6 +180,13 @@ def ask(url: str, body: Any = None, token: str = "") -> tuple[int, Any]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.loads(error.read() or b"null")
+
+
+def edit(project: ProjectUnderTest, edited: Callable[[str], str]) -> None:
+    """Put another text in the place of the app's, at one stroke: half of it would be another edit."""
+    app, draft = project.root / "app.py", project.root.with_name("app.draft")
+    draft.write_text(edited(app.read_text()))
+    draft.replace(app)
 
 
 def until(true: Callable[[], bool]) -> None:

@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.dev.conftest import WITHIN, DevUnderTest, ask, until
+from tests.dev.conftest import WITHIN, DevUnderTest, ask, edit, until
 
 from flashcore.testing.project import ProjectUnderTest
 
@@ -63,45 +63,43 @@ def test_a_change_is_served_and_calls_under_way_finish_on_the_old_code(dev: DevU
         request = pool.submit(ask, f"{dev.url}/web/wait?begun={begun_too}&until={there}")
         until(lambda: begun.exists() and begun_too.exists())
 
-        dev.change("app.py", 'return "old"', 'return "new"', "jobs", "web")
-        dev.change("app.py", '"Hello, {', '"Hey, {', "jobs")
-        dev.change("app.py", '{"hello": "world"}', '{"hello": "moon"}', "web")
+        dev.change('return "old"', 'return "new"')
+        dev.change('"Hello, {', '"Hey, {')
+        dev.change('{"hello": "world"}', '{"hello": "moon"}')
 
         assert dev.call("greet", "Ada") == "Hey, Ada!"
         assert ask(f"{dev.url}/web/hello") == (200, {"hello": "moon"})
         there.touch()
         assert request.result() == (200, "old")
     assert ask(f"{dev.url}/v2/jobs/status-sync/{job}")[1]["output"]["$flashcore"]["value"] == "old"
-    dev.change("app.py", '"Hey, {', '"Hello, {', "jobs")
+    dev.change('"Hey, {', '"Hello, {')
 
 
 def test_code_with_a_syntax_error_is_refused_by_place_and_the_old_code_serves(dev: DevUnderTest) -> None:
     """The next edit that can be built is served again."""
     said = len(dev.said)
-    with (dev.project.root / "app.py").open("a") as app:
-        app.write("\ndef (\n")
+    edit(dev.project, lambda app: f"{app}\ndef (\n")
     lines = (dev.project.root / "app.py").read_text().splitlines()
 
     refused = dev.heard("refused", since=said)
 
     assert f"app.py:{lines.index('def (') + 1}" in refused["error"]["message"]
     assert dev.call("greet", "Ada") == "Hello, Ada!"
-    dev.change("app.py", "\ndef (\n", "\nMORE = 1\n", "jobs", "web")
+    dev.change("\ndef (\n", "\nMORE = 1\n")
     assert dev.call("greet", "Ada") == "Hello, Ada!"
 
 
 def test_code_that_does_not_start_is_told_once_and_the_old_code_serves(dev: DevUnderTest) -> None:
     """The traceback is told, too."""
     said = len(dev.said)
-    path = dev.project.root / "app.py"
-    path.write_text(path.read_text() + "\nraise RuntimeError('not today')\n")
+    edit(dev.project, lambda app: f"{app}\nraise RuntimeError('not today')\n")
 
     told = dev.heard("not_starting", lambda one: one["endpoint"] == "jobs", said)
 
     assert "not today" in told["reason"]
     assert dev.call("greet", "Ada") == "Hello, Ada!"
     dev.heard("printed", lambda one: one["text"] == "RuntimeError: not today", said)
-    dev.change("app.py", "raise RuntimeError('not today')", "", "jobs", "web")
+    dev.change("raise RuntimeError('not today')", "")
     assert sum(one["kind"] == "not_starting" and one["endpoint"] == "jobs" for one in dev.said[said:]) == 1
     assert told["serving"]
 
@@ -150,7 +148,7 @@ def test_archives_that_nobody_runs_are_cleared_away(dev: DevUnderTest) -> None:
 
     def edited() -> bool:
         for old, new in (("Hello, {", "Hi, {"), ("Hi, {", "Ho, {"), ("Ho, {", "Hello, {")):
-            dev.change("app.py", old, new, "jobs")
+            dev.change(old, new)
         unpacked = list((dev.home / "unpacked").iterdir())
         archives = [path for path in (dev.home / "artifacts").rglob("*") if path.is_file()]
         # Of two endpoints: what runs, what ran before, and what was there as the last change came.
