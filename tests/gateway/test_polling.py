@@ -10,22 +10,29 @@ from typing import Any
 
 import pytest
 from tests.gateway.conftest import FAST, IMPATIENT, Answer, Running, eventually, gateway_at, jobs_route, side
+from tests.gateway.loops import skip
 
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName
 
-POLLED = dataclasses.replace(IMPATIENT, poll_seconds=0.6)
+POLLED = dataclasses.replace(FAST, heartbeat=20.0, poll_seconds=0.6)
+"""A worker that asks over HTTP is known by its questions alone: it has time to come round to the next one."""
+SOON_GIVEN_UP = dataclasses.replace(IMPATIENT, poll_seconds=0.6)
 SDK = {"User-Agent": "RunPod-Python-SDK/1.9.1 (Linux)", "Content-Type": "application/json"}
 """Of a version that may close its connections: each request here has one of its own."""
 
 
 @pytest.fixture
-async def running(layout: Layout) -> AsyncIterator[Running]:
-    """A gateway that serves one queue endpoint, of which no replica is there."""
-    async with gateway_at(layout, POLLED) as running:
+async def running(layout: Layout, request: pytest.FixtureRequest) -> AsyncIterator[Running]:
+    """A gateway that serves one queue endpoint, of which no replica is there; patient unless it is given settings."""
+    async with gateway_at(layout, getattr(request, "param", POLLED)) as running:
         running.serve(jobs_route("hello", side(revision="r" * 64)))
         yield running
+
+
+not_waiting = pytest.mark.parametrize("running", [pytest.param(SOON_GIVEN_UP, id="impatient")], indirect=True)
+"""A test whose gateway soon gives up workers that are away."""
 
 
 async def submit(running: Running, value: Any = None, **policy: Any) -> str:
@@ -207,6 +214,7 @@ async def test_a_result_of_an_unknown_job_is_taken_and_forgotten(running: Runnin
     assert (await done(running, "no-such-job", {"output": 1}, worker)).status == 200
 
 
+@not_waiting
 async def test_a_job_that_its_worker_lost_goes_elsewhere(running: Running) -> None:
     """It asks and works on nothing: what it had it has dropped."""
     job = await submit(running)
@@ -219,6 +227,7 @@ async def test_a_job_that_its_worker_lost_goes_elsewhere(running: Running) -> No
     assert elsewhere["id"] == job
 
 
+@not_waiting
 async def test_a_worker_that_hangs_up_loses_its_jobs(running: Running) -> None:
     """Q-C16: its connection ends while it waits; pings of what it left behind bring nobody back."""
     job = await submit(running)
@@ -262,16 +271,23 @@ async def hang_up_on(running: Running, worker: str, busy: int = 0) -> None:
     await eventually(lambda: link.away)
 
 
-async def test_a_ping_that_names_its_jobs_keeps_them(running: Running) -> None:
+async def test_a_ping_that_names_its_jobs_keeps_them(layout: Layout) -> None:
     """A function that blocks the SDK's loop lets it neither take nor stop, and goes on all the same."""
-    job = await submit(running)
-    await take(running)
+    settings = dataclasses.replace(FAST, heartbeat=100.0, reconnect_grace=100.0, poll_seconds=0.6, sweep_interval=0.02)
+    async with gateway_at(layout, settings) as running:
+        running.serve(jobs_route("hello", side(revision="r" * 64)))
+        job = await submit(running)
+        await take(running)
 
-    for _ in range(8):
-        await running.get(f"/v2/hello/ping/w1?gpu=X&job_id={job}", SDK)
-        await asyncio.sleep(POLLED.heartbeat / 2)
+        for _ in range(8):
+            await running.get(f"/v2/hello/ping/w1?gpu=X&job_id={job}", SDK)
+            await skip(settings.heartbeat * 0.9, settings.sweep_interval)
+        kept = await status(running, job)
+        for _ in range(8):  # and nothing is said
+            await skip(settings.heartbeat * 0.9, settings.sweep_interval)
 
-    assert (await status(running, job))["status"] == "IN_PROGRESS"
+        assert kept["status"] == "IN_PROGRESS"
+        await eventually(lambda: _is_queued(running, job))
 
 
 async def test_a_worker_that_asks_to_be_replaced_gets_no_more(running: Running) -> None:
@@ -312,6 +328,10 @@ async def test_routes_have_one_form(running: Running, method: str, path: str, ex
 
     assert answer.status == expected
     assert "error" in answer.json
+
+
+async def _is_queued(running: Running, job: str) -> bool:
+    return (await status(running, job))["status"] == "IN_QUEUE"
 
 
 async def _with_output(running: Running, job: str) -> Any:

@@ -34,7 +34,8 @@ from flashcore.testing.fake_worker import FakeWorker, worker_hello
 from flashcore.wire.messages import Assignment
 from flashcore.worker.processes import boot_id
 
-QUICK = ("--set", "heartbeat=0.5", "--set", "reconnect_grace=2", "--set", "sweep_interval=0.1")
+QUICK = ("--set", "heartbeat=20", "--set", "reconnect_grace=60", "--set", "lease=120", "--set", "sweep_interval=0.1")
+"""It looks often, and is patient with workers that live in a process of their own, which may be kept from running."""
 
 
 @dataclass(slots=True)

@@ -173,7 +173,7 @@ class FakeWorker:
         if running:
             await asyncio.wait(running.values())
 
-    async def until(self, true: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = 60.0) -> None:
         """Return when it is true of this worker; raises TimeoutError."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(true)
