@@ -109,7 +109,7 @@ async def answering(answer: str) -> AsyncIterator[tuple[str, list[str]]]:
 async def test_http_answers_mean_what_they_say(status: int, stage: Stage, expected: Answer) -> None:
     """200-399 is well; 204 and 503 are neutral while it warms up; no redirect is followed."""
     async with answering(f"HTTP/1.1 {status} Whatever\r\nLocation: /elsewhere\r\n\r\n") as (address, asked):
-        finding = await HttpProbing(HttpProbe("/well")).probe(target(stage, address), 5.0)
+        finding = await HttpProbing(HttpProbe("/well")).probe(target(stage, address), 60.0)
 
     assert finding.answer is expected
     assert len(asked) == 1
@@ -120,7 +120,7 @@ async def test_http_answers_mean_what_they_say(status: int, stage: Stage, expect
 async def test_another_replica_at_the_address_is_named() -> None:
     """S60: a process that took the address over is one that is not well, not one that is."""
     async with answering("HTTP/1.1 421 Misdirected Request\r\n\r\n") as (address, _):
-        finding = await HttpProbing(HttpProbe()).probe(target(address=address), 5.0)
+        finding = await HttpProbing(HttpProbe()).probe(target(address=address), 60.0)
 
     assert finding == Finding(Answer.FAILING, "another replica answers at its address")
 
@@ -129,7 +129,7 @@ async def test_another_replica_at_the_address_is_named() -> None:
 async def test_what_is_no_http_is_failing(answer: str) -> None:
     """A closed connection, another protocol, a head without an end: failing, with what was seen."""
     async with answering(answer) as (address, _):
-        finding = await HttpProbing(HttpProbe()).probe(target(address=address), 5.0)
+        finding = await HttpProbing(HttpProbe()).probe(target(address=address), 60.0)
 
     assert finding.answer is Answer.FAILING
     assert finding.detail
@@ -149,7 +149,7 @@ async def test_a_unix_socket_is_an_address(tmp_path_factory: pytest.TempPathFact
     server = await asyncio.start_unix_server(serve, str(path))
     for probe in (HttpProbing(HttpProbe()), TcpProbing(TcpProbe())):
         ended.clear()
-        assert (await probe.probe(target(address=f"unix:{path}"), 5.0)).answer is Answer.OK
+        assert (await probe.probe(target(address=f"unix:{path}"), 60.0)).answer is Answer.OK
         await ended.wait()
     server.close()
 
@@ -161,7 +161,7 @@ async def test_silence_is_neutral_while_it_warms_up(
     probe: Probe, address: str | None, stage: Stage, expected: Answer
 ) -> None:
     """S7, S8: every way of not answering counts, with its cause; while it loads it counts neither way."""
-    finding = await probe.probe(target(stage, address), 5.0)
+    finding = await probe.probe(target(stage, address), 60.0)
 
     assert finding.answer is expected
     assert finding.detail

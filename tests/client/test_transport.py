@@ -155,12 +155,20 @@ async def test_answers_in_chunks_are_put_together(gateway: Gateway) -> None:
 
 def test_a_gateway_that_is_starting_is_waited_for_a_moment(monkeypatch: Any) -> None:
     """A refused connection has carried nothing, so connecting is tried again."""
+    refused, listens = threading.Event(), threading.Event()
+
+    def pause(_seconds: float) -> None:
+        refused.set()
+        assert listens.wait(60)
+
+    monkeypatch.setattr(time, "sleep", pause)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
 
         def serve_late() -> None:
-            time.sleep(0.1)  # the connection is to be refused at first, for which there is no event
+            assert refused.wait(60)
             server.listen()
+            listens.set()
             connection, _ = server.accept()
             with connection:
                 connection.recv(65536)

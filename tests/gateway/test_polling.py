@@ -247,7 +247,7 @@ async def test_a_worker_that_hangs_up_loses_its_jobs(running: Running) -> None:
 
 async def test_workers_that_went_without_a_job_are_forgotten(layout: Layout) -> None:
     """Each life of a worker has another name; one that had a job is waited for."""
-    async with gateway_at(layout, dataclasses.replace(FAST, poll_seconds=60.0)) as running:
+    async with gateway_at(layout, dataclasses.replace(POLLED, poll_seconds=60.0)) as running:
         running.serve(jobs_route("hello", side(revision="r" * 64)))
         await submit(running)
         await take(running, "keeper")
@@ -331,7 +331,7 @@ async def test_routes_have_one_form(running: Running, method: str, path: str, ex
 
 
 async def _is_queued(running: Running, job: str) -> bool:
-    return (await status(running, job))["status"] == "IN_QUEUE"
+    return bool((await status(running, job))["status"] == "IN_QUEUE")
 
 
 async def _with_output(running: Running, job: str) -> Any:

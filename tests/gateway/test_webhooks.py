@@ -23,7 +23,7 @@ from flashcore.model.errors import Refused
 from flashcore.model.layout import Layout
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
 
-QUICK = dataclasses.replace(FAST, webhook_pause=0.05, webhook_seconds=2.0, webhook_private=1)
+QUICK = dataclasses.replace(FAST, webhook_pause=0.05, webhook_seconds=60.0, webhook_private=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +263,8 @@ async def test_a_head_without_end_is_waited_for_as_long_as_for_any_answer(layout
         finally:
             writer.close()
 
-    impatient = dataclasses.replace(QUICK, webhook_seconds=0.2, webhook_attempts=1)
+    # An attempt whose time is over before it has connected is followed by another one.
+    impatient = dataclasses.replace(QUICK, webhook_seconds=0.2, webhook_attempts=1000)
     async with gateway_at(layout, impatient) as running:
         with contextlib.closing(await asyncio.start_server(talk, "127.0.0.1", 0)) as server:
             await run_to_end(running, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")

@@ -130,7 +130,7 @@ async def test_a_command_runs_beside_the_replica(machine: Machine) -> None:
     await provider.apply(await machine.revision(), frozenset({ONE}), Hints(secrets={"PASSWORD": "s3cret"}))
     await ready(provider)
 
-    told = await provider.execute(ONE, ("sh", "-c", "pwd; echo $PASSWORD; echo $FLASHCORE_REPLICA >&2; exit 3"), 10.0)
+    told = await provider.execute(ONE, ("sh", "-c", "pwd; echo $PASSWORD; echo $FLASHCORE_REPLICA >&2; exit 3"), 60.0)
 
     assert told == (3, f"{machine.places() / 'work'}\ns3cret\ne-1\n")
 
@@ -154,7 +154,7 @@ async def test_a_command_that_writes_for_ever_fills_no_memory(machine: Machine) 
     await provider.apply(await machine.revision(), frozenset({ONE}), HINTS)
     await ready(provider)
 
-    status, output = await provider.execute(ONE, ("sh", "-c", "head -c 3000000 /dev/zero"), 10.0)
+    status, output = await provider.execute(ONE, ("sh", "-c", "head -c 3000000 /dev/zero"), 60.0)
 
     assert (status, len(output)) == (0, 64 * 1024)
 

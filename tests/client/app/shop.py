@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -155,6 +156,22 @@ def rest(seconds: float) -> float:
     """Take some time."""
     time.sleep(seconds)
     return seconds
+
+
+@calc.function
+def hold(until: str) -> str:
+    """Go no further than that until there is such a file."""
+    while not Path(until).exists():
+        time.sleep(0.01)
+    return until
+
+
+@calc.function
+async def hold_async(until: str) -> str:
+    """The same on the event loop."""
+    while not Path(until).exists():  # noqa: ASYNC110, ASYNC240 - a file has no event
+        await asyncio.sleep(0.01)
+    return until
 
 
 @calc.function

@@ -284,10 +284,12 @@ async def test_a_replica_that_takes_too_long_is_given_up(start_gateway: StartGat
 
     replica = await gateway.replica(thinks)
     route = gateway.route(replica)
-    gateway.desk.verdicts[b"/"] = Proxy(route, answer_seconds=0.05)
+    gateway.desk.verdicts[b"/"] = Proxy(route, answer_seconds=20.0)
     wire = await gateway.connect()
     await wire.send(GET + b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n")
+    await eventually(lambda: replica.received)
 
+    await skip(21.0, 0.02)
     answer = await wire.answer()
 
     assert (answer.status, error_of(answer)["code"]) == (504, "upstream_timed_out")
@@ -324,7 +326,7 @@ async def test_a_replica_that_does_not_accept_is_given_up(
     """A full queue of connections is a connection that failed."""
     import socket
 
-    gateway = await start_gateway(Limits(connect_seconds=0.5))
+    gateway = await start_gateway(Limits(connect_seconds=20.0))
     path = str(tmp_path_factory.mktemp("full") / "s")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as filler:
         listener.bind(path)
@@ -333,7 +335,12 @@ async def test_a_replica_that_does_not_accept_is_given_up(
         replica = await gateway.replica()
         route = gateway.route(UnixAddress(path), replica)
 
-        assert (await gateway.ask(GET)).body == b"ok"
+        wire = await gateway.connect()
+        await wire.send(GET)
+        while not route.kinds:  # it may not have begun to connect yet
+            await skip(21.0, 0.01)
+
+        assert (await wire.answer()).body == b"ok"
         assert route.kinds == [OutcomeKind.CONNECT_FAILED, OutcomeKind.ANSWERED]
 
 

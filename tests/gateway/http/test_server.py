@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.gateway.http.conftest import Gateway, Memory, StartGateway, Wire, eventually
+from tests.gateway.http.conftest import PATIENCE, Gateway, Memory, StartGateway, Wire, eventually
 from tests.gateway.loops import skip
 
 from flashcore.gateway.http.connection import ClientConnection
@@ -83,7 +83,7 @@ async def test_requests_under_way_are_finished_before_the_end(gateway: Gateway) 
     await proxied.reader.readuntil(b"do")
     await eventually(lambda: gateway.server.busy_count == 2)
 
-    closing = asyncio.create_task(gateway.server.close(10.0))
+    closing = asyncio.create_task(gateway.server.close(PATIENCE))
     await eventually(lambda: gateway.server._shared.closing)  # noqa: SLF001 - a moment that is seen nowhere else
     with pytest.raises(OSError):  # noqa: PT011 - refused or reset, by loop
         await (await gateway.connect()).reader.readexactly(1)
@@ -102,21 +102,22 @@ async def test_idle_connections_are_closed_at_once(gateway: Gateway) -> None:
     await wire.send(GET)
     await wire.answer()
 
-    assert await asyncio.wait_for(gateway.server.close(10.0), 60) == 0
+    assert await asyncio.wait_for(gateway.server.close(PATIENCE), 60) == 0
     assert await wire.ends()
 
 
 async def test_a_client_that_has_just_connected_is_still_served(start_gateway: StartGateway) -> None:
     """Its request was on the way when the end began."""
-    gateway = await start_gateway(Limits(linger_seconds=0.2, sweep_seconds=0.02))
+    gateway = await start_gateway(Limits(linger_seconds=20.0, sweep_seconds=0.01))
     prompt, silent = await gateway.connect(), await gateway.connect()
     await eventually(lambda: gateway.server.connection_count == 2)
 
-    closing = asyncio.create_task(gateway.server.close(10.0))
+    closing = asyncio.create_task(gateway.server.close(1000.0))
     await asyncio.sleep(0)
     await prompt.send(GET)
 
     assert (await prompt.answer()).status == 200
+    await skip(21.0, 0.01)
     assert await silent.ends()
     assert await closing == 0
 
@@ -177,7 +178,7 @@ async def test_tunnels_end_at_once_when_the_server_stops(gateway: Gateway) -> No
     await request.send(GET)
     await eventually(lambda: gateway.server.busy_count == 2)
 
-    closing = asyncio.create_task(gateway.server.close(10.0))
+    closing = asyncio.create_task(gateway.server.close(PATIENCE))
     assert await socket.ends()
     ended_first = not closing.done()
     release.set()
@@ -194,12 +195,13 @@ async def test_closing_twice_is_harmless(gateway: Gateway) -> None:
 
 async def test_unused_connections_to_replicas_are_closed_after_a_while(start_gateway: StartGateway) -> None:
     """Before the replica would do it."""
-    gateway = await start_gateway(Limits(upstream_idle_seconds=0.05, sweep_seconds=0.01))
+    gateway = await start_gateway(Limits(upstream_idle_seconds=20.0, sweep_seconds=0.01))
     replica = await gateway.replica()
     gateway.route(replica)
     await gateway.ask(GET)
     assert gateway.server.pool.open_count == 1
 
+    await skip(21.0, 0.01)
     await eventually(lambda: gateway.server.pool.open_count == 0)
 
     assert (await gateway.ask(GET)).body == b"ok"

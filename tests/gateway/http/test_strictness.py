@@ -188,16 +188,24 @@ async def test_an_idle_connection_is_closed(start_gateway: StartGateway) -> None
     assert await blank.ends()
 
 
+async def given_up(gateway: Gateway) -> None:
+    """Let as much time go by as it takes: what the system took in the meantime counts for a client, a few times."""
+    for _ in range(1000):
+        if gateway.server.connection_count:
+            await skip(LONG.write_seconds + 1.0, LONG.sweep_seconds)
+    assert gateway.server.connection_count == 0
+
+
 async def test_a_client_that_does_not_read_is_given_up(start_gateway: StartGateway) -> None:
     """Its answer does not stay in memory for ever."""
-    gateway = await start_gateway(Limits(write_seconds=0.2, sweep_seconds=0.02))
+    gateway = await start_gateway(LONG)
     replica = await gateway.replica(b"HTTP/1.1 200 OK\r\ncontent-length: 30000000\r\n\r\n" + b"x" * 30_000_000)
     route = gateway.route(replica)
     wire = await gateway.connect()
     await wire.send(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
     await eventually(lambda: route.in_flight == 1)
 
-    await eventually(lambda: gateway.server.connection_count == 0)
+    await given_up(gateway)
 
     assert route.in_flight == 0
 
@@ -221,13 +229,13 @@ async def test_an_answer_that_is_not_fetched_outlives_its_request_no_longer_than
     start_gateway: StartGateway,
 ) -> None:
     """The connection was to close after it; the answer is still in memory when the time is up."""
-    gateway = await start_gateway(Limits(write_seconds=0.2, sweep_seconds=0.02))
+    gateway = await start_gateway(LONG)
     gateway.local(lambda _request: Response(200, (), b"x" * 30_000_000))
     wire = await gateway.connect()
     await wire.send(b"GET / HTTP/1.1\r\n" + HOST + b"connection: close\r\n\r\n")
     await eventually(lambda: gateway.desk.seen)
 
-    await eventually(lambda: gateway.server.connection_count == 0)
+    await given_up(gateway)
 
 
 async def test_limits_of_zero_are_refused() -> None:
