@@ -32,12 +32,15 @@ from flashcore.testing.fake_worker import route_of
 from flashcore.wire.hello import Hello
 
 FAST = Settings(
-    heartbeat=0.4, lease=900.0, reconnect_grace=600.0, hello_patience=0.5, sweep_interval=0.1, signal_interval=0.02,
-    forget_after=0.2, hold_seconds=0.5, stop_grace=1.0,
+    heartbeat=0.4, lease=900.0, reconnect_grace=600.0, hello_patience=50.0, sweep_interval=0.1, signal_interval=0.02,
+    forget_after=0.2, hold_seconds=50.0, stop_grace=50.0,
 )  # fmt: skip
 """Numbers at which a test need not wait, and no machine is too slow to come back in time."""
 IMPATIENT = replace(FAST, lease=3.0, reconnect_grace=0.6)
 """For tests of workers that do not come back."""
+
+HASTY = replace(FAST, hello_patience=0.1, hold_seconds=0.1)
+"""For tests of who is not waited for."""
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -231,6 +234,8 @@ async def running(layout: Layout, request: pytest.FixtureRequest) -> AsyncIterat
 
 not_waiting = pytest.mark.parametrize("running", [pytest.param(IMPATIENT, id="impatient")], indirect=True)
 """A test whose gateway soon gives up workers that are away."""
+hasty = pytest.mark.parametrize("running", [pytest.param(HASTY, id="hasty")], indirect=True)
+"""A test whose gateway soon sends away whom nobody serves, and who does not say who it is."""
 
 
 async def eventually(look: Callable[[], Awaitable[Any] | Any], seconds: float = 60.0) -> Any:

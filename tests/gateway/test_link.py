@@ -431,6 +431,7 @@ async def test_what_replicas_answer_is_counted_by_revision(layout: Layout) -> No
         await applied(plane, 2)
         waiting = asyncio.create_task(running.get("/web/"))
         await eventually(lambda: any(said.queued == 1 for said in plane.signals(web)))
+        await plane.publish(RoutingTable(3, (http_route("web", side(replica.route, revision="a")),)))
         await waiting
 
     assert [(one.revision, one.requests, one.failures) for one in said.sides] == [(RevisionId("a"), 2, 1)]

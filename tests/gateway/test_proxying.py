@@ -13,6 +13,7 @@ from tests.gateway.conftest import (
     Running,
     eventually,
     gateway_at,
+    hasty,
     http_replica,
     http_route,
     jobs_route,
@@ -211,6 +212,7 @@ async def test_a_replica_never_has_more_than_its_limit(running: Running, layout:
     assert len(service.room) == 0
 
 
+@hasty
 async def test_who_waits_too_long_is_told(running: Running, layout: Layout) -> None:
     """The line has a deadline, and the place is given back."""
     async with http_replica(layout, "web-1", concurrency=1) as replica:

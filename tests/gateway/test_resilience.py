@@ -10,7 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
-from tests.gateway.conftest import FAST, HttpReplica, Running, eventually, gateway_at, http_replica, http_route, side
+from tests.gateway.conftest import (
+    FAST,
+    HttpReplica,
+    Running,
+    eventually,
+    gateway_at,
+    hasty,
+    http_replica,
+    http_route,
+    side,
+)
 
 from flashcore.gateway.circuit import CircuitState
 from flashcore.gateway.http_service import HttpService
@@ -225,6 +235,7 @@ async def test_the_gateway_answers_for_itself_while_it_is_full(layout: Layout) -
     assert (ping.status, waiting) == (200, 16)
 
 
+@hasty
 async def test_held_requests_are_told_after_a_while(running: Running) -> None:
     """M58: they are held up to a limit, then 504."""
     running.serve(http_route("web", held=True))

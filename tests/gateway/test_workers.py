@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.gateway.conftest import FAST, Running, eventually, gateway_at, jobs_route, not_waiting, side
+from tests.gateway.conftest import FAST, Running, eventually, gateway_at, hasty, jobs_route, not_waiting, side
 
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.hookspecs.jobs import Claim, JobStore
@@ -87,6 +87,7 @@ async def test_a_worker_that_comes_before_its_table_is_let_in_with_it(running: R
     await early.stop()
 
 
+@hasty
 async def test_a_worker_that_no_table_lists_may_come_again(running: Running) -> None:
     """Not listed yet is no reason to end."""
     running.serve(jobs_route("hello"))
@@ -128,6 +129,7 @@ async def test_a_worker_of_another_protocol_is_sent_away_with_both_ranges(runnin
     await foreign.stop()
 
 
+@hasty
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", encode_frame(to_frame(Leaving())), b"FC\xff"])
 async def test_who_does_not_begin_with_a_hello_is_hung_up_on(running: Running, data: bytes) -> None:
     """Also who begins and says no more."""
