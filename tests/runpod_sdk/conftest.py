@@ -164,6 +164,24 @@ class Sdk:
         assert shown["status"] != "IN_QUEUE"
         return shown
 
+    async def halt_at_rest(self, worker: subprocess.Popen[bytes]) -> None:
+        """Halt the one worker, pings excepted, at a moment when it has no question open."""
+        while True:
+            await eventually(lambda: not self._questions())
+            worker.send_signal(signal.SIGSTOP)
+            await asyncio.to_thread(os.waitid, os.P_PID, worker.pid, os.WSTOPPED)
+            # What it had sent by then is read no later than this is.
+            await self.running.get("/ping")
+            if not self._questions():
+                return
+            worker.send_signal(signal.SIGCONT)
+
+    def _questions(self) -> list[str]:
+        """The questions of workers that the gateway holds."""
+        shared = self.running.gateway.http._shared  # noqa: SLF001 - what is asked is seen nowhere else
+        paths = [one.asked.path.decode() for one in shared.connections if one.asked is not None]
+        return [path for path in paths if "/job-take" in path or "/job-stop" in path]
+
     async def kill(self, worker: subprocess.Popen[bytes]) -> None:
         """Kill the worker, and what pings for it not; it has ended when this returns."""
         worker.kill()

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 from tests.gateway.conftest import eventually
-from tests.runpod_sdk.conftest import Sdk
+from tests.runpod_sdk.conftest import NEWEST, Sdk
 
 Started = list[subprocess.Popen[bytes]]
 
@@ -132,6 +132,40 @@ async def test_a_killed_worker_gives_its_job_to_another(sdk: Sdk, workers: Start
     workers.append(sdk.start_worker("w1", SLOTS="4"))
     job = await sdk.run(sdk.hold())
     await sdk.begun(job)
+
+    await sdk.kill(workers[0])
+    sdk.go_on()
+    workers.append(sdk.start_worker("w2"))
+    ended = await sdk.ended(job)
+
+    assert (ended["status"], ended["retries"]) == ("COMPLETED", 1)
+    assert ended["workerId"].startswith("w2/")
+
+
+async def test_a_worker_killed_as_it_is_given_its_job_gives_it_to_another(sdk: Sdk, workers: Started) -> None:
+    """Q-C16: whether it has read it or not, and before it may have asked what to stop."""
+    workers.append(sdk.start_worker("w1"))
+    job = await sdk.run(sdk.hold())
+
+    async def handed_out() -> bool:
+        return bool((await sdk.running.get(f"/v2/shop/status/{job}")).json["status"] != "IN_QUEUE")
+
+    await eventually(handed_out)
+    await sdk.kill(workers[0])
+    sdk.go_on()
+    workers.append(sdk.start_worker("w2"))
+    ended = await sdk.ended(job)
+
+    assert (ended["status"], ended["retries"]) == ("COMPLETED", 1)
+
+
+@pytest.mark.parametrize("sdk", ["1.10.1", NEWEST], indirect=True)
+async def test_a_worker_killed_while_it_asks_nothing_gives_its_job_to_another(sdk: Sdk, workers: Started) -> None:
+    """Q-C16: the package rests for a second after each answer that has nothing for it to stop."""
+    workers.append(sdk.start_worker("w1"))
+    job = await sdk.run(sdk.hold())
+    await sdk.begun(job)
+    await sdk.halt_at_rest(workers[0])
 
     await sdk.kill(workers[0])
     sdk.go_on()
