@@ -29,6 +29,10 @@ CODE = """
             raise ValueError("broken")
         if kind == "wait":
             await asyncio.sleep(value)
+        if kind == "hold":
+            open(value + ".begun", "w").close()
+            while not os.path.exists(value):
+                await asyncio.sleep(0.01)
         if kind == "die":
             os._exit(9)
         return {"value": value}
@@ -152,13 +156,14 @@ async def test_the_job_of_a_replica_that_dies_goes_to_the_next_and_fails_with_it
 async def test_a_drained_replica_finishes_its_job_and_takes_no_other(running: Running, layout: Layout) -> None:
     """Q21: SIGTERM, the running one ends well, exit 0, the queued one waits for somebody else."""
     running.serve(jobs_route("tested", side_of(layout, "tested-1", "tested-2")))
-    handler = queue_artifact(layout, CODE)
+    handler, go_on = queue_artifact(layout, CODE), layout.root / "go-on"
     async with replica(layout, handler, slots=1) as first:
-        slow = asyncio.create_task(running.post("/v2/tested/runsync", {"input": {"kind": "wait", "value": 0.5}}))
-        await eventually(lambda: [one for worker in running.gateway.broker.books for one in worker.running])
+        slow = asyncio.create_task(running.post("/v2/tested/runsync", {"input": {"kind": "hold", "value": str(go_on)}}))
+        await eventually((layout.root / "go-on.begun").exists)
         first.terminate()
         await eventually(lambda: all(worker.leaving for worker in running.gateway.broker.books))
         queued = asyncio.create_task(running.post("/v2/tested/runsync", {"input": {"kind": "give"}}))
+        go_on.touch()
         done = await slow
         status = await first.wait()
         async with replica(layout, handler, "tested-2"):
@@ -173,13 +178,13 @@ async def test_requests_reach_a_replicas_routes(running: Running, layout: Layout
     route = function("item", route=Route("GET", "/items/{item_id}"))
     handler = write_artifact(layout.root / "code", HTTP_HANDLER, {"code_of_user.py": PAGES}, [route])
     async with replica(layout, handler):
-        await eventually((layout.root / "tested-1" / "http").exists, 30.0)
+        await eventually((layout.root / "tested-1" / "http").exists)
         running.serve(http_route("tested", side_of(layout, "tested-1")))
 
         async def answered() -> bool:
             return (await running.get("/tested/items/41")).status == 200
 
-        await eventually(answered, 30.0)
+        await eventually(answered)
         answer = await running.get("/tested/items/42")
         wrong = await running.get("/tested/items/x")
 

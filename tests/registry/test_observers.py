@@ -59,7 +59,7 @@ def test_events_arrive_in_their_order(observing: Opened) -> None:
 
     for n in range(500):
         observers.tell(event=n)
-    observers.close(10)
+    observers.close(60)
 
     assert heard == list(range(500))
 
@@ -93,7 +93,7 @@ def test_an_observer_that_raises_hears_the_next_event(observing: Opened, caplog:
     with caplog.at_level(logging.WARNING):
         for n in range(5):
             observers.tell(event=n)
-        observers.close(10)
+        observers.close(60)
 
     (health,) = observers.health()
     assert heard == [0, 1, 2, 3, 4]
@@ -122,7 +122,7 @@ def test_an_observer_that_cannot_keep_up_loses_events_not_our_memory(
         for n in range(1, 10):
             observers.tell(event=n)
     release.set()
-    observers.close(10)
+    observers.close(60)
 
     assert heard == [0, 1, 2, 3]
     assert observers.health()[0].dropped == 6
@@ -143,14 +143,14 @@ def test_closing_twice_and_telling_afterwards_do_nothing(observing: Opened) -> N
 
 def test_closing_ends_the_threads(observing: Opened) -> None:
     """An observer that has nothing left to do is not waited for until the time is over."""
-    before = threading.active_count()
+    before = {*threading.enumerate()}
     observers = observing(lambda _: None, lambda _: None)
     observers.tell(event=1)
 
     started = time.monotonic()
     observers.close(60)
 
-    assert threading.active_count() == before
+    assert {*threading.enumerate()} <= before
     assert time.monotonic() - started < 30
 
 
@@ -175,11 +175,11 @@ def test_an_observer_may_tell_of_events_itself(observing: Opened) -> None:
 
 def test_no_thread_is_started_before_there_is_something_to_tell(observing: Opened) -> None:
     """Opening a registry to list plugins starts nothing."""
-    before = threading.active_count()
+    before = {*threading.enumerate()}
 
     observing(lambda _: None)
 
-    assert threading.active_count() == before
+    assert {*threading.enumerate()} <= before
 
 
 def test_a_registry_tells_its_plugins_of_events(site: Site) -> None:
