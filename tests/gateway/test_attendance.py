@@ -25,6 +25,7 @@ PATIENT = dataclasses.replace(FAST, heartbeat=600.0, poll_seconds=0.05)
 """A question is answered soon, and who is away is waited for until the test is over."""
 LOSING = dataclasses.replace(PATIENT, reconnect_grace=0.05)
 """Who is away is given up."""
+UNWATCHED = dataclasses.replace(PATIENT, poll_attendance=0)
 OLD, NEW = "1.9.1", "1.10.0"
 """The last version that asks for jobs alone, and the first one that asks for stops, too."""
 
@@ -232,6 +233,18 @@ async def test_what_a_proxy_closes_says_nothing_of_the_worker(stage: Stage, head
     """It keeps connections, or not, as it likes."""
     await stage.submit()
     taking = await stage.caller(more=f"{header}\r\n")
+    await taken(stage, taking)
+
+    await stage.close(taking)
+
+    assert stage.is_here()
+
+
+@pytest.mark.parametrize("stage", [pytest.param(UNWATCHED, id="unwatched")], indirect=True)
+async def test_where_something_between_closes_connections_it_can_be_said_so(stage: Stage) -> None:
+    """`poll_attendance = 0`."""
+    await stage.submit()
+    taking = await stage.caller()
     await taken(stage, taking)
 
     await stage.close(taking)

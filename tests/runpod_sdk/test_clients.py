@@ -154,6 +154,12 @@ async def test_two_workers_do_not_share_what_they_know(sdk: Sdk, workers: Starte
 def flaky() -> Iterator[Callable[[str], str]]:
     """Stands before a gateway's job-done and fails the first two posts of each job: 500, then 502."""
     servers: list[ThreadingHTTPServer] = []
+    threads: list[threading.Thread] = []
+
+    class Joined(ThreadingHTTPServer):
+        """Its end waits for the answers that are being given."""
+
+        daemon_threads = False
 
     def before(url: str) -> str:
         posts: dict[str, int] = {}
@@ -164,6 +170,7 @@ def flaky() -> Iterator[Callable[[str], str]]:
                 count = posts[self.path] = posts.get(self.path, 0) + 1
                 if count > 2:
                     httpx2.post(url + self.path, content=body)
+                self.close_connection = True
                 self.send_response({1: 500, 2: 502}.get(count, 200))
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -171,13 +178,15 @@ def flaky() -> Iterator[Callable[[str], str]]:
             def log_request(self, code: object = "-", size: object = "-") -> None:
                 """Say nothing."""
 
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Flaky))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        servers.append(Joined(("127.0.0.1", 0), Flaky))
+        threads.append(threading.Thread(target=servers[-1].serve_forever))
+        threads[-1].start()
         return f"http://127.0.0.1:{servers[-1].server_port}"
 
     yield before
-    for server in servers:
+    for server, thread in zip(servers, threads, strict=True):
         server.shutdown()
+        thread.join()
         server.server_close()
 
 

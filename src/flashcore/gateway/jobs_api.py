@@ -82,7 +82,7 @@ class JobsApi:
         self._caller_of = caller_of
         self._routes = routes
         self._intake = intake
-        self._polled = PolledApi(Desk(broker.crew, paced=settings.poll_pacing > 0), settings)
+        self._polled = PolledApi(Desk(broker.crew, settings), settings)
         self.of_workers = self._polled.verbs
         """The routes that workers call."""
         self._endpoint_routes: Mapping[str, tuple[tuple[bytes, ...], _Action]] = {

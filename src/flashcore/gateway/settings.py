@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from flashcore.gateway.circuit import CircuitRules
 from flashcore.model.errors import ConfigurationError
 
-_SWITCHES = frozenset({"poll_pacing", "webhook_private", "queued_limit", "caller_rate", "body_rate"})
+_SWITCHES = frozenset({"poll_pacing", "poll_attendance", "webhook_private", "queued_limit", "caller_rate", "body_rate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Settings:
     """How long a worker that asks for jobs over HTTP is held when there are none."""
     poll_pacing: int = 1
     """0: such a worker is never given more jobs than it asked for, nor made to wait for its next ones."""
+    poll_attendance: int = 1
+    """0: that all connections of such a worker closed while it asked nothing does not mean that it ended."""
     sweep_interval: float = 1.0
     """Between two looks at what time did to the stored jobs."""
     forget_after: float = 30.0

@@ -10,6 +10,7 @@ from flashcore.gateway.http.respond import Request
 from flashcore.gateway.polling.attendance import Attendance
 from flashcore.gateway.polling.link import PolledLink
 from flashcore.gateway.routes import JobsRouting
+from flashcore.gateway.settings import Settings
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_instance_id
 from flashcore.wire.hello import Hello, Identity, Stage, Status
 from flashcore.wire.pace import Pace
@@ -30,9 +31,9 @@ class Desk:
     A guest runs code of its own, so it takes jobs of whichever revision is stable, and none that is pinned elsewhere.
     """
 
-    def __init__(self, crew: Crew, *, paced: bool) -> None:
+    def __init__(self, crew: Crew, settings: Settings) -> None:
         self.crew = crew
-        self._paced = paced
+        self._settings = settings
         self._known: dict[tuple[EndpointName, str], _Known] = {}
 
     def present(self, routing: JobsRouting, name: str, request: Request) -> PolledLink:
@@ -46,7 +47,8 @@ class Desk:
         elif known.link.away:
             known.link.away = False
             self._let_in(known, routing)
-        known.attendance.note(request)
+        if self._settings.poll_attendance:
+            known.attendance.note(request)
         self.crew.heard(known.link)
         self._follow(known.link, routing)
         return known.link
@@ -79,7 +81,7 @@ class Desk:
         }
 
     def _introduce(self, routing: JobsRouting, name: str) -> _Known:
-        link = PolledLink(Pace(enabled=self._paced))
+        link = PolledLink(Pace(enabled=self._settings.poll_pacing > 0))
         return _Known(link, _hello(routing, name), Attendance(link, self.hung_up))
 
     def _let_in(self, known: _Known, routing: JobsRouting) -> None:
