@@ -42,14 +42,25 @@ async def test_logs_are_told_from_their_end(machine: Machine) -> None:
 
 async def test_logs_are_followed_to_the_replicas_end(machine: Machine) -> None:
     """What is written while one looks comes line by line; the end of the replica is the end."""
-    provider = await machine.provider()
-    revision = await machine.revision("print('one')\nimport threading, time\n"
-                                      "threading.Timer(0.3, print, ['two']).start()\ndef f(): ...")  # fmt: skip
+    provider, go_on = await machine.provider(), machine.layout.root / "go-on"
+    code = f"""
+        import pathlib, threading, time
+        def go_on():
+            while not pathlib.Path({str(go_on)!r}).exists():
+                time.sleep(0.01)
+            print("two")
+        print("one")
+        threading.Thread(target=go_on, daemon=True).start()
+        def f(): ...
+    """
+    revision = await machine.revision(code)
     await provider.apply(revision, frozenset({ONE}), HINTS)
-    await machine.logged("one")
+    await ready(provider)
 
     lines = provider.logs(ONE, tail=10, follow=True)
-    seen = [line async for line in _until(lines, "two")]
+    seen = await take(lines, 1)
+    go_on.touch()
+    seen += [line async for line in _until(lines, "two")]
     await provider.apply(revision, NONE, HINTS)
     rest = [line async for line in lines]
 
@@ -60,7 +71,7 @@ async def test_logs_are_followed_to_the_replicas_end(machine: Machine) -> None:
 
 async def _until(lines: AsyncIterator[str], last: str) -> AsyncIterator[str]:
     while True:
-        line = await asyncio.wait_for(anext(lines), 20)
+        line = await asyncio.wait_for(anext(lines), 60)
         yield line
         if line == last:
             return
