@@ -18,6 +18,7 @@ from flashcore.model.names import EndpointName
 
 POLLED = dataclasses.replace(FAST, heartbeat=20.0, poll_seconds=0.6)
 """A worker that asks over HTTP is known by its questions alone: it has time to come round to the next one."""
+HOLDING = dataclasses.replace(POLLED, poll_seconds=600.0)
 SOON_GIVEN_UP = dataclasses.replace(IMPATIENT, poll_seconds=0.6)
 SDK = {"User-Agent": "RunPod-Python-SDK/1.9.1 (Linux)", "Content-Type": "application/json"}
 """Of a version that may close its connections: each request here has one of its own."""
@@ -33,6 +34,8 @@ async def running(layout: Layout, request: pytest.FixtureRequest) -> AsyncIterat
 
 not_waiting = pytest.mark.parametrize("running", [pytest.param(SOON_GIVEN_UP, id="impatient")], indirect=True)
 """A test whose gateway soon gives up workers that are away."""
+holding = pytest.mark.parametrize("running", [pytest.param(HOLDING, id="holding")], indirect=True)
+"""A test in which a question is to be answered by what happens, however long that takes."""
 
 
 async def submit(running: Running, value: Any = None, **policy: Any) -> str:
@@ -86,10 +89,11 @@ async def test_a_worker_is_told_of_the_trace_that_a_job_came_with(running: Runni
     assert [{**job, "id": ""} for job in taken.json] == [{"id": "", **body, **trace}, {"id": "", **body}]
 
 
+@holding
 async def test_a_take_waits_for_a_job(running: Running) -> None:
     """It is answered when one comes, not before."""
     asking = asyncio.create_task(take(running))
-    await asyncio.sleep(0.1)
+    await eventually(lambda: running.gateway.http.busy_count)
     job = await submit(running)
 
     assert (await asking).json["id"] == job
@@ -189,12 +193,13 @@ async def test_streamed_items_are_read_once_and_in_order(running: Running) -> No
     assert (again["status"], again["stream"]) == ("COMPLETED", [])
 
 
+@holding
 async def test_a_cancelled_job_is_stopped_and_its_result_ignored(running: Running) -> None:
     """Q-C9: the worker hears of it on its other question; what it posts is taken all the same."""
     job = await submit(running)
     await take(running)
     asking = asyncio.create_task(running.get("/v2/hello/job-stop/w1?gpu=X", SDK))
-    await asyncio.sleep(0.05)
+    await eventually(lambda: running.gateway.http.busy_count)
 
     await running.post(f"/v2/hello/cancel/{job}")
     stop = await asking
@@ -227,16 +232,12 @@ async def test_a_job_that_its_worker_lost_goes_elsewhere(running: Running) -> No
     assert elsewhere["id"] == job
 
 
-@not_waiting
+@pytest.mark.parametrize("running", [dataclasses.replace(HOLDING, reconnect_grace=0.05)], indirect=True, ids=["lost"])
 async def test_a_worker_that_hangs_up_loses_its_jobs(running: Running) -> None:
     """Q-C16: its connection ends while it waits; pings of what it left behind bring nobody back."""
     job = await submit(running)
     await take(running)
-    _, writer = await asyncio.open_connection("127.0.0.1", int(running.gateway.url.rpartition(":")[2]))
-    writer.write(b"GET /v2/hello/job-stop/w1?gpu=X HTTP/1.1\r\nHost: x\r\n\r\n")
-    await asyncio.sleep(0.1)
-    writer.close()
-    await asyncio.sleep(0.05)
+    await hang_up_on(running, "w1", "job-stop")
 
     ping = await running.get(f"/v2/hello/ping/w1?gpu=X&job_id={job}", SDK)
     elsewhere = await eventually(lambda: _taken(running, "w2"))
@@ -253,22 +254,21 @@ async def test_workers_that_went_without_a_job_are_forgotten(layout: Layout) -> 
         await take(running, "keeper")
         for number in range(20):
             await hang_up_on(running, f"w{number}")
-        await hang_up_on(running, "keeper", busy=1)
+        await hang_up_on(running, "keeper", "job-stop")
         await hang_up_on(running, "last")
         known = {name for _, name in running.gateway.jobs._polled._desk._known}  # noqa: SLF001 - nothing else shows it
 
     assert known == {"keeper", "last"}
 
 
-async def hang_up_on(running: Running, worker: str, busy: int = 0) -> None:
-    """Ask for a job, and leave while the question is held."""
-    desk = running.gateway.jobs._polled._desk  # noqa: SLF001 - it says when somebody waits
+async def hang_up_on(running: Running, worker: str, question: str = "job-take") -> None:
+    """Ask, and leave while the question is held."""
+    desk = running.gateway.jobs._polled._desk  # noqa: SLF001 - it says who is away
     _, writer = await asyncio.open_connection("127.0.0.1", int(running.gateway.url.rpartition(":")[2]))
-    writer.write(f"GET /v2/hello/job-take/{worker}?job_in_progress={busy} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
-    link = await eventually(lambda: desk.find(EndpointName("hello"), worker))
-    await eventually(lambda: desk.crew.worker(link))
+    writer.write(f"GET /v2/hello/{question}/{worker}?gpu=X HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+    await eventually(lambda: running.gateway.http.busy_count)
     writer.close()
-    await eventually(lambda: link.away)
+    await eventually(lambda: desk.find(EndpointName("hello"), worker) is None)
 
 
 async def test_a_ping_that_names_its_jobs_keeps_them(layout: Layout) -> None:

@@ -170,7 +170,6 @@ def flaky() -> Iterator[Callable[[str], str]]:
                 count = posts[self.path] = posts.get(self.path, 0) + 1
                 if count > 2:
                     httpx2.post(url + self.path, content=body)
-                self.close_connection = True
                 self.send_response({1: 500, 2: 502}.get(count, 200))
                 self.send_header("content-length", "0")
                 self.end_headers()
