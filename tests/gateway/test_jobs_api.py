@@ -79,7 +79,7 @@ async def test_run_is_answered_at_once_and_status_tells_the_rest(running: Runnin
         await helper.until(lambda: bool(helper.seen))
         begun = await running.get(f"/v2/hello/status/{job}")
         held.open.set()
-        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=5000")
+        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=50000")
 
     assert submitted.json == {"id": job, "status": "IN_QUEUE"}
     assert queued.json["status"] == "IN_QUEUE"
@@ -114,11 +114,13 @@ async def test_inputs_and_outputs_travel_as_they_were_written(running: Running, 
 
 async def test_runsync_ends_its_wait_and_the_job_goes_on(running: Running) -> None:
     """Q-C13, Q10: the answer is the job as it is, and status has the result later."""
-    held = Held()
-    async with worker(running, held):
-        answer = await running.post("/v2/hello/runsync?wait=50", {"input": {}})
+    held, key = Held(), {"Idempotency-Key": "the same job"}
+    async with worker(running, held) as helper:
+        await running.post("/v2/hello/run", {"input": {}}, key)
+        await helper.until(lambda: bool(helper.seen))
+        answer = await running.post("/v2/hello/runsync?wait=50", {"input": {}}, key)
         held.open.set()
-        ended = await running.get(f"/v2/hello/status-sync/{answer.json['id']}?wait=5000")
+        ended = await running.get(f"/v2/hello/status-sync/{answer.json['id']}?wait=50000")
 
     assert answer.json["status"] == "IN_PROGRESS"
     assert ended.json["status"] == "COMPLETED"
@@ -136,7 +138,7 @@ async def test_a_runsync_caller_who_leaves_does_not_stop_the_job(running: Runnin
         held.open.set()
         job = helper.seen[0].id
 
-        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=5000")
+        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=50000")
 
     assert ended.json["status"] == "COMPLETED"
 
@@ -315,7 +317,7 @@ async def test_a_failed_job_is_retried_under_its_id(running: Running) -> None:
     async with worker(running, answer):
         job = (await running.post("/v2/hello/runsync", {"input": {}})).json["id"]
         retried = await running.post(f"/v2/hello/retry/{job}")
-        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=5000")
+        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=50000")
         again = await running.post(f"/v2/hello/retry/{job}")
 
     assert retried.json == {"id": job, "status": "IN_QUEUE"}
@@ -329,12 +331,12 @@ async def test_purge_removes_what_is_queued_and_says_how_much(running: Running) 
     async with worker(running, held) as helper:
         jobs = [(await running.post("/v2/hello/run", {"input": {}})).json["id"] for _ in range(4)]
         await helper.until(lambda: bool(helper.seen))
-        waiting = asyncio.create_task(running.get(f"/v2/hello/status-sync/{jobs[3]}?wait=9000"))
+        waiting = asyncio.create_task(running.get(f"/v2/hello/status-sync/{jobs[3]}?wait=50000"))
         await eventually(lambda: running.gateway.http.busy_count == 1)
 
         purged = await running.post("/v2/hello/purge-queue")
         held.open.set()
-        first = await running.get(f"/v2/hello/status-sync/{jobs[0]}?wait=5000")
+        first = await running.get(f"/v2/hello/status-sync/{jobs[0]}?wait=50000")
         gone = await running.get(f"/v2/hello/status/{jobs[1]}")
         told = await asyncio.wait_for(waiting, 60)
 
@@ -359,12 +361,12 @@ async def test_a_stream_gives_each_chunk_once_and_ends(running: Running) -> None
         job = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
         first: list[Any] = []
         while len(first) < 3:
-            answer = await running.get(f"/v2/hello/stream/{job}?wait=5000")
+            answer = await running.get(f"/v2/hello/stream/{job}?wait=50000")
             first += answer.json["stream"]
-        second = asyncio.create_task(running.post(f"/v2/hello/stream/{job}?wait=5000"))
+        second = asyncio.create_task(running.post(f"/v2/hello/stream/{job}?wait=50000"))
         go_on.set()
         rest = (await second).json["stream"]
-        await running.get(f"/v2/hello/status-sync/{job}?wait=5000")
+        await running.get(f"/v2/hello/status-sync/{job}?wait=50000")
         last = await running.get(f"/v2/hello/stream/{job}")
         final = await running.get(f"/v2/hello/stream/{job}")
 
@@ -385,7 +387,7 @@ async def test_a_reader_that_counts_may_ask_again(running: Running) -> None:
     async with worker(running, generate) as helper:
         started.append(helper)
         job = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
-        await running.get(f"/v2/hello/status-sync/{job}?wait=5000")
+        await running.get(f"/v2/hello/status-sync/{job}?wait=50000")
         lost = (await running.get(f"/v2/hello/stream/{job}?after=0")).json
         again = (await running.get(f"/v2/hello/stream/{job}?after=0")).json
         rest = (await running.get(f"/v2/hello/stream/{job}?after=3")).json
@@ -410,7 +412,7 @@ async def test_progress_is_seen_and_never_replaces_the_output(running: Running) 
 
         await eventually(halfway)
         held.open.set()
-        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=5000")
+        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=50000")
         helper.progress(helper.seen[0], b'"late"')
         after = await running.get(f"/v2/hello/status/{job}")
 

@@ -117,7 +117,7 @@ async def test_large_bytes_are_told_in_base64(layout: Layout) -> None:
             done = await running.post("/v2/hello/runsync", {"input": 1})
             worker.seen.clear()
             second = await running.post("/v2/hello/run", {"input": 1})
-            stream = await running.get(f"/v2/hello/stream/{second.json['id']}?wait=5000")
+            stream = await running.get(f"/v2/hello/stream/{second.json['id']}?wait=50000")
 
     assert done.json["output"] == {"media": output.media, "base64": base64.b64encode(output.data).decode()}
     assert stream.json["stream"] == []

@@ -39,7 +39,7 @@ from flashcore.wire.messages import Result
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def job(number: int, endpoint: str = "embed", data: bytes = b'{"x": 1}', wait: int = 5000, **more: Any) -> Submission:
+def job(number: int, endpoint: str = "embed", data: bytes = b'{"x": 1}', wait: int = 50_000, **more: Any) -> Submission:
     """One that asks for a plain call."""
     return Submission(number, endpoint, wait, f"key-{number}-{endpoint}", Payload(data), more)
 
@@ -412,7 +412,7 @@ async def test_a_gateway_that_stops_answers_what_it_has_taken(layout: Layout) ->
     ):
         caller.submit(job(1))
         await eventually(lambda: worker.seen)
-        closing = asyncio.create_task(running.gateway.http.close(5.0))
+        closing = asyncio.create_task(running.gateway.http.close(50.0))
         (going,) = await caller.hear()
         assert isinstance(going, Going)
         assert await idle.ended()
@@ -483,7 +483,7 @@ async def test_a_quiet_gateway_opens_no_links_and_answers_over_those_it_has(layo
     async with gateway_at(layout) as running, worker_of(running, layout, answer) as worker, linked(running) as caller:
         caller.submit(job(1))
         await eventually(lambda: worker.seen)
-        quiet = asyncio.create_task(running.gateway.quiesce(5.0))
+        quiet = asyncio.create_task(running.gateway.quiesce(50.0))
         (going,) = await caller.hear()
         head, _, writer = await knock(running.gateway.url, *UPGRADE)
         writer.close()
@@ -532,7 +532,7 @@ async def test_a_link_works_behind_tls(running: Running, tmp_path: Path, monkeyp
     port = await running.gateway.http.listen("127.0.0.1", 0, context)
     monkeypatch.setenv("SSL_CERT_FILE", str(files.certificate))
     line = Line(parse_url(f"https://localhost:{port}"), "")
-    asked = AskedByClient(EndpointName("embed"), None, (b"1",), "application/json", "k", {}, 10.0)
+    asked = AskedByClient(EndpointName("embed"), None, (b"1",), "application/json", "k", {}, 60.0)
 
     awaited = await LoopLinks().exchange(line, asked)
     blocking = await asyncio.to_thread(BlockingLinks().exchange, line, asked)

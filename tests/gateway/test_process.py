@@ -111,7 +111,7 @@ async def serving(layout: Layout, *routes: EndpointRoute) -> AsyncIterator[Socke
 
 async def ended(gateway: GatewayProcess, job: str) -> Any:
     """The job's final status document."""
-    answer = await gateway.call("GET", f"/v2/hello/status-sync/{job}?wait=15000")
+    answer = await gateway.call("GET", f"/v2/hello/status-sync/{job}?wait=50000")
     return answer.json
 
 

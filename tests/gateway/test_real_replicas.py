@@ -131,7 +131,7 @@ async def test_a_generator_is_read_in_order(running: Running, layout: Layout) ->
         read: list[int] = []
         status = ""
         while status != "COMPLETED":
-            answer = (await running.get(f"/v2/tested/stream/{job}?wait=5000")).json
+            answer = (await running.get(f"/v2/tested/stream/{job}?wait=50000")).json
             read += [item["output"]["number"] for item in answer["stream"]]
             status = answer["status"] if not answer["stream"] else ""
 

@@ -256,6 +256,6 @@ async def test_chunks_that_come_again_after_a_restart_are_there_once(layout: Lay
 
 async def streamed(running: Running, after: int | None) -> list[int]:
     """What a reader gets now."""
-    read = await running.gateway.broker.read_stream(JOB, 5.0, after)
+    read = await running.gateway.broker.read_stream(JOB, 50.0, after)
     assert read is not None
     return [int(item.value.data) for item in read[1]]

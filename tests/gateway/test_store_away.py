@@ -94,7 +94,7 @@ async def test_a_result_is_held_until_it_is_stored(running: Running, moody: Mood
         await eventually(lambda: "finish" in moody.refused)
         unreceived = dict(worker.unreceived)
         moody.failure = None
-        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=9000")
+        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=50000")
         await eventually(lambda: not worker.unreceived)
 
     assert list(unreceived) == [job]
@@ -112,7 +112,7 @@ async def test_jobs_are_claimed_when_the_store_is_back(running: Running, moody: 
     async with FakeWorker(running.gateway.layout.worker_socket, hello, lambda _: b"1"):
         await eventually(lambda: {"claim", "sweep"} <= set(moody.refused))
         moody.failure = None
-        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=9000")
+        ended = await running.get(f"/v2/hello/status-sync/{job}?wait=50000")
         await eventually(lambda: moody.swept > 0)
 
     assert ended.json["status"] == "COMPLETED"
@@ -139,7 +139,7 @@ async def test_a_store_that_was_away_for_longer_than_a_lease_charges_nobody(layo
             moody.failure = None
             await eventually(lambda: moody.swept > 0)
             go_on.set()
-            ended = await running.get(f"/v2/hello/status-sync/{job}?wait=9000")
+            ended = await running.get(f"/v2/hello/status-sync/{job}?wait=50000")
 
     assert ended.json["status"] == "COMPLETED"
     assert "retries" not in ended.json
@@ -181,7 +181,7 @@ async def test_workers_are_not_read_from_while_too_much_is_not_stored(layout: La
             read = 0
             async with asyncio.timeout(60):
                 while read < sent:
-                    read += len((await running.get(f"/v2/hello/stream/{job}?wait=5000")).json["stream"])
+                    read += len((await running.get(f"/v2/hello/stream/{job}?wait=50000")).json["stream"])
 
             stored = await running.store.get(job)
 
@@ -213,7 +213,7 @@ async def test_a_job_file_that_was_deleted_takes_no_jobs_and_the_control_plane_h
             await eventually(lambda: any(state.trouble for state in plane.gateways()))
             trouble = plane.gateways()[0].trouble
             go_on.set()
-            ended = (await running.get(f"/v2/hello/status-sync/{early}?wait=5000")).json
+            ended = (await running.get(f"/v2/hello/status-sync/{early}?wait=50000")).json
             await plane.close()
 
             # The next control plane hears of it at once, though it was said before.
