@@ -9,6 +9,7 @@ import pytest
 from flashcore.cli import output
 from flashcore.cli.api import ControlApi
 from flashcore.cli.following import Followed, Settled, Superseded, detach, follow
+from flashcore.cli.traffic import routed
 from flashcore.model.errors import DeadlineExceeded, Refused
 
 
@@ -25,16 +26,22 @@ class Scripted(ControlApi):
         super().__init__("http://127.0.0.1:1", "")
         self._shown: Iterator[list[Mapping[str, Any]]] = iter(shown)
         self._now: list[Mapping[str, Any]] = []
+        self.looks = 0
 
     def get(self, path: str, timeout: float = 10.0) -> Any:
         """See ControlApi."""
         if path.startswith("/api/v1/events"):
             return {"cursor": "", "events": []}
+        self.looks += 1
         self._now = next(self._shown, self._now)
         return {"deployments": self._now}
 
+    def call(self, method: str, path: str, body: Any = None, timeout: float = 60.0) -> Any:
+        """See ControlApi."""
+        return {"asked": path}
 
-def followed(*shown: list[Mapping[str, Any]], timeout: float = 5.0) -> Settled:
+
+def followed(*shown: list[Mapping[str, Any]], timeout: float = 60.0) -> Settled:
     """How a rollout of `web`, the second, ends that is shown like that."""
     api = Scripted(*shown)
     return follow(api, Followed(("web",), {"web": 2}, frozenset({"web"})), "", timeout)
@@ -55,6 +62,15 @@ def test_it_is_over_once_gateways_have_taken_it_over(capsys: pytest.CaptureFixtu
 
     assert api.get("/api/v1/deployments") == {"deployments": [one()]}
     assert capsys.readouterr().err == ""
+
+
+def test_calls_are_held_once_gateways_have_taken_it_over() -> None:
+    """Whoever calls after the command finds what it says."""
+    api = Scripted(*[[one(gateways_behind=["g"])]] * 3, [one()])
+
+    assert routed(api, "web", "hold-traffic") == {"asked": "/api/v1/deployments/web/hold-traffic"}
+    assert api.get("/api/v1/deployments") == {"deployments": [one()]}
+    assert api.looks == 5
 
 
 def test_a_gateway_that_is_stuck_holds_nobody_up_for_ever(capsys: pytest.CaptureFixture[str]) -> None:

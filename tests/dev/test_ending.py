@@ -21,6 +21,8 @@ from flashcore.dev.session import Session
 from flashcore.dev.told import Noted, Ready, Told
 from flashcore.testing.project import ProjectUnderTest
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def test_nothing_is_deployed_into_a_session(shop: ProjectUnderTest) -> None:
     """It would go with the session, its replicas and its state."""

@@ -9,9 +9,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from tests.dev.conftest import WITHIN, DevUnderTest, ask, edit, until
 
 from flashcore.testing.project import ProjectUnderTest
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_addresses_are_those_of_a_deployed_platform(dev: DevUnderTest) -> None:

@@ -19,7 +19,9 @@ from flashcore.presence import read_presence
 from flashcore.settings import Project, Settings
 from flashcore.testing.project import ProjectUnderTest
 
-WITHIN = 30.0
+pytestmark = pytest.mark.timeout(300)
+
+WITHIN = 90.0
 APP = """
 from flashcore import QueueEndpoint
 

@@ -29,7 +29,7 @@ _PATIENCE = 10.0
 """Seconds that one question for events may wait where there is no picture."""
 
 
-_GATEWAYS_PATIENCE = 10.0
+GATEWAYS_PATIENCE = 10.0
 """Seconds that gateways have to take over what is settled. One that is stuck holds nobody up for longer."""
 _GATEWAYS_TICK = 0.05
 """Seconds between two looks at them: no event tells of it."""
@@ -67,7 +67,7 @@ class Followed:
     """The rollout that is meant, by endpoint; a newer one ends the wait. Of others any rollout may come and go."""
     rolled_out: frozenset[str] = frozenset()
     """Endpoints whose rollout is meant to come to its end."""
-    gateways_patience: float = _GATEWAYS_PATIENCE
+    gateways_patience: float = GATEWAYS_PATIENCE
     """Seconds that gateways have in the end to take over the newest routes."""
 
 
@@ -106,7 +106,7 @@ def _until_settled(api: ControlApi, followed: Followed, after: str, timeout: flo
         _require_newest(followed, found)
         if all(one["settled"] for one in found):
             _require_all(followed.names, found)
-            _await_gateways(api, followed, min(deadline, time.monotonic() + followed.gateways_patience))
+            await_gateways(api, followed.names, min(deadline, time.monotonic() + followed.gateways_patience))
             return Settled(tuple(found), followed.rolled_out)
     still = "; ".join(
         f"{one['endpoint']} is {one['status'].replace('_', ' ')} ({brief(one['reason']) or 'no reason given'})"
@@ -119,9 +119,9 @@ def _until_settled(api: ControlApi, followed: Followed, after: str, timeout: flo
     )
 
 
-def _await_gateways(api: ControlApi, followed: Followed, deadline: float) -> None:
+def await_gateways(api: ControlApi, names: Iterable[str], deadline: float) -> None:
     """Return when calls are answered by what is settled, as far as gateways do it in time; say which did not."""
-    while late := sorted({name for one in _summaries(api, followed.names) for name in one["gateways_behind"]}):
+    while late := sorted({name for one in _summaries(api, names) for name in one["gateways_behind"]}):
         if time.monotonic() >= deadline:
             output.say(
                 f"note: {', '.join(late)} did not take over the newest routes in time, and may answer calls as before "

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import click
 
 from flashcore.cli import output
-from flashcore.cli.api import of_deployment
+from flashcore.cli.api import ControlApi, of_deployment
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
+from flashcore.cli.following import GATEWAYS_PATIENCE, await_gateways
 
 
 @click.command("hold-traffic")
@@ -46,8 +50,15 @@ def uncordon(invocation: Invocation, endpoint: str, replica: str) -> None:
 
 
 def _ask(invocation: Invocation, endpoint: str, said: str, *operation: str) -> None:
-    found = connect(invocation.project()).call("POST", of_deployment(endpoint, *operation))
+    found = routed(connect(invocation.project()), endpoint, *operation)
     if invocation.as_json:
         output.show_json(found)
     else:
         output.say(f"{endpoint}: {said}")
+
+
+def routed(api: ControlApi, endpoint: str, *operation: str) -> Any:
+    """What an operation on an endpoint's routes answers, once gateways go by it; one that takes too long is named."""
+    answer = api.call("POST", of_deployment(endpoint, *operation))
+    await_gateways(api, (endpoint,), time.monotonic() + GATEWAYS_PATIENCE)
+    return answer

@@ -198,6 +198,7 @@ class RealRun:
         presence = read_presence(self._home() / "server.json")
         if presence is not None:
             psutil.Process(presence.pid).kill()
+            presence.ended_within(self.scenario.timeout)
         time.sleep(seconds)
         self.project.must("server", "start")
 
