@@ -125,8 +125,11 @@ async def test_a_replica_at_work_still_calls_another_one(layout: Layout) -> None
     assert (inner.status, foreign.status) == (200, 503)
 
 
-async def test_what_does_not_finish_within_the_grace_is_counted_and_goes_on(layout: Layout) -> None:
+async def test_what_does_not_finish_within_the_grace_is_counted_and_goes_on(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its replica has a grace of its own; nothing is cut off here."""
+    monkeypatch.setattr("flashcore.control.link._LATE", LONG)  # the count is heard, however late a machine is
     async with gateway_at(layout) as running, control(layout) as plane, http_replica(layout, "r1") as replica:
         await plane.publish(RoutingTable(1, (http_route("web", side(replica.route)),)))
         await applied(plane, 1)
