@@ -25,6 +25,8 @@ PATIENT = dataclasses.replace(FAST, heartbeat=600.0, poll_seconds=0.05)
 """A question is answered soon, and who is away is waited for until the test is over."""
 LOSING = dataclasses.replace(PATIENT, reconnect_grace=0.05)
 """Who is away is given up."""
+HOLDING = dataclasses.replace(PATIENT, poll_seconds=600.0)
+"""A question is answered when there is something to say."""
 UNWATCHED = dataclasses.replace(PATIENT, poll_attendance=0)
 OLD, NEW = "1.9.1", "1.10.0"
 """The last version that asks for jobs alone, and the first one that asks for stops, too."""
@@ -166,17 +168,20 @@ async def test_a_worker_is_here_as_long_as_one_of_its_connections_is(stage: Stag
     assert (after_one, after_two, stage.is_here()) == (True, True, False)
 
 
+@pytest.mark.parametrize("stage", [pytest.param(HOLDING, id="holding")], indirect=True)
 async def test_a_question_that_is_held_keeps_its_worker(stage: Stage) -> None:
     """It was asked on a new connection before the old one was closed."""
+    await stage.submit()
     old, new = await stage.caller(), await stage.caller()
-    await old.ask("job-stop")
-    asking = asyncio.create_task(new.ask("job-stop"))
+    await old.ask("job-done", await taken(stage, old), {"output": 1})
+    asking = asyncio.create_task(new.ask("job-take"))
     await eventually(lambda: stage.running.gateway.http.busy_count)
 
     await stage.close(old)
 
     assert stage.is_here()
-    assert await asking is None
+    job = await stage.submit()
+    assert (await asking)["id"] == job
 
 
 async def test_a_worker_that_was_blocked_closes_all_it_had_and_reports(stage: Stage) -> None:
