@@ -185,7 +185,7 @@ async def test_a_worker_told_to_end_finishes_and_ends(sdk: Sdk, workers: Started
     workers[0].send_signal(signal.SIGTERM)
     sdk.go_on()
     ended = await sdk.ended(job)
-    code = await asyncio.to_thread(workers[0].wait, 60)
+    code = await asyncio.to_thread(workers[0].wait, 110)
 
     assert (ended["status"], code) == ("COMPLETED", 0)
 
