@@ -190,7 +190,7 @@ def half_way(status: Any) -> bool:
     return rollout is not None and rollout["checkpoint"] == "step 1"
 
 
-HELD = "Canary(weights=(50,), pause=60, analysis=False)"
+HELD = "Canary(weights=(50,), pause=600, analysis=False)"
 
 
 def test_an_abort_half_way_loses_nothing(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
