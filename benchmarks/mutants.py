@@ -40,7 +40,9 @@ def _stage(folder: str, names: str) -> Stage:
 
 STATE_KIT, JOBS_KIT = _stage("stores", "sqlite_state"), ("tests/stores/test_sqlite_jobs.py::TestSqliteJobs",)
 STATE = _stage("stores", "sqlite_files full_disk backup ledger leadership state_machine")
-JOBS = _stage("stores", "sqlite_jobs job_commits job_log lanes job_history sqlite_files full_disk jobs_machine")
+JOBS = _stage(
+    "stores", "sqlite_jobs job_commits job_promises journal lanes job_history sqlite_files full_disk jobs_machine"
+)
 FILES = _stage("stores", "sqlite_writer sqlite_files full_disk job_commits sqlite_jobs backup leadership")
 CALLS = _stage("gateway", "workers jobs_api polling races store_away")
 ROUTES = _stage("gateway", "circuit resilience proxying")

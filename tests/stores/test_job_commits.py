@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flashcore.builtin.sqlite import writer as writing
+from flashcore.builtin.sqlite.jobs import journal
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import Claim, Finish
@@ -103,19 +103,19 @@ async def test_a_new_key_costs_one_transaction_and_no_look_at_the_disk(tmp_path:
     """Most keys never come a second time: that one of them does is noticed by the table."""
     jobs = await open_jobs(tmp_path)
     await jobs.submit([keyed(0, "first")])
-    before, reads = transactions(jobs), 0
-    read = jobs._writer.read  # noqa: SLF001 - a look at the disk is seen nowhere else
+    before, loads = transactions(jobs), 0
+    load = jobs._desk.load  # noqa: SLF001 - that jobs are read from disk is seen nowhere else
 
-    def counted(*given: Any) -> Any:
-        nonlocal reads
-        reads += 1
-        return read(*given)
+    async def counted(query: Any) -> Any:
+        nonlocal loads
+        loads += 1
+        return await load(query)
 
-    jobs._writer.read = counted  # type: ignore[assignment, method-assign]  # noqa: SLF001 - as above; counts and passes on
+    jobs._desk.load = counted  # type: ignore[method-assign]  # noqa: SLF001 - as above; counts and passes on
     for number in range(1, 6):
         await jobs.submit([keyed(number, f"key-{number}")])
 
-    assert (transactions(jobs) - before, reads) == (5, 0)
+    assert (transactions(jobs) - before, loads) == (5, 0)
     await jobs.close()
 
 
@@ -141,8 +141,8 @@ async def test_keys_that_come_again_after_a_restart_fail_one_batch_and_give_thei
 
 async def test_jobs_are_as_durable_where_the_loop_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was answered is found by whoever opens the file next; a clash there is resolved as ever."""
-    monkeypatch.setattr(writing, "QUICK", 60.0)
-    monkeypatch.setattr(writing, "QUICK_IN_A_ROW", 1)
+    monkeypatch.setattr(journal, "QUICK", 60.0)
+    monkeypatch.setattr(journal, "QUICK_IN_A_ROW", 1)
     jobs = await open_jobs(tmp_path)
     await jobs.submit([keyed(0, "key")])
     await jobs.close()

@@ -1,14 +1,16 @@
-"""The SQLite job store while its thread is held up: what is on its way to the log is neither lost nor waited for."""
+"""The SQLite job store while its thread is held up: what is on its way to the disk is neither lost nor waited for."""
 
 import asyncio
 import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from flashcore.builtin.sqlite.jobs.journal import Journal
 from flashcore.builtin.sqlite.jobs.lanes import AT_HAND
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
@@ -77,7 +79,7 @@ async def test_a_store_whose_last_batches_failed_can_be_closed(tmp_path: Path) -
     jobs = await open_jobs(tmp_path)
     await jobs.submit([new_job(0)])
     with thread_held(jobs):
-        jobs._writer.write(_break_log)  # noqa: SLF001 - as a disk does that fails
+        jobs._writer.read(partial(_break_journal, jobs._journal))  # noqa: SLF001 - as a disk does that fails
         submitted = [asyncio.create_task(jobs.submit([new_job(1)]))]
         await turns()
         submitted.append(asyncio.create_task(jobs.submit([new_job(2)])))
@@ -90,5 +92,5 @@ async def test_a_store_whose_last_batches_failed_can_be_closed(tmp_path: Path) -
         await jobs.close()
 
 
-def _break_log(connection: sqlite3.Connection) -> None:
-    connection.execute("create trigger fails before insert on log begin select raise(abort, 'the disk fails'); end")
+def _break_journal(journal: Journal, _: sqlite3.Connection) -> None:
+    journal.close()

@@ -3,14 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from flashcore.builtin.sqlite import writer as writing
-from flashcore.builtin.sqlite.writer import Writer
+from flashcore.builtin.sqlite.jobs import journal
+from flashcore.builtin.sqlite.jobs.journal import Journal
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import BLOB_THRESHOLD, Claim
@@ -51,8 +50,8 @@ async def until(true: Callable[[], bool]) -> None:
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.AbstractEventLoop]:
     """An event loop that a test may interrupt; it commits itself after the first commit."""
-    monkeypatch.setattr(writing, "QUICK", 60.0)
-    monkeypatch.setattr(writing, "QUICK_IN_A_ROW", 1)
+    monkeypatch.setattr(journal, "QUICK", 60.0)
+    monkeypatch.setattr(journal, "QUICK_IN_A_ROW", 1)
     loop = asyncio.new_event_loop()
     yield loop
     loop.close()
@@ -71,20 +70,16 @@ def test_an_interrupted_commit_has_not_happened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its caller hears so; the store goes on, can be closed, and has all else when it is opened again."""
-    write_here = Writer.write_here
+    write = Journal._write  # noqa: SLF001 - where it is interrupted
 
-    def interrupted(call: Callable[..., T], connection: object) -> T:
-        call(connection)
-        raise KeyboardInterrupt
-
-    def interrupt(writer: Writer, call: Callable[..., T]) -> None:
-        write_here(writer, call if written else partial(interrupted, call))
+    def interrupt(file: Journal, data: bytes, place: int) -> None:
+        write(file, data if written else data[:-1], place)
         raise KeyboardInterrupt
 
     jobs = soon(loop, open_jobs(tmp_path))
     soon(loop, jobs.submit([new_job("before")]))
     with monkeypatch.context() as patched:
-        patched.setattr(Writer, "write_here", interrupt)
+        patched.setattr(Journal, "_write", interrupt)
         submitting = loop.create_task(jobs.submit([new_job("interrupted")]))
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(submitting)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flashcore.builtin.sqlite import writer as writing
-from flashcore.builtin.sqlite.jobs import deadlines
+from flashcore.builtin.sqlite.jobs import deadlines, desk, journal
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import BLOB_THRESHOLD, Claim, Finish, Return
@@ -204,10 +203,11 @@ async def instructions_for_claims(jobs: SqliteJobs, depth: int) -> int:
 async def test_a_claim_costs_the_same_however_many_jobs_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted in instructions of the event loop; the database looks at a bounded number of rows.
 
-    Both queues are longer than what is at hand in memory, so that both are refilled from the file. All commits are the
-    thread's, since how many are not depends on the disk.
+    Both queues are longer than what is at hand in memory, so that both are refilled from the file. All promises are the
+    thread's, since how many are not depends on the disk; the tables get nothing meanwhile, since when depends on time.
     """
-    monkeypatch.setattr(writing, "QUICK", 0.0)
+    monkeypatch.setattr(journal, "QUICK", 0.0)
+    monkeypatch.setattr(desk, "_SOON", 3600.0)
     shallow, deep = await open_jobs(tmp_path / "shallow"), await open_jobs(tmp_path / "deep")
 
     few, many = await instructions_for_claims(shallow, 8_000), await instructions_for_claims(deep, 16_000)

@@ -12,17 +12,16 @@ from flashcore.builtin.local.clock import Clock, store_clock
 from flashcore.builtin.local.doorbell import Doorbell
 from flashcore.builtin.sqlite.blobs import Blobs
 from flashcore.builtin.sqlite.clock import leave_mark
-from flashcore.builtin.sqlite.faults import damaged
 from flashcore.builtin.sqlite.jobs import loading
 from flashcore.builtin.sqlite.jobs.batch import Batch, ChunkAdded
 from flashcore.builtin.sqlite.jobs.book import Book, Standing
-from flashcore.builtin.sqlite.jobs.desk import Desk
+from flashcore.builtin.sqlite.jobs.desk import Desk, Files
 from flashcore.builtin.sqlite.jobs.entry import STATUSES, Entry, Shelved
 from flashcore.builtin.sqlite.jobs.filling import Filler
+from flashcore.builtin.sqlite.jobs.journal import Journal
 from flashcore.builtin.sqlite.jobs.lanes import Lane
-from flashcore.builtin.sqlite.jobs.log import replay
 from flashcore.builtin.sqlite.jobs.payloads import INPUT, Payloads, has_shelved, is_large
-from flashcore.builtin.sqlite.jobs.records import Unreadable
+from flashcore.builtin.sqlite.jobs.replaying import take_over
 from flashcore.builtin.sqlite.jobs.submission import Repeats, Submission
 from flashcore.builtin.sqlite.jobs.sweeping import Sweeper
 from flashcore.builtin.sqlite.place import Place
@@ -40,14 +39,15 @@ SCHEMA = Schema("jobs", 0x666C6A31)
 class SqliteJobs:
     """A JobStore in a file."""
 
-    def __init__(self, writer: Writer, clock: Clock, standing: Standing, blobs: Blobs) -> None:
+    def __init__(self, writer: Writer, journal: Journal, clock: Clock, standing: Standing, blobs: Blobs) -> None:
         self._writer = writer
-        self._place = Place(writer.path)
+        self._journal = journal
+        self._places = (Place(writer.path), Place(journal.path))
         self._clock = clock
         self._blobs = blobs
         self._doorbell = Doorbell()
         self._repeats = Repeats(clock)
-        self._desk = Desk(writer, standing, clock, self._doorbell.ring, self._leave, blobs.remove)
+        self._desk = Desk(Files(writer, journal), standing, clock, self._doorbell.ring, self._leave, blobs.remove)
         self._filler = Filler(self._desk)
         self._payloads = Payloads(writer, blobs, self._desk.when_settled)
         self._sweeper = Sweeper(self._desk, writer, clock, standing, blobs.remove)
@@ -56,19 +56,23 @@ class SqliteJobs:
     async def open(cls, path: Path, wall: Clock, monotonic: Clock) -> SqliteJobs:
         """Open or create the jobs at `path`; see Stores.open_jobs."""
         writer = await Writer.open(path, SCHEMA)
+        journal = None
         try:
-            await _replay(writer)
+            journal = Journal(path.with_name(f"{path.name}.journal"))
+            await take_over(writer, journal)
             clock = store_clock(await writer.read(loading.read_mark), wall, monotonic)
             blobs = Blobs(path.with_name(f"{path.name}.blobs"))
             blobs.keep_only(await writer.read(loading.blobs))
-            return cls(writer, clock, await writer.read(loading.read_standing), blobs)
+            return cls(writer, journal, clock, await writer.read(loading.read_standing), blobs)
         except BaseException:
             await writer.close()
+            if journal is not None:
+                journal.close()
             raise
 
     async def submit(self, jobs: Sequence[NewJob]) -> tuple[Job, ...]:
         """See JobStore."""
-        if (lost := self._place.lost) is not None:
+        if (lost := self._lost) is not None:
             raise lost
         if not any(is_large(new.input) for new in jobs):
             numbered = await Submission(self._desk, self._clock, self._repeats, jobs).run()
@@ -248,8 +252,13 @@ class SqliteJobs:
     @property
     def trouble(self) -> str:
         """See TellsTrouble."""
-        lost = self._place.lost
+        lost = self._lost
         return "" if lost is None else lost.message
+
+    @property
+    def _lost(self) -> StateError | None:
+        """What to raise where one of the files is not the one that is written any more."""
+        return next((lost for place in self._places if (lost := place.lost) is not None), None)
 
     def now(self) -> float:
         """See JobStore."""
@@ -262,6 +271,7 @@ class SqliteJobs:
         with contextlib.suppress(StateError, StorageFull):  # then the mark of the last change has to do
             await leave_mark(self._writer, self._clock)
         await self._writer.close()
+        self._journal.close()
 
     def _age(self, job: Job | None) -> float:
         return 0.0 if job is None else self._clock() - job.submitted_at
@@ -325,16 +335,6 @@ class SqliteJobs:
 
     def _leave(self, batch: Batch) -> None:
         self._sweeper.leave(batch)
-
-
-async def _replay(writer: Writer) -> None:
-    """Bring into the tables what a process that is gone has promised. Raises StateCorrupt."""
-    last: int | None = 0
-    try:
-        while last is not None:
-            last = await writer.write(partial(replay, last))
-    except Unreadable as problem:
-        raise damaged(writer.path, str(problem)) from problem
 
 
 class _Starving(Exception):  # no error: the call is made again when the lanes are filled

@@ -24,7 +24,7 @@ from flashcore.settings import Project
 def backup(invocation: Invocation, file: Path) -> None:
     """Write the state to FILE: endpoints, revisions, replicas, tokens and the log of events; also while it is used.
 
-    Jobs and artifacts are not in it: jobs.db and the folder of artifacts are files to copy.
+    Jobs and artifacts are not in it: what begins with jobs.db, and the folder of artifacts, are files to copy.
     """
     project = invocation.project()
     if running_server(project) is not None:

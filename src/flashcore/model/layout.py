@@ -6,7 +6,7 @@ PROJECT/.flashcore/
   unpacked/              their content, as replicas on this machine run it
   venvs/                 Python environments by the digest of what is installed in them
   environments/ENV/
-    state.db jobs.db     owned by the control plane and by the gateway
+    state.db jobs.db     owned by the control plane and by the gateway; jobs.db.* belong to jobs.db
     server.json          pid, ports, url of the running control plane
     starting.json        pid of a control plane that is on its way up
     gateway.json         port in use, url

@@ -14,6 +14,7 @@ from flashcore.builtin.sqlite.faults import fault
 from flashcore.builtin.sqlite.lock import FileLock
 from flashcore.builtin.sqlite.place import make_place
 from flashcore.builtin.sqlite.schema import Schema, inspect, migrate
+from flashcore.builtin.sqlite.turns import Turns
 
 T = TypeVar("T")
 
@@ -32,10 +33,10 @@ _SETTINGS = (
 PAGE = 8192
 """Bytes of a page of a new database: a system call for each page is most of what writing a job costs."""
 
-_BEFORE_CHECKPOINT = 14 << 20
-"""Bytes after which SQLite's log is brought back into the database: it stays within its room."""
+_BEFORE_CHECKPOINT = 4 << 20
+"""Bytes after which SQLite's log is brought back into the database: within its room, and without taking long."""
 
-LOG_ROOM = 16 << 20
+LOG_ROOM = 6 << 20
 """Bytes that the write-ahead log has from the beginning. To sync what makes a file grow takes up to twice as long."""
 
 
@@ -57,7 +58,7 @@ Outcome = Done | Failed
 
 
 class Committer:
-    """Owns a database: its lock and its one connection, which is for one thread at a time."""
+    """Owns a database: its lock and its one connection, which belongs to a thread that gives way to looks."""
 
     def __init__(self, path: Path, schema: Schema) -> None:
         """Open or create it. Raises Refused when another process owns it, StateTooNew, StateCorrupt or StateError."""
@@ -72,32 +73,42 @@ class Committer:
             raise
         self.before_commit: Call[object] = _nothing
         """Done too in every transaction that wrote something."""
-
-    @property
-    def rows_written(self) -> int:
-        """Since it was opened."""
-        return self._connection.total_changes
+        self.turns = Turns()
 
     def write(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         """Run calls in one transaction; on disk when this returns."""
-        if len(calls) == 1:
-            return [self._write_alone(calls[0])]
-        try:
-            return self._write_together(calls)
-        except sqlite3.Error:
-            # One of them does not fit, or broke a rule of the schema: the others need not suffer for it.
-            self._undo()
-            return [self._write_alone(call) for call in calls]
+        with self.turns.held():
+            if len(calls) == 1:
+                return [self._write_alone(calls[0])]
+            try:
+                return self._write_together(calls)
+            except sqlite3.Error:
+                # One of them does not fit, or broke a rule of the schema: the others need not suffer for it.
+                self._undo()
+                return [self._write_alone(call) for call in calls]
 
     def read(self, call: Call[Any]) -> Outcome:
         """Run a call outside of a transaction."""
+        with self.turns.held():
+            try:
+                self._roll_back()
+                return Done(call(self._connection))
+            except sqlite3.Error as problem:
+                return Failed(fault(problem, self.path))
+            except Exception as problem:  # noqa: BLE001  # whatever it is, it belongs to whoever waits for the call
+                return Failed(problem)
+
+    def look(self, call: Call[T], patience: float) -> T:
+        """Run a call that only reads, in another thread than the rest, between two statements of that one.
+
+        It sees what a transaction under way has written. Raises what the call raises, StateError, and Busy when it has
+        to wait longer than so many seconds.
+        """
         try:
-            self._roll_back()
-            return Done(call(self._connection))
+            with self.turns.between(patience):
+                return call(self._connection)
         except sqlite3.Error as problem:
-            return Failed(fault(problem, self.path))
-        except Exception as problem:  # noqa: BLE001  # whatever it is, it belongs to whoever waits for the call
-            return Failed(problem)
+            raise fault(problem, self.path) from problem
 
     def close(self) -> None:
         """Write the log back into the database, if there is room, and let others open it."""
@@ -151,12 +162,6 @@ class Committer:
         """End a transaction that failed, or was interrupted."""
         if self._connection.in_transaction:  # for some errors SQLite has done it already
             self._connection.execute("ROLLBACK")
-
-
-def bring_back(connection: sqlite3.Connection) -> None:
-    """Write what is in the log into the database, as a commit does by itself when the log has grown long."""
-    with contextlib.suppress(sqlite3.Error):  # all is in the log; whoever writes next hears of a full disk
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _connect(path: Path, schema: Schema) -> sqlite3.Connection:

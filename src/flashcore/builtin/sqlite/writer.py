@@ -4,8 +4,8 @@ Calls that arrive while a commit is under way wait for it and then share the nex
 for one call and for a hundred. An answer is given only after the commit that its call was part of, and the event
 loop is woken once for each commit, not for each call.
 
-The way to the thread and back takes longer than many a disk does. `write_here` spares it; what is not quick on any
-disk, bringing the log back into the file, is left to the thread all the same.
+The way to the thread and back takes longer than a query does. `look` spares it, where the thread does nothing that
+takes longer.
 
 One connection, since SQLite before 3.51.3 can corrupt a write-ahead log that two connections checkpoint at once. It
 holds the file exclusively, so nobody else's connection can come between.
@@ -17,13 +17,12 @@ import asyncio
 import contextlib
 import queue
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flashcore.builtin.sqlite.committer import Call, Committer, Done, Failed, Outcome, bring_back
+from flashcore.builtin.sqlite.committer import Call, Committer, Done, Failed, Outcome
 from flashcore.builtin.sqlite.schema import Schema
 from flashcore.model.errors import StateError
 
@@ -31,18 +30,8 @@ T = TypeVar("T")
 
 MOST_CALLS_PER_COMMIT = 1000
 
-QUICK = 0.003
-"""Seconds that a commit may take for the event loop to wait for one like it."""
-
-LONG = 0.02
-"""Seconds that anything else may take there: a disk on which it takes longer is not quick either."""
-
-QUICK_IN_A_ROW = 32
-"""Commits after which a disk is believed to be quick, until the first slow one, for which the loop stands still."""
-
-ROWS_PER_CHECKPOINT = 4_000
-"""Rows that the event loop writes before the thread brings the log back into the file. A commit would do that itself
-once the log is long, and hold up the loop: with jobs of some kilobytes it does not come to that."""
+A_MOMENT = 0.002
+"""Seconds for which the event loop waits for its turn on the connection."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,9 +70,6 @@ class Writer:
         self._opened: asyncio.Future[Committer] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closing = False
-        self._under_way = 0
-        self._quick_in_a_row = 0
-        self._rows_brought_back = 0
 
     @classmethod
     async def open(cls, path: Path, schema: Schema) -> Writer:
@@ -113,31 +99,16 @@ class Writer:
         """
         return self._ask(_Asked(call, self._loop.create_future(), told))
 
-    @property
-    def is_at_hand(self) -> bool:
-        """Whether a commit may be made by the event loop itself: the thread rests, and the disk has been quick."""
-        return not self._under_way and not self._closing and self._quick_in_a_row >= QUICK_IN_A_ROW
+    def look(self, call: Call[T]) -> T:
+        """Run a call that only reads in this thread, at once: it sees part of what was asked to be written before.
 
-    def write_here(self, call: Call[T]) -> T:
-        """As `write`, in this thread, while the writer is at hand: on disk when it returns. Raises as `write` does."""
-        committer = self._opened.result()
-        began = time.perf_counter()
-        (outcome,) = committer.write([call])
-        self._took(time.perf_counter() - began)
-        if committer.rows_written - self._rows_brought_back >= ROWS_PER_CHECKPOINT:
-            self._rows_brought_back = committer.rows_written
-            self.read(bring_back)
-        result: T = _result_of(outcome)
-        return result
+        Raises what the call raises, StateError, and Busy when the thread is in the middle of something long.
+        """
+        return self._opened.result().look(call, A_MOMENT)
 
-    def read_here(self, call: Call[T]) -> T:
-        """As `read`, in this thread, while the writer is at hand. Raises as `read` does."""
-        began = time.perf_counter()
-        outcome = self._opened.result().read(call)
-        if time.perf_counter() - began > LONG:
-            self._quick_in_a_row = 0
-        result: T = _result_of(outcome)
-        return result
+    def give_way(self) -> None:
+        """For calls that run long in the thread, between two statements: whoever wants a look gets it now."""
+        self._opened.result().turns.give_way()
 
     def read(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
         """Run a call outside of a transaction: it sees all that was asked to be written before, and nothing halved.
@@ -156,18 +127,8 @@ class Writer:
     def _ask(self, asked: _Asked) -> asyncio.Future[Any]:
         if self._closing:
             raise StateError(f"{self.path} is closed", next_step="open it again", path=str(self.path))
-        self._under_way += 1
         self._asked.put(asked)
         return asked.future
-
-    def _served(self, asked: list[_Asked], outcomes: list[Outcome], took: float | None = None) -> None:
-        self._under_way -= len(asked)
-        if took is not None:
-            self._took(took)
-        _answer(asked, outcomes)
-
-    def _took(self, seconds: float) -> None:
-        self._quick_in_a_row = self._quick_in_a_row + 1 if seconds < QUICK else 0
 
     # From here on: the thread.
 
@@ -187,11 +148,9 @@ class Writer:
         """Serve those who wait; False when they were the last. Leaves nothing of theirs in this thread's memory."""
         group = self._next_group()
         if group.writes:
-            began = time.perf_counter()
-            outcomes = committer.write([asked.call for asked in group.writes])
-            self._tell(self._served, group.writes, outcomes, time.perf_counter() - began)
+            self._tell(_answer, group.writes, committer.write([asked.call for asked in group.writes]))
         if group.reads:
-            self._tell(self._served, group.reads, [committer.read(asked.call) for asked in group.reads])
+            self._tell(_answer, group.reads, [committer.read(asked.call) for asked in group.reads])
         return not group.last
 
     def _next_group(self) -> _Group:
@@ -227,12 +186,6 @@ def _tell(one: _Asked, outcome: Outcome) -> Outcome:
         except Exception as problem:  # noqa: BLE001  # it belongs to whoever waits for this call, not for the next one
             return Failed(problem)
     return outcome
-
-
-def _result_of(outcome: Outcome) -> Any:
-    if isinstance(outcome, Failed):
-        raise outcome.problem
-    return outcome.result
 
 
 def _succeed(future: asyncio.Future[Any], result: object) -> None:

@@ -1,4 +1,4 @@
-"""What is in the log and not in the tables yet."""
+"""What is in the journal and not in the tables yet."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Backlog:
         return bool(self._segments)
 
     def add(self, batch: Batch, changes: Changes) -> None:
-        """A batch is in the log."""
+        """A batch is in the journal."""
         segment = self._open
         if segment is None:
             segment = self._open = Segment()
@@ -65,7 +65,7 @@ class Backlog:
         return bool(self._segments) and self._segments[0] is not self._open
 
     def takes(self, batch: Batch, changes: Changes) -> bool:
-        """Whether a batch may be in the log alone for a while: none that is enough by itself, or beyond the bound."""
+        """Whether a batch may be in the journal alone for a while: not one that is enough by itself, or too many."""
         usual = changes.may_wait and not batch.is_unusual
         return usual and len(self._segments) <= MOST_SEGMENTS and not is_enough(len(batch.moves), changes)
 

@@ -1,4 +1,4 @@
-"""What a transaction changes, as rows: the form in which it is logged, gathered, and written to the tables."""
+"""What a transaction changes, as rows: the form in which it is promised, gathered, and written to the tables."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Changes:
 
     @property
     def may_wait(self) -> bool:
-        """Whether memory can keep all of it, so that it may be in the log for a while before it is in the tables.
+        """Whether memory can keep all of it, so that it may be in the journal for a while before it is in the tables.
 
         What removes jobs may not: their ids, keys and files are free from then on.
         """

@@ -1,7 +1,7 @@
 """Group commit: calls of a moment share a transaction, and nobody is answered before it is on disk.
 
-    idle -> a call changes something -> two turns of the loop later the batch goes to the database's thread
-         -> meanwhile calls gather in the next batch -> the answer comes: the next batch goes -> callers wake up
+    idle -> a call changes something -> two turns of the loop later the batch goes to the disk
+         -> meanwhile calls gather in the next batch -> it is there: the next batch goes -> callers wake up
 
 Two turns, so that a job and its claim are written together: the doorbell rings when a job is taken in, not when it is
 on disk; who waits for work hears it in the next turn and claims by the end of the one after. That spares a job that is
@@ -11,12 +11,12 @@ or the process or the machine dies before its end, neither has happened, and as 
 same one may have it later without using an attempt's token twice. Writing claims without a sync would not spare more: a
 worker that is never idle has its claims in the transactions of its results.
 
-What is promised is one row of the log. The tables have it later, with what was promised before and after it: see
-`log.py`. Meanwhile every job that it changed is in memory. Batches that memory should not keep, and the seldom ones of
-other kinds, are written to the tables at once, after all that waits for that.
+What is promised is one record of the journal. The tables have it later, with what was promised before and after it:
+see `applying.py`. Meanwhile every job that it changed is in memory. Batches that memory should not keep, and the seldom
+ones of other kinds, are written to the tables at once, after all that waits for that.
 
-What is not large is written, and applied, without the database's thread where the disk has been quick: see
-`Writer.write_here`.
+The tables are written by the database's thread, while the event loop goes on. It promises what is not large itself
+where the disk has been quick: the way to the thread and back takes longer than that.
 
 When a batch fails, everything that was decided since may rest on what was not written: the callers of that batch and
 of the next one get the error, and memory is filled from the disk again.
@@ -28,19 +28,23 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from flashcore.builtin.local.clock import Clock
 from flashcore.builtin.sqlite.committer import Call
+from flashcore.builtin.sqlite.jobs.applying import Clash, Seen, apply, promise, require_new, see, write_through
 from flashcore.builtin.sqlite.jobs.backlog import Backlog, Segment
 from flashcore.builtin.sqlite.jobs.batch import Batch
 from flashcore.builtin.sqlite.jobs.book import Book, Standing
 from flashcore.builtin.sqlite.jobs.changes import Changes
 from flashcore.builtin.sqlite.jobs.entry import Entry, Loaded
+from flashcore.builtin.sqlite.jobs.journal import Journal
 from flashcore.builtin.sqlite.jobs.loading import by_numbers, read_standing
-from flashcore.builtin.sqlite.jobs.log import Clash, Seen, append, apply, see, take_back, write_through
 from flashcore.builtin.sqlite.jobs.records import encode
+from flashcore.builtin.sqlite.jobs.replaying import end_life
+from flashcore.builtin.sqlite.turns import Busy
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.model.errors import FlashcoreError, StateError
 from flashcore.model.names import EndpointName
@@ -50,12 +54,19 @@ R = TypeVar("R")
 
 _MOST_CLASHES = 3
 
-_MOST_HERE = 64
-"""Jobs of a batch that the event loop writes itself where the disk is quick: it stands still meanwhile, and leaves what
-follows to the thread once that has taken long. With the thread it shares Python's lock: each waits for the other."""
+_MOST_HERE = 256 << 10
+"""Bytes that the event loop promises itself where the disk is quick: it stands still meanwhile."""
 
 _SOON = 1.0
-"""Seconds after which what is in the log is applied, however little it is."""
+"""Seconds after which what is promised is applied, however little it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a store is written to: the tables and the journal."""
+
+    writer: Writer
+    journal: Journal
 
 
 class Desk:
@@ -67,7 +78,7 @@ class Desk:
 
     def __init__(
         self,
-        writer: Writer,
+        files: Files,
         standing: Standing,
         clock: Clock,
         enqueued: Callable[[frozenset[EndpointName]], None],
@@ -78,7 +89,8 @@ class Desk:
         """Valid from one `await` to the next, no longer."""
         self.handed_over = 0
         """The number of the last batch that was given to the database's thread."""
-        self._writer = writer
+        self._writer = files.writer
+        self._journal = files.journal
         self._clock = clock
         self._enqueued = enqueued
         self._on_disk = on_disk
@@ -146,7 +158,7 @@ class Desk:
         while not heard:
             await self.ready()
             segments = promised()
-            # A batch on its way may go into the log, where the query does not look.
+            # A batch on its way may go into the journal, where the query does not look.
             flushed = self.handed_over - self._flying
             await self._writer.read(partial(see, segments, query), partial(told, segments, self.book, flushed))
         return heard[0]
@@ -195,8 +207,10 @@ class Desk:
             await self.settled()
         if self._reminder is not None:
             self._reminder.cancel()
-        with contextlib.suppress(FlashcoreError):  # all of it is in the log, and will be found there
-            await self._writer.read(partial(apply, self._backlog.all()))
+        with contextlib.suppress(FlashcoreError):  # all of it is in the journal, and will be found there
+            await self._writer.read(lambda _: self._journal.take_back())
+            await self._writer.read(partial(apply, self._backlog.all(), self._writer.give_way, synced=True))
+            await self._writer.write(end_life)
 
     def _ring(self) -> None:
         enqueued = self.book.batch.enqueued
@@ -223,23 +237,25 @@ class Desk:
         self._flying = True
         try:
             changes = Changes.of(batch, batch.account_rows(self._clock()))
-            record = encode(changes) if self._backlog.takes(batch, changes) else None
+            record = encode(changes) if self._backlog.takes(batch, changes) else b""
         except Exception as problem:  # noqa: BLE001  # whatever no table holds: it belongs to whoever asked for it
             self._failed(batch, problem)
             return
-        if record is None:
-            self._write_through(batch, changes)
-        else:
+        if record and self._journal.takes(len(record)):
             self._promise(batch, changes, record)
+        else:
+            self._write_through(batch, changes)
 
     def _promise(self, batch: Batch, changes: Changes, record: bytes) -> None:
-        work = partial(append, batch.number, record, changes)
-        if len(batch.moves) > _MOST_HERE or not self._writer.is_at_hand:
-            told = partial(self._promised, batch, changes)
-            self._writer.write(work, told).add_done_callback(partial(self._crashed, batch))
+        if len(record) > _MOST_HERE or not self._journal.is_quick:
+            self._promise_there(batch, changes, record)
             return
         try:
-            self._writer.write_here(work)
+            if changes.jobs:
+                self._writer.look(partial(require_new, changes))
+            self._journal.append(batch.number, record)
+        except Busy:
+            self._promise_there(batch, changes, record)
         except Exception as problem:  # noqa: BLE001  # whatever it is, it belongs to whoever asked for the batch
             self._failed(batch, problem)
         except BaseException:  # somebody ends the program, and waits for this store to be closed
@@ -247,6 +263,12 @@ class Desk:
             raise
         else:
             self._promised(batch, changes)
+
+    def _promise_there(self, batch: Batch, changes: Changes, record: bytes) -> None:
+        """In the database's thread."""
+        work = partial(promise, self._journal, batch.number, record, changes)
+        told = partial(self._promised, batch, changes)
+        self._writer.read(work, told).add_done_callback(partial(self._crashed, batch))
 
     def _promised(self, batch: Batch, changes: Changes, _: None = None) -> None:
         self._flying = False
@@ -259,13 +281,14 @@ class Desk:
 
     def _write_through(self, batch: Batch, changes: Changes) -> None:
         segments = self._backlog.all()
-        work = partial(write_through, changes, batch.streams, segments)
+        work = partial(write_through, batch.number, changes, batch.streams, segments)
         told = partial(self._landed, batch, segments)
         self._writer.write(work, told).add_done_callback(partial(self._crashed, batch))
 
     def _landed(self, batch: Batch, segments: list[Segment], freed: tuple[str, ...]) -> None:
         self._flying = False
         self.book.promised = batch.number
+        self._journal.settle(batch.number)
         self._applied(segments)
         if self.book.batch.waiting:
             self._hand_over()  # as above
@@ -302,43 +325,32 @@ class Desk:
         segments = self._backlog.first()
         if self._applying or self._closed or not segments:
             return
-        if self._writer.is_at_hand:
-            self._apply_here(segments)
-            return
         self._applying = True
-        self._writer.read(partial(apply, segments), partial(self._applied, segments)).add_done_callback(
-            self._apply_ended
-        )
+        last = segments[-1].last
+        synced = self._journal.waits_for(last)
+        work = partial(apply, segments, self._writer.give_way, synced=synced)
 
-    def _apply_here(self, segments: list[Segment]) -> None:
-        try:
-            self._writer.read_here(partial(apply, segments))
-        except Exception:  # noqa: BLE001  # nothing is lost: see `_apply_ended`
-            self._hold_off()
-        else:
+        def told(_: None) -> None:
+            if synced:
+                self._journal.settle(last)
             self._applied(segments)
-            self._loop.call_soon(self._see_to_backlog)  # others get their turn before the next ones
 
-    def _applied(self, segments: list[Segment], _: None = None) -> None:
+        self._writer.read(work, told).add_done_callback(self._apply_ended)
+
+    def _applied(self, segments: list[Segment]) -> None:
         for segment in self._backlog.applied(segments):
             self.book.settle(segment.touched, segment.last)
 
     def _apply_ended(self, written: asyncio.Future[None]) -> None:
         self._applying = False
         # Where that failed nothing is lost; once there is no more room for what waits, callers hear why.
-        if written.cancelled() or written.exception() is not None:
-            self._hold_off()
-        else:
-            self._see_to_backlog()
-
-    def _hold_off(self) -> None:
-        self._holds_off = True
+        self._holds_off = written.cancelled() or written.exception() is not None
         self._see_to_backlog()
 
     async def _recover(self) -> None:
         segments = self._backlog.all()
         unapplied = _last_changes(segments)
-        query = partial(_read_all, self.book.promised, list(unapplied))
+        query = partial(_read_all, list(unapplied))
 
         def told(seen: Seen[tuple[Standing, list[Loaded]]]) -> None:
             # Here and not when the task goes on: what is told next may be that the segments are applied.
@@ -351,11 +363,11 @@ class Desk:
                 self.book.adopt_unapplied(waiting, unapplied)
             self._outdated = False
 
+        await self._writer.read(lambda _: self._journal.take_back())
         await self._writer.read(partial(see, segments, query), told)
 
 
-def _read_all(promised: int, numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[Standing, list[Loaded]]:
-    take_back(promised, connection)
+def _read_all(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[Standing, list[Loaded]]:
     return read_standing(connection), by_numbers(numbers, connection)
 
 

@@ -1,13 +1,14 @@
 """Writing changes into the tables. Everything here runs where the database is written.
 
-As few statements as possible, each for many rows: with the event loop busy, its thread waits for Python's lock
-after every statement, up to 5 ms; the statements themselves run beside the loop.
+Statements are for many rows: with the event loop busy, its thread waits for Python's lock after each of them, up to
+5 ms; the statements themselves run beside the loop.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -23,25 +24,26 @@ from flashcore.builtin.sqlite.jobs.rows import (
     payload_columns,
 )
 
-_MANY = (256, 128, 64)
-_FEW = 48
-"""How many rows a statement has: as many as are left up to a few, else one of `_MANY`. Each number is a statement that
-SQLite keeps prepared.
-
-A batch of a busy gateway has a dozen or two, and then one statement for each table, not one for each power of two.
+_FEW, _MANY = 32, 64
+"""How many rows a statement has: as many as are left up to a few, else one of the two. Each number is a statement that
+SQLite keeps prepared, and whoever wants a look waits until one has come to its end.
 """
 
 _DELETIONS = tuple(f"delete from {table} where n in ({{}})" for table in ("job", "state", "chunk", "blob"))  # noqa: S608  # names of tables, written here
 
 
-def flush(changes: Changes, connection: sqlite3.Connection) -> tuple[str, ...]:
-    """Write changes; returns the files that no job needs any more. Raises IntegrityError for an id or key twice."""
+def flush(changes: Changes, connection: sqlite3.Connection, between: Callable[[], None]) -> tuple[str, ...]:
+    """Write changes; returns the files that no job needs any more. Raises IntegrityError for an id or key twice.
+
+    `between` is called between two statements for many rows.
+    """
     freed = delete_jobs(connection, list(changes.gone))
-    _upsert(connection, "endpoint", ACCOUNT_COLUMNS, list(changes.accounts.values()), ACCOUNT_COLUMNS[1:])
-    _insert(connection, "job", JOB_COLUMNS, list(changes.jobs.values()))
-    _upsert(connection, "state", STATE_COLUMNS, list(changes.states.values()), CHANGING_STATE_COLUMNS)
+    writing = _Writing(connection, between)
+    writing.upsert("endpoint", ACCOUNT_COLUMNS, list(changes.accounts.values()), ACCOUNT_COLUMNS[1:])
+    writing.insert("job", JOB_COLUMNS, list(changes.jobs.values()))
+    writing.upsert("state", STATE_COLUMNS, list(changes.states.values()), CHANGING_STATE_COLUMNS)
     outcomes = [row for row in changes.outcomes.values() if row is not None]
-    _upsert(connection, "outcome", ("k", "media", "data", "blob"), outcomes, ("media", "data", "blob"))
+    writing.upsert("outcome", ("k", "media", "data", "blob"), outcomes, ("media", "data", "blob"))
     cleared = [k for k, row in changes.outcomes.items() if row is None]
     _each(connection, "delete from outcome where k in ({})", cleared)
     _refer(connection, changes.blobs)
@@ -78,26 +80,28 @@ def _refer(connection: sqlite3.Connection, blobs: Sequence[tuple[str, int]]) -> 
         connection.executemany("insert or ignore into blob (digest, n) values (?, ?)", blobs)
 
 
-def _insert(
-    connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], then: str = ""
-) -> None:
-    start = 0
-    for size in _sizes(len(rows)):
-        values = chain.from_iterable(rows[start : start + size])
-        connection.execute(_insertion(table, tuple(columns), size, then), list(values))
-        start += size
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """Rows into tables."""
 
+    connection: sqlite3.Connection
+    between: Callable[[], None]
 
-def _upsert(
-    connection: sqlite3.Connection,
-    table: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    changing: Sequence[str],
-) -> None:
-    """Insert rows; of those whose first column is there already, write the changing columns."""
-    changes = ", ".join(f"{column} = excluded.{column}" for column in changing)
-    _insert(connection, table, columns, rows, f" on conflict ({columns[0]}) do update set {changes}")
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], then: str = "") -> None:
+        """Insert rows; `then` says what to do with those that are there already."""
+        start = 0
+        for size in _sizes(len(rows)):
+            values = chain.from_iterable(rows[start : start + size])
+            self.connection.execute(_insertion(table, tuple(columns), size, then), list(values))
+            start += size
+            self.between()
+
+    def upsert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], changing: Sequence[str]
+    ) -> None:
+        """Insert rows; of those whose first column is there already, write the changing columns."""
+        changes = ", ".join(f"{column} = excluded.{column}" for column in changing)
+        self.insert(table, columns, rows, f" on conflict ({columns[0]}) do update set {changes}")
 
 
 def _each(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> None:
@@ -117,7 +121,7 @@ def rows_in(
 
 def _sizes(count: int) -> Iterable[int]:
     while count:
-        size = count if count <= _FEW else next((size for size in _MANY if size <= count), _FEW)
+        size = _MANY if count >= _MANY else min(count, _FEW)
         yield size
         count -= size
 

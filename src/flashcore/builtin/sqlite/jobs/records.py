@@ -1,4 +1,4 @@
-"""Changes as bytes, for the log: written by every transaction, read only after a process has died.
+"""Changes as bytes, for the journal: written for every batch, read only after a process has died.
 
     head | numbers of jobs, states, outcomes, accounts | lengths of texts | texts | payloads
 
@@ -30,7 +30,7 @@ _NONE = -1
 
 
 class Unreadable(Exception):
-    """A record of the log is not what this version writes."""
+    """A record is not what this version writes."""
 
 
 def encode(changes: Changes) -> bytes:
@@ -121,7 +121,7 @@ def decode(record: bytes) -> Changes:
     try:
         return _Reading(record).changes()
     except (struct.error, ValueError, StopIteration) as problem:
-        raise Unreadable("a record of its log was cut off or changed") from problem
+        raise Unreadable("it was cut off or changed") from problem
 
 
 class _Reading:
@@ -130,7 +130,7 @@ class _Reading:
     def __init__(self, record: bytes) -> None:
         version, *self._counts, texts, size = _HEAD.unpack_from(record)
         if version != VERSION:
-            raise Unreadable("its log was written by another version of flashcore")
+            raise Unreadable("it was written by another version of flashcore")
         self._record = record
         self._at = _HEAD.size
         self._numbers = [

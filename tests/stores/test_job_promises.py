@@ -1,11 +1,11 @@
-"""The log of the SQLite job store: what is promised is found again, whenever the tables get it."""
+"""What the SQLite job store has promised is found again, whenever the tables get it."""
 
 import asyncio
 import contextlib
 import shutil
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,13 @@ from hypothesis import given, settings
 from tests.full_disk import no_file_grows_beyond
 from tests.stores.wal import used
 
-from flashcore.builtin.sqlite import writer
 from flashcore.builtin.sqlite.committer import PAGE
-from flashcore.builtin.sqlite.jobs import backlog, desk
+from flashcore.builtin.sqlite.jobs import backlog, desk, journal
 from flashcore.builtin.sqlite.jobs import flush as writing
+from flashcore.builtin.sqlite.jobs.applying import apply, see, write_through
 from flashcore.builtin.sqlite.jobs.batch import Batch
 from flashcore.builtin.sqlite.jobs.changes import Changes
 from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Entry
-from flashcore.builtin.sqlite.jobs.log import append, apply, see, write_through
 from flashcore.builtin.sqlite.jobs.records import Unreadable, decode, encode
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.builtin.sqlite_jobs import SCHEMA, SqliteJobs
@@ -73,6 +72,12 @@ async def rows(jobs: SqliteJobs, table: str) -> int:
     return count
 
 
+async def waiting(jobs: SqliteJobs) -> int:
+    """How many batches are promised that the tables do not have."""
+    applied: int = await jobs._writer.read(lambda file: file.execute("select applied from standing").fetchone()[0])  # noqa: SLF001 - as above
+    return jobs._desk.book.promised - applied  # noqa: SLF001 - seen nowhere else
+
+
 async def work(jobs: SqliteJobs) -> None:
     """Ten jobs: three done, one failed, two running, one back in the queue, the others untouched."""
     await jobs.submit([new_job(n, idempotency_key=f"k{n}") for n in range(10)])
@@ -103,7 +108,7 @@ async def test_what_is_promised_is_not_in_the_tables_and_not_lost(tmp_path: Path
     jobs = await open_jobs(tmp_path / "a")
     await work(jobs)
     done = await all_of(jobs)
-    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (0, 5)
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (0, 5)
     assert [job.status for job in done if job] == [
         *[JobStatus.COMPLETED] * 3,
         JobStatus.FAILED,
@@ -113,7 +118,7 @@ async def test_what_is_promised_is_not_in_the_tables_and_not_lost(tmp_path: Path
 
     assert await reopened(copy(tmp_path / "a", tmp_path / "b")) == done
     await jobs.sweep()
-    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (10, 0)
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (10, 0)
     assert await all_of(jobs) == done
     assert await reopened(copy(tmp_path / "a", tmp_path / "c")) == done
     await jobs.close()
@@ -178,7 +183,7 @@ async def test_a_job_that_ends_before_the_tables_know_it_is_written_once(tmp_pat
         claimed = await jobs.claim(claim_of(64))
         await jobs.finish([Finish(one.id, WORKER, Payload(b"r")) for one in claimed])
 
-    assert (await rows(jobs, "state"), await rows(jobs, "log")) == (backlog.ENOUGH_JOBS, 2)
+    assert (await rows(jobs, "state"), await waiting(jobs)) == (backlog.ENOUGH_JOBS, 2)
     assert (await jobs.counts(ENDPOINT)).by_status[JobStatus.COMPLETED] == backlog.ENOUGH_JOBS
     await jobs.close()
 
@@ -188,14 +193,14 @@ async def test_a_batch_that_memory_should_not_keep_goes_to_the_tables(tmp_path: 
     jobs = await open_jobs(tmp_path)
     await jobs.submit([new_job("small")])
     await jobs.claim(claim_of(1))
-    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (0, 2)
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (0, 2)
 
     await jobs.submit([new_job("large", KEPT_INLINE + 1)])
-    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (2, 0)
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (2, 0)
     await jobs.claim(claim_of(1))
-    assert await rows(jobs, "log") == 1
+    assert await waiting(jobs) == 1
     await jobs.append_stream(WORKER, JobId("large"), Payload(b"c"))
-    assert await rows(jobs, "log") == 0
+    assert await waiting(jobs) == 0
     await jobs.close()
 
 
@@ -223,32 +228,89 @@ async def test_an_id_and_a_key_are_known_wherever_the_job_is(
     await jobs.close()
 
 
-async def test_a_file_of_the_schema_before_gets_a_log(tmp_path: Path) -> None:
-    """With all that is in it."""
+async def test_what_the_version_before_has_promised_is_brought_in(tmp_path: Path) -> None:
+    """It kept that in a table of the same file."""
     jobs = await open_jobs(tmp_path)
     await work(jobs)
     done = await all_of(jobs)
+    promised = [*records_of(copy(tmp_path, tmp_path.with_name(f"{tmp_path.name}-copy")))]
     await jobs.close()
+    (tmp_path / "jobs.db.journal").unlink()
+    (tmp_path / "jobs.db").unlink()
+    await (await open_jobs(tmp_path)).close()
     with sqlite3.connect(tmp_path / "jobs.db") as connection:
-        connection.executescript("PRAGMA journal_mode = DELETE; drop table log; PRAGMA user_version = 3")
+        connection.executescript(
+            "PRAGMA journal_mode = DELETE; alter table standing drop column life;"
+            "alter table standing drop column applied; PRAGMA user_version = 4"
+        )
+        connection.executemany("insert into log values (?, ?)", promised)
     connection.close()
+    assert len(promised) == 5
 
     assert await reopened(tmp_path) == done
 
 
-async def test_a_log_that_was_changed_is_refused_as_it_is(tmp_path: Path) -> None:
+def records_of(folder: Path) -> list[tuple[int, bytes]]:
+    """What is in the journal of a store that nobody has open."""
+    with contextlib.closing(sqlite3.connect(folder / "jobs.db")) as connection:
+        (life,) = connection.execute("select life from standing").fetchone()
+    file = journal.Journal(folder / "jobs.db.journal")
+    records = file.records(life)
+    file.close()
+    return records
+
+
+async def test_a_journal_that_was_changed_is_refused_as_it_is(tmp_path: Path) -> None:
     """Nobody is told that a job never was."""
     jobs = await open_jobs(tmp_path / "a")
     await work(jobs)
     left = copy(tmp_path / "a", tmp_path / "b")
     await jobs.close()
-    with sqlite3.connect(left / "jobs.db") as connection:
-        connection.execute("update log set data = substr(data, 1, length(data) - 1) where seq = 2")
-    connection.close()
+    file = left / "jobs.db.journal"
+    whole = file.read_bytes()
+    (_, second, *_) = [record for _, record in records_of(copy(left, tmp_path / "c"))]
+    file.write_bytes(whole.replace(second, second[:-1] + b"?"))
 
     for _ in range(2):
-        with pytest.raises(StateCorrupt, match="row 2 of its log"):
+        with pytest.raises(StateCorrupt, match="record 2 of its journal"):
             await open_jobs(left)
+
+    file.write_bytes(whole)
+    await (await open_jobs(left)).close()
+
+
+@pytest.mark.parametrize("lost", ["missing", "another"])
+async def test_a_journal_that_is_not_there_is_missed(lost: str, tmp_path: Path) -> None:
+    """Where it had something; the tables of a store that was closed have it all."""
+    jobs = await open_jobs(tmp_path / "a")
+    await work(jobs)
+    done = await all_of(jobs)
+    left = copy(tmp_path / "a", tmp_path / "b")
+    await jobs.close()
+    other = await open_jobs(tmp_path / "c")
+    await other.close()
+    for folder in (tmp_path / "a", left):
+        (folder / "jobs.db.journal").unlink()
+        if lost == "another":
+            shutil.copy(tmp_path / "c" / "jobs.db.journal", folder)
+
+    assert await reopened(tmp_path / "a") == done
+    for _ in range(2):
+        with pytest.raises(StateCorrupt, match=r"jobs\.db\.journal"):
+            await open_jobs(left)
+
+
+async def test_nothing_new_is_taken_once_the_journal_is_deleted(tmp_path: Path) -> None:
+    """What is written to it now, nobody would find again."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("before")])
+    (tmp_path / "jobs.db.journal").unlink()
+
+    with pytest.raises(StateError, match=r"jobs\.db\.journal was deleted"):
+        await jobs.submit([new_job("after")])
+    assert "jobs.db.journal" in jobs.trouble
+    assert [one.id for one in await jobs.claim(claim_of(1))] == ["before"]
+    await jobs.close()
 
 
 # When something fails
@@ -259,7 +321,8 @@ async def test_what_was_promised_survives_a_batch_that_could_not_be(tmp_path: Pa
     jobs = await open_jobs(tmp_path)
     await work(jobs)
     done = await all_of(jobs)
-    with no_file_grows_beyond(used(wal_of(tmp_path))):
+    end = jobs._journal._place  # noqa: SLF001 - where there is no room any more
+    with no_file_grows_beyond(min(end, used(wal_of(tmp_path)))):
         for _ in range(2):
             with pytest.raises(StorageFull):
                 await jobs.submit([new_job("refused")])
@@ -278,7 +341,7 @@ async def test_what_was_promised_survives_a_batch_that_could_not_be(tmp_path: Pa
     assert [one.id for one in left] == ["7", "8", "9"]
     assert await jobs.finish([Finish(JobId("4"), WORKER), Finish(JobId("9"), WorkerId("w/2"))]) == (True, True)
     await jobs.sweep()
-    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (10, 0)
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (10, 0)
     await jobs.close()
 
 
@@ -286,13 +349,10 @@ async def test_what_is_applied_on_the_way_is_not_applied_again(tmp_path: Path) -
     """Whoever reads or writes takes the segments that wait when he asks; the thread may have applied them by then."""
     writer = await Writer.open(tmp_path / "jobs.db", SCHEMA)
     one, other = segment_of(1, ["a"]), segment_of(2, ["b"])
-    for segment in (one, other):
-        await writer.write(partial(append, segment.last, encode(segment.changes), segment.changes))
-
-    await writer.read(partial(apply, [one]))
+    await writer.read(partial(apply, [one], writer.give_way, synced=False))
     seen = await writer.read(partial(see, [one, other], lambda file: file.execute("select id from job").fetchall()))
     again = segment_of(3, [])
-    await writer.write(partial(write_through, again.changes, [], [one, other]))
+    await writer.write(partial(write_through, 3, again.changes, [], [one, other]))
 
     assert seen.applied
     assert seen.result == [("a",), ("b",)]
@@ -328,12 +388,12 @@ def broken_tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     broken: list[bool] = []
     flush = writing.flush
 
-    def guarded(changes: Changes, connection: sqlite3.Connection) -> tuple[str, ...]:
+    def guarded(changes: Changes, connection: sqlite3.Connection, between: Callable[[], None]) -> tuple[str, ...]:
         if broken:
             raise sqlite3.OperationalError("disk I/O error")
-        return flush(changes, connection)
+        return flush(changes, connection, between)
 
-    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.log.flush", guarded)
+    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.applying.flush", guarded)
     return iter([broken])
 
 
@@ -362,16 +422,12 @@ async def test_tables_that_cannot_be_written_stop_promises_at_a_bound(
         await store.close()
 
 
-async def test_all_that_waits_is_applied_where_the_loop_does_it_and_nothing_new_comes(
-    broken_tables: Iterator[list[bool]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_all_that_waits_is_applied_though_nothing_new_comes(
+    broken_tables: Iterator[list[bool]], tmp_path: Path
 ) -> None:
     """Several segments are left by a disk that failed for a while: the first one is not the last one."""
-    monkeypatch.setattr(writer, "QUICK", 60.0)
-    monkeypatch.setattr(writer, "LONG", 60.0)
-    monkeypatch.setattr(writer, "QUICK_IN_A_ROW", 1)
     broken = next(broken_tables)
     jobs = await open_jobs(tmp_path)
-    await jobs.submit([new_job("warm")])
     broken.append(True)
     for first in range(0, 3 * backlog.ENOUGH_JOBS, 64):
         await jobs.submit([new_job(first + n) for n in range(64)])
@@ -379,9 +435,10 @@ async def test_all_that_waits_is_applied_where_the_loop_does_it_and_nothing_new_
 
     broken.clear()
     jobs._desk._apply_later()  # noqa: SLF001 - the clock of a test does not come to it
-    for _ in range(30):
-        await asyncio.sleep(0)
-    assert (await rows(jobs, "job"), await rows(jobs, "log")) == (3 * backlog.ENOUGH_JOBS + 1, 0)
+    async with asyncio.timeout(60):
+        while await waiting(jobs):
+            pass
+    assert await rows(jobs, "job") == 3 * backlog.ENOUGH_JOBS
     await jobs.close()
 
 
