@@ -14,10 +14,12 @@ from tests.full_disk import no_file_grows_beyond
 from flashcore.builtin.sqlite.jobs import journal
 from flashcore.builtin.sqlite.jobs.journal import LIFE, Journal
 from flashcore.builtin.sqlite.jobs.records import Unreadable
+from flashcore.builtin.sqlite.jobs.synced import BLOCK, SyncedFile
 from flashcore.model.errors import StateError, StorageFull
 
 LIFE_ONE, LIFE_TWO = b"1" * LIFE, b"2" * LIFE
-HALF = 1 << 10
+HALF = 4 * BLOCK
+LARGE = HALF - BLOCK // 2
 
 
 @pytest.fixture(autouse=True)
@@ -41,19 +43,19 @@ def found(path: Path, life: bytes = LIFE_ONE) -> list[tuple[int, bytes]]:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 5)), max_size=30),
-    st.integers(0, 500),
-    st.binary(max_size=200),
+    st.lists(st.tuples(st.integers(0, 3 * BLOCK), st.integers(0, 5)), max_size=30),
+    st.integers(0, 9000),
+    st.integers(0, 2 * BLOCK),
 )
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_the_tables_may_lack_is_found_after_any_crash(
-    tmp_path: Path, steps: list[tuple[int, int]], cut: int, torn: bytes
+    tmp_path: Path, steps: list[tuple[int, int]], cut: int, size_torn: int
 ) -> None:
     """Every record beyond what was settled, in order, whole; whatever of the next one came to the disk."""
     path = tmp_path / "journal"
     path.unlink(missing_ok=True)
     written: list[tuple[int, bytes]] = []
-    settled = 0
+    settled, torn = 0, b"t" * size_torn
     with closing(Journal(path)) as made:
         made.begin(LIFE_ONE)
         for number, (size, behind) in enumerate(steps, 1):
@@ -67,13 +69,15 @@ def test_what_the_tables_may_lack_is_found_after_any_crash(
             if made.waits_for(number - behind):
                 made.settle(number - behind)
                 settled = max(settled, number - behind)
-        place = made._place  # noqa: SLF001 - where the next record would go
-        if made.takes(len(torn)):
-            made.append(len(steps) + 1, torn)
-            at = made._place - len(torn) - journal._RECORD.size  # noqa: SLF001 - where it went, perhaps into the other half
-            place = at
+        assert len(torn) + journal._RECORD.size <= HALF  # noqa: SLF001 - its head
+        if not made.takes(len(torn)):
+            made.settle(len(steps))
+            settled = len(steps)
+        made.append(len(steps) + 1, torn)
+        place = made._place - journal._blocks(len(torn))  # noqa: SLF001 - where it went
     content = bytearray(path.read_bytes())
-    content[place + cut :] = bytes(len(content[place + cut :])) if cut < len(torn) else content[place + cut :]
+    if cut < journal._RECORD.size + len(torn):  # noqa: SLF001 - its head
+        content[place + cut : place + journal._blocks(len(torn))] = bytes(journal._blocks(len(torn)) - cut)  # noqa: SLF001 - what was there before is as good
     path.write_bytes(content)
 
     left = [one for one in found(path) if one[0] > settled]
@@ -84,18 +88,18 @@ def test_what_the_tables_may_lack_is_found_after_any_crash(
 
 def test_there_is_no_room_before_the_tables_have_what_is_in_the_other_half(file: Journal) -> None:
     """On disk: what is only written there may be lost."""
-    file.append(1, bytes(900))
-    assert file.takes(900)
+    file.append(1, bytes(LARGE))
+    assert file.takes(LARGE)
     assert not file.waits_for(1)
-    file.append(2, bytes(900))
-    assert not file.takes(900)
+    file.append(2, bytes(LARGE))
+    assert not file.takes(LARGE)
     assert not file.waits_for(0)
     assert file.waits_for(1)
 
     file.settle(1)
     assert not file.waits_for(2)
-    file.append(3, b"x" * 900)
-    assert found(file.path) == [(2, bytes(900)), (3, b"x" * 900)]
+    file.append(3, b"x" * LARGE)
+    assert found(file.path) == [(2, bytes(LARGE)), (3, b"x" * LARGE)]
 
 
 def test_a_record_that_is_larger_than_a_half_is_never_taken(file: Journal) -> None:
@@ -105,23 +109,20 @@ def test_a_record_that_is_larger_than_a_half_is_never_taken(file: Journal) -> No
     assert file.takes(HALF - journal._RECORD.size)  # noqa: SLF001 - its head
 
 
-@pytest.mark.parametrize("written", [False, True], ids=["cut off", "whole"])
-def test_what_could_not_be_synced_is_taken_back(
-    written: bool,  # noqa: FBT001 - one of the two cases
-    file: Journal,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_could_not_be_synced_is_taken_back(file: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its caller hears that it is not there, and it is not; what comes next takes its place."""
+    write = SyncedFile.write
+
+    def fail(synced: SyncedFile, data: bytes, place: int) -> None:
+        write(synced, data, place)
+        raise OSError(errno.EIO, "the disk fails")
+
     file.append(1, b"one")
     with monkeypatch.context() as patched:
-        if written:
-            patched.setattr(journal, "_sync", _fail)
-        else:
-            patched.setattr(os, "pwrite", lambda *to, write=os.pwrite: write(to[0], to[1][:-1], to[2]))
-        with pytest.raises((StateError, StorageFull), match="journal"):
+        patched.setattr(SyncedFile, "write", fail)
+        with pytest.raises(StateError, match="journal"):
             file.append(2, b"two")
-    if written:
-        assert found(file.path) == [(1, b"one"), (2, b"two")]
+    assert found(file.path) == [(1, b"one"), (2, b"two")]
 
     file.take_back()
     assert found(file.path) == [(1, b"one")]
@@ -129,8 +130,37 @@ def test_what_could_not_be_synced_is_taken_back(
     assert found(file.path) == [(1, b"one"), (3, b"three")]
 
 
-def _fail(_: int) -> None:
-    raise OSError(errno.EIO, "the disk fails")
+def test_what_was_cut_off_is_no_record(file: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a full disk does that has room for a part of it."""
+    file.append(1, b"one")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", lambda *to, write=os.pwrite: write(to[0], to[1][:BLOCK], to[2]))
+        with pytest.raises(StorageFull, match="journal"):
+            file.append(2, b"2" * 2 * BLOCK)
+
+    file.take_back()
+    assert found(file.path) == [(1, b"one")]
+    file.append(3, b"three")
+    assert found(file.path) == [(1, b"one"), (3, b"three")]
+
+
+def test_a_system_without_direct_writes_has_the_same_journal(file: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it says so when the file is opened or when it is written to."""
+    file.append(1, b"by either")
+    pwrite = os.pwrite
+
+    def refuse(to: int, data: bytes | memoryview, place: int) -> int:
+        if isinstance(data, memoryview):
+            raise OSError(errno.EINVAL, "not here")
+        return pwrite(to, data, place)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", refuse)
+        file.append(2, b"by the other")
+    monkeypatch.delattr(os, "O_DIRECT", raising=False)
+    file.append(3, b"by the other as well")
+
+    assert [record for _, record in found(file.path)] == [b"by either", b"by the other", b"by the other as well"]
 
 
 def test_a_disk_without_room_is_said_and_left_as_it_was(file: Journal) -> None:
@@ -148,10 +178,12 @@ def test_a_disk_without_room_is_said_and_left_as_it_was(file: Journal) -> None:
 def test_a_journal_that_gets_no_room_grows_with_its_records(tmp_path: Path) -> None:
     """A disk that is nearly full is not filled up for it."""
     with closing(Journal(tmp_path / "journal")) as file:
-        with no_file_grows_beyond(4200):
+        with no_file_grows_beyond(2 * BLOCK):
             file.begin(LIFE_ONE)
             file.append(1, b"one")
-        assert file.path.stat().st_size < 4200
+            with pytest.raises(StorageFull):
+                file.append(2, b"two")
+        assert file.path.stat().st_size <= 2 * BLOCK
         assert found(file.path) == [(1, b"one")]
 
 

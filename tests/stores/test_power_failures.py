@@ -114,7 +114,7 @@ async def test_nothing_promised_is_lost_by_a_power_failure(
     chance = random.Random(seed)
     disk = Disk(tmp_path / "a", chance)
     _watch_syncs(monkeypatch, disk)
-    monkeypatch.setattr(journal, "HALF", 16 << 10)
+    monkeypatch.setattr(journal, "HALF", 64 << 10)
     monkeypatch.setattr(journal, "QUICK", 60.0 if here else 0.0)
     monkeypatch.setattr(backlog, "ENOUGH_JOBS", 16)
     jobs = await _opened(tmp_path / "a")

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from flashcore.builtin.sqlite.jobs import journal
-from flashcore.builtin.sqlite.jobs.journal import Journal
+from flashcore.builtin.sqlite.jobs.synced import SyncedFile
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import BLOB_THRESHOLD, Claim
@@ -70,16 +70,16 @@ def test_an_interrupted_commit_has_not_happened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its caller hears so; the store goes on, can be closed, and has all else when it is opened again."""
-    write = Journal._write  # noqa: SLF001 - where it is interrupted
+    write = SyncedFile.write
 
-    def interrupt(file: Journal, data: bytes, place: int) -> None:
+    def interrupt(file: SyncedFile, data: bytes, place: int) -> None:
         write(file, data if written else data[:-1], place)
         raise KeyboardInterrupt
 
     jobs = soon(loop, open_jobs(tmp_path))
     soon(loop, jobs.submit([new_job("before")]))
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, "_write", interrupt)
+        patched.setattr(SyncedFile, "write", interrupt)
         submitting = loop.create_task(jobs.submit([new_job("interrupted")]))
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(submitting)

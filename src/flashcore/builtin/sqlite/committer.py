@@ -104,11 +104,13 @@ class Committer:
         It sees what a transaction under way has written. Raises what the call raises, StateError, and Busy when it has
         to wait longer than so many seconds.
         """
+        self.turns.take(patience)
         try:
-            with self.turns.between(patience):
-                return call(self._connection)
+            return call(self._connection)
         except sqlite3.Error as problem:
             raise fault(problem, self.path) from problem
+        finally:
+            self.turns.give_back()
 
     def close(self) -> None:
         """Write the log back into the database, if there is room, and let others open it."""

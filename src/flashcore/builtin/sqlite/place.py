@@ -43,12 +43,13 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._identity = _identity(path)
+        self._name = os.fspath(path)
+        self._identity = _identity(self._name)
 
     @property
     def lost(self) -> StateError | None:
         """What to raise when the file was deleted or replaced: what is written now, nobody would find again."""
-        if _identity(self._path) == self._identity:
+        if _identity(self._name) == self._identity:
             return None
         return StateError(
             f"{self._path} was deleted or replaced while it was in use; nothing new is taken into it",
@@ -58,9 +59,9 @@ class Place:
         )
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(name: str) -> tuple[int, int] | None:
     try:
-        status = path.stat()
+        status = os.stat(name)  # noqa: PTH116 - asked for with every job: a Path takes several times as long
     except OSError:
         return None
     return status.st_dev, status.st_ino

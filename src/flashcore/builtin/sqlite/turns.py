@@ -12,7 +12,7 @@ class Busy(Exception):  # no error: whoever wanted a look asks the thread
 
 
 class Turns:
-    """The thread works in `held`, and gives way between two statements; the loop comes in `between`."""
+    """The thread works in `held`, and gives way between two statements; the loop takes its turn then."""
 
     def __init__(self) -> None:
         self._held = Lock()
@@ -36,9 +36,8 @@ class Turns:
             with self._next:
                 self._held.acquire()
 
-    @contextlib.contextmanager
-    def between(self, patience: float) -> Generator[None, None, None]:
-        """The loop has the connection. Raises Busy after so many seconds."""
+    def take(self, patience: float) -> None:
+        """The loop has the connection until it gives it back. Raises Busy after at most twice so many seconds."""
         if not self._next.acquire(timeout=patience):
             raise Busy
         try:
@@ -47,7 +46,7 @@ class Turns:
             self._next.release()
         if not came:
             raise Busy
-        try:
-            yield
-        finally:
-            self._held.release()
+
+    def give_back(self) -> None:
+        """The loop has it no longer."""
+        self._held.release()

@@ -2,9 +2,9 @@
 
     head | half | half
 
-A record is synced when `append` returns. Records follow each other in one half; when that is full the other one is
-begun anew, once the tables have all that it had, on disk. So the file keeps its size, and syncing it writes in place:
-less than half of what a file that grows takes.
+A record is on disk when `append` returns. Records follow each other in one half, each from the next block on, so that
+no write touches an earlier one; when the half is full the other one is begun anew, once the tables have all that it
+had, on disk. So the file keeps its size: to sync what makes it grow would take more than twice as long.
 
 Why not in the database: a database has one writer at a time, and that is its thread. The event loop promises what
 comes next here while the tables get what was promised before.
@@ -16,8 +16,6 @@ names none while all is in the tables. A journal of another life is not looked a
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import struct
 import time
 import zlib
@@ -26,6 +24,7 @@ from pathlib import Path
 
 from flashcore.builtin.sqlite.faults import disk_fault
 from flashcore.builtin.sqlite.jobs.records import Unreadable
+from flashcore.builtin.sqlite.jobs.synced import BLOCK, NotWhole, SyncedFile, sync_folder
 
 HALF = 4 << 20
 """Bytes of a half: the changes of some thousand jobs."""
@@ -42,13 +41,11 @@ QUICK_IN_A_ROW = 8
 _HEAD = struct.Struct(f"<8s{LIFE}s")
 """What marks the file, and its life."""
 _MARK = b"flcjrnl1"
-_FIRST = 4096
+_FIRST = BLOCK
 """Where the first half begins."""
 _RECORD = struct.Struct(f"<{LIFE}sQII")
 """The life, the number of the batch, the bytes that follow, and the CRC-32 of the bytes and of what comes before it."""
 _CHECKED = _RECORD.size - 4
-
-_sync = getattr(os, "fdatasync", os.fsync)
 
 
 class Journal:
@@ -69,12 +66,12 @@ class Journal:
         """A record may be there that is said not to be."""
         self._quick_in_a_row = 0
         with self._faults():
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = SyncedFile(path, HALF)
 
     def records(self, life: bytes) -> list[tuple[int, bytes]]:
         """Numbers and contents of all records of a life, in order. Raises Unreadable or StateError."""
         with self._faults():
-            whole = os.pread(self._file, _FIRST + 2 * HALF, 0)
+            whole = self._file.read(_FIRST + 2 * HALF)
         if whole[: _HEAD.size] != _HEAD.pack(_MARK, life):
             raise Unreadable(f"{self.path.name}, which has the latest of it, is missing or not the one that was here")
         halves = (whole[_FIRST : _FIRST + HALF], whole[_FIRST + HALF :])
@@ -83,10 +80,9 @@ class Journal:
     def begin(self, life: bytes) -> None:
         """Begin a life: what was there before is not looked at any more. Raises StorageFull or StateError."""
         with self._faults():
-            self._write(_HEAD.pack(_MARK, life), 0)
-            self._make_room()
-            os.fsync(self._file)
-            _sync_folder(self.path.parent)
+            self._file.write(_HEAD.pack(_MARK, life), 0)
+            self._file.fill(_FIRST + 2 * HALF)
+            sync_folder(self.path.parent)
         self._life = life
 
     @property
@@ -98,7 +94,7 @@ class Journal:
         """Whether there is room for a record of so many bytes."""
         if self._fits(size):
             return True
-        return _RECORD.size + size <= HALF and self._last[1 - self._half] <= self._safe
+        return _blocks(size) <= HALF and self._last[1 - self._half] <= self._safe
 
     def append(self, number: int, record: bytes) -> None:
         """Write a batch that it `takes`, on disk when this returns; numbers grow. Raises StorageFull or StateError."""
@@ -110,15 +106,14 @@ class Journal:
         whole = b"".join((head, check.to_bytes(4, "little"), record))
         self._in_doubt = True
         try:
-            self._write(whole, self._place)
-            _sync(self._file)
-        except _NotWhole as problem:
+            self._file.write(whole, self._place)
+        except NotWhole as problem:
             self._in_doubt = False  # what is cut off is no record
             raise disk_fault(problem, self.path) from problem
         except OSError as problem:
             raise disk_fault(problem, self.path) from problem
         self._in_doubt = False
-        self._end += len(whole)
+        self._end += _blocks(len(record))
         self._last[self._half] = number
         self._quick_in_a_row = self._quick_in_a_row + 1 if time.perf_counter() - began < QUICK else 0
 
@@ -126,8 +121,7 @@ class Journal:
         """Make sure that a record whose writing failed is not there. Raises StorageFull or StateError."""
         if self._in_doubt:
             with self._faults():
-                self._write(bytes(_RECORD.size), self._place)
-                _sync(self._file)
+                self._file.write(bytes(_RECORD.size), self._place)
             self._in_doubt = False
 
     def waits_for(self, batch: int) -> bool:
@@ -140,34 +134,14 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the file. Idempotent."""
-        file, self._file = self._file, -1
-        if file >= 0:
-            os.close(file)
+        self._file.close()
 
     @property
     def _place(self) -> int:
         return _FIRST + self._half * HALF + self._end
 
     def _fits(self, size: int) -> bool:
-        return self._end + _RECORD.size + size <= HALF
-
-    def _write(self, data: bytes, place: int) -> None:
-        try:
-            written = os.pwrite(self._file, data, place)
-        except OSError as problem:
-            raise _NotWhole(problem.errno, problem.strerror) from problem
-        if written != len(data):
-            raise _NotWhole(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def _make_room(self) -> None:
-        """Fill the file up with zeros; where there is no room for them it grows with its records."""
-        size = os.fstat(self._file).st_size
-        wanted = _FIRST + 2 * HALF - size
-        if wanted > 0:
-            try:
-                self._write(bytes(wanted), size)
-            except OSError:
-                os.ftruncate(self._file, size)
+        return self._end + _blocks(size) <= HALF
 
     @contextlib.contextmanager
     def _faults(self) -> Generator[None, None, None]:
@@ -177,8 +151,9 @@ class Journal:
             raise disk_fault(problem, self.path) from problem
 
 
-class _NotWhole(OSError):
-    """Some of it was not written."""
+def _blocks(size: int) -> int:
+    """The bytes that a record of so many takes."""
+    return -(-(_RECORD.size + size) // BLOCK) * BLOCK
 
 
 def _records_in(half: bytes, life: bytes) -> list[tuple[int, bytes]]:
@@ -188,11 +163,11 @@ def _records_in(half: bytes, life: bytes) -> list[tuple[int, bytes]]:
     while (found := _record_at(half, at, life, last)) is not None:
         last, record = found
         records.append(found)
-        at += _RECORD.size + len(record)
+        at += _blocks(len(record))
     if _RECORD.size <= len(half) - at:
         found_life, number, size, _ = _RECORD.unpack_from(half, at)
         # What a crash cuts off is the last one.
-        if found_life == life and number > last and _record_at(half, at + _RECORD.size + size, life, number):
+        if found_life == life and number > last and _record_at(half, at + _blocks(size), life, number):
             raise Unreadable(f"record {number} of its journal was changed")
     return records
 
@@ -207,12 +182,3 @@ def _record_at(half: bytes, at: int, life: bytes, last: int) -> tuple[int, bytes
     record = half[at + _RECORD.size : at + _RECORD.size + size]
     head = half[at : at + _CHECKED]
     return (number, record) if zlib.crc32(record, zlib.crc32(head)) == check else None
-
-
-def _sync_folder(folder: Path) -> None:
-    """So that a file that was just made is found after a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
