@@ -208,7 +208,7 @@ def _submit(call: JobCall, wait: float | None) -> Conversation[Mapping[str, Any]
         media, key = seal.MEDIA, call.stamp.nonce.hex()
         pieces = tuple(call.sealed(call.key, call.stamp))
     else:
-        media, key = "application/json", os.urandom(16).hex()
+        media, key = "application/json", seal.new_nonce().hex()
         pieces = (call.plain(),)
     told = yield from hand_in(Submission(call.endpoint, wait, pieces, media, key, trace_headers(), timeout))
     if isinstance(told, Response):

@@ -212,20 +212,21 @@ class Book:
 
     def settle(self, numbers: Iterable[int], last: int) -> None:
         """Batches up to `last` changed these jobs and are in the tables: let go of what memory does not need now."""
-        leaving = self._leaving
+        leaving, find, rest = self._leaving, self._by_number.get, self._resting.add
         for n in numbers:
             if leaving and leaving.get(n, last + 1) <= last:
                 del leaving[n]
-            entry = self._by_number.get(n)
-            if entry is not None and 0 < entry.pending <= last:
-                entry.pending = 0
-                size = entry.slim()
-                if entry.needed:
-                    continue
-                if entry.job.status is JobStatus.IN_QUEUE:
+            entry = find(n)
+            if entry is None or not 0 < entry.pending <= last:
+                continue
+            entry.pending = 0
+            size = entry.slim()
+            status = entry.job.status
+            if status is JobStatus.IN_QUEUE:
+                if not entry.at_hand:
                     self._unregister(entry)  # it waits far back in a long queue; nobody will ask for it soon
-                else:
-                    self._resting.add(n, size)
+            elif status is not JobStatus.IN_PROGRESS:
+                rest(n, size)
         self._drop_overdue()
 
     def _rest(self, entry: Entry) -> None:
