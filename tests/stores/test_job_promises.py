@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import sqlite3
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from functools import partial
@@ -24,6 +25,7 @@ from flashcore.builtin.sqlite.jobs.batch import Batch
 from flashcore.builtin.sqlite.jobs.changes import Changes
 from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Entry
 from flashcore.builtin.sqlite.jobs.records import Unreadable, decode, encode
+from flashcore.builtin.sqlite.jobs.synced import BLOCK
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.builtin.sqlite_jobs import SCHEMA, SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
@@ -255,7 +257,7 @@ def records_of(folder: Path) -> list[tuple[int, bytes]]:
     with contextlib.closing(sqlite3.connect(folder / "jobs.db")) as connection:
         (life,) = connection.execute("select life from standing").fetchone()
     file = journal.Journal(folder / "jobs.db.journal")
-    records = file.records(life)
+    records = file.records(life, 0)
     file.close()
     return records
 
@@ -321,7 +323,7 @@ async def test_what_was_promised_survives_a_batch_that_could_not_be(tmp_path: Pa
     jobs = await open_jobs(tmp_path)
     await work(jobs)
     done = await all_of(jobs)
-    end = jobs._journal._place  # noqa: SLF001 - where there is no room any more
+    end = jobs._journal._tail.place  # noqa: SLF001 - where there is no room any more
     with no_file_grows_beyond(min(end, used(wal_of(tmp_path)))):
         for _ in range(2):
             with pytest.raises(StorageFull):
@@ -420,6 +422,67 @@ async def test_tables_that_cannot_be_written_stop_promises_at_a_bound(
         claimed = await store.claim(claim_of(promised + 9))
         assert [one.id for one in claimed] == [*map(str, range(promised)), folder]
         await store.close()
+
+
+async def test_after_a_write_to_the_tables_that_failed_the_next_one_goes_there_too(
+    broken_tables: Iterator[list[bool]], tmp_path: Path
+) -> None:
+    """A commit that fails in its last step is in SQLite's log until the next one takes its place."""
+    broken = next(broken_tables)
+    jobs = await open_jobs(tmp_path)
+    broken.append(True)
+    with pytest.raises(StateError, match="disk I/O error"):
+        await jobs.submit([new_job("large", KEPT_INLINE + 1)])
+    broken.clear()
+
+    await jobs.submit([new_job("next")])
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (1, 0)
+    await jobs.submit([new_job("the one after")])
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (1, 1)
+    await jobs.close()
+
+
+async def test_an_application_with_nothing_to_write_says_so(tmp_path: Path) -> None:
+    """Nothing is synced by it, whatever was asked for: the journal still needs what it has."""
+    writer = await Writer.open(tmp_path / "jobs.db", SCHEMA)
+    work = partial(apply, [segment_of(1, ["a"])], writer.give_way, synced=True)
+
+    assert [await writer.read(work), await writer.read(work)] == [True, False]
+    await writer.close()
+
+
+async def test_the_journal_keeps_what_was_applied_and_not_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep has the tables written on its way; who was to do that and sync it then finds nothing to do."""
+    monkeypatch.setattr(journal, "QUICK", 60.0)
+    monkeypatch.setattr(journal, "QUICK_IN_A_ROW", 1)
+    monkeypatch.setattr(journal, "HALF", 2 * BLOCK)
+    jobs = await open_jobs(tmp_path)
+    for number in range(3):
+        await jobs.submit([new_job(number)])
+    file, go_on = jobs._journal, threading.Event()  # noqa: SLF001 - what it may forget is seen nowhere else
+
+    def hold(_: sqlite3.Connection) -> None:
+        while not go_on.is_set():
+            jobs._writer.give_way()  # noqa: SLF001 - the loop goes on meanwhile
+
+    assert file.waits_for(3)
+    holding = jobs._writer.read(hold)  # noqa: SLF001 - as something that takes long
+    sweeping = asyncio.create_task(jobs.sweep())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await jobs.submit([new_job("meanwhile")])
+    assert jobs._desk._applying  # noqa: SLF001 - or this test tells nothing
+    go_on.set()
+    await asyncio.gather(holding, sweeping)
+    async with asyncio.timeout(60):
+        while jobs._desk._applying:  # noqa: ASYNC110, SLF001 - as above; no event tells of it
+            await asyncio.sleep(0)
+
+    assert file.waits_for(3), "it would forget what a power failure takes from the tables"
+    assert not file.takes(2 * BLOCK - 100)
+    await jobs.close()
 
 
 async def test_all_that_waits_is_applied_though_nothing_new_comes(

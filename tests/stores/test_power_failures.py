@@ -62,8 +62,9 @@ class Life:
 
     async def step(self) -> None:
         """One call, or a few at once."""
-        calls = [self._submit, self._submit, self._claim, self._finish, self._progress, self._cancel, self._unusual]
-        chosen = self._chance.choices(calls, weights=[5, 5, 6, 6, 2, 1, 1], k=self._chance.randint(1, 3))
+        usual = {self._submit: 10, self._claim: 6, self._finish: 6, self._progress: 2}
+        calls = usual | {self._cancel: 1, self._unusual: 1, self._jobs.sweep: 3}
+        chosen = self._chance.choices([*calls], weights=[*calls.values()], k=self._chance.randint(1, 4))
         await asyncio.gather(*(call() for call in chosen))
 
     async def all(self, jobs: SqliteJobs) -> list[Job | None]:
@@ -150,10 +151,11 @@ def _watch_syncs(monkeypatch: pytest.MonkeyPatch, disk: Disk) -> None:
             disk.note()
         return outcomes
 
-    def applied(*given: Any, synced: bool) -> None:
-        apply(*given, synced=synced)
-        if synced:
+    def applied(*given: Any, synced: bool) -> bool:
+        wrote = apply(*given, synced=synced)
+        if synced and wrote:  # SQLite syncs nothing for a transaction that wrote nothing
             disk.note()
+        return wrote
 
     monkeypatch.setattr(Committer, "write", written)
     monkeypatch.setattr("flashcore.builtin.sqlite.jobs.desk.apply", applied)

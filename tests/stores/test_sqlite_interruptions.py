@@ -1,14 +1,17 @@
 """Whoever is interrupted, gives up, or finds the store in no state to be opened leaves it as it should be."""
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from flashcore.builtin.sqlite.jobs import journal
+from flashcore.builtin.sqlite.jobs.journal import Journal
 from flashcore.builtin.sqlite.jobs.synced import SyncedFile
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
@@ -62,24 +65,31 @@ def soon(loop: asyncio.AbstractEventLoop, what: Awaitable[T]) -> T:
     return loop.run_until_complete(asyncio.wait_for(what, 60))
 
 
-@pytest.mark.parametrize("written", [False, True], ids=["before it is written", "when it is written"])
+@pytest.mark.parametrize("when", ["before it is written", "when it is written", "when that was noted"])
 def test_an_interrupted_commit_has_not_happened(
-    written: bool,  # noqa: FBT001 - one of the two cases
+    when: str,
     loop: asyncio.AbstractEventLoop,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its caller hears so; the store goes on, can be closed, and has all else when it is opened again."""
-    write = SyncedFile.write
+    write, append = SyncedFile.write, Journal.append
 
-    def interrupt(file: SyncedFile, data: bytes, place: int) -> None:
-        write(file, data if written else data[:-1], place)
+    def interrupt_writing(file: SyncedFile, data: bytes, place: int) -> None:
+        write(file, data[:-1] if when == "before it is written" else data, place)
+        raise KeyboardInterrupt
+
+    def interrupt_appending(file: Journal, number: int, record: bytes) -> None:
+        append(file, number, record)
         raise KeyboardInterrupt
 
     jobs = soon(loop, open_jobs(tmp_path))
     soon(loop, jobs.submit([new_job("before")]))
     with monkeypatch.context() as patched:
-        patched.setattr(SyncedFile, "write", interrupt)
+        if when == "when that was noted":
+            patched.setattr(Journal, "append", interrupt_appending)
+        else:
+            patched.setattr(SyncedFile, "write", interrupt_writing)
         submitting = loop.create_task(jobs.submit([new_job("interrupted")]))
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(submitting)
@@ -87,11 +97,50 @@ def test_an_interrupted_commit_has_not_happened(
     with pytest.raises(StateError, match="interrupted"):
         soon(loop, submitting)
     soon(loop, jobs.submit([new_job("after")]))
+    killed = shutil.copytree(tmp_path, tmp_path.with_name(f"{tmp_path.name}-killed"))
     soon(loop, jobs.close())
 
-    jobs = soon(loop, open_jobs(tmp_path))
-    assert soon(loop, queued(jobs)) == ["before", "after"]
-    soon(loop, jobs.close())
+    for folder in (tmp_path, killed):
+        jobs = soon(loop, open_jobs(folder))
+        assert soon(loop, queued(jobs)) == ["before", "after"]
+        soon(loop, jobs.close())
+
+
+async def test_who_closes_while_memory_is_filled_again_loses_nothing(tmp_path: Path) -> None:
+    """A call that waits for that hears that the store is closed, and not that it was done."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([replace(new_job("first"), idempotency_key="k")])
+    await jobs.close()
+    jobs = await open_jobs(tmp_path)
+    again = asyncio.create_task(jobs.submit([replace(new_job("again"), idempotency_key="k")]))
+    async with asyncio.timeout(60):
+        while not jobs._desk._outdated:  # noqa: ASYNC110, SLF001 - it is so for a few turns, and no event tells of it
+            await asyncio.sleep(0)
+    late = asyncio.create_task(jobs.submit([new_job("late")]))
+    await asyncio.sleep(0)
+    await jobs.close()
+
+    for one in (again, late):
+        with pytest.raises(StateError, match="closed"):
+            await one
+    jobs = await open_jobs(tmp_path)
+    assert await queued(jobs) == ["first"]
+    await jobs.close()
+
+
+async def test_a_batch_that_nothing_holds_keeps_no_store_from_being_closed(tmp_path: Path) -> None:
+    """Its caller hears why; the next process may have the file."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("first")])
+    wrong = asyncio.create_task(jobs.submit([new_job("\udc80")]))
+    await asyncio.sleep(0)
+    await jobs.close()
+
+    with pytest.raises(UnicodeEncodeError):
+        await wrong
+    jobs = await open_jobs(tmp_path)
+    assert await queued(jobs) == ["first"]
+    await jobs.close()
 
 
 async def test_a_payload_is_kept_whose_submitter_gives_up_while_it_is_stored(tmp_path: Path) -> None:

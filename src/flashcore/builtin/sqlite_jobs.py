@@ -267,11 +267,13 @@ class SqliteJobs:
     async def close(self) -> None:
         """See JobStore."""
         self._doorbell.close()
-        await self._desk.close()
-        with contextlib.suppress(StateError, StorageFull):  # then the mark of the last change has to do
-            await leave_mark(self._writer, self._clock)
-        await self._writer.close()
-        self._journal.close()
+        try:
+            await self._desk.close()
+            with contextlib.suppress(StateError, StorageFull):  # then the mark of the last change has to do
+                await leave_mark(self._writer, self._clock)
+        finally:
+            await self._writer.close()
+            self._journal.close()
 
     def _age(self, job: Job | None) -> float:
         return 0.0 if job is None else self._clock() - job.submitted_at

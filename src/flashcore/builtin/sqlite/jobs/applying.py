@@ -71,16 +71,20 @@ def write_through(
 
 def apply(
     segments: Sequence[Segment], give_way: Callable[[], None], connection: sqlite3.Connection, *, synced: bool
-) -> None:
-    """Write what was promised to the tables, in a transaction of its own, between whose statements it gives way."""
+) -> bool:
+    """Write what was promised to the tables, in a transaction of its own, between whose statements it gives way.
+
+    Whether there was anything to write: where there was not, nothing was synced.
+    """
     with nullcontext() if synced else _unsynced(connection):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            _catch_up(segments, connection, give_way)
+            wrote = _catch_up(segments, connection, give_way)
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)
             raise
+    return wrote
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +121,18 @@ def _nobody() -> None:
 
 def _catch_up(
     segments: Sequence[Segment], connection: sqlite3.Connection, give_way: Callable[[], None] = _nobody
-) -> None:
-    """Apply those that have not been applied while this was on its way. Nothing that waits removes a job, or a file."""
+) -> bool:
+    """Apply those that have not been applied while this was on its way; whether there were any.
+
+    Nothing that waits removes a job, or a file.
+    """
     (applied,) = connection.execute("select applied from standing").fetchone()
     waiting = [segment for segment in segments if segment.last > applied]
     for segment in waiting:
         flush(segment.changes, connection, give_way)
     if waiting:
         _note(waiting[-1].last, connection)
+    return bool(waiting)
 
 
 def _note(applied: int, connection: sqlite3.Connection) -> None:

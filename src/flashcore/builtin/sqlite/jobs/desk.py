@@ -102,6 +102,9 @@ class Desk:
         """The tables could not be written a moment ago."""
         self._reminder: asyncio.TimerHandle | None = None
         self._flying = False
+        self._is_astray = False
+        """SQLite's log may have a batch that failed in its last step, and would bring it back after a crash. The next
+        one that is written to the tables takes its place: nothing is promised elsewhere before."""
         self._scheduled = False
         self._outdated = False
         self._closed = False
@@ -165,12 +168,16 @@ class Desk:
 
     async def ready(self) -> None:
         """Wait until memory is what is on disk again, after a batch has failed. Raises StateError when it is closed."""
-        if self._closed:
-            raise StateError("the job store is closed", next_step="open it again")
+        self._require_open()
         while self._outdated:
             if self._recovery is None or self._recovery.done():
                 self._recovery = self._loop.create_task(self._recover())
             await asyncio.shield(self._recovery)
+            self._require_open()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StateError("the job store is closed", next_step="open it again")
 
     async def settled(self) -> None:
         """Wait until everything that was changed so far is on disk. Raises StorageFull, StateError or Clash if not."""
@@ -203,14 +210,14 @@ class Desk:
     async def close(self) -> None:
         """Write what was asked for, and accept nothing more."""
         self._closed = True
-        with contextlib.suppress(FlashcoreError, Clash):  # those who asked have been told
+        with contextlib.suppress(Exception):  # whatever it is, those who asked have been told
             await self.settled()
         if self._reminder is not None:
             self._reminder.cancel()
         with contextlib.suppress(FlashcoreError):  # all of it is in the journal, and will be found there
-            await self._writer.read(lambda _: self._journal.take_back())
+            await self._take_back()
             await self._writer.read(partial(apply, self._backlog.all(), self._writer.give_way, synced=True))
-            await self._writer.write(end_life)
+            await self._writer.write(partial(end_life, self.book.promised))
 
     def _ring(self) -> None:
         enqueued = self.book.batch.enqueued
@@ -241,7 +248,7 @@ class Desk:
         except Exception as problem:  # noqa: BLE001  # whatever no table holds: it belongs to whoever asked for it
             self._failed(batch, problem)
             return
-        if record and self._journal.takes(len(record)):
+        if record and not self._is_astray and self._journal.takes(len(record)):
             self._promise(batch, changes, record)
         else:
             self._write_through(batch, changes)
@@ -283,10 +290,10 @@ class Desk:
         segments = self._backlog.all()
         work = partial(write_through, batch.number, changes, batch.streams, segments)
         told = partial(self._landed, batch, segments)
-        self._writer.write(work, told).add_done_callback(partial(self._crashed, batch))
+        self._writer.write(work, told).add_done_callback(partial(self._went_astray, batch))
 
     def _landed(self, batch: Batch, segments: list[Segment], freed: tuple[str, ...]) -> None:
-        self._flying = False
+        self._flying = self._is_astray = False
         self.book.promised = batch.number
         self._journal.settle(batch.number)
         self._applied(segments)
@@ -297,9 +304,15 @@ class Desk:
         self._freed(freed)
         self._on_disk(batch)
 
-    def _crashed(self, batch: Batch, written: asyncio.Future[tuple[str, ...]] | asyncio.Future[None]) -> None:
+    def _crashed(self, batch: Batch, written: asyncio.Future[None]) -> None:
         problem = None if written.cancelled() else written.exception()
         if problem is not None:
+            self._failed(batch, problem)
+
+    def _went_astray(self, batch: Batch, written: asyncio.Future[tuple[str, ...]]) -> None:
+        problem = None if written.cancelled() else written.exception()
+        if problem is not None:
+            self._is_astray = not isinstance(problem, Clash)
             self._failed(batch, problem)
 
     def _failed(self, batch: Batch, problem: BaseException) -> None:
@@ -330,8 +343,8 @@ class Desk:
         synced = self._journal.waits_for(last)
         work = partial(apply, segments, self._writer.give_way, synced=synced)
 
-        def told(_: None) -> None:
-            if synced:
+        def told(wrote: bool) -> None:  # noqa: FBT001 - what the thread tells
+            if synced and wrote:
                 self._journal.settle(last)
             self._applied(segments)
 
@@ -341,7 +354,7 @@ class Desk:
         for segment in self._backlog.applied(segments):
             self.book.settle(segment.touched, segment.last)
 
-    def _apply_ended(self, written: asyncio.Future[None]) -> None:
+    def _apply_ended(self, written: asyncio.Future[bool]) -> None:
         self._applying = False
         # Where that failed nothing is lost; once there is no more room for what waits, callers hear why.
         self._holds_off = written.cancelled() or written.exception() is not None
@@ -363,8 +376,13 @@ class Desk:
                 self.book.adopt_unapplied(waiting, unapplied)
             self._outdated = False
 
-        await self._writer.read(lambda _: self._journal.take_back())
+        await self._take_back()
         await self._writer.read(partial(see, segments, query), told)
+
+    async def _take_back(self) -> None:
+        """Remove what is in the journal and was not promised: its writing failed, or was interrupted."""
+        promised = self.book.promised
+        await self._writer.read(lambda _: self._journal.take_back(promised))
 
 
 def _read_all(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[Standing, list[Loaded]]:

@@ -21,6 +21,7 @@ import time
 import zlib
 from collections.abc import Generator
 from pathlib import Path
+from typing import NamedTuple
 
 from flashcore.builtin.sqlite.faults import disk_fault
 from flashcore.builtin.sqlite.jobs.records import Unreadable
@@ -43,8 +44,8 @@ _HEAD = struct.Struct(f"<8s{LIFE}s")
 _MARK = b"flcjrnl1"
 _FIRST = BLOCK
 """Where the first half begins."""
-_RECORD = struct.Struct(f"<{LIFE}sQII")
-"""The life, the number of the batch, the bytes that follow, and the CRC-32 of the bytes and of what comes before it."""
+_RECORD = struct.Struct(f"<{LIFE}sQQII")
+"""The life, the number of the batch, that of the record before, the bytes that follow, and a CRC-32 of all the rest."""
 _CHECKED = _RECORD.size - 4
 
 
@@ -55,27 +56,33 @@ class Journal:
         """Open or create it, for its owner alone. Raises StorageFull or StateError."""
         self.path = path
         self._life = bytes(LIFE)
-        self._half = 0
-        self._end = 0
-        """Where in the half the next record goes."""
-        self._last = [0, 0]
-        """The last batch in each half."""
+        self._tail = _Tail()
+        self._before = self._tail
+        """The tail before the record that was begun last."""
         self._safe = 0
         """The tables have all up to this batch, and would have it after a power failure."""
-        self._in_doubt = False
-        """A record may be there that is said not to be."""
         self._quick_in_a_row = 0
         with self._faults():
             self._file = SyncedFile(path, HALF)
 
-    def records(self, life: bytes) -> list[tuple[int, bytes]]:
-        """Numbers and contents of all records of a life, in order. Raises Unreadable or StateError."""
+    def records(self, life: bytes, applied: int) -> list[tuple[int, bytes]]:
+        """Numbers and contents of all records of a life beyond a batch, in order.
+
+        Raises Unreadable where one is missing before the last, and StateError.
+        """
         with self._faults():
             whole = self._file.read(_FIRST + 2 * HALF)
         if whole[: _HEAD.size] != _HEAD.pack(_MARK, life):
             raise Unreadable(f"{self.path.name}, which has the latest of it, is missing or not the one that was here")
-        halves = (whole[_FIRST : _FIRST + HALF], whole[_FIRST + HALF :])
-        return sorted(record for half in halves for record in _records_in(half, life))
+        found = [_record_at(whole, at, life) for at in range(_FIRST, len(whole), BLOCK)]
+        # Of a half that was begun anew, the tables have what is left of before.
+        records = sorted(record for record in found if record is not None and record.number > applied)
+        last = applied
+        for record in records:
+            if record.before > last:
+                raise Unreadable(f"record {record.before} of its journal was changed")
+            last = record.number
+        return [(record.number, record.content) for record in records]
 
     def begin(self, life: bytes) -> None:
         """Begin a life: what was there before is not looked at any more. Raises StorageFull or StateError."""
@@ -92,41 +99,36 @@ class Journal:
 
     def takes(self, size: int) -> bool:
         """Whether there is room for a record of so many bytes."""
-        if self._fits(size):
-            return True
-        return _blocks(size) <= HALF and self._last[1 - self._half] <= self._safe
+        size = _blocks(size)
+        return self._tail.end + size <= HALF or (size <= HALF and self._tail.last_of_other <= self._safe)
 
     def append(self, number: int, record: bytes) -> None:
         """Write a batch that it `takes`, on disk when this returns; numbers grow. Raises StorageFull or StateError."""
         began = time.perf_counter()
-        if not self._fits(len(record)):
-            self._half, self._end = 1 - self._half, 0
-        head = _RECORD.pack(self._life, number, len(record), 0)[:_CHECKED]
+        size = _blocks(len(record))
+        tail = self._tail if self._tail.end + size <= HALF else self._tail.turned()
+        head = _RECORD.pack(self._life, number, self._tail.last, len(record), 0)[:_CHECKED]
         check = zlib.crc32(record, zlib.crc32(head))
         whole = b"".join((head, check.to_bytes(4, "little"), record))
-        self._in_doubt = True
+        self._before = tail
+        self._tail = tail.followed_by(number, size)  # said first: whatever happens now, it can be taken back
         try:
-            self._file.write(whole, self._place)
-        except NotWhole as problem:
-            self._in_doubt = False  # what is cut off is no record
-            raise disk_fault(problem, self.path) from problem
+            self._file.write(whole, tail.place)
         except OSError as problem:
             raise disk_fault(problem, self.path) from problem
-        self._in_doubt = False
-        self._end += _blocks(len(record))
-        self._last[self._half] = number
         self._quick_in_a_row = self._quick_in_a_row + 1 if time.perf_counter() - began < QUICK else 0
 
-    def take_back(self) -> None:
-        """Make sure that a record whose writing failed is not there. Raises StorageFull or StateError."""
-        if self._in_doubt:
-            with self._faults():
-                self._file.write(bytes(_RECORD.size), self._place)
-            self._in_doubt = False
+    def take_back(self, promised: int) -> None:
+        """Make sure that a record beyond that batch, the last one, is not there. Raises StateError."""
+        if self._tail.last > promised:
+            # Where there is no room for zeros there was none for a record.
+            with self._faults(), contextlib.suppress(NotWhole):
+                self._file.write(bytes(_RECORD.size), self._before.place)
+            self._tail = self._before
 
     def waits_for(self, batch: int) -> bool:
         """Whether there would be room for more if the tables had all up to that batch on disk."""
-        return self._safe < self._last[1 - self._half] <= batch
+        return self._safe < self._tail.last_of_other <= batch
 
     def settle(self, batch: int) -> None:
         """The tables have all up to that batch on disk."""
@@ -136,13 +138,6 @@ class Journal:
         """Let go of the file. Idempotent."""
         self._file.close()
 
-    @property
-    def _place(self) -> int:
-        return _FIRST + self._half * HALF + self._end
-
-    def _fits(self, size: int) -> bool:
-        return self._end + _blocks(size) <= HALF
-
     @contextlib.contextmanager
     def _faults(self) -> Generator[None, None, None]:
         try:
@@ -151,34 +146,48 @@ class Journal:
             raise disk_fault(problem, self.path) from problem
 
 
+class _Tail(NamedTuple):
+    """Where the next record goes, and the last batches in this half and in the other one."""
+
+    half: int = 0
+    end: int = 0
+    last: int = 0
+    last_of_other: int = 0
+
+    @property
+    def place(self) -> int:
+        """In bytes from the beginning of the file."""
+        return _FIRST + self.half * HALF + self.end
+
+    def turned(self) -> _Tail:
+        """At the beginning of the other half; the last batch of it is forgotten."""
+        return _Tail(1 - self.half, 0, self.last, self.last)
+
+    def followed_by(self, number: int, size: int) -> _Tail:
+        """Behind a record."""
+        return _Tail(self.half, self.end + size, number, self.last_of_other)
+
+
+class _Record(NamedTuple):
+    """One that is whole."""
+
+    number: int
+    before: int
+    """The number of the record before it."""
+    content: bytes
+
+
 def _blocks(size: int) -> int:
     """The bytes that a record of so many takes."""
     return -(-(_RECORD.size + size) // BLOCK) * BLOCK
 
 
-def _records_in(half: bytes, life: bytes) -> list[tuple[int, bytes]]:
-    """The records from the beginning of a half on. Raises Unreadable for one that is followed by a later one."""
-    records: list[tuple[int, bytes]] = []
-    at, last = 0, 0
-    while (found := _record_at(half, at, life, last)) is not None:
-        last, record = found
-        records.append(found)
-        at += _blocks(len(record))
-    if _RECORD.size <= len(half) - at:
-        found_life, number, size, _ = _RECORD.unpack_from(half, at)
-        # What a crash cuts off is the last one.
-        if found_life == life and number > last and _record_at(half, at + _blocks(size), life, number):
-            raise Unreadable(f"record {number} of its journal was changed")
-    return records
-
-
-def _record_at(half: bytes, at: int, life: bytes, last: int) -> tuple[int, bytes] | None:
-    """The record there, if there is one that is later than the last."""
-    if _RECORD.size > len(half) - at:
+def _record_at(whole: bytes, at: int, life: bytes) -> _Record | None:
+    """The record of that life there, if there is one."""
+    if _RECORD.size > len(whole) - at or whole[at : at + LIFE] != life:
         return None
-    found, number, size, check = _RECORD.unpack_from(half, at)
-    if found != life or number <= last or size > len(half) - at - _RECORD.size:
+    _, number, before, size, check = _RECORD.unpack_from(whole, at)
+    content = whole[at + _RECORD.size : at + _RECORD.size + size]
+    if zlib.crc32(content, zlib.crc32(whole[at : at + _CHECKED])) != check or len(content) != size:
         return None
-    record = half[at + _RECORD.size : at + _RECORD.size + size]
-    head = half[at : at + _CHECKED]
-    return (number, record) if zlib.crc32(record, zlib.crc32(head)) == check else None
+    return _Record(number, before, content)

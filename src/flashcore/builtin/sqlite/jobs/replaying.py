@@ -25,10 +25,9 @@ async def take_over(writer: Writer, journal: Journal) -> None:
             pass
         life, applied = await writer.read(_standing)
         if life is not None:
-            left = [(number, record) for number, record in journal.records(life) if number > applied]
-            for some in _portions(left):
+            for some in _portions(journal.records(life, applied)):
                 await writer.write(partial(_bring_in, some))
-            await writer.write(end_life)
+            await writer.write(_end_life)
     except Unreadable as problem:
         raise damaged(writer.path, str(problem)) from problem
     life = os.urandom(LIFE)
@@ -37,8 +36,12 @@ async def take_over(writer: Writer, journal: Journal) -> None:
     await writer.write(partial(_begin_life, life))
 
 
-def end_life(connection: sqlite3.Connection) -> None:
-    """The tables have all that is in the journal."""
+def end_life(promised: int, connection: sqlite3.Connection) -> None:
+    """The journal is done with, if the tables have all up to that batch."""
+    connection.execute("update standing set life = null, applied = 0 where applied >= ?", (promised,))
+
+
+def _end_life(connection: sqlite3.Connection) -> None:
     connection.execute("update standing set life = null, applied = 0")
 
 
