@@ -11,6 +11,9 @@ from flashcore.builtin.sqlite.jobs.stands import is_apart, stand_of
 from flashcore.model import job_steps
 from flashcore.model.job import Job, NewJob, Payload, Unfit
 from flashcore.model.names import EndpointName
+from flashcore.wire.compact import compact_encoder
+
+_encode = compact_encoder()
 
 JOB_COLUMNS = (
     "n",
@@ -105,7 +108,7 @@ def job_row(n: int, e: int, job: Job) -> tuple[Any, ...]:
         new.retention,
         new.webhook,
         new.max_attempts,
-        json.dumps(dict(new.context)) if new.context else None,
+        _encode(dict(new.context)) if new.context else None,
         *payload_columns(new.input),
     )
 
