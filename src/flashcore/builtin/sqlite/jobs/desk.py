@@ -312,7 +312,7 @@ class Desk:
     def _went_astray(self, batch: Batch, written: asyncio.Future[tuple[str, ...]]) -> None:
         problem = None if written.cancelled() else written.exception()
         if problem is not None:
-            self._is_astray = not isinstance(problem, Clash)
+            self._is_astray = self._is_astray or not isinstance(problem, Clash)  # after a clash nothing was committed
             self._failed(batch, problem)
 
     def _failed(self, batch: Batch, problem: BaseException) -> None:
