@@ -430,16 +430,40 @@ async def test_after_a_write_to_the_tables_that_failed_the_next_one_goes_there_t
     """A commit that fails in its last step is in SQLite's log until the next one takes its place."""
     broken = next(broken_tables)
     jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("known", idempotency_key="k")])
+    await jobs.close()
+    jobs = await open_jobs(tmp_path)
     broken.append(True)
     with pytest.raises(StateError, match="disk I/O error"):
         await jobs.submit([new_job("large", KEPT_INLINE + 1)])
     broken.clear()
+    (known,) = await jobs.submit([new_job("again", idempotency_key="k")])
+    assert known.id == "known"  # found by a clash, which wrote nothing
 
     await jobs.submit([new_job("next")])
-    assert (await rows(jobs, "job"), await waiting(jobs)) == (1, 0)
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (2, 0)
     await jobs.submit([new_job("the one after")])
-    assert (await rows(jobs, "job"), await waiting(jobs)) == (1, 1)
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (2, 1)
     await jobs.close()
+
+
+def _one_row(query: str, connection: sqlite3.Connection) -> tuple[int, ...]:
+    row: tuple[int, ...] = connection.execute(query).fetchone()
+    return row
+
+
+async def test_an_application_whose_transaction_is_ended_by_another_leaves_nothing(tmp_path: Path) -> None:
+    """SQLite does so where a query on the same connection fails in certain ways: nothing is written by halves then."""
+    writer = await Writer.open(tmp_path / "jobs.db", SCHEMA)
+
+    def ended(connection: sqlite3.Connection) -> bool:
+        return apply([segment_of(1, ["a"])], lambda: connection.execute("ROLLBACK").close(), connection, synced=False)
+
+    with pytest.raises(StateError, match="was ended by a query"):
+        await writer.read(ended)
+    for query in ("select count(*) from job", "select count(*) from state", "select applied from standing"):
+        assert writer.look(partial(_one_row, query)) == (0,)
+    await writer.close()
 
 
 async def test_an_application_with_nothing_to_write_says_so(tmp_path: Path) -> None:

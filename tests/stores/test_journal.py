@@ -14,7 +14,7 @@ from tests.full_disk import no_file_grows_beyond
 from flashcore.builtin.sqlite.jobs import journal
 from flashcore.builtin.sqlite.jobs.journal import LIFE, Journal
 from flashcore.builtin.sqlite.jobs.records import Unreadable
-from flashcore.builtin.sqlite.jobs.synced import BLOCK, SyncedFile
+from flashcore.builtin.sqlite.jobs.synced import BLOCK, NotWhole, SyncedFile
 from flashcore.model.errors import StateError, StorageFull
 
 LIFE_ONE, LIFE_TWO = b"1" * LIFE, b"2" * LIFE
@@ -69,14 +69,13 @@ def test_what_the_tables_may_lack_is_found_after_any_crash(
             if made.waits_for(number - behind):
                 made.settle(number - behind)
                 settled = max(settled, number - behind)
-        assert len(torn) + journal._RECORD.size <= HALF  # noqa: SLF001 - its head
         if not made.takes(len(torn)):
             made.settle(len(steps))
             settled = len(steps)
         made.append(len(steps) + 1, torn)
         place = made._tail.place - journal._blocks(len(torn))  # noqa: SLF001 - where it went
     content = bytearray(path.read_bytes())
-    if cut < journal._RECORD.size + len(torn):  # noqa: SLF001 - its head
+    if cut < journal._RECORD.size + len(torn) + journal._CHECK.size:  # noqa: SLF001 - its head
         content[place + cut : place + journal._blocks(len(torn))] = bytes(journal._blocks(len(torn)) - cut)  # noqa: SLF001 - what was there before is as good
     path.write_bytes(content)
 
@@ -105,8 +104,9 @@ def test_there_is_no_room_before_the_tables_have_what_is_in_the_other_half(file:
 def test_a_record_that_is_larger_than_a_half_is_never_taken(file: Journal) -> None:
     """Nor one that fits without its head alone."""
     assert not file.takes(HALF)
-    assert not file.takes(HALF - journal._RECORD.size + 1)  # noqa: SLF001 - its head
-    assert file.takes(HALF - journal._RECORD.size)  # noqa: SLF001 - its head
+    around = journal._RECORD.size + journal._CHECK.size  # noqa: SLF001 - what else there is of it
+    assert not file.takes(HALF - around + 1)
+    assert file.takes(HALF - around)
 
 
 def test_what_could_not_be_synced_is_taken_back(file: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,15 +130,39 @@ def test_what_could_not_be_synced_is_taken_back(file: Journal, monkeypatch: pyte
     assert found(file.path) == [(1, b"one"), (3, b"three")]
 
 
+def test_what_cannot_be_taken_back_is_tried_again(file: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there until then, and whoever asks for it hears why."""
+    write = SyncedFile.write
+    troubles = [errno.EIO, errno.ENOSPC]
+
+    def fail(synced: SyncedFile, data: bytes, place: int) -> None:
+        trouble = troubles.pop(0)
+        if trouble == errno.ENOSPC:
+            raise NotWhole(trouble, "no room")
+        write(synced, data, place)
+        raise OSError(trouble, "the disk fails")
+
+    file.append(1, b"one")
+    with monkeypatch.context() as patched:
+        patched.setattr(SyncedFile, "write", fail)
+        with pytest.raises(StateError):
+            file.append(2, b"two")
+        with pytest.raises(StorageFull):
+            file.take_back(1)
+    assert found(file.path) == [(1, b"one"), (2, b"two")]
+
+    file.take_back(1)
+    assert found(file.path) == [(1, b"one")]
+
+
 def test_what_was_cut_off_is_no_record(file: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a full disk does that has room for a part of it."""
     file.append(1, b"one")
     with monkeypatch.context() as patched:
         patched.setattr(os, "pwrite", lambda *to, write=os.pwrite: write(to[0], to[1][:BLOCK], to[2]))
         with pytest.raises(StorageFull, match="journal"):
-            file.append(2, b"2" * 2 * BLOCK)
+            file.append(2, b"2" * BLOCK + bytes(BLOCK))  # what is missing looks like what is there
 
-    file.take_back(1)
     assert found(file.path) == [(1, b"one")]
     file.append(3, b"three")
     assert found(file.path) == [(1, b"one"), (3, b"three")]
@@ -235,7 +259,7 @@ def _blanked(content: bytes, number: int) -> bytes:
 
 def _with_another_size(content: bytes, number: int) -> bytes:
     """Its length is one that no file has."""
-    at = content.index(b"record %d" % number) - 8
+    at = content.index(b"record %d" % number) - 4
     return content[:at] + b"\xff" * 4 + content[at + 4 :]
 
 

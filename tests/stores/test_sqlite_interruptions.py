@@ -1,6 +1,7 @@
 """Whoever is interrupted, gives up, or finds the store in no state to be opened leaves it as it should be."""
 
 import asyncio
+import errno
 import shutil
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -125,6 +126,30 @@ async def test_who_closes_while_memory_is_filled_again_loses_nothing(tmp_path: P
             await one
     jobs = await open_jobs(tmp_path)
     assert await queued(jobs) == ["first"]
+    await jobs.close()
+
+
+async def test_what_was_refused_is_not_there_though_it_could_not_be_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is closed needs nothing of its journal."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("before")])
+    write = SyncedFile.write
+
+    def fail(file: SyncedFile, data: bytes, place: int) -> None:
+        if any(data[:32]):
+            write(file, data, place)
+        raise OSError(errno.EIO, "the disk fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SyncedFile, "write", fail)
+        with pytest.raises(StateError):
+            await jobs.submit([new_job("refused")])
+        await jobs.close()
+
+    jobs = await open_jobs(tmp_path)
+    assert await queued(jobs) == ["before"]
     await jobs.close()
 
 

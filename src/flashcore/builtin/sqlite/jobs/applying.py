@@ -76,10 +76,16 @@ def apply(
 
     Whether there was anything to write: where there was not, nothing was synced.
     """
+
+    def between() -> None:
+        give_way()
+        if not connection.in_transaction:  # for some errors SQLite ends it, whoever's statement it was that failed
+            raise sqlite3.OperationalError("the transaction was ended by a query that failed")
+
     with nullcontext() if synced else _unsynced(connection):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            wrote = _catch_up(segments, connection, give_way)
+            wrote = _catch_up(segments, connection, between)
             connection.execute("COMMIT")
         except BaseException:
             _roll_back(connection)

@@ -214,8 +214,9 @@ class Desk:
             await self.settled()
         if self._reminder is not None:
             self._reminder.cancel()
-        with contextlib.suppress(FlashcoreError):  # all of it is in the journal, and will be found there
+        with contextlib.suppress(FlashcoreError):  # the journal's life ends, if all else goes well
             await self._take_back()
+        with contextlib.suppress(FlashcoreError):  # all of it is in the journal, and will be found there
             await self._writer.read(partial(apply, self._backlog.all(), self._writer.give_way, synced=True))
             await self._writer.write(partial(end_life, self.book.promised))
 

@@ -44,9 +44,10 @@ _HEAD = struct.Struct(f"<8s{LIFE}s")
 _MARK = b"flcjrnl1"
 _FIRST = BLOCK
 """Where the first half begins."""
-_RECORD = struct.Struct(f"<{LIFE}sQQII")
-"""The life, the number of the batch, that of the record before, the bytes that follow, and a CRC-32 of all the rest."""
-_CHECKED = _RECORD.size - 4
+_RECORD = struct.Struct(f"<{LIFE}sQQI")
+"""The life, the number of the batch, that of the record before, and how many bytes of content follow."""
+_CHECK = struct.Struct("<I")
+"""The CRC-32 of all that. It comes last, so that what is cut off is no record, whatever was there before."""
 
 
 class Journal:
@@ -71,7 +72,7 @@ class Journal:
         Raises Unreadable where one is missing before the last, and StateError.
         """
         with self._faults():
-            whole = self._file.read(_FIRST + 2 * HALF)
+            whole = self._file.read()
         if whole[: _HEAD.size] != _HEAD.pack(_MARK, life):
             raise Unreadable(f"{self.path.name}, which has the latest of it, is missing or not the one that was here")
         found = [_record_at(whole, at, life) for at in range(_FIRST, len(whole), BLOCK)]
@@ -107,22 +108,23 @@ class Journal:
         began = time.perf_counter()
         size = _blocks(len(record))
         tail = self._tail if self._tail.end + size <= HALF else self._tail.turned()
-        head = _RECORD.pack(self._life, number, self._tail.last, len(record), 0)[:_CHECKED]
-        check = zlib.crc32(record, zlib.crc32(head))
-        whole = b"".join((head, check.to_bytes(4, "little"), record))
+        head = _RECORD.pack(self._life, number, self._tail.last, len(record))
+        whole = b"".join((head, record, _CHECK.pack(zlib.crc32(record, zlib.crc32(head)))))
         self._before = tail
         self._tail = tail.followed_by(number, size)  # said first: whatever happens now, it can be taken back
         try:
             self._file.write(whole, tail.place)
+        except NotWhole as problem:
+            self._tail = self._before
+            raise disk_fault(problem, self.path) from problem
         except OSError as problem:
             raise disk_fault(problem, self.path) from problem
         self._quick_in_a_row = self._quick_in_a_row + 1 if time.perf_counter() - began < QUICK else 0
 
     def take_back(self, promised: int) -> None:
-        """Make sure that a record beyond that batch, the last one, is not there. Raises StateError."""
+        """Make sure that a record beyond that batch, the last one, is not there. Raises StorageFull or StateError."""
         if self._tail.last > promised:
-            # Where there is no room for zeros there was none for a record.
-            with self._faults(), contextlib.suppress(NotWhole):
+            with self._faults():
                 self._file.write(bytes(_RECORD.size), self._before.place)
             self._tail = self._before
 
@@ -179,15 +181,15 @@ class _Record(NamedTuple):
 
 def _blocks(size: int) -> int:
     """The bytes that a record of so many takes."""
-    return -(-(_RECORD.size + size) // BLOCK) * BLOCK
+    return -(-(_RECORD.size + size + _CHECK.size) // BLOCK) * BLOCK
 
 
 def _record_at(whole: bytes, at: int, life: bytes) -> _Record | None:
     """The record of that life there, if there is one."""
-    if _RECORD.size > len(whole) - at or whole[at : at + LIFE] != life:
+    if whole[at : at + LIFE] != life or at + _RECORD.size > len(whole):
         return None
-    _, number, before, size, check = _RECORD.unpack_from(whole, at)
-    content = whole[at + _RECORD.size : at + _RECORD.size + size]
-    if zlib.crc32(content, zlib.crc32(whole[at : at + _CHECKED])) != check or len(content) != size:
+    _, number, before, size = _RECORD.unpack_from(whole, at)
+    end = at + _RECORD.size + size
+    if end + _CHECK.size > len(whole) or _CHECK.unpack_from(whole, end) != (zlib.crc32(whole[at:end]),):
         return None
-    return _Record(number, before, content)
+    return _Record(number, before, whole[at + _RECORD.size : end])

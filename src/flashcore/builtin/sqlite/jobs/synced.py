@@ -37,9 +37,9 @@ class SyncedFile:
         self._memory = mmap.mmap(-1, -(-most // BLOCK) * BLOCK)
         self._blocks = memoryview(self._memory)
 
-    def read(self, size: int) -> bytes:
-        """So many bytes from its beginning, fewer where it has no more."""
-        return os.pread(self._file, size, 0)
+    def read(self) -> bytes:
+        """All of it."""
+        return os.pread(self._file, os.fstat(self._file).st_size, 0)
 
     def write(self, data: bytes, place: int) -> None:
         """Write there; what follows up to the next block is undefined. Raises NotWhole and OSError."""
