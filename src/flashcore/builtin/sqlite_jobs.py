@@ -258,7 +258,10 @@ class SqliteJobs:
     @property
     def _lost(self) -> StateError | None:
         """What to raise where one of the files is not the one that is written any more."""
-        return next((lost for place in self._places if (lost := place.lost) is not None), None)
+        for place in self._places:
+            if (lost := place.lost) is not None:
+                return lost
+        return None
 
     def now(self) -> float:
         """See JobStore."""

@@ -9,6 +9,7 @@ When a batch fails, what was decided since is refused and the memory is filled f
 entry.py       a job in memory
 lanes.py       one queue: the heads of its lanes, and the choice among them
 queues.py      all queues
+known.py       which ids and keys the tables cannot have
 resting.py     which finished jobs stay in memory for a while
 deadlines.py   when time does something to running jobs
 book.py        everything in memory

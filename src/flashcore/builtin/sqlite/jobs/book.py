@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from flashcore.builtin.sqlite.jobs.batch import Batch, Move, StreamDropped
 from flashcore.builtin.sqlite.jobs.deadlines import Deadlines
 from flashcore.builtin.sqlite.jobs.entry import Account, Entry, Loaded
+from flashcore.builtin.sqlite.jobs.known import Known
 from flashcore.builtin.sqlite.jobs.lanes import Lane, Use
 from flashcore.builtin.sqlite.jobs.queues import Queues
 from flashcore.builtin.sqlite.jobs.resting import Resting
@@ -29,6 +31,10 @@ class Standing:
     last_account: int
     forgotten: tuple[int, ...]
     """Endpoints that are gone but for rows that nobody can see."""
+    ids: tuple[str, ...] = ()
+    """The greatest ids in the tables, as `Known` needs them."""
+    keys: tuple[tuple[int, str], ...] = ()
+    """The greatest keys in the tables, each with the number of its endpoint."""
 
 
 class Book:
@@ -48,6 +54,12 @@ class Book:
         """Jobs that are removed here but still in the tables, with the batch that removes them there."""
         self.promised = 0
         """The number of the last batch that a power failure does not undo."""
+        self._ids_apart = Known(standing.ids)
+        """Ids that the tables may have and memory does not."""
+        self._keys_apart: defaultdict[int, Known] = defaultdict(Known)
+        """The same of keys, by endpoint."""
+        for e, key in standing.keys:
+            self._keys_apart[e].note(key)
         self._deadlines = Deadlines(self._by_number)
         self._resting = Resting()
         for e, stand, priority in standing.queues:
@@ -73,6 +85,10 @@ class Book:
         """A job by its idempotency key, if it is in memory."""
         account = self.accounts.get(endpoint)
         return None if account is None else self._by_key.get((account.e, key))
+
+    def must_look(self, e: int, identity: str, key: str | None) -> bool:
+        """Whether the tables may have a job of that id, or of that key, that is not in memory."""
+        return self._ids_apart.may_have(identity) or (key is not None and self._keys_apart[e].may_have(key))
 
     def held_by(self, worker: WorkerId, identity: JobId) -> Entry | None:
         """The job if that worker has its current attempt. Running jobs are always in memory."""
@@ -289,9 +305,14 @@ class Book:
             self._by_key[entry.account.e, key] = entry
 
     def _unregister(self, entry: Entry) -> None:
+        identity, key = entry.job.id, entry.job.new.idempotency_key
         del self._by_number[entry.n]
         self._resting.discard(entry.n)
-        if self._by_id.get(entry.job.id) is entry:
-            del self._by_id[entry.job.id]
-        if (key := entry.job.new.idempotency_key) is not None and self._by_key.get((entry.account.e, key)) is entry:
-            del self._by_key[entry.account.e, key]
+        self._ids_apart.note(identity)
+        if self._by_id.get(identity) is entry:
+            del self._by_id[identity]
+        if key is not None:
+            e = entry.account.e
+            self._keys_apart[e].note(key)
+            if self._by_key.get((e, key)) is entry:
+                del self._by_key[e, key]

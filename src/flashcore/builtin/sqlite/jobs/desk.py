@@ -259,7 +259,7 @@ class Desk:
             self._promise_there(batch, changes, record)
             return
         try:
-            if changes.jobs:
+            if any(self.book.must_look(row[2], row[1], row[3]) for row in changes.jobs.values()):
                 self._writer.look(partial(require_new, changes))
             self._journal.append(batch.number, record)
         except Busy:

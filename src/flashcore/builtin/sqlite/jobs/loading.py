@@ -60,6 +60,12 @@ def read_standing(connection: sqlite3.Connection) -> Standing:
         last_number=_one(connection, "select coalesce(max(n), 0) from job"),
         last_account=_one(connection, "select coalesce(max(e), 0) from endpoint"),
         forgotten=tuple(row[0] for row in connection.execute("select e from endpoint where name is null")),
+        ids=tuple(_greatest(connection, "select max(id) from job where id < ?")),
+        keys=tuple(
+            (account.e, key)
+            for account in accounts
+            for key in _greatest(connection, f"select max(key) from job where e = {account.e} and key < ?")  # noqa: S608  # a number
+        ),
     )
 
 
@@ -137,6 +143,15 @@ def _queues(connection: sqlite3.Connection, account: Account) -> Iterator[tuple[
         row = connection.execute(_NEXT_QUEUE, (account.e, account.round, *row)).fetchone()
         if row is not None:
             yield row[0] or None, row[1]
+
+
+def _greatest(connection: sqlite3.Connection, query: str) -> Iterator[str]:
+    """The greatest text with each first character, by leaps through an index: from a bound to what is below it."""
+    bound: str | bytes = b""  # greater than any text
+    while (row := connection.execute(query, (bound,)).fetchone()) != (None,):
+        (text,) = row
+        yield text
+        bound = text[:1]
 
 
 def _payload(connection: sqlite3.Connection, n: int, slot: int) -> Payload | None:

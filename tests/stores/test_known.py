@@ -1,0 +1,116 @@
+"""Jobs are submitted again under their ids and keys, wherever the store has them by then."""
+
+import random
+from pathlib import Path
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from flashcore.builtin.sqlite.jobs import journal
+from flashcore.builtin.sqlite.jobs.known import Known
+from flashcore.builtin.sqlite.writer import Writer
+from flashcore.builtin.sqlite_jobs import SqliteJobs
+from flashcore.builtin.sqlite_state import SqliteStores
+from flashcore.hookspecs.jobs import Claim, Finish
+from flashcore.model.job import NewJob, Payload
+from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
+
+ENDPOINTS = (EndpointName("e"), EndpointName("f"))
+WORKER, REVISION = WorkerId("w/1"), RevisionId("1" * 64)
+
+
+@given(st.lists(st.text(max_size=3)), st.text(max_size=3))
+def test_what_was_noted_may_be_there(texts: list[str], other: str) -> None:
+    """Whatever came after it; what is greater than all of its first character is not."""
+    known = Known(texts)
+
+    assert all(known.may_have(text) for text in texts if text)
+    assert known.may_have(other) == (other <= max((text for text in texts if text[:1] == other[:1]), default=""))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_an_id_and_a_key_give_the_job_that_has_them(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q01: in memory, in the tables alone, after the store was opened again; promised by the loop or not."""
+    chance = random.Random(seed)
+    monkeypatch.setattr(journal, "QUICK", 60.0)
+    monkeypatch.setattr(journal, "QUICK_IN_A_ROW", 3)
+    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.resting.MOST_JOBS", 2)
+    ids: dict[str, bytes] = {}
+    keys: dict[tuple[str, str], bytes] = {}
+    jobs = await opened(tmp_path)
+    for _ in range(300):
+        match chance.choices(["submit", "finish", "sweep", "reopen"], weights=[24, 12, 4, 1])[0]:
+            case "submit":
+                await submit(jobs, chance, ids, keys)
+            case "finish":
+                claim = Claim(chance.choice(ENDPOINTS), WORKER, REVISION, 3, lease=600.0)
+                held = await jobs.claim(claim)
+                await jobs.finish([Finish(one.id, WORKER, Payload(b"r")) for one in held])
+            case "sweep":
+                await jobs.sweep()
+            case _:
+                await jobs.close()
+                jobs = await opened(tmp_path)
+    assert len(ids) > 40
+    await jobs.close()
+
+
+async def submit(
+    jobs: SqliteJobs, chance: random.Random, ids: dict[str, bytes], keys: dict[tuple[str, str], bytes]
+) -> None:
+    """A job of an id and a key that grow from job to job, or were there before; ids are each endpoint's own."""
+    endpoint = chance.choice(ENDPOINTS)
+    identity = f"{chance.choice(['', 'sync-'])}{endpoint}{len(ids) - chance.choice([0, 0, *range(30)]):03d}"
+    key = chance.choice([None, f"{chance.choice(['', 'sealed-'])}{len(ids) - chance.choice([0, 0, *range(30)]):03d}"])
+    mine = chance.randbytes(8)
+    known = ids.get(identity) or (keys.get((endpoint, key)) if key is not None else None)
+
+    (got,) = await jobs.submit([NewJob(JobId(identity), endpoint, Payload(mine), lane=0, idempotency_key=key)])
+
+    assert got.new.input.data == (known or mine)
+    if known is None:
+        ids[identity] = mine
+        if key is not None:
+            keys[endpoint, key] = mine
+
+
+async def test_what_is_newer_than_all_that_is_there_is_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As are the ids and keys that flashcore makes: they begin with the time."""
+    monkeypatch.setattr(journal, "QUICK", 60.0)
+    monkeypatch.setattr(journal, "QUICK_IN_A_ROW", 1)
+    looks: list[object] = []
+    look = Writer.look
+
+    def counted(writer: Writer, call: object) -> object:
+        looks.append(call)
+        return look(writer, call)  # type: ignore[arg-type]  # as it was given
+
+    jobs = await opened(tmp_path)
+    await jobs.submit([new("05", "5"), new("sync-05", "sealed-5")])
+    await jobs.close()
+    jobs = await opened(tmp_path)
+    await jobs.submit([new("06", "6")])
+    monkeypatch.setattr(Writer, "look", counted)
+
+    for name in ("07", "sync-06", "sync-08", "09"):
+        await jobs.submit([new(name, f"sealed-{name}" if name[0] == "s" else name)])
+    assert looks == []
+    await jobs.submit([new("04", "99")])
+    await jobs.submit([new("10", "sealed-4")])
+    assert len(looks) == 2
+    await jobs.close()
+
+
+def new(identity: str, key: str) -> NewJob:
+    """A job."""
+    return NewJob(JobId(identity), ENDPOINTS[0], Payload(b"x"), lane=0, idempotency_key=key)
+
+
+async def opened(folder: Path) -> SqliteJobs:
+    """The jobs in a folder."""
+    return await SqliteStores().open_jobs(f"sqlite:///{folder}/jobs.db")
