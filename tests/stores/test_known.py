@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 
 from flashcore.builtin.sqlite.jobs import journal
-from flashcore.builtin.sqlite.jobs.known import Known
+from flashcore.builtin.sqlite.jobs.known import Known, kind_of
+from flashcore.builtin.sqlite.jobs.loading import read_standing
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
@@ -25,8 +26,28 @@ def test_what_was_noted_may_be_there(texts: list[str], other: str) -> None:
     """Whatever came after it; what is greater than all of its first character is not."""
     known = Known(texts)
 
-    assert all(known.may_have(text) for text in texts if text)
-    assert known.may_have(other) == (other <= max((text for text in texts if text[:1] == other[:1]), default=""))
+    assert all(known.may_have(text) for text in texts)
+    assert known.may_have(other) == (
+        other <= max((text for text in texts if kind_of(text) == kind_of(other)), default="")
+    )
+
+
+async def test_the_greatest_of_each_kind_are_found_when_the_store_is_opened(tmp_path: Path) -> None:
+    """Whatever characters they are of; the kinds are few, so that it costs the same for any number of jobs."""
+    names = ["a", "a9", "b", "", "z\x00", "é", "日本", "\U0001f600", "~", "\x7f", "\x00"]
+    jobs = await opened(tmp_path)
+    for name in names:
+        await jobs.submit([new(f"{name}1", name), new(f"{name}2", f"{name}0")])
+    await jobs.close()
+
+    jobs = await opened(tmp_path)
+    book = jobs._desk.book  # noqa: SLF001 - what it knows is seen nowhere else
+    assert all(book.must_look(1, f"{name}{n}", None) for name in names for n in (1, 2))
+    assert all(book.must_look(1, "\U0010ffff", key) for name in names for key in (name, f"{name}0"))
+    assert not book.must_look(1, "\U0010ffff", "\U0010ffff")
+    assert not book.must_look(1, "a99", "a99")
+    assert len(list(jobs._writer.look(read_standing).ids)) < len(names)  # noqa: SLF001 - as above
+    await jobs.close()
 
 
 @pytest.mark.parametrize("seed", range(3))

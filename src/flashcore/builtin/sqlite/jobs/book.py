@@ -178,6 +178,7 @@ class Book:
         self.batch.touch(account)
         self.batch.forgotten.append(account.e)
         del self.accounts[account.name], self._numbered_accounts[account.e]
+        self._keys_apart.pop(account.e, None)
         return account.counts[0] + account.counts[1]
 
     # Coming and going

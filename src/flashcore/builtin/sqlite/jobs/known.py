@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+_OTHERS = "\x80"
+"""What those are of that do not begin with one of the 128 characters before it."""
+
+
+def kind_of(text: str) -> str:
+    """Its first character, as what stands before the time tells kinds apart; one for all that are seldom."""
+    return min(text[:1], _OTHERS)
+
 
 class Known:
-    """The greatest of some texts with each first character: what stands before the time tells kinds apart."""
+    """The greatest of some texts of each kind."""
 
     __slots__ = ("_greatest",)
 
@@ -21,9 +29,10 @@ class Known:
 
     def note(self, text: str) -> None:
         """It may be there from now on."""
-        if text > self._greatest.get(text[:1], ""):
-            self._greatest[text[:1]] = text
+        kind = kind_of(text)
+        if text > self._greatest.get(kind, ""):
+            self._greatest[kind] = text
 
     def may_have(self, text: str) -> bool:
         """False for a text that is not there."""
-        return text <= self._greatest.get(text[:1], "")
+        return text <= self._greatest.get(kind_of(text), "")

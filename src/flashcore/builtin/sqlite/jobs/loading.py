@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flashcore.builtin.sqlite.jobs.book import Standing
 from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Loaded, Shelved
+from flashcore.builtin.sqlite.jobs.known import kind_of
 from flashcore.builtin.sqlite.jobs.rows import loaded, select_jobs
 from flashcore.builtin.sqlite.jobs.stands import Stand
 from flashcore.model.job import Payload, StreamItem
@@ -146,12 +147,12 @@ def _queues(connection: sqlite3.Connection, account: Account) -> Iterator[tuple[
 
 
 def _greatest(connection: sqlite3.Connection, query: str) -> Iterator[str]:
-    """The greatest text with each first character, by leaps through an index: from a bound to what is below it."""
+    """The greatest text of each kind, by leaps through an index: from a bound to what is below it."""
     bound: str | bytes = b""  # greater than any text
     while (row := connection.execute(query, (bound,)).fetchone()) != (None,):
         (text,) = row
         yield text
-        bound = text[:1]
+        bound = kind_of(text)
 
 
 def _payload(connection: sqlite3.Connection, n: int, slot: int) -> Payload | None:
