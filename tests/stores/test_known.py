@@ -1,6 +1,8 @@
 """Jobs are submitted again under their ids and keys, wherever the store has them by then."""
 
+import asyncio
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -135,3 +137,32 @@ def new(identity: str, key: str) -> NewJob:
 async def opened(folder: Path) -> SqliteJobs:
     """The jobs in a folder."""
     return await SqliteStores().open_jobs(f"sqlite:///{folder}/jobs.db")
+
+
+@pytest.mark.parametrize("applied", [False, True])
+async def test_an_id_that_is_free_again_comes_with_the_key_of_another_job(
+    applied: bool,  # noqa: FBT001 - whether the tables have that one
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Q01: it gives the job of that key, also where all of it happens in one batch; two jobs never have one key."""
+    monkeypatch.setattr(journal, "QUICK", 60.0)
+    monkeypatch.setattr(journal, "QUICK_IN_A_ROW", 1)
+    jobs = await opened(tmp_path)
+    await jobs.submit([new("01", "1")])
+    await jobs.submit([new("02", "k")])
+    if applied:
+        await jobs.sweep()
+    soon_over = replace(new("03", "3"), retention=0.0)
+
+    answers = await asyncio.gather(jobs.submit([soon_over]), jobs.cancel(JobId("03")), jobs.submit([new("03", "k")]))
+    await jobs.submit([soon_over])
+    await jobs.cancel(JobId("03"))
+    (again,) = await jobs.submit([new("03", "k")])
+
+    assert [one.id for one in answers[2]] == ["02"]
+    assert again.id == "02"
+    await jobs.close()
+    jobs = await opened(tmp_path)
+    assert await jobs.get(JobId("02")) == again
+    await jobs.close()

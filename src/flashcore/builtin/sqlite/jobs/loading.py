@@ -65,7 +65,7 @@ def read_standing(connection: sqlite3.Connection) -> Standing:
         keys=tuple(
             (account.e, key)
             for account in accounts
-            for key in _greatest(connection, f"select max(key) from job where e = {account.e} and key < ?")  # noqa: S608  # a number
+            for key in _greatest(connection, "select max(key) from job where e = ? and key < ?", account.e)
         ),
     )
 
@@ -146,10 +146,10 @@ def _queues(connection: sqlite3.Connection, account: Account) -> Iterator[tuple[
             yield row[0] or None, row[1]
 
 
-def _greatest(connection: sqlite3.Connection, query: str) -> Iterator[str]:
+def _greatest(connection: sqlite3.Connection, query: str, *values: object) -> Iterator[str]:
     """The greatest text of each kind, by leaps through an index: from a bound to what is below it."""
     bound: str | bytes = b""  # greater than any text
-    while (row := connection.execute(query, (bound,)).fetchone()) != (None,):
+    while (row := connection.execute(query, (*values, bound)).fetchone()) != (None,):
         (text,) = row
         yield text
         bound = kind_of(text)

@@ -80,10 +80,9 @@ class Submission:
         return [self._accept_one(book, new, now) for new in self._jobs]
 
     def _accept_one(self, book: Book, new: NewJob, now: float) -> tuple[int, Job]:
-        known = self._known(book, new)
-        if known is not None and job_steps.forgotten_at(known.job) > now:
-            return known.n, known.job
-        if known is not None:
+        while (known := self._known(book, new)) is not None:  # its id may be free again, and its key another one's
+            if job_steps.forgotten_at(known.job) > now:
+                return known.n, known.job
             book.remove(known)
         entry = book.submit(new, now)
         return entry.n, entry.job
