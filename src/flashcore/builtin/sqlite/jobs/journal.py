@@ -23,9 +23,10 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import NamedTuple
 
+from flashcore.builtin.local.folder import sync_folder
 from flashcore.builtin.sqlite.faults import disk_fault
 from flashcore.builtin.sqlite.jobs.records import Unreadable
-from flashcore.builtin.sqlite.jobs.synced import BLOCK, NotWhole, SyncedFile, sync_folder
+from flashcore.builtin.sqlite.jobs.synced import BLOCK, NotWhole, SyncedFile
 
 HALF = 4 << 20
 """Bytes of a half: the changes of some thousand jobs."""

@@ -98,12 +98,3 @@ def _write_all(file: int, data: bytes | memoryview, place: int) -> None:
         raise
     if written != len(data):
         raise NotWhole(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def sync_folder(folder: Path) -> None:
-    """So that a file that was just made is found after a power failure. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
