@@ -2,7 +2,11 @@
 
 import asyncio
 import errno
+import gc
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -151,6 +155,89 @@ async def test_what_was_refused_is_not_there_though_it_could_not_be_taken_back(
     jobs = await open_jobs(tmp_path)
     assert await queued(jobs) == ["before"]
     await jobs.close()
+
+
+KILLED = """
+import asyncio, errno, os, signal, sys
+from flashcore.builtin.sqlite.jobs.synced import SyncedFile
+from flashcore.builtin.sqlite_state import SqliteStores
+from flashcore.model.errors import StateError
+from flashcore.model.job import NewJob, Payload
+from flashcore.model.names import EndpointName, JobId
+
+async def main(url, troubles):
+    jobs = await SqliteStores().open_jobs(url)
+    new = lambda name: [NewJob(JobId(name), EndpointName("e"), Payload(b"x"), lane=0)]
+    write = SyncedFile.write
+
+    def fail(file, data, place):
+        nonlocal troubles
+        if any(data) or not troubles:
+            write(file, data, place)
+        if troubles:
+            troubles -= 1
+            raise OSError(errno.EIO, "the disk fails")
+        if unasked:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    await jobs.submit(new("before"))
+    unasked = troubles > 1
+    SyncedFile.write = fail
+    try:
+        await jobs.submit(new("refused"))
+    except StateError:
+        if not unasked:
+            os.kill(os.getpid(), signal.SIGKILL)
+    await asyncio.Event().wait()
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize("troubles", [1, 2])
+async def test_a_process_that_is_killed_after_it_refused_a_job_does_not_bring_it_back(
+    troubles: int, tmp_path: Path
+) -> None:
+    """At the moment its caller hears so; or, where it could not be taken back then, once it was, unasked."""
+    command = [sys.executable, "-c", KILLED, f"sqlite:///{tmp_path}/jobs.db", str(troubles)]
+    killed = subprocess.run(command, timeout=60, check=False)  # noqa: ASYNC221 - nothing else goes on; our own program
+
+    assert killed.returncode == -signal.SIGKILL
+    jobs = await open_jobs(tmp_path)
+    assert await queued(jobs) == ["before"]
+    await jobs.close()
+
+
+async def test_who_uses_a_store_that_could_not_recover_hears_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else does: it is no error that was forgotten. It is tried again each time, until it works."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("before")])
+    unhandled: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    desk = jobs._desk  # noqa: SLF001 - what happens when is seen nowhere else
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "the disk fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SyncedFile, "write", fail)
+        with pytest.raises(StateError, match="the disk fails"):
+            await jobs.submit([new_job("refused")])
+        first = desk._recovery  # noqa: SLF001 - as above
+        assert first is not None
+        await until(first.done)
+        with pytest.raises(StateError, match="the disk fails"):
+            await jobs.get(JobId("before"))
+        assert desk._recovery is not first  # noqa: SLF001 - as above
+    del first
+
+    assert await jobs.get(JobId("refused")) is None
+    assert await queued(jobs) == ["before"]
+    await jobs.close()
+    gc.collect()
+    assert not unhandled
 
 
 async def test_a_batch_that_nothing_holds_keeps_no_store_from_being_closed(tmp_path: Path) -> None:

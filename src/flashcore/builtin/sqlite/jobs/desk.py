@@ -19,7 +19,8 @@ The tables are written by the database's thread, while the event loop goes on. I
 where the disk has been quick: the way to the thread and back takes longer than that.
 
 When a batch fails, everything that was decided since may rest on what was not written: the callers of that batch and
-of the next one get the error, and memory is filled from the disk again.
+of the next one get the error, and memory is filled from the disk again. That begins at once, whether anybody needs the
+store or not: a process that is killed must leave nothing in the journal that was refused.
 """
 
 from __future__ import annotations
@@ -170,9 +171,7 @@ class Desk:
         """Wait until memory is what is on disk again, after a batch has failed. Raises StateError when it is closed."""
         self._require_open()
         while self._outdated:
-            if self._recovery is None or self._recovery.done():
-                self._recovery = self._loop.create_task(self._recover())
-            await asyncio.shield(self._recovery)
+            await asyncio.shield(self._recovering())
             self._require_open()
 
     def _require_open(self) -> None:
@@ -212,6 +211,8 @@ class Desk:
         self._closed = True
         with contextlib.suppress(Exception):  # whatever it is, those who asked have been told
             await self.settled()
+        if self._recovery is not None:
+            await asyncio.wait([self._recovery])
         if self._reminder is not None:
             self._reminder.cancel()
         with contextlib.suppress(FlashcoreError):  # the journal's life ends, if all else goes well
@@ -322,6 +323,7 @@ class Desk:
         for waiting in (*batch.waiting, *self.book.batch.waiting):
             if not waiting.done():
                 waiting.set_exception(problem)
+        self._recovering()
 
     # What is promised and not in the tables
 
@@ -361,6 +363,13 @@ class Desk:
         self._holds_off = written.cancelled() or written.exception() is not None
         self._see_to_backlog()
 
+    def _recovering(self) -> asyncio.Task[None]:
+        """The recovery that is under way, or a new one: where the last one failed, it is tried again."""
+        if self._recovery is None or self._recovery.done():
+            self._recovery = self._loop.create_task(self._recover())
+            self._recovery.add_done_callback(_heard)
+        return self._recovery
+
     async def _recover(self) -> None:
         segments = self._backlog.all()
         unapplied = _last_changes(segments)
@@ -393,6 +402,12 @@ def _read_all(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[S
 def _last_changes(segments: Sequence[Segment]) -> dict[int, int]:
     """The jobs that segments changed, each with the last of their batches that did, or one after it."""
     return {n: segment.last for segment in segments for n in segment.touched}
+
+
+def _heard(recovery: asyncio.Task[None]) -> None:
+    """Whoever uses the store next hears why it failed, or nobody needs to."""
+    if not recovery.cancelled():
+        recovery.exception()
 
 
 def _release(batch: Batch) -> None:

@@ -27,6 +27,7 @@ from flashcore.builtin.local.folder import sync_folder
 from flashcore.builtin.sqlite.faults import disk_fault
 from flashcore.builtin.sqlite.jobs.records import Unreadable
 from flashcore.builtin.sqlite.jobs.synced import BLOCK, NotWhole, SyncedFile
+from flashcore.model.errors import FlashcoreError
 
 HALF = 4 << 20
 """Bytes of a half: the changes of some thousand jobs."""
@@ -105,7 +106,10 @@ class Journal:
         return self._tail.end + size <= HALF or (size <= HALF and self._tail.last_of_other <= self._safe)
 
     def append(self, number: int, record: bytes) -> None:
-        """Write a batch that it `takes`, on disk when this returns; numbers grow. Raises StorageFull or StateError."""
+        """Write a batch that it `takes`, on disk when this returns; numbers grow. Raises StorageFull or StateError.
+
+        What was written nevertheless is taken back before it raises, if the disk lets it: see `take_back`.
+        """
         began = time.perf_counter()
         size = _blocks(len(record))
         tail = self._tail if self._tail.end + size <= HALF else self._tail.turned()
@@ -119,6 +123,8 @@ class Journal:
             self._tail = self._before
             raise disk_fault(problem, self.path) from problem
         except OSError as problem:
+            with contextlib.suppress(FlashcoreError):  # whoever asked hears of the first trouble
+                self.take_back(self._before.last)
             raise disk_fault(problem, self.path) from problem
         self._quick_in_a_row = self._quick_in_a_row + 1 if time.perf_counter() - began < QUICK else 0
 
