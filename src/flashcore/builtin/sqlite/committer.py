@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,13 +105,10 @@ class Committer:
         It sees what a transaction under way has written. Raises what the call raises, StateError, and Busy when it has
         to wait longer than so many seconds.
         """
-        self.turns.take(patience)
         try:
-            return call(self._connection)
+            return self.turns.take(patience, partial(call, self._connection))
         except sqlite3.Error as problem:
             raise fault(problem, self.path) from problem
-        finally:
-            self.turns.give_back()
 
     def close(self) -> None:
         """Write the log back into the database, if there is room, and let others open it."""
