@@ -48,7 +48,7 @@ async def open_jobs(folder: Path) -> SqliteJobs:
 
 def journal_end(jobs: SqliteJobs) -> int:
     """Where its next promise goes."""
-    return jobs._journal._tail.place  # noqa: SLF001 - the disk is full from there on
+    return jobs._desk._journal._tail.place  # noqa: SLF001 - the disk is full from there on
 
 
 def new_job(name: object, size: int = 10) -> NewJob:

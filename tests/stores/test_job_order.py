@@ -79,7 +79,7 @@ async def test_a_store_whose_last_batches_failed_can_be_closed(tmp_path: Path) -
     jobs = await open_jobs(tmp_path)
     await jobs.submit([new_job(0)])
     with thread_held(jobs):
-        jobs._writer.read(partial(_break_journal, jobs._journal))  # noqa: SLF001 - as a disk does that fails
+        jobs._writer.read(partial(_break_journal, jobs._desk._journal))  # noqa: SLF001 - as a disk does that fails
         submitted = [asyncio.create_task(jobs.submit([new_job(1)]))]
         await turns()
         submitted.append(asyncio.create_task(jobs.submit([new_job(2)])))

@@ -323,7 +323,7 @@ async def test_what_was_promised_survives_a_batch_that_could_not_be(tmp_path: Pa
     jobs = await open_jobs(tmp_path)
     await work(jobs)
     done = await all_of(jobs)
-    end = jobs._journal._tail.place  # noqa: SLF001 - where there is no room any more
+    end = jobs._desk._journal._tail.place  # noqa: SLF001 - where there is no room any more
     with no_file_grows_beyond(min(end, used(wal_of(tmp_path)))):
         for _ in range(2):
             with pytest.raises(StorageFull):
@@ -485,7 +485,7 @@ async def test_the_journal_keeps_what_was_applied_and_not_synced(
     jobs = await open_jobs(tmp_path)
     for number in range(3):
         await jobs.submit([new_job(number)])
-    file, go_on = jobs._journal, threading.Event()  # noqa: SLF001 - what it may forget is seen nowhere else
+    file, go_on = jobs._desk._journal, threading.Event()  # noqa: SLF001 - what it may forget is seen nowhere else
 
     def hold(_: sqlite3.Connection) -> None:
         while not go_on.is_set():

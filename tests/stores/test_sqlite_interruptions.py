@@ -1,6 +1,7 @@
 """Whoever is interrupted, gives up, or finds the store in no state to be opened leaves it as it should be."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import shutil
@@ -282,6 +283,73 @@ async def test_a_payload_is_kept_whose_submitter_gives_up_while_it_is_stored(tmp
     await jobs.sweep()
     assert list((tmp_path / "jobs.db.blobs").iterdir()) == []
     await jobs.close()
+
+
+def open_files(folder: Path) -> set[str]:
+    """The files of a folder that this process has open."""
+    names = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # that of the list itself
+            names.add(str(descriptor.readlink()))
+    return {name for name in names if name.startswith(f"{folder}/")}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the process's own descriptors")
+@pytest.mark.parametrize("turns", range(12))
+async def test_who_gives_up_closing_a_store_leaves_nothing_open(turns: int, tmp_path: Path) -> None:
+    """It is closed nevertheless; who closes it again waits for that."""
+    jobs = await open_jobs(tmp_path)
+    state = await SqliteStores().open_state(f"sqlite:///{tmp_path}/state.db")
+    await jobs.submit([new_job("first")])
+    late = asyncio.create_task(jobs.submit([new_job("late")]))
+    await asyncio.sleep(0)
+    assert open_files(tmp_path) > {f"{tmp_path}/jobs.db", f"{tmp_path}/jobs.db.journal", f"{tmp_path}/state.db"}
+
+    closing = [asyncio.create_task(store.close()) for store in (jobs, state)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for one in closing:
+        one.cancel()
+    await asyncio.wait(closing)
+    if turns:  # or it never began
+        await until(lambda: not open_files(tmp_path))
+    await jobs.close()
+    await state.close()
+
+    assert not open_files(tmp_path)
+    await late
+    jobs = await open_jobs(tmp_path)
+    assert await queued(jobs) == ["first", "late"]
+    await jobs.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the process's own descriptors")
+@pytest.mark.parametrize("turns", range(1, 12))
+def test_a_loop_that_ends_while_a_store_is_closed_leaves_nothing_open(turns: int, tmp_path: Path) -> None:
+    """Also the task that closes it is cancelled: what was accepted is there, and its files can be had."""
+
+    async def end_too_early() -> tuple[asyncio.Task[object], ...]:
+        jobs = await open_jobs(tmp_path)
+        await jobs.submit([new_job("first")])
+        late = asyncio.create_task(jobs.submit([new_job("late")]))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(jobs.close())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return late, closing
+
+    async def found() -> list[str]:
+        jobs = await open_jobs(tmp_path)
+        left = await queued(jobs)
+        await jobs.close()
+        return left
+
+    late, closing = asyncio.run(end_too_early())
+
+    assert not open_files(tmp_path)
+    assert closing.done()
+    accepted = not late.cancelled() and late.exception() is None
+    assert asyncio.run(found()) in ([["first", "late"]] if accepted else [["first"], ["first", "late"]])
 
 
 async def test_jobs_that_cannot_be_opened_are_let_go_of(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
@@ -41,7 +42,6 @@ class SqliteJobs:
 
     def __init__(self, writer: Writer, journal: Journal, clock: Clock, standing: Standing, blobs: Blobs) -> None:
         self._writer = writer
-        self._journal = journal
         self._places = (Place(writer.path), Place(journal.path))
         self._clock = clock
         self._blobs = blobs
@@ -51,14 +51,15 @@ class SqliteJobs:
         self._filler = Filler(self._desk)
         self._payloads = Payloads(writer, blobs, self._desk.when_settled)
         self._sweeper = Sweeper(self._desk, writer, clock, standing, blobs.remove)
+        self._ending: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, path: Path, wall: Clock, monotonic: Clock) -> SqliteJobs:
         """Open or create the jobs at `path`; see Stores.open_jobs."""
         writer = await Writer.open(path, SCHEMA)
-        journal = None
         try:
             journal = Journal(path.with_name(f"{path.name}.journal"))
+            writer.close_with(journal.close)
             await take_over(writer, journal)
             clock = store_clock(await writer.read(loading.read_mark), wall, monotonic)
             blobs = Blobs(path.with_name(f"{path.name}.blobs"))
@@ -66,8 +67,6 @@ class SqliteJobs:
             return cls(writer, journal, clock, await writer.read(loading.read_standing), blobs)
         except BaseException:
             await writer.close()
-            if journal is not None:
-                journal.close()
             raise
 
     async def submit(self, jobs: Sequence[NewJob]) -> tuple[Job, ...]:
@@ -268,15 +267,19 @@ class SqliteJobs:
         return self._clock()
 
     async def close(self) -> None:
-        """See JobStore."""
-        self._doorbell.close()
+        """See JobStore. It goes on where its caller gives up; whoever calls it again waits for the same end."""
+        if self._ending is None:
+            self._doorbell.close()
+            self._ending = asyncio.get_running_loop().create_task(self._end())
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
         try:
             await self._desk.close()
             with contextlib.suppress(StateError, StorageFull):  # then the mark of the last change has to do
                 await leave_mark(self._writer, self._clock)
         finally:
             await self._writer.close()
-            self._journal.close()
 
     def _age(self, job: Job | None) -> float:
         return 0.0 if job is None else self._clock() - job.submitted_at

@@ -87,12 +87,14 @@ class SqliteState:
 
     async def close(self) -> None:
         """See StateBackend."""
-        if not self._closed:
-            self._closed = True
-            self._committed.set()
-            with contextlib.suppress(StateError, StorageFull):  # then the mark of the last commit has to do
-                await leave_mark(self._writer, self._clock)
-        await self._writer.close()
+        try:
+            if not self._closed:
+                self._closed = True
+                self._committed.set()
+                with contextlib.suppress(StateError, StorageFull):  # then the mark of the last commit has to do
+                    await leave_mark(self._writer, self._clock)
+        finally:
+            await self._writer.close()
 
     async def _batches_after(self, position: int) -> Sequence[Batch]:
         if position < self._recent.revision and (kept := self._recent.since(position)) is not None:

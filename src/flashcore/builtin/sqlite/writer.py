@@ -70,6 +70,7 @@ class Writer:
         self._opened: asyncio.Future[Committer] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closing = False
+        self._let_go: Callable[[], None] = _nothing
 
     @classmethod
     async def open(cls, path: Path, schema: Schema) -> Writer:
@@ -90,6 +91,10 @@ class Writer:
     def stamp_with(self, before_commit: Call[object]) -> None:
         """From now on, do this too in every transaction that wrote something."""
         self._opened.result().before_commit = before_commit
+
+    def close_with(self, let_go: Callable[[], None]) -> None:
+        """Let go of something else that the thread uses too, in the thread, once the database is closed."""
+        self._let_go = let_go
 
     def write(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
         """Run a call in a transaction; its result comes once that is on disk.
@@ -118,7 +123,7 @@ class Writer:
         return self._ask(_Asked(call, self._loop.create_future(), told, writes=False))
 
     async def close(self) -> None:
-        """Finish what was asked for, then let go of the file. Idempotent."""
+        """Finish what was asked for, then let go of the file. Idempotent; happens though its caller gives up."""
         if not self._closing:
             self._closing = True
             self._asked.put(None)
@@ -142,6 +147,8 @@ class Writer:
         while self._serve_group(committer):
             pass
         committer.close()
+        with contextlib.suppress(OSError):  # it is closed nevertheless
+            self._let_go()
         self._tell(_succeed, self._ended, None)
 
     def _serve_group(self, committer: Committer) -> bool:
@@ -166,6 +173,10 @@ class Writer:
     def _tell(self, say: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody is left to hear it
             self._loop.call_soon_threadsafe(say, *arguments)
+
+
+def _nothing() -> None:
+    """Where the thread uses the database alone."""
 
 
 def _answer(asked: list[_Asked], outcomes: list[Outcome]) -> None:

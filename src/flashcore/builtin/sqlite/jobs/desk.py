@@ -209,17 +209,25 @@ class Desk:
     async def close(self) -> None:
         """Write what was asked for, and accept nothing more."""
         self._closed = True
-        with contextlib.suppress(Exception):  # whatever it is, those who asked have been told
-            await self.settled()
-        if self._recovery is not None:
-            await asyncio.wait([self._recovery])
+        try:
+            with contextlib.suppress(Exception):  # whatever it is, those who asked have been told
+                await self.settled()
+            if self._recovery is not None:
+                await asyncio.wait([self._recovery])
+            with contextlib.suppress(FlashcoreError):  # the journal's life ends, if all else goes well
+                await self._take_back()
+            with contextlib.suppress(FlashcoreError):  # all of it is in the journal, and will be found there
+                await self._writer.read(partial(apply, self._backlog.all(), self._writer.give_way, synced=True))
+                await self._writer.write(partial(end_life, self.book.promised))
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        """What was not handed over by now never will be: its files are about to be closed."""
+        self._outdated = True
         if self._reminder is not None:
             self._reminder.cancel()
-        with contextlib.suppress(FlashcoreError):  # the journal's life ends, if all else goes well
-            await self._take_back()
-        with contextlib.suppress(FlashcoreError):  # all of it is in the journal, and will be found there
-            await self._writer.read(partial(apply, self._backlog.all(), self._writer.give_way, synced=True))
-            await self._writer.write(partial(end_life, self.book.promised))
+        _refuse(self.book.batch, StateError("the job store is closed", next_step="open it again"))
 
     def _ring(self) -> None:
         enqueued = self.book.batch.enqueued
@@ -320,9 +328,8 @@ class Desk:
     def _failed(self, batch: Batch, problem: BaseException) -> None:
         self._flying = False
         self._outdated = True
-        for waiting in (*batch.waiting, *self.book.batch.waiting):
-            if not waiting.done():
-                waiting.set_exception(problem)
+        for one in (batch, self.book.batch):
+            _refuse(one, problem)
         self._recovering()
 
     # What is promised and not in the tables
@@ -408,6 +415,12 @@ def _heard(recovery: asyncio.Task[None]) -> None:
     """Whoever uses the store next hears why it failed, or nobody needs to."""
     if not recovery.cancelled():
         recovery.exception()
+
+
+def _refuse(batch: Batch, problem: BaseException) -> None:
+    for waiting in batch.waiting:
+        if not waiting.done():
+            waiting.set_exception(problem)
 
 
 def _release(batch: Batch) -> None:
