@@ -65,7 +65,7 @@ class LinkDriver(asyncio.Protocol):
         submissions = []
         for _ in range(count):
             self._number = number = self._number + 1
-            key = f"{self._run}-{number}"
+            key = f"{self._run}-{number:09}"  # one after the other, as those of our client are
             submissions.append(calls.Submission(number, self._endpoint, _WAIT, key, self._input, {}))
             self._sent[number] = time.perf_counter()
         if self._transport is not None:

@@ -53,10 +53,7 @@ class Coalescer(Generic[T, R]):
                 item.failed(error)
             return
         for item, result in zip(batch, results, strict=True):
-            self._tell(item, result)
-
-    def _tell(self, item: _Item[T, R], result: R) -> None:
-        try:
-            item.done(result)
-        except Exception as error:  # noqa: BLE001 - one who cannot take it is no reason to tell nobody else
-            self._loop.call_exception_handler({"message": "somebody could not be told", "exception": error})
+            try:
+                item.done(result)
+            except Exception as error:  # noqa: BLE001 - one who cannot take it is no reason to tell nobody else
+                self._loop.call_exception_handler({"message": "somebody could not be told", "exception": error})

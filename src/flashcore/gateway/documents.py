@@ -26,7 +26,7 @@ def shown_output(job: Job) -> Payload | None:
 
 def status_body(job: Job) -> bytes:
     """The job's status document."""
-    document = _without_output(job)
+    document = status_document(job)
     shown = shown_output(job)
     if shown is not None:
         return write_object(document, {"output": raw_payload(shown)})
@@ -37,7 +37,7 @@ def status_body(job: Job) -> bytes:
 
 def status_parts(job: Job, output: Payload) -> list[Part]:
     """The same in parts."""
-    opened = write_object(_without_output(job), {"output": b""})
+    opened = write_object(status_document(job), {"output": b""})
     return [opened[:-1], *_payload_parts(output), b"}"]
 
 
@@ -109,15 +109,9 @@ def _payload_parts(payload: Payload) -> tuple[Part, ...]:
     return opened[:-2], Encoded(payload.data), opened[-2:]
 
 
-def _without_output(job: Job) -> dict[str, Any]:
-    document = status_document(job)
-    document.pop("output", None)
-    return document
-
-
 def framed_document(job: Job) -> tuple[Mapping[str, Any], Payload | None]:
     """The job's status document, and the output that stands beside it."""
-    document = _without_output(job)
+    document = status_document(job)
     if job.progress is not None and job.progress.media == JSON:
         document["progress"] = _told_progress(bytes(job.progress.data))
     return document, job.output if job.status.final else None

@@ -73,16 +73,18 @@ def asked_over_link(submission: Submission, request_id: bytes) -> Asked:
     """What a submission over a link asks for. Raises NotJson or InvalidSubmission."""
     more, payload = submission.more, submission.input
     context = {"request_id": request_id.decode("latin-1")}
-    if not more and payload.media == seal.MEDIA:
-        return Asked(payload, sealed_key(payload.data), context=context)
-    _add_trace(context, more.get("traceparent"), more.get("tracestate"))
-    lane_key = _word("lane", more.get("lane"))
+    lane_key, policy = None, _NO_POLICY
+    if more:
+        _add_trace(context, more.get("traceparent"), more.get("tracestate"))
+        lane_key = _word("lane", more.get("lane"))
     if payload.media == seal.MEDIA:
         return Asked(payload, sealed_key(payload.data), lane_key, context=context)
     if payload.media != _JSON:
         raise InvalidSubmission(f"an input of type {payload.media!r} is not taken", next_step="send JSON")
     check_value(payload.data)
-    return Asked(payload, _word("key", submission.key), lane_key, _checked_policy(more.get("policy")), context=context)
+    if more:
+        policy = _checked_policy(more.get("policy"))
+    return Asked(payload, _word("key", submission.key), lane_key, policy, context=context)
 
 
 def new_job(routing: JobsRouting, asked: Asked, job: JobId, retention: float, *, preview: bool) -> NewJob:

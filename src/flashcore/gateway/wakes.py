@@ -44,14 +44,13 @@ class Wakes(Generic[K]):
     def wake(self, key: K) -> None:
         """Something happened."""
         for waiting in self._waiting.pop(key, ()):
-            if not waiting.done():
-                self._tell(waiting)
-
-    def _tell(self, waiting: _Waiting) -> None:
-        try:
-            waiting.set_result(True)
-        except Exception as error:  # noqa: BLE001 - one who cannot take it is no reason to wake nobody else
-            self._loop.call_exception_handler({"message": "somebody who waited for a job failed", "exception": error})
+            if waiting.done():
+                continue
+            try:
+                waiting.set_result(True)
+            except Exception as error:  # noqa: BLE001 - one who cannot take it is no reason to wake nobody else
+                told = {"message": "somebody who waited for a job failed", "exception": error}
+                self._loop.call_exception_handler(told)
 
     def wake_all(self) -> None:
         """Something happened that may concern anybody."""

@@ -189,25 +189,22 @@ class JobCounts:
     """How long the oldest of the other queued ones has waited (seconds)."""
 
 
-def status_document(job: Job, decoded_output: Any = None) -> dict[str, Any]:
-    """The job as RunPod's status routes show it, with `decoded_output` as its output; times in milliseconds."""
-    shown: dict[str, Any] = {"id": job.id, "status": job.status.value}
-    if job.started_at is not None:
-        shown["delayTime"] = _milliseconds(job.started_at - job.submitted_at)
-    if job.status.final:
-        begun = job.started_at if job.started_at is not None else job.finished_at
-        shown.setdefault("delayTime", _milliseconds((job.finished_at or job.submitted_at) - job.submitted_at))
-        shown["executionTime"] = _milliseconds((job.finished_at or 0.0) - (begun or 0.0))
+def status_document(job: Job) -> dict[str, Any]:
+    """The job as RunPod's status routes show it, but for its output; times in milliseconds."""
+    status, finished = job.status, job.finished_at
+    shown: dict[str, Any] = {"id": job.new.id, "status": status.value}
+    begun = finished if job.started_at is None else job.started_at
+    if begun is not None:
+        shown["delayTime"] = _milliseconds(begun - job.submitted_at)
+        if finished is not None:
+            shown["executionTime"] = _milliseconds(finished - begun)
+    if status.final or job.worker is not None:
         shown["workerId"] = job.worker or ""
-    elif job.worker is not None:
-        shown["workerId"] = job.worker
     if job.retries:
         shown["retries"] = job.retries
     if job.attempt > 1:
         # RunPod's API has no such field: it knows of no attempt that is not charged.
         shown["attempts"] = job.attempt
-    if decoded_output is not None or job.status is JobStatus.COMPLETED:
-        shown["output"] = decoded_output
     if job.error is not None:
         shown["error"] = job.error
     return shown

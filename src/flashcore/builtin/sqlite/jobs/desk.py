@@ -45,6 +45,7 @@ from flashcore.builtin.sqlite.jobs.journal import Journal
 from flashcore.builtin.sqlite.jobs.loading import by_numbers, read_standing
 from flashcore.builtin.sqlite.jobs.records import encode
 from flashcore.builtin.sqlite.jobs.replaying import end_life
+from flashcore.builtin.sqlite.jobs.settling import Settling
 from flashcore.builtin.sqlite.turns import Busy
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.model.errors import FlashcoreError, StateError
@@ -57,6 +58,9 @@ _MOST_CLASHES = 3
 
 _MOST_HERE = 256 << 10
 """Bytes that the event loop promises itself where the disk is quick: it stands still meanwhile."""
+
+_QUIET = 0.01
+"""Seconds after which memory lets go of some more where no batch was promised meanwhile."""
 
 _SOON = 1.0
 """Seconds after which what is promised is applied, however little it is."""
@@ -98,6 +102,9 @@ class Desk:
         self._freed = freed
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog()
+        self._settling = Settling()
+        self._is_settling_soon = False
+        self._settling_later: asyncio.TimerHandle | None = None
         self._applying = False
         self._holds_off = False
         """The tables could not be written a moment ago."""
@@ -123,7 +130,7 @@ class Desk:
                     await self.ready()
                 result = change(self.book)
                 self._ring()
-                if (settled := self._settling()) is not None:
+                if (settled := self._until_settled()) is not None:
                     await settled
             except Clash:
                 if prepare is not None:
@@ -180,7 +187,7 @@ class Desk:
 
     async def settled(self) -> None:
         """Wait until everything that was changed so far is on disk. Raises StorageFull, StateError or Clash if not."""
-        if (settled := self._settling()) is not None:
+        if (settled := self._until_settled()) is not None:
             await settled
 
     def when_settled(self, told: Callable[[], None]) -> None:
@@ -191,12 +198,12 @@ class Desk:
                 settled.exception()  # whoever asked for the changes hears of it
             told()
 
-        if (settled := self._settling()) is None:
+        if (settled := self._until_settled()) is None:
             told()
         else:
             settled.add_done_callback(heard)
 
-    def _settling(self) -> asyncio.Future[None] | None:
+    def _until_settled(self) -> asyncio.Future[None] | None:
         """What to wait for until everything that was changed so far is on disk; None if it is, or never will be."""
         batch = self.book.batch
         if self._outdated or not (self._flying or batch.writes):
@@ -225,8 +232,9 @@ class Desk:
     def _stop(self) -> None:
         """What was not handed over by now never will be: its files are about to be closed."""
         self._outdated = True
-        if self._reminder is not None:
-            self._reminder.cancel()
+        for timer in (self._reminder, self._settling_later):
+            if timer is not None:
+                timer.cancel()
         _refuse(self.book.batch, StateError("the job store is closed", next_step="open it again"))
 
     def _ring(self) -> None:
@@ -295,6 +303,7 @@ class Desk:
             self._hand_over()  # before all else: the disk works while callers are told
         _release(batch)
         self._see_to_backlog()
+        self._settle_soon()
 
     def _write_through(self, batch: Batch, changes: Changes) -> None:
         segments = self._backlog.all()
@@ -313,6 +322,7 @@ class Desk:
         _release(batch)
         self._freed(freed)
         self._on_disk(batch)
+        self._settle_soon()
 
     def _crashed(self, batch: Batch, written: asyncio.Future[None]) -> None:
         problem = None if written.cancelled() else written.exception()
@@ -362,7 +372,28 @@ class Desk:
 
     def _applied(self, segments: list[Segment]) -> None:
         for segment in self._backlog.applied(segments):
-            self.book.settle(segment.touched, segment.last)
+            self._settling.add(segment.touched, segment.last)
+        self._settle_later()
+
+    def _settle_soon(self) -> None:
+        if self._settling and not self._is_settling_soon:
+            self._is_settling_soon = True
+            # In the next turn those who waited go on, in the one after that they tell callers and workers.
+            later = self._loop.call_soon
+            later(later, later, self._settle_some)
+
+    def _settle_later(self) -> None:
+        if self._settling and self._settling_later is None:
+            self._settling_later = self._loop.call_later(_QUIET, self._settle_in_quiet)
+
+    def _settle_in_quiet(self) -> None:
+        self._settling_later = None
+        self._settle_some()
+
+    def _settle_some(self) -> None:
+        self._is_settling_soon = False
+        self._settling.step(self.book)
+        self._settle_later()
 
     def _apply_ended(self, written: asyncio.Future[bool]) -> None:
         self._applying = False
@@ -386,6 +417,7 @@ class Desk:
             # Here and not when the task goes on: what is told next may be that the segments are applied.
             standing, waiting = seen.result
             self.book = Book(standing, Batch(self.handed_over + 1))
+            self._settling.clear()
             self.book.promised = self.handed_over
             if seen.applied:
                 self._applied(segments)
