@@ -147,7 +147,7 @@ async def test_what_the_machine_says_of_an_endpoint_stays_true_for_forks(machine
             while not pathlib.Path({str(go_on)!r}).exists():
                 time.sleep(0.01)
             os._exit(7)
-        os.register_at_fork(after_in_child=threading.Thread(target=end).start)
+        os.register_at_fork(after_in_child=lambda: threading.Thread(target=end).start())
         def f(): ...
     """
     await provider.apply(await machine.revision(code), frozenset({ONE}), HINTS)
