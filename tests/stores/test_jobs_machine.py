@@ -102,11 +102,16 @@ class JobsMachine(RuleBasedStateMachine):
         ]
         self.both(lambda store: store.submit(news))
 
-    @rule(endpoint=ENDPOINTS, number=NUMBERS, lane=st.integers(0, 2))
-    def submit_again(self, endpoint: EndpointName, number: int, lane: int) -> None:
-        """Submit an id that may be known."""
-        new = NewJob(JobId(f"job-{number}"), endpoint, Payload(b"again"), lane)
-        self.both(lambda store: store.submit([new]))
+    @rule(
+        endpoint=ENDPOINTS,
+        numbers=st.lists(NUMBERS, min_size=1, max_size=3),
+        lane=st.integers(0, 2),
+        key=st.one_of(st.none(), st.sampled_from("kl")),
+    )
+    def submit_again(self, endpoint: EndpointName, numbers: list[int], lane: int, key: str | None) -> None:
+        """Submit ids that may be known, with a key that another job may have."""
+        news = [NewJob(JobId(f"job-{n}"), endpoint, Payload(b"again"), lane, idempotency_key=key) for n in numbers]
+        self.both(lambda store: store.submit(news))
 
     @rule(
         endpoint=ENDPOINTS,

@@ -89,7 +89,7 @@ async def submit(
     identity = f"{chance.choice(['', 'sync-'])}{endpoint}{len(ids) - chance.choice([0, 0, *range(30)]):03d}"
     key = chance.choice([None, f"{chance.choice(['', 'sealed-'])}{len(ids) - chance.choice([0, 0, *range(30)]):03d}"])
     mine = chance.randbytes(8)
-    known = ids.get(identity) or (keys.get((endpoint, key)) if key is not None else None)
+    known = (keys.get((endpoint, key)) if key is not None else None) or ids.get(identity)
 
     (got,) = await jobs.submit([NewJob(JobId(identity), endpoint, Payload(mine), lane=0, idempotency_key=key)])
 

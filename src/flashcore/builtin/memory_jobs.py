@@ -244,9 +244,9 @@ class MemoryJobs:
         return self.now() - self._jobs[ages[0][2]].submitted_at if ages else 0.0
 
     def _accept(self, new: NewJob) -> Job:
-        known = self._known(new.id) or self._known_by_key(new)
+        known = self._known_by_key(new) or self._known(new.id)
         if known is not None:
-            job_steps.require_same_endpoint(known, new)
+            job_steps.require_same_endpoint(known.new, new)
             return known
         job = job_steps.submitted(new, self.now())
         self._submitted += 1

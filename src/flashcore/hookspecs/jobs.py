@@ -100,7 +100,11 @@ class JobStore(Protocol):
     """
 
     async def submit(self, jobs: Sequence[NewJob]) -> tuple[Job, ...]:
-        """Store jobs; a known (endpoint, idempotency_key) gives the job that has it, whatever its state."""
+        """Store jobs; a known (endpoint, idempotency_key) gives the job that has it, whatever its state.
+
+        Else an id that is known gives its job. Raises `errors.Conflict`, and stores nothing, where that is one of
+        another endpoint.
+        """
         ...
 
     async def claim(self, claim: Claim) -> tuple[Claimed, ...]:

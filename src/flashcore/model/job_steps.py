@@ -19,11 +19,11 @@ def submitted(new: NewJob, now: float) -> Job:
     return Job(new, JobStatus.IN_QUEUE, now)
 
 
-def require_same_endpoint(known: Job, new: NewJob) -> None:
+def require_same_endpoint(known: NewJob, new: NewJob) -> None:
     """Raise Conflict when a job is submitted under an id that one of another endpoint has."""
-    if known.new.endpoint != new.endpoint:
+    if known.endpoint != new.endpoint:
         raise Conflict(
-            f"job {known.id} exists, and is one of {known.new.endpoint}",
+            f"job {known.id} exists, and is one of {known.endpoint}",
             next_step="submit it under an id of its own",
             job=known.id,
         )

@@ -88,6 +88,9 @@ async def check_reopen(subject: Subject) -> None:
         require(await jobs.read_stream(job_id("running")) == (StreamItem(0, Payload(b"chunk")),), "the stream is there")
         (known,) = await jobs.submit([new_job("new", idempotency_key="k5")])
         require(known.id == job_id(5), "keys are known", known.id)
+        for name, of in ((299, "k5"), (5, "k298")):
+            (known,) = await jobs.submit([new_job(name, idempotency_key=of)])
+            require(known.id == job_id(of[1:]), "and come before ids", (name, of, known.id))
         require({job.id for job in await jobs.held()} > {job_id("running"), job_id(1)}, "running jobs are held")
         require(await finish(jobs, "running", OTHER_WORKER), "and can be finished")
         require(await finish(jobs, 1), "by the workers that have them")

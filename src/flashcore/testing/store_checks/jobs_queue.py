@@ -165,6 +165,25 @@ async def check_idempotency(subject: Subject) -> None:
         require(await status(jobs, "d") is None, "nothing was added")
 
 
+async def check_a_key_comes_before_an_id(subject: Subject) -> None:
+    """Who submits the id of one job and the key of another gets the latter; one call may have both of one job."""
+    async with subject.jobs() as jobs:
+        await submit(jobs, "a", "theirs", endpoint=OTHER_ENDPOINT)
+        await submit(jobs, "b", idempotency_key="k")
+        await submit(jobs, "c")
+        given = await jobs.submit([new_job(name, idempotency_key="k") for name in ("a", "c", "b")])
+        require(names(given) == ["b"] * 3, "the key gives its job, whosever the id is", names(given))
+        (by_id,) = await jobs.submit([new_job("c", idempotency_key="free")])
+        (fresh,) = await jobs.submit([new_job("d", idempotency_key="free")])
+        require(names([by_id, fresh]) == ["c", "d"], "a job that was there gets no key", names([by_id, fresh]))
+        try:
+            await jobs.submit([new_job("e"), new_job("e", endpoint=OTHER_ENDPOINT)])
+        except Conflict:
+            require(await status(jobs, "e") is None, "a refused call leaves no trace")
+        else:
+            require(None, "one call gives an id to one endpoint")
+
+
 async def check_recalling(subject: Subject) -> None:
     """What a store has at hand it gives as `get` does, and never what is not stored; one without it need not care."""
     async with subject.jobs() as jobs:

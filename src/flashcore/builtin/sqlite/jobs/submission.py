@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TypeGuard
 
 from flashcore.builtin.local.clock import Clock
 from flashcore.builtin.sqlite.jobs import loading
+from flashcore.builtin.sqlite.jobs.applying import Clash
 from flashcore.builtin.sqlite.jobs.book import Book
 from flashcore.builtin.sqlite.jobs.desk import Desk
 from flashcore.builtin.sqlite.jobs.entry import Entry, Loaded
 from flashcore.model import job_steps
 from flashcore.model.job import Job, NewJob
+from flashcore.model.names import EndpointName, JobId
 
 WARY = 60.0
 """Seconds after a clash for which keys are looked for before they are used."""
@@ -40,7 +43,7 @@ class Repeats:
 
 
 class Submission:
-    """Accepts new jobs. An id or a key that is known gives the job that has it."""
+    """Accepts new jobs. A key that is known gives the job that has it, else an id that is."""
 
     def __init__(self, desk: Desk, clock: Clock, repeats: Repeats, jobs: Sequence[NewJob]) -> None:
         self._desk = desk
@@ -48,6 +51,7 @@ class Submission:
         self._repeats = repeats
         self._jobs = jobs
         self._out: list[Loaded] = []
+        self._looked = False
 
     async def run(self) -> list[tuple[int, Job]]:
         """Submit; returns numbers and jobs. Raises Conflict for an id that a job of another endpoint has."""
@@ -67,28 +71,47 @@ class Submission:
             partial(loading.by_keys, keys)
         )
         self._out = [loaded for loaded, entry in found if entry is None]
+        self._looked = True
 
     def _accept(self, book: Book) -> list[tuple[int, Job]]:
         now = self._clock()
-        for new in self._jobs:
-            known = book.find(new.id)  # one that has its key is of the same endpoint
-            if known is not None and job_steps.forgotten_at(known.job) > now:
-                job_steps.require_same_endpoint(known.job, new)
+        self._require_acceptable(book, now)
         for loaded in self._out:
             if book.alive(loaded) is None:
                 book.bury(loaded)  # its rows hold an id or a key that is free again
         return [self._accept_one(book, new, now) for new in self._jobs]
 
+    def _require_acceptable(self, book: Book, now: float) -> None:
+        """Raise what there is to raise, before anything is changed: Conflict, or Clash to have the disk looked at."""
+        ids: dict[JobId, NewJob] = {}
+        keys: set[tuple[EndpointName, str]] = set()
+        for new in self._jobs:
+            key = None if new.idempotency_key is None else (new.endpoint, new.idempotency_key)
+            if key is not None and (key in keys or _lasts(book.find_key(*key), now)):
+                continue
+            if _lasts(known := book.find(new.id), now):
+                job_steps.require_same_endpoint(known.job.new, new)
+                if key is not None and not self._looked:  # the table refuses no key where no row is added
+                    raise Clash(f"another job than {new.id} may have its key")
+            elif (first := ids.setdefault(new.id, new)) is not new:
+                job_steps.require_same_endpoint(first, new)
+            elif key is not None:
+                keys.add(key)
+
     def _accept_one(self, book: Book, new: NewJob, now: float) -> tuple[int, Job]:
-        while (known := self._known(book, new)) is not None:  # its id may be free again, and its key another one's
-            if job_steps.forgotten_at(known.job) > now:
+        while (known := _known(book, new)) is not None:  # its key may be free again, and its id another one's
+            if _lasts(known, now):
                 return known.n, known.job
             book.remove(known)
         entry = book.submit(new, now)
         return entry.n, entry.job
 
-    def _known(self, book: Book, new: NewJob) -> Entry | None:
-        known = book.find(new.id)
-        if known is None and new.idempotency_key is not None:
-            known = book.find_key(new.endpoint, new.idempotency_key)
-        return known
+
+def _known(book: Book, new: NewJob) -> Entry | None:
+    known = None if new.idempotency_key is None else book.find_key(new.endpoint, new.idempotency_key)
+    return known or book.find(new.id)
+
+
+def _lasts(known: Entry | None, now: float) -> TypeGuard[Entry]:
+    """Whether there is such a job, and its retention is not over."""
+    return known is not None and job_steps.forgotten_at(known.job) > now
