@@ -245,7 +245,7 @@ class SqliteJobs:
     def enqueued(self) -> AsyncGenerator[frozenset[EndpointName], None]:
         """See JobStore."""
         return self._doorbell.listen(
-            lambda: [name for name, account in self._desk.book.accounts.items() if account.counts[0]]
+            lambda: [name for name, account in self._desk.book.accounts.items() if account.queued]
         )
 
     @property

@@ -131,7 +131,7 @@ class Recorder:
         self._limit = limit
         self._heard = heard
         self._reports: list[Report] = []
-        self._bytes = 0
+        self._bytes = self._new_bytes = 0
         self._paused: set[WorkerLink] = set()
         self._kick = asyncio.Event()
         self._idle = asyncio.Event()
@@ -140,7 +140,9 @@ class Recorder:
     def add(self, report: Report, link: WorkerLink | None = None) -> None:
         """Store this as soon as may be. `link` is where it came from, and is held up when there is too much."""
         self._reports.append(report)
-        self._bytes += report.size
+        size = report.size
+        self._new_bytes += size
+        self._bytes += size
         self._idle.clear()
         self._kick.set()
         if link is not None and self._bytes > self._limit and link not in self._paused:
@@ -153,8 +155,9 @@ class Recorder:
             await self._kick.wait()
             self._kick.clear()
             batch, self._reports = self._reports, []
+            size, self._new_bytes = self._new_bytes, 0
             await self._store_batch(batch)
-            self._bytes -= sum([report.size for report in batch])
+            self._bytes -= size
             self._resume()
             if not self._reports:
                 self._idle.set()
@@ -172,15 +175,19 @@ class Recorder:
     async def _store_batch(self, batch: Sequence[Report]) -> None:
         """Chunks before ends: a stream's last chunk is there before its job is done."""
         by_job: dict[JobId, list[Streamed | Progressed]] = {}
+        ends: list[Ended] = []
+        returns: list[Returned] = []
         for report in batch:
-            if isinstance(report, Streamed | Progressed):
+            if isinstance(report, Ended):
+                ends.append(report)
+            elif isinstance(report, Returned):
+                returns.append(report)
+            else:
                 by_job.setdefault(report.job, []).append(report)
         if by_job:
             await asyncio.gather(*map(self._store_in_order, by_job.values()))
-        ends = [report for report in batch if isinstance(report, Ended)]
         if ends:
             await self._each_stored(self._finish, ends)
-        returns = [report for report in batch if isinstance(report, Returned)]
         if returns:
             await self._each_stored(self._give_back, returns)
 

@@ -89,21 +89,25 @@ def asked_over_link(submission: Submission, request_id: bytes) -> Asked:
 
 def new_job(routing: JobsRouting, asked: Asked, job: JobId, retention: float, *, preview: bool) -> NewJob:
     """The job that is asked for. Raises InvalidSubmission, or NotFound where there is no preview."""
-    policy = asked.policy
+    policy, route = asked.policy, routing.route
+    ttl, timeout, priority = route.ttl, route.execution_timeout, 0
+    if policy:
+        ttl, timeout = _seconds(policy, "ttl", ttl), _seconds(policy, "executionTimeout", timeout)
+        priority = LOW_PRIORITY if policy.get("lowPriority") is True else 0
     return NewJob(
         job,
-        routing.route.name,
+        route.name,
         asked.payload,
         lane_of(asked.lane_key or asked.key or job),
-        ttl=_seconds(policy, "ttl", routing.route.ttl),
-        execution_timeout=_seconds(policy, "executionTimeout", routing.route.execution_timeout),
-        retention=retention,
-        priority=LOW_PRIORITY if policy.get("lowPriority") is True else 0,
-        idempotency_key=asked.key,
-        pin=_pin(routing) if preview else None,
-        webhook=asked.webhook,
-        max_attempts=routing.route.max_attempts,
-        context=asked.context,
+        ttl,
+        timeout,
+        retention,
+        priority,
+        asked.key,
+        _pin(routing) if preview else None,
+        asked.webhook,
+        route.max_attempts,
+        asked.context,
     )
 
 

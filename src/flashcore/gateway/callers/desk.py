@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from flashcore.gateway.answers import job_gone
 from flashcore.gateway.calling import Caller
@@ -13,7 +13,7 @@ from flashcore.gateway.http.respond import Response, error_response
 from flashcore.gateway.intake import LONGEST_WAIT, Intake, Order, refusal_of
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.paths import without_suffix
-from flashcore.gateway.routes import Routes
+from flashcore.gateway.routes import JobsRouting, Routes
 from flashcore.gateway.submission import asked_over_link
 from flashcore.model.errors import FlashcoreError
 from flashcore.model.names import EndpointName
@@ -33,12 +33,21 @@ class Asker(Caller, Protocol):
         ...
 
 
-class Visit:
-    """One frame: who sends it, and whether it may. Looked up for each frame, since tokens come and go."""
+class _Place(NamedTuple):
+    """Where some jobs of a frame go."""
 
-    __slots__ = ("_head", "_is_allowed", "_keyring", "_peer", "by")
+    routing: JobsRouting
+    preview: bool
+
+
+class Visit:
+    """One frame: who sends it, and where to it may. Looked up for each frame, since tokens and tables come and go."""
+
+    __slots__ = ("_head", "_is_allowed", "_keyring", "_peer", "by", "places")
 
     def __init__(self, keyring: Keyring, head: RequestHead, peer: str) -> None:
+        self.places: dict[str, _Place] = {}
+        """By the names of endpoints as the sender writes them, those that it may call."""
         self._keyring = keyring
         self._head = head
         self._peer = peer
@@ -101,22 +110,27 @@ class CallersDesk:
         return refusal_of(job_gone(EndpointName(endpoint)))
 
     def _take(self, submission: Submission, visit: Visit, asker: Asker) -> None:
-        to = without_suffix(submission.endpoint)
-        routing = self._routes().jobs.get(to.name)
-        if routing is None or not routing.route.public:
-            refusal = visit.refusal()
-            if refusal is not None:
-                asker.refused(refusal)
-                return
-        if routing is None:
-            asker.refused(self._not_a_queue(to.name))
+        place = visit.places.get(submission.endpoint) or self._place(submission.endpoint, visit, asker)
+        if place is None:
             return
         payload, wait = submission.input, submission.wait
         self._intake.check_size(len(payload.data), sealed=payload.media == seal.MEDIA, waits=wait > 0)
-        asked = asked_over_link(submission, self._new_id())
-        order = Order(routing, asked, to.preview, visit.by)
+        order = Order(place.routing, asked_over_link(submission, self._new_id()), place.preview, visit.by)
         if wait:
             self._intake.call(order, min(wait, LONGEST_WAIT * 1000) / 1000, asker)
         else:
             self._intake.submit(order, asker)
         self.taken += 1
+
+    def _place(self, endpoint: str, visit: Visit, asker: Asker) -> _Place | None:
+        """Look an endpoint up; None where `asker` has been told why it may not be called."""
+        to = without_suffix(endpoint)
+        routing = self._routes().jobs.get(to.name)
+        if (routing is None or not routing.route.public) and (refusal := visit.refusal()) is not None:
+            asker.refused(refusal)
+            return None
+        if routing is None:
+            asker.refused(self._not_a_queue(to.name))
+            return None
+        place = visit.places[endpoint] = _Place(routing, to.preview)
+        return place

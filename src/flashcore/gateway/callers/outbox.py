@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from flashcore.gateway.bodies import is_large
 from flashcore.gateway.documents import framed_document
 from flashcore.model.job import Job
 from flashcore.wire import calls
 from flashcore.wire.calls import Answer, Refusal
+from flashcore.wire.spill import SPILLED_FROM
 
 MOST_KEPT = 8 * calls.LARGEST
 """Bytes of outputs, errors and progress of one link that wait for its caller to read."""
@@ -63,9 +63,10 @@ class Outbox:
     def add_whole(self, number: int, job: Job) -> None:
         """Say all that is known of a job, or what can be said here. Raises what a job raises that cannot be shown."""
         beside = _beside(job)
-        size = beside + (0 if job.output is None else len(job.output.data))
-        room = min(MOST_KEPT - self.size, self._room.left)
-        if is_large(job.output) or beside > calls.LONGEST_DOCUMENT or size > room:
+        output = 0 if job.output is None else len(job.output.data)
+        size = beside + output
+        is_large = output > SPILLED_FROM or beside > calls.LONGEST_DOCUMENT
+        if is_large or size > MOST_KEPT - self.size or size > self._room.left:
             self._answers.append((Answer(number, _brief(job), None, is_apart=True), 0))
             return
         self._answers.append((Answer(number, *framed_document(job)), size))

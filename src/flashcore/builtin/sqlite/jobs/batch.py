@@ -62,6 +62,11 @@ class Batch:
         return bool(self.accounts or self.forgotten or self.moves)
 
     @property
+    def may_be_claimed(self) -> bool:
+        """Whether jobs are queued where it changes something."""
+        return any(account.queued for account in self.accounts.values())
+
+    @property
     def is_unusual(self) -> bool:
         """Whether it says more than what became of jobs and how many there are."""
         return bool(self.streams or self.forgotten or self.purged)

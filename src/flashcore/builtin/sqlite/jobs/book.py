@@ -159,7 +159,7 @@ class Book:
 
     def purge(self, account: Account) -> int:
         """Take all queued jobs of an endpoint out; returns how many. Rows on disk alone are left to the sweep."""
-        count = account.counts[0]
+        count = account.queued
         for entry in self._entries_of(account):
             if entry.job.status is JobStatus.IN_QUEUE:
                 self._leave(entry)
@@ -179,7 +179,7 @@ class Book:
         self.batch.forgotten.append(account.e)
         del self.accounts[account.name], self._numbered_accounts[account.e]
         self._keys_apart.pop(account.e, None)
-        return account.counts[0] + account.counts[1]
+        return account.queued + account.counts[1]
 
     # Coming and going
 

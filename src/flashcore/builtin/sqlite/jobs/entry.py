@@ -40,6 +40,11 @@ class Account:
     low: int = 0
     """How many of the queued ones have a priority below 0."""
 
+    @property
+    def queued(self) -> int:
+        """How many jobs wait."""
+        return self.counts[0]
+
     def count(self, before: JobStatus | None, after: JobStatus | None, priority: int) -> None:
         """Note that a job of that priority went from one state to another; None is outside."""
         if before is not None:

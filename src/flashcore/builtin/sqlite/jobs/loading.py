@@ -50,7 +50,7 @@ def read_standing(connection: sqlite3.Connection) -> Standing:
     queues = tuple(
         (account.e, stand, priority)
         for account in accounts
-        if account.counts[0]
+        if account.queued
         for stand, priority in _queues(connection, account)
     )
     running = tuple(map(loaded, connection.execute(f"{_JOBS} where s.status = 1 and endpoint.name is not null")))
