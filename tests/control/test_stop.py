@@ -6,9 +6,14 @@ import pytest
 
 from flashcore.control.controller import Controller
 from flashcore.control.kinds import KINDS
+from flashcore.control.shutdown import end_all
 from flashcore.control.store import Ledger
+from flashcore.control.sweep import only_named
+from flashcore.hookspecs.providers import Hints
 from flashcore.model.deployment import DeploymentStatus
-from flashcore.model.errors import Unavailable
+from flashcore.model.errors import DeadlineExceeded, Unavailable
+from flashcore.model.names import EndpointName, ReplicaId, RevisionId
+from flashcore.model.revision import Revision
 from flashcore.testing.scenes import first
 from flashcore.testing.simulated_provider import Life, SimulatedProvider
 from flashcore.testing.simulation import SCOPE, EveryArtifact, World, simulate
@@ -85,5 +90,30 @@ def test_a_provider_that_is_away_keeps_no_other_from_ending_its_replicas() -> No
 
         assert world.provider.running() == frozenset()
         await controller.close()
+
+    simulate(scenario)
+
+
+class Unending(SimulatedProvider):
+    """Whose replicas do not end when they are told to."""
+
+    async def apply(self, revision: Revision, want: frozenset[ReplicaId], hints: Hints) -> None:
+        """Start what is missing, at most."""
+        if want:
+            await super().apply(revision, want, hints)
+
+
+def test_replicas_that_do_not_end_are_named() -> None:
+    """In the message and beside it: somebody has to end them."""
+
+    async def scenario(world: World) -> None:
+        provider = Unending(world.clock)
+        revision = only_named(EndpointName("hello"), RevisionId("1" * 64), 0.0)
+        await provider.apply(revision, frozenset({ReplicaId("hello-2"), ReplicaId("hello-1")}), Hints())
+
+        with pytest.raises(DeadlineExceeded, match=r"still running 25 s after .*: hello-1, hello-2") as told:
+            await end_all(provider, world.clock, 10.0)
+
+        assert told.value.data["replicas"] == ["hello-1", "hello-2"]
 
     simulate(scenario)

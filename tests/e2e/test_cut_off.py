@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 import pytest
@@ -55,6 +56,45 @@ def test_a_stop_ends_what_was_kept_serving(deployed: ProjectUnderTest) -> None:
     deployed.must("server", "stop")
 
     assert deployed.processes() == []
+
+
+UNENDING = """
+import sys
+
+if "flashcore.server" in sys.orig_argv:
+    from pathlib import Path
+
+    from flashcore.builtin.process_provider import ProcessProvider
+    from flashcore.control import shutdown
+
+    let_end, shutdown.SLACK = ProcessProvider._let_end, 1.0
+
+    def let_end_if_told(self, replica, grace):
+        if Path("go-on").exists():
+            let_end(self, replica, grace)
+
+    ProcessProvider._let_end = let_end_if_told
+"""
+
+
+def test_a_stop_that_leaves_a_replica_says_which_and_the_next_one_ends_it(project: ProjectUnderTest) -> None:
+    """By name and pid, with what to do and an exit status; it is no longer said that all has stopped."""
+    project.write("flashcore_plugins.py", UNENDING)
+    project.write("app.py", ONE.replace('"hello")', '"hello", termination_grace=0.1)', 1))
+    project.must("deploy")
+    records = (project.root / ".flashcore").rglob("replica.json")
+    (replica,) = [json.loads(record.read_bytes())["identity"]["pid"] for record in records]
+
+    ran = project.run("server", "stop")
+
+    assert ran.code == 3
+    assert "stopped" not in ran.err
+    assert "hello-" in ran.err
+    assert f"kill -9 {replica}" in ran.err
+    assert replica in [process.pid for process in project.processes()]
+    project.write("go-on", "")
+    assert "stopped" in project.must("server", "stop").err
+    assert project.processes() == []
 
 
 def test_the_next_command_brings_a_killed_control_plane_back(deployed: ProjectUnderTest) -> None:

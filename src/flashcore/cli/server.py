@@ -19,6 +19,7 @@ from flashcore.server.daemon import (
     wait_for_start,
     was_cut_off,
 )
+from flashcore.server.farewell import left_something, require_all_ended
 from flashcore.settings import Project
 
 
@@ -91,19 +92,22 @@ def restart_gateway(invocation: Invocation) -> None:
 
 
 def _stop(project: Project, *, keep_serving: bool) -> bool:
-    """End what runs; whether anything did.
+    """End what runs; whether anything did. Raises what kept any of it from ending.
 
     Only a control plane knows all that is to end: where one is missing it is started for that.
     """
     wait_for_start(project)
     if running_server(project) is None:
-        if keep_serving or not (was_cut_off(project) or running_gateway(project)):
+        left = was_cut_off(project) or running_gateway(project) or left_something(project.layout)
+        if keep_serving or not left:
             return False
         connect_or_start(project)
     presence = running_server(project)
     said = connect_running(project).call("POST", "/api/v1/server/stop", {"keep_serving": keep_serving})
     if presence is not None:
         stop_process(presence, max(STOP_TIMEOUT, said["seconds"]))
+        if not keep_serving:
+            require_all_ended(project.layout, presence)
     return True
 
 

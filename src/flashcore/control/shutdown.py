@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from flashcore.control.sweep import only_named
 from flashcore.hookspecs.providers import Clock, Gone, Hints, Instance, Provider
@@ -19,18 +19,25 @@ _LOOK_EVERY = 0.1
 async def end_all(provider: Provider, clock: Clock, grace: float) -> None:
     """Let replicas finish within `grace` seconds, and return when nothing is left.
 
-    Raises DeadlineExceeded, which names what is there though its time is over.
+    Raises DeadlineExceeded, which names what is there though its time is over, as `replicas` too.
     """
     deadline = clock.now() + grace + SLACK
     instances = await provider.observe()
     await _let_go(provider, clock, instances, grace)
-    while there := [one.replica for one in instances if not isinstance(one.state, Gone)]:
+    while there := [one for one in instances if not isinstance(one.state, Gone)]:
         if clock.now() > deadline:
-            raise DeadlineExceeded(
-                f"still running after {grace + SLACK:.0f} s: {', '.join(there)}", next_step="look at the server's log"
-            )
+            raise _still(there, grace + SLACK)
         await asyncio.sleep(_LOOK_EVERY)
         instances = await provider.observe()
+
+
+def _still(there: Sequence[Instance], seconds: float) -> DeadlineExceeded:
+    names = sorted(one.replica for one in there)
+    return DeadlineExceeded(
+        f"still running {seconds:.0f} s after their end was asked for: {', '.join(names)}",
+        next_step="see the control plane's log, server.log",
+        replicas=names,
+    )
 
 
 async def _let_go(provider: Provider, clock: Clock, instances: Iterable[Instance], grace: float) -> None:

@@ -9,6 +9,7 @@ PROJECT/.flashcore/
     state.db jobs.db     owned by the control plane and by the gateway; jobs.db.* belong to jobs.db
     server.json          pid, ports, url of the running control plane
     starting.json        pid of a control plane that is on its way up
+    farewell.json        whether the last control plane that was to end everything did
     gateway.json         port in use, url
     gateway.lock         held by the running gateway
     table.json           the last routing table that it served by
@@ -99,6 +100,11 @@ class Layout:
     def starting_file(self) -> Path:
         """Which process was started to become the control plane, until it says how to reach it."""
         return self.home / "starting.json"
+
+    @property
+    def farewell_file(self) -> Path:
+        """Where a control plane that was told to end everything says whether it did."""
+        return self.home / "farewell.json"
 
     @property
     def gateway_file(self) -> Path:

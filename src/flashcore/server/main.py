@@ -25,6 +25,7 @@ from flashcore.server.app import create_app
 from flashcore.server.bell import Bell
 from flashcore.server.beside import beside
 from flashcore.server.daemon import make_private
+from flashcore.server.farewell import say_farewell
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.listening import Door, doors, listen
 from flashcore.server.mothership import Mothership, at_work
@@ -93,7 +94,7 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
                 log.info("ending: %s", way.value)
                 if way is Shutdown.EVERYTHING:
                     await _quiesce(platform, keeper)
-        await take_down(platform, keeper, way)
+        await (_end_everything(platform, keeper) if way is Shutdown.EVERYTHING else take_down(platform, keeper, way))
 
 
 async def _until_ended(ending: asyncio.Future[Shutdown], platform: Platform) -> Shutdown:
@@ -113,6 +114,20 @@ async def _quiesce(platform: Platform, keeper: GatewayKeeper) -> None:
     left = await platform.dataplane.quiesce(platform.project.settings.gateway_grace)
     if left:
         log.warning("%d requests are still under way; their replicas have their own grace for them", left)
+
+
+async def _end_everything(platform: Platform, keeper: GatewayKeeper) -> None:
+    """Take all of it down, and leave word of how that went: who waits for it sees no more than the end."""
+    layout = platform.project.layout
+    try:
+        await take_down(platform, keeper, Shutdown.EVERYTHING)
+    except FlashcoreError as problem:
+        say_farewell(layout, problem)
+        raise
+    except Exception as accident:
+        say_farewell(layout, FlashcoreError(f"not everything ended: {accident!r}", next_step="its log has more"))
+        raise
+    say_farewell(layout, None)
 
 
 async def take_down(platform: Platform, keeper: GatewayKeeper, way: Shutdown) -> None:
