@@ -1,13 +1,19 @@
 """The artifact store that is a directory."""
 
 import hashlib
+import os
 import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from flashcore import NotFound, StateError, StorageFull
 from flashcore.builtin.file_artifacts import FileArtifactStore
+from flashcore.builtin.local.drafts import draft_beside, is_abandoned
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.model.names import Digest
 from flashcore.testing.artifact_kit import ArtifactStoreKit
@@ -107,3 +113,50 @@ async def test_drafts_of_others_are_not_archives(store: FileArtifactStore, tmp_p
     (tmp_path / "artifacts" / ".draft-x").write_text("half")
 
     assert await store.digests() == {digest}
+
+
+PUTTING = """
+import asyncio, sys
+from pathlib import Path
+from flashcore.builtin.file_artifacts import FileArtifactStore
+
+asyncio.run(FileArtifactStore(sys.argv[1]).put("0" * 64, Path(sys.argv[2])))
+"""
+
+
+@contextmanager
+def putting(folder: Path, pipe: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A process in the middle of a put, and its draft: what it reads has no end before the block has."""
+    os.mkfifo(pipe)
+    before = set(folder.glob(".draft-*"))
+    with ExitStack() as ended:
+        process = ended.enter_context(subprocess.Popen([sys.executable, "-c", PUTTING, str(folder), str(pipe)]))
+        ended.callback(process.kill)
+        ended.enter_context(pipe.open("wb"))  # once it reads
+        (draft,) = set(folder.glob(".draft-*")) - before
+        yield process, draft
+
+
+async def test_what_a_killed_process_left_half_written_is_removed(store: FileArtifactStore, tmp_path: Path) -> None:
+    """With the next archive, and once it was not touched for a while; not what another process is still writing."""
+    folder = tmp_path / "artifacts"
+    digest, source = archive(tmp_path)
+    with putting(folder, tmp_path / "one") as (killed, old), putting(folder, tmp_path / "two") as (_, written):
+        killed.kill()
+        killed.wait()
+        for path in (old, written):
+            os.utime(path, (1e9, 1e9))
+        fresh = folder / ".draft-999999999.1-x"
+        fresh.write_text("of another container")
+
+        await store.put(digest, source)
+
+        assert {path.name for path in folder.iterdir()} == {digest, written.name, fresh.name}
+
+
+def test_a_draft_is_of_a_process_not_of_a_number(tmp_path: Path) -> None:
+    """In a container a process often has the number of the one before it."""
+    own = draft_beside(tmp_path / "x")
+    before = own.with_name(own.name.replace(f"{os.getpid()}.", f"{os.getpid()}.1"))
+
+    assert [is_abandoned(own), is_abandoned(before)] == [False, True]

@@ -136,7 +136,7 @@ def test_an_artifact_is_stored_once_under_its_digest(api: Api, project: ProjectU
     assert api.ask("PUT", f"/api/v1/artifacts/{'1' * 64}", data).status == 422
 
     assert api.ask("HEAD", f"/api/v1/artifacts/{digest}").status == 200
-    assert list((project.root / ".flashcore/uploads").iterdir()) == []
+    assert list((project.root / ".flashcore/environments/production/uploads").iterdir()) == []
 
 
 def test_two_servers_of_one_environment_become_one(api: Api, project: ProjectUnderTest) -> None:

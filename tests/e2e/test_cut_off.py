@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import time
+from http.client import HTTPConnection
 
+import psutil
 import pytest
 
 from flashcore.testing.project import ProjectUnderTest
@@ -134,6 +138,26 @@ def test_a_call_waits_for_a_gateway_that_is_started_again(deployed: ProjectUnder
     gateway.wait(60)
 
     assert deployed.must("call", "hello").out == "hello\n"
+
+
+def test_an_upload_that_was_cut_off_leaves_nothing(deployed: ProjectUnderTest) -> None:
+    """What came of it takes room until the control plane is started again, and no longer."""
+    home = deployed.root / ".flashcore" / "environments" / "production"
+    own = json.loads((home / "server.json").read_text())
+    with contextlib.closing(HTTPConnection(own["url"].removeprefix("http://"), timeout=60)) as upload:
+        upload.putrequest("PUT", f"/api/v1/artifacts/{'0' * 64}")
+        upload.putheader("Authorization", f"Bearer {(home / 'token').read_text().strip()}")
+        upload.putheader("Content-Length", "1000000")
+        upload.endheaders(b"a beginning")
+        while not [*(home / "uploads").glob("*")]:
+            assert psutil.pid_exists(own["pid"])
+            time.sleep(0.01)
+        kill_control_plane(deployed)
+    assert len([*(home / "uploads").iterdir()]) == 1
+
+    deployed.must("server", "start")
+
+    assert [*(home / "uploads").glob("*")] == []
 
 
 STARTS_WHEN_TOLD = """

@@ -124,7 +124,15 @@ async def test_leftovers_are_tidied_away(machine: Machine) -> None:
     stored, used = await machine.artifact({"a": b"1"}), Digest("b" * 64)
     folders = CodeFolders(machine.layout.unpacked, machine.store)
     await folders.folder_of(stored)
-    for name in (used, "c" * 64, f".draft-{os.getpid()}-x", ".draft-999999999-y", ".draft-1-z", ".draft-x", ".draft-"):
+    for name in (
+        used,
+        "c" * 64,
+        f".draft-{os.getpid()}.1-x",
+        ".draft-999999999-y",
+        ".draft-1-z",
+        ".draft-x",
+        ".draft-",
+    ):
         (machine.layout.unpacked / name).mkdir()
 
     await folders.tidy([used])

@@ -10,7 +10,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from flashcore.builtin.local.drafts import draft_beside
+from flashcore.builtin.local.drafts import draft_beside, remove_abandoned
 from flashcore.builtin.local.folder import sync_folder
 from flashcore.model.errors import NotFound, StateError, StorageFull
 from flashcore.model.names import Digest
@@ -26,10 +26,13 @@ class FileArtifactStore:
         self._directory = Path(location)
 
     async def put(self, digest: Digest, source: Path) -> None:
-        """Copy the file, sync it, rename it to its digest. Raises StorageFull, StateError."""
+        """Copy the file, sync it, rename it to its digest. Raises StorageFull, StateError.
+
+        What processes were writing there when they were killed is removed.
+        """
         target = self._path(digest)
         if not target.is_file():
-            await asyncio.to_thread(_copy, source, target)
+            await asyncio.to_thread(_put, source, target)
 
     async def get(self, digest: Digest, target: Path) -> None:
         """Copy the archive to `target`, whole or not at all. Raises NotFound, StorageFull, StateError."""
@@ -63,6 +66,12 @@ class FileArtifactStore:
         if not _DIGEST.fullmatch(digest):
             raise StateError(f"{digest!r} is no sha256 digest", next_step="deploy again: flashcore deploy")
         return self._directory / digest
+
+
+def _put(source: Path, target: Path) -> None:
+    with suppress(OSError):  # somebody else may be at the same; what stays takes room, and no more
+        remove_abandoned(target.parent)
+    _copy(source, target)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -19,6 +19,7 @@ PROJECT/.flashcore/
     webhook.key          0600; signs webhooks
     webhooks/            jobs whose end somebody is still to be told of
     run/                 sockets (elsewhere when the path would be too long for a socket)
+    uploads/             archives on their way here
     replicas/ID/         a replica's record, working directory and HOME
     warm/REVISION-*/     the same of a process that replicas are forked from
     logs/                server.log, gateway.log, replicas/ID.log
@@ -100,6 +101,11 @@ class Layout:
     def starting_file(self) -> Path:
         """Which process was started to become the control plane, until it says how to reach it."""
         return self.home / "starting.json"
+
+    @property
+    def uploads(self) -> Path:
+        """Archives on their way to the control plane, the only one that writes there."""
+        return self.home / "uploads"
 
     @property
     def farewell_file(self) -> Path:

@@ -45,7 +45,7 @@ def create_app(
     app.include_router(rollout_routes(platform.controller))
     app.include_router(manifest_routes(platform, mothership))
     app.include_router(event_routes(platform.ledger.journal, bell))
-    app.include_router(artifact_routes(platform.artifacts, platform.project.layout.local / "uploads"))
+    app.include_router(artifact_routes(platform.artifacts, platform.project.layout.uploads))
     app.include_router(gateway_routes(keeper))
     app.include_router(token_routes(platform.tokens))
     app.include_router(metric_routes(platform.controller.views, platform.transitions, platform.ledger.now))

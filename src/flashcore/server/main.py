@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -82,6 +83,8 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
             started.push_async_callback(keeper.abandon)
             started.push_async_callback(platform.controller.close)
             await platform.controller.start()
+            # Nobody else of this environment leads: what is there was on its way to one that was killed.
+            await asyncio.to_thread(shutil.rmtree, project.layout.uploads, ignore_errors=True)
             mothership = Mothership(platform)
             async with (
                 _api(create_app(platform, keeper, bell, token, stop, mothership), project, opened) as own,

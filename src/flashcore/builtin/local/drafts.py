@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from pathlib import Path
 
 import psutil
+
+from flashcore.worker.processes import start_ticks
+
+QUIET = 600.0
+"""Seconds since the last write after which a file whose process cannot be seen is not one of another container."""
 
 _DRAFT = ".draft-"
 
 
 def draft_beside(target: Path, kind: str = "") -> Path:
     """A path for a draft of `target`, which nobody else uses. `kind` is how its name ends."""
-    return target.with_name(f"{_DRAFT}{os.getpid()}-{secrets.token_hex(8)}{kind}")
+    pid = os.getpid()
+    return target.with_name(f"{_DRAFT}{pid}.{start_ticks(pid) or 0}-{secrets.token_hex(8)}{kind}")
 
 
 def is_draft(path: Path) -> bool:
@@ -22,6 +29,18 @@ def is_draft(path: Path) -> bool:
 
 
 def is_abandoned(path: Path) -> bool:
-    """Whether a draft's process is gone. Asked before this process has made any: those of its number are another's."""
-    owner = path.name.removeprefix(_DRAFT).partition("-")[0]
-    return not owner.isdecimal() or int(owner) == os.getpid() or not psutil.pid_exists(int(owner))
+    """Whether a draft's process is gone, and not only one that has its number now."""
+    pid, _, ticks = path.name.removeprefix(_DRAFT).partition("-")[0].partition(".")
+    if not pid.isdecimal():
+        return True
+    if ticks.strip("0"):
+        return str(start_ticks(int(pid))) != ticks
+    return not psutil.pid_exists(int(pid))
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove files that processes were writing when they were killed. Raises OSError."""
+    before = time.time() - QUIET
+    for path in folder.glob(f"{_DRAFT}*"):
+        if is_abandoned(path) and path.stat().st_mtime < before:
+            path.unlink(missing_ok=True)
