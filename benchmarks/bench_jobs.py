@@ -49,9 +49,10 @@ from flashcore.testing.fake_worker import route_of, worker_hello
 from flashcore.testing.stand import Served as ServedFunctions
 from flashcore.testing.stand import standing
 from flashcore.wire import sealed
-from flashcore.wire.frames import FrameDecoder, encode_frame
+from flashcore.wire.frames import FrameDecoder
+from flashcore.wire.heads import encode_message
 from flashcore.wire.hello import Hello
-from flashcore.wire.messages import Beat, Result, Results, Work, from_frame, to_frame
+from flashcore.wire.messages import Beat, Result, Results, Work, from_frame
 
 ENDPOINT = "noop"
 SLOTS = 50
@@ -120,7 +121,7 @@ class NoopWorker(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Introduce itself."""
         self._transport = transport  # type: ignore[assignment]  # a socket's transport can be written to
-        self._write(encode_frame(to_frame(self._hello)))
+        self._write(encode_message(self._hello))
         self.beat()
 
     def data_received(self, data: bytes) -> None:
@@ -131,11 +132,11 @@ class NoopWorker(asyncio.Protocol):
             if isinstance(message, Work):
                 results += [Result(job.id, job.attempt, Payload(job.input.data)) for job in message.jobs]
         if results:
-            self._write(encode_frame(to_frame(Results(tuple(results)))))
+            self._write(encode_message(Results(tuple(results))))
 
     def beat(self) -> None:
         """Say that it lives."""
-        self._write(encode_frame(to_frame(Beat(()))))
+        self._write(encode_message(Beat(())))
         asyncio.get_running_loop().call_later(1.0, self.beat)
 
     def _write(self, data: bytes) -> None:

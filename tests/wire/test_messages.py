@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 
 import pytest
@@ -14,6 +15,7 @@ from flashcore.model.job import Payload
 from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId
 from flashcore.wire import messages
 from flashcore.wire.frames import Frame, FrameDecoder, encode_frame
+from flashcore.wire.heads import encode_message
 from flashcore.wire.hello import Hello, Identity, Stage, Status
 from flashcore.wire.messages import Message, from_frame, to_frame
 from flashcore.wire.versions import VersionRange, agree
@@ -75,9 +77,20 @@ def test_a_message_survives_the_wire(kind: type, data: st.DataObject) -> None:
     """Encoded, sent and decoded, it is the same message."""
     sent = data.draw(MESSAGES[kind])
 
-    (frame,) = FrameDecoder().feed(encode_frame(to_frame(sent)))
+    data_sent = encode_message(sent)
+    (frame,) = FrameDecoder().feed(data_sent)
 
     assert from_frame(frame) == sent
+    assert data_sent == encode_frame(to_frame(sent))
+
+
+@pytest.mark.parametrize("timeout", [math.nan, math.inf])
+def test_work_that_is_no_json_is_not_sent(timeout: float) -> None:
+    """No peer would read such a number, or half a character."""
+    with pytest.raises(ValueError, match="timeout"):
+        encode_message(messages.Work((messages.Assignment(JobId("a"), 1, timeout, Payload(b"")),)))
+    with pytest.raises(ValueError, match="surrogates"):
+        encode_message(messages.Results((messages.Result(JobId("a"), 1, error="\ud800"),)))
 
 
 def test_a_message_of_a_later_version_is_named() -> None:

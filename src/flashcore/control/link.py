@@ -26,7 +26,8 @@ from flashcore.model.names import EndpointName
 from flashcore.model.table import EndpointSignals, RoutingTable, TableChange
 from flashcore.model.token import Token
 from flashcore.wire.dataplane import GatewayState
-from flashcore.wire.frames import FrameDecoder, encode_frame
+from flashcore.wire.frames import FrameDecoder
+from flashcore.wire.heads import encode_message
 from flashcore.wire.messages import (
     Access,
     Applied,
@@ -40,7 +41,6 @@ from flashcore.wire.messages import (
     TableUpdate,
     Trouble,
     from_frame,
-    to_frame,
 )
 from flashcore.wire.news import News
 from flashcore.wire.parts import PartLimits, TooLong, encode
@@ -236,7 +236,7 @@ class SocketDataPlane:
             self._news.tell_of_gateways()
 
     def _send(self, message: Message) -> None:
-        self._write(encode_frame(to_frame(message)))
+        self._write(encode_message(message))
 
     def _write(self, data: bytes) -> None:
         writer = self._gateway.writer

@@ -10,8 +10,9 @@ from typing import Protocol, cast
 
 from flashcore.model.errors import ProtocolError
 from flashcore.model.names import JobId
-from flashcore.wire.frames import Frame, FrameDecoder, encode_frame, frame_pieces
-from flashcore.wire.messages import Message, Received, Work, from_frame, to_frame
+from flashcore.wire.frames import Frame, FrameDecoder, frame_pieces
+from flashcore.wire.heads import encode_message, written
+from flashcore.wire.messages import Message, Received, Work, from_frame
 from flashcore.wire.spill import SPILLED_FROM
 
 _log = logging.getLogger(__name__)
@@ -76,8 +77,8 @@ class MessageConnection(asyncio.Protocol, ABC):
         """Send one message; dropped when the connection is closing."""
         if self._transport is None or self._transport.is_closing():
             return
-        frame = to_frame(message)
-        pieces = frame_pieces(frame)
+        frame, head = written(message)
+        pieces = frame_pieces(frame, head)
         if self._held and not self._may_go_ahead(message):
             pieces = (self._take_held(), *pieces)
         if any(len(buffer) > SPILLED_FROM for buffer in frame.buffers):
@@ -136,4 +137,4 @@ class MessageConnection(asyncio.Protocol, ABC):
 
     def _take_held(self) -> bytes:
         held, self._held = self._held, {}
-        return encode_frame(to_frame(Received(tuple(held))))
+        return encode_message(Received(tuple(held)))

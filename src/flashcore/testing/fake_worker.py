@@ -21,7 +21,8 @@ from flashcore.model.errors import ProtocolError
 from flashcore.model.job import Payload
 from flashcore.model.names import EndpointName, JobId, ReplicaId, RevisionId, new_instance_id
 from flashcore.model.table import ReplicaRoute
-from flashcore.wire.frames import FrameDecoder, encode_frame
+from flashcore.wire.frames import FrameDecoder
+from flashcore.wire.heads import encode_message
 from flashcore.wire.hello import Hello, Identity, Stage, Status
 from flashcore.wire.messages import (
     Assignment,
@@ -40,7 +41,6 @@ from flashcore.wire.messages import (
     Welcome,
     Work,
     from_frame,
-    to_frame,
 )
 
 Answer: TypeAlias = Callable[[Assignment], "bytes | memoryview | Result | Awaitable[bytes | memoryview | Result]"]
@@ -143,7 +143,7 @@ class FakeWorker:
     def send(self, message: Message) -> None:
         """Say something; without a connection it is lost."""
         if self._writer is not None and self._awake.is_set():
-            self._writer.write(encode_frame(to_frame(message)))
+            self._writer.write(encode_message(message))
 
     def leave(self) -> None:
         """Take no more jobs."""
@@ -184,7 +184,7 @@ class FakeWorker:
                 reader, writer = await asyncio.open_unix_connection(str(self._path))
                 self._writer = writer
                 try:
-                    writer.write(encode_frame(to_frame(self.hello)))
+                    writer.write(encode_message(self.hello))
                     await self._converse(reader)
                 finally:
                     self._writer = None

@@ -65,7 +65,7 @@ def frame_pieces(frame: Frame, head: bytes | None = None) -> tuple[bytes | memor
     """The frame's bytes as what comes before its buffers, then each of them. Raises ValueError as `encode_head`."""
     head = encode_head(frame.head) if head is None else head
     prelude = _PRELUDE.pack(_MAGIC, frame.kind, 0, len(frame.buffers), 0, len(head), 0)
-    lengths = b"".join(_LENGTH.pack(len(buffer)) for buffer in frame.buffers)
+    lengths = struct.pack(f">{len(frame.buffers)}Q", *map(len, frame.buffers))
     return (b"".join((prelude, lengths, head)), *frame.buffers)
 
 
@@ -131,20 +131,21 @@ class FrameDecoder:
         return held
 
     def _first(self, data: bytes | memoryview) -> tuple[Frame | None, bytes | memoryview]:
-        """The frame that `data` begins with, read where it is, and the rest; None for one that is not simple."""
-        if len(data) < _PRELUDE_OF_ONE.size:
+        """The frame that `data` begins with, read where it is, and the rest; None where it is cut off, or wrong."""
+        if len(data) < _PRELUDE.size:
             return None, data
-        magic, kind, flags, count, reserved, head_length, tail, length = _PRELUDE_OF_ONE.unpack_from(data)
-        start = _PRELUDE_OF_ONE.size
-        if count == 0:
-            start, length = _PRELUDE.size, 0
-        middle = start + head_length
-        end = middle + length
-        if magic != _MAGIC or flags or reserved or tail or count > 1 or end > len(data):
+        magic, kind, flags, count, reserved, head_length, tail = _PRELUDE.unpack_from(data)
+        start = _PRELUDE.size + count * _LENGTH.size
+        if magic != _MAGIC or flags or reserved or tail or start > len(data):
             return None, data
-        if head_length > self._limits.head or count > self._limits.buffers or length > self._limits.body:
+        if head_length > self._limits.head or count > self._limits.buffers:
             return None, data
-        buffers = (bytes(data[middle:end]),) if count else ()
+        lengths = struct.unpack_from(f">{count}Q", data, _PRELUDE.size)
+        middle, body = start + head_length, sum(lengths)
+        end = middle + body
+        if end > len(data) or body > self._limits.body:
+            return None, data
+        buffers = _cut(data, middle, lengths)
         return Frame(kind, parse_head(data[start:middle]), buffers), data[end:]
 
     def _next(self) -> Frame | None:
@@ -164,20 +165,22 @@ class FrameDecoder:
         if len(self._data) < total:
             self._needed = total
             return None
-        frame = self._cut(kind, lengths_end, head_length, lengths)
+        middle = lengths_end + head_length
+        with memoryview(self._data) as view:
+            frame = Frame(kind, parse_head(view[lengths_end:middle]), _cut(view, middle, lengths))
         del self._data[:total]
         self._needed = _PRELUDE.size
         return frame
 
-    def _cut(self, kind: int, start: int, head_length: int, lengths: tuple[int, ...]) -> Frame:
-        with memoryview(self._data) as view:
-            head = parse_head(view[start : start + head_length])
-            offset = start + head_length
-            buffers = []
-            for length in lengths:
-                buffers.append(bytes(view[offset : offset + length]))
-                offset += length
-        return Frame(kind, head, tuple(buffers))
+
+def _cut(data: bytes | memoryview, at: int, lengths: tuple[int, ...]) -> tuple[bytes, ...]:
+    """Buffers of these lengths, one after the other."""
+    buffers = []
+    for length in lengths:
+        end = at + length
+        buffers.append(bytes(data[at:end]))
+        at = end
+    return tuple(buffers)
 
 
 def parse_head(data: bytes | bytearray | memoryview) -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import cast
 
 from flashcore.model.errors import ProtocolError
-from flashcore.wire.frames import FrameDecoder, FrameLimits, encode_frame
-from flashcore.wire.messages import Message, from_frame, to_frame
+from flashcore.wire.frames import FrameDecoder, FrameLimits
+from flashcore.wire.heads import encode_message
+from flashcore.wire.messages import Message, from_frame
 
 ROOM = 1 << 18
 """Bytes that are read at once, at most. Pages that nothing was read into yet take up no memory."""
@@ -50,7 +51,7 @@ class MessageChannel(asyncio.BufferedProtocol):
 
     def send(self, message: Message) -> None:
         """Queue a message for sending; on a closed connection it is dropped."""
-        self.send_bytes(encode_frame(to_frame(message)))
+        self.send_bytes(encode_message(message))
 
     def send_bytes(self, frames: bytes) -> None:
         """Queue encoded frames."""

@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, MutableMapping
 
 from flashcore.model.names import JobId
-from flashcore.wire.frames import encode_frame
-from flashcore.wire.messages import Result, Results, to_frame
+from flashcore.wire.heads import encode_message
+from flashcore.wire.messages import Result, Results
 from flashcore.worker.link import GatewayLink
 
 LARGEST = 1 << 15
@@ -53,4 +53,4 @@ class Express:
             return False  # a child that user code has forked and that returns: the result is its parent's to give
         # Kept before it is sent: the gateway's receipt may be quicker than this thread.
         self._unreceived[result.id] = result
-        return link.send_now(encode_frame(to_frame(Results((result,)))))
+        return link.send_now(encode_message(Results((result,))))
