@@ -78,7 +78,7 @@ def split_frame(data: bytes | bytearray | memoryview) -> tuple[Frame, tuple[memo
     start = _PRELUDE.size + count * _LENGTH.size
     if magic != _MAGIC or len(view) < start + head_length:
         raise ProtocolError("the answer is no frame: it begins otherwise, or was cut off")
-    lengths = struct.unpack_from(f">{count}Q", view, _PRELUDE.size)
+    lengths = _lengths_in(view, count)
     offset = start + head_length
     if len(view) != offset + sum(lengths):
         raise ProtocolError("the answer is no frame: its parts do not add up")
@@ -140,7 +140,7 @@ class FrameDecoder:
             return None, data
         if head_length > self._limits.head or count > self._limits.buffers:
             return None, data
-        lengths = struct.unpack_from(f">{count}Q", data, _PRELUDE.size)
+        lengths = _lengths_in(data, count)
         middle, body = start + head_length, sum(lengths)
         end = middle + body
         if end > len(data) or body > self._limits.body:
@@ -158,7 +158,7 @@ class FrameDecoder:
         if len(self._data) < lengths_end:
             self._needed = lengths_end
             return None
-        lengths = struct.unpack_from(f">{count}Q", self._data, _PRELUDE.size)
+        lengths = _lengths_in(self._data, count)
         if sum(lengths) > self._limits.body:
             raise ProtocolError(f"a frame of {sum(lengths)} bytes is over the limit of {self._limits.body}")
         total = lengths_end + head_length + sum(lengths)
@@ -171,6 +171,13 @@ class FrameDecoder:
         del self._data[:total]
         self._needed = _PRELUDE.size
         return frame
+
+
+def _lengths_in(data: bytes | bytearray | memoryview, count: int) -> tuple[int, ...]:
+    """The lengths that follow a prelude."""
+    if count == 1:
+        return _LENGTH.unpack_from(data, _PRELUDE.size)
+    return struct.unpack_from(f">{count}Q", data, _PRELUDE.size)
 
 
 def _cut(data: bytes | memoryview, at: int, lengths: tuple[int, ...]) -> tuple[bytes, ...]:
