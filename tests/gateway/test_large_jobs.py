@@ -16,8 +16,9 @@ from tests.gateway.test_process import GatewayProcess, listening, serving
 
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.gateway.decoding import SpillingDecoder
-from flashcore.model.job import Payload
+from flashcore.model.job import JobStatus, Payload
 from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
 from flashcore.wire import documents, seal
 from flashcore.wire.frames import Frame, encode_frame
@@ -105,6 +106,28 @@ async def test_a_large_json_value_comes_back_as_it_went_in(layout: Layout, text:
 
     assert (done.json["output"], status.json["output"]) == (value, value)
     assert int(head.headers["content-length"]) == len(status.body) > LARGE
+
+
+async def test_a_caller_whose_jobs_input_was_lost_hears_so_when_it_is_found_out(layout: Layout) -> None:
+    """Q09: runsync, and who waits for a status: long before their wait is over, with the reason."""
+    store = await SqliteStores().open_jobs(f"sqlite:///{layout.root}/jobs.db")
+    hello = worker_hello("hello")
+    async with gateway_at(layout, store=store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        waiting = [
+            asyncio.create_task(running.post("/v2/hello/runsync?wait=300000", {"input": {"x": letter * LARGE}}))
+            for letter in "ab"
+        ]
+        async with asyncio.timeout(60):
+            while (await store.counts(EndpointName("hello"))).by_status[JobStatus.IN_QUEUE] < 2:  # noqa: ASYNC110 - who waits is told nothing yet
+                await asyncio.sleep(0.01)
+        for file in (layout.root / "jobs.db.blobs").iterdir():
+            file.unlink()
+        async with FakeWorker(layout.worker_socket, hello, lambda job: bytes(job.input.data)):
+            answers = await asyncio.gather(*waiting)
+
+    assert [answer.json["status"] for answer in answers] == ["FAILED"] * 2
+    assert all("jobs.db.blobs" in answer.json["error"] for answer in answers)
 
 
 async def test_large_bytes_are_told_in_base64(layout: Layout) -> None:

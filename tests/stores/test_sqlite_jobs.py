@@ -274,6 +274,56 @@ async def test_a_job_whose_input_was_lost_fails_alone(tmp_path: Path) -> None:
     await jobs.close()
 
 
+def filling(number: int) -> bytes:
+    """Bytes that have a file of their own."""
+    return bytes([number]) * (BLOB_THRESHOLD + 1)
+
+
+async def test_jobs_behind_one_whose_input_was_lost_are_handed_out_with_the_same_claim(tmp_path: Path) -> None:
+    """Fewer than were asked for would say that there are no more, and nobody would ask again."""
+    jobs = await open_jobs(tmp_path)
+    lost = [new_job(f"lost {n}", data=filling(n)) for n in range(3)]
+    await jobs.submit([*lost[:2], new_job("between"), lost[2], new_job("behind")])
+    for file in (tmp_path / "jobs.db.blobs").iterdir():
+        file.unlink()
+
+    assert [[one.id for one in await jobs.claim(claim_of(1))] for _ in range(2)] == [["between"], ["behind"]]
+    await jobs.close()
+
+
+async def test_who_wants_to_know_of_a_job_whose_input_was_lost_hears_what_became_of_it(tmp_path: Path) -> None:
+    """Why it failed, that it is cancelled or out of time; only what it was to work on cannot be told any more."""
+    clock = VirtualClock(1000.0)
+    jobs = await open_jobs(tmp_path, clock)
+    ended: list[tuple[EndpointName, JobId]] = []
+    jobs.on_ended(lambda *what: ended.append(what))
+    names = ("claimed", "cancelled", "running")
+    await jobs.submit([new_job(name, data=filling(n)) for n, name in enumerate(names)])
+    await jobs.claim(claim_of(3))
+    await jobs.submit([new_job("cancelled too", data=filling(7)), new_job("late", data=filling(8), ttl=10.0)])
+    for file in (tmp_path / "jobs.db.blobs").iterdir():
+        file.unlink()
+
+    (back,) = await jobs.give_back([Return(JobId("claimed"), WORKER, "left", charged=False)])
+    assert back is not None
+    assert back.status is JobStatus.IN_QUEUE
+    for name in ("cancelled", "cancelled too"):
+        cancelled = await jobs.cancel(JobId(name))
+        assert cancelled is not None
+        assert cancelled.status is JobStatus.CANCELLED
+    assert await jobs.held() == ()
+    clock.advance(20.0)
+    assert [(job.id, job.status) for job in await jobs.sweep()] == [("late", JobStatus.TIMED_OUT)]
+    assert await jobs.claim(claim_of(9, WorkerId("w/2"))) == ()
+
+    failed = await jobs.get(JobId("claimed"))
+    assert failed is not None
+    assert failed.status is JobStatus.FAILED
+    assert "jobs.db.blobs" in (failed.error or "")
+    assert ended == [(ENDPOINT, "claimed")]
+    await jobs.close()
+
+
 async def test_content_that_goes_and_comes_in_one_instant_is_kept(tmp_path: Path) -> None:
     """One job's file is removed while another job with the same content is submitted."""
     jobs = await open_jobs(tmp_path)

@@ -51,6 +51,7 @@ class SqliteJobs:
         self._filler = Filler(self._desk)
         self._payloads = Payloads(writer, blobs, self._desk.when_settled)
         self._sweeper = Sweeper(self._desk, writer, clock, standing, blobs.remove)
+        self._ended: Callable[[EndpointName, JobId], None] = _nobody_waits
         self._ending: asyncio.Task[None] | None = None
 
     @classmethod
@@ -83,18 +84,24 @@ class SqliteJobs:
 
     async def claim(self, claim: Claim) -> tuple[Claimed, ...]:
         """See JobStore."""
+        there: list[Claimed] = []
         while True:
             try:
                 taken = await self._desk.run(partial(self._take, claim))
             except _Starving as starving:
                 await self._filler.fill(starving.lanes)
-            else:
-                claimed = [(n, job_steps.as_claimed(job)) for n, job in taken]
-                found = [
-                    await self._with_input(n, one, one.input) if isinstance(one.input, Shelved) else one
-                    for n, one in claimed
-                ]
-                return tuple([one for one in found if one is not None])
+                continue
+            claimed = [(n, job_steps.as_claimed(job)) for n, job in taken]
+            found = [
+                await self._with_input(n, one, one.input, claim.endpoint) if isinstance(one.input, Shelved) else one
+                for n, one in claimed
+            ]
+            came = [one for one in found if one is not None]
+            there += came
+            lost = len(found) - len(came)
+            if not lost:
+                return tuple(there)
+            claim = replace(claim, count=lost)  # fewer than were asked for would say that there is no more
 
     async def extend(self, worker: WorkerId, ids: Sequence[JobId], lease: float) -> tuple[JobId, ...]:
         """See JobStore."""
@@ -169,7 +176,7 @@ class SqliteJobs:
             return given
 
         given = await self._desk.run(change)
-        return tuple([None if one is None else await self._payloads.whole(*one) for one in given])
+        return tuple([None if one is None else await self._payloads.told(*one) for one in given])
 
     async def cancel(self, job: JobId) -> Job | None:
         """See JobStore."""
@@ -229,18 +236,26 @@ class SqliteJobs:
 
     async def sweep(self) -> tuple[Job, ...]:
         """See JobStore."""
-        return tuple([await self._payloads.whole(n, job) for n, job in await self._sweeper.sweep()])
+        return tuple([await self._payloads.told(n, job) for n, job in await self._sweeper.sweep()])
 
     async def held(self) -> tuple[Job, ...]:
         """See JobStore."""
         await self._desk.ready()
         await self._desk.settled()
         running = [(entry.n, entry.job) for entry in self._desk.book.running()]
-        return tuple([await self._payloads.whole(n, job) for n, job in running])
+        held: list[Job] = []
+        for n, job in running:
+            with contextlib.suppress(StateCorrupt):  # nobody can send its input again: its lease runs out
+                held.append(await self._payloads.whole(n, job))
+        return tuple(held)
 
     def on_enqueued(self, told: Callable[[frozenset[EndpointName]], None]) -> None:
         """See RingsAtOnce."""
         self._doorbell.tell(told)
+
+    def on_ended(self, told: Callable[[EndpointName, JobId], None]) -> None:
+        """See EndsJobs."""
+        self._ended = told
 
     def enqueued(self) -> AsyncGenerator[frozenset[EndpointName], None]:
         """See JobStore."""
@@ -298,12 +313,14 @@ class SqliteJobs:
     def _hand_out(self, book: Book, entry: Entry, claim: Claim, now: float) -> Job:
         return book.put(entry, job_steps.taken(entry.job, claim.worker, claim.revision, now, claim.lease))
 
-    async def _with_input(self, n: int, claimed: Claimed, known: Shelved) -> Claimed | None:
+    async def _with_input(self, n: int, claimed: Claimed, known: Shelved, endpoint: EndpointName) -> Claimed | None:
         """None for a job whose input is lost: it has failed, and those that were claimed with it have not."""
         try:
             return replace(claimed, input=await self._payloads.fetch(n, INPUT, known))
         except StateCorrupt as damage:
-            await self.finish([Finish(claimed.id, claimed.worker, error=damage.message)])
+            (ended,) = await self.finish([Finish(claimed.id, claimed.worker, error=damage.message)])
+            if ended:
+                self._ended(endpoint, claimed.id)
             return None
 
     def _finish(self, results: Sequence[Finish], book: Book) -> tuple[bool, ...]:
@@ -338,11 +355,15 @@ class SqliteJobs:
 
         while await self._known(identity) is not None:
             with contextlib.suppress(_Missing):  # memory was filled anew in between: look again
-                return await self._payloads.whole(*await self._desk.run(change))
+                return await self._payloads.told(*await self._desk.run(change))
         return None
 
     def _leave(self, batch: Batch) -> None:
         self._sweeper.leave(batch)
+
+
+def _nobody_waits(_endpoint: EndpointName, _job: JobId) -> None:
+    """For a store that has told nobody yet."""
 
 
 class _Starving(Exception):  # no error: the call is made again when the lanes are filled

@@ -23,7 +23,7 @@ from flashcore.gateway.routes import Routes, Swap
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.wakes import Wakes
 from flashcore.gateway.webhooks.delivery import Patience, Webhooks
-from flashcore.hookspecs.jobs import JobStore, Recalling, RingsAtOnce, TellsTrouble
+from flashcore.hookspecs.jobs import EndsJobs, JobStore, Recalling, RingsAtOnce, TellsTrouble
 from flashcore.model import job_steps
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Job, JobStatus, NewJob, StreamItem
@@ -87,6 +87,8 @@ class Broker:
         for worker in self.books:
             self.crew.absences.begin(worker)
         await self._webhooks.start()
+        if isinstance(self.store, EndsJobs):
+            self.store.on_ended(self._ended_by_store)
         for work in (self._recorder.run(), self._sweep_regularly(), self._renew_regularly()):
             self._spawn(work)
         if isinstance(self.store, RingsAtOnce):
@@ -260,6 +262,10 @@ class Broker:
         """It has its final state, and that is stored."""
         self._ends.wake(job)
         self._webhooks.ended(job)
+
+    def _ended_by_store(self, endpoint: EndpointName, job: JobId) -> None:
+        self._ended_job(job)
+        self._changed(endpoint)
 
     def _given_back(self, job: Job) -> None:
         if job.status is JobStatus.IN_QUEUE:

@@ -229,6 +229,15 @@ class RingsAtOnce(Protocol):
         ...
 
 
+@runtime_checkable
+class EndsJobs(Protocol):
+    """What a job store has besides that may end jobs while it does something else, as one whose input is lost."""
+
+    def on_ended(self, told: Callable[[EndpointName, JobId], None]) -> None:
+        """Tell `told` from now on of each job that got its final state so, once that is stored."""
+        ...
+
+
 def lane_share(percent: int) -> range:
     """The lanes that `percent` gives to the target: those below it, so that raising it moves no job back."""
     if not 0 <= percent <= 100:

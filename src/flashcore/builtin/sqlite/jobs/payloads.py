@@ -12,6 +12,7 @@ from flashcore.builtin.sqlite.jobs import loading
 from flashcore.builtin.sqlite.jobs.entry import Shelved
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.hookspecs.jobs import BLOB_THRESHOLD
+from flashcore.model.errors import StateCorrupt
 from flashcore.model.job import Job, Payload
 
 OUTPUT, PROGRESS, INPUT = range(3)
@@ -43,14 +44,34 @@ class Payloads:
             yield [named.get(id(payload), payload) for payload in payloads]
 
     async def whole(self, n: int, job: Job) -> Job:
-        """The job with all its payloads, the one of number `n`."""
-        if isinstance(job.new.input, Shelved):
+        """The job with all its payloads, the one of number `n`. Raises StateCorrupt for one that is lost.
+
+        Not for the input of a job that has ended, which nobody needs any more.
+        """
+        if not job.status.final and isinstance(job.new.input, Shelved):
             job = replace(job, new=replace(job.new, input=await self.fetch(n, INPUT, job.new.input)))
+        return await self.told(n, job)
+
+    async def told(self, n: int, job: Job) -> Job:
+        """The job for who wants to know what became of it: of a lost input it has an empty one, of lost progress none.
+
+        Raises StateCorrupt where the output is lost.
+        """
+        if isinstance(job.new.input, Shelved):
+            left = await self._left(n, INPUT, job.new.input)
+            job = replace(job, new=replace(job.new, input=left or Payload(b"", job.new.input.media)))
         if isinstance(job.output, Shelved):
             job = replace(job, output=await self.fetch(n, OUTPUT, job.output))
         if isinstance(job.progress, Shelved):
-            job = replace(job, progress=await self.fetch(n, PROGRESS, job.progress))
+            job = replace(job, progress=await self._left(n, PROGRESS, job.progress))
         return job
+
+    async def _left(self, n: int, slot: int, known: Shelved) -> Payload | None:
+        """As `fetch`, None for one that is lost."""
+        try:
+            return await self.fetch(n, slot, known)
+        except StateCorrupt:
+            return None
 
     async def fetch(self, n: int, slot: int, known: Shelved) -> Payload:
         """A payload's bytes; those of a job that has gone meanwhile are none."""
