@@ -116,7 +116,7 @@ async def test_a_newer_schema_is_refused_before_the_log_of_a_killed_process_is_r
 
 @BOTH
 @pytest.mark.parametrize(
-    "damage", ["no database", "too short", "of another program", "of no program", "page", "cut off"]
+    "damage", ["no database", "too short", "of another program", "of no program", "page", "names", "cut off"]
 )
 async def test_damage_is_refused_and_left_alone(opener: Opener, damage: str, tmp_path: Path) -> None:
     """What cannot be trusted is named, with a way out, and not a byte of any file changes."""
@@ -148,8 +148,24 @@ def spoil(path: Path, damage: str) -> None:
         connection.close()
     elif damage == "page":
         path.write_bytes(whole[:4096] + os.urandom(4096 * 3) + whole[4096 * 4 :])
+    elif damage == "names":
+        path.write_bytes(whole.replace(b"standing", b"\xffanding").replace(b"CREATE TABLE", b"CREATE TABEL"))
     else:
         path.write_bytes(whole[: len(whole) // 2])
+
+
+@BOTH
+async def test_damage_in_a_file_that_is_too_large_to_check_is_seen_when_it_is_used(
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And named in the same way, also where the names in it are no text any more."""
+    path = tmp_path / "a.db"
+    await make(opener, path)
+    monkeypatch.setattr("flashcore.builtin.sqlite.schema._QUICK_TO_CHECK", 0)
+    spoil(path, "names")
+
+    with pytest.raises(StateCorrupt, match="it was left as it is"):
+        await opener(path)
 
 
 async def test_a_damaged_file_keeps_the_log_of_a_process_that_was_killed(tmp_path: Path) -> None:

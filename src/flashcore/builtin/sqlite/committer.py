@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flashcore.builtin.sqlite.faults import fault
+from flashcore.builtin.sqlite.faults import fault, garbled
 from flashcore.builtin.sqlite.lock import FileLock
 from flashcore.builtin.sqlite.place import make_place
 from flashcore.builtin.sqlite.schema import Schema, inspect, migrate
@@ -182,6 +182,8 @@ def _connect(path: Path, schema: Schema) -> sqlite3.Connection:
             raise
     except sqlite3.Error as problem:
         raise fault(problem, path) from problem
+    except UnicodeDecodeError as problem:
+        raise garbled(path) from problem
     return connection
 
 

@@ -41,6 +41,11 @@ def refused(problem: sqlite3.Error, path: Path) -> FlashcoreError:
     return damaged(path, str(problem))
 
 
+def garbled(path: Path) -> FlashcoreError:
+    """The error to raise when SQLite names what is damaged, and the name itself is: Python's module cannot tell it."""
+    return damaged(path, "its schema is malformed, and has names that are no text")
+
+
 def disk_fault(problem: OSError, path: Path) -> FlashcoreError:
     """The error to raise for what the disk said about the file at `path`."""
     if problem.errno in _NO_ROOM:

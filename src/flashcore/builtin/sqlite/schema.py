@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from flashcore.builtin.sqlite.faults import damaged, refused
+from flashcore.builtin.sqlite.faults import damaged, garbled, refused
 from flashcore.model.errors import StateTooNew
 
 _MAGIC = b"SQLite format 3\x00"
@@ -91,6 +91,8 @@ def _check(path: Path) -> None:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as problem:
         raise refused(problem, path) from problem
+    except UnicodeDecodeError as problem:
+        raise garbled(path) from problem
     if found != "ok":
         raise damaged(path, str(found).strip())
 
