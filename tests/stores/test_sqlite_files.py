@@ -149,7 +149,9 @@ def spoil(path: Path, damage: str) -> None:
     elif damage == "page":
         path.write_bytes(whole[:4096] + os.urandom(4096 * 3) + whole[4096 * 4 :])
     elif damage == "names":
-        path.write_bytes(whole.replace(b"standing", b"\xffanding").replace(b"CREATE TABLE", b"CREATE TABEL"))
+        entry, name = b"tablestandingstanding", b"\xfftanding"
+        at = whole.index(entry) + len(entry)
+        path.write_bytes(whole[: at - 16] + 2 * name + b"\xc8" + whole[at + 1 :])  # and a first page that it has not
     else:
         path.write_bytes(whole[: len(whole) // 2])
 
