@@ -20,7 +20,7 @@ from tests.stores.wal import used
 from flashcore.builtin.sqlite.committer import PAGE
 from flashcore.builtin.sqlite.jobs import backlog, desk, journal, settling
 from flashcore.builtin.sqlite.jobs import flush as writing
-from flashcore.builtin.sqlite.jobs.applying import apply, see, write_through
+from flashcore.builtin.sqlite.jobs.applying import apply, overwrite, see, write_through
 from flashcore.builtin.sqlite.jobs.batch import Batch
 from flashcore.builtin.sqlite.jobs.changes import Changes
 from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Entry
@@ -413,7 +413,13 @@ def broken_tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
             raise sqlite3.OperationalError("disk I/O error")
         return flush(changes, connection, between)
 
+    def guarded_too(now: float, connection: sqlite3.Connection) -> None:
+        if broken:
+            raise sqlite3.OperationalError("disk I/O error")
+        overwrite(now, connection)
+
     monkeypatch.setattr("flashcore.builtin.sqlite.jobs.applying.flush", guarded)
+    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.desk.overwrite", guarded_too)
     return iter([broken])
 
 
@@ -445,7 +451,7 @@ async def test_tables_that_cannot_be_written_stop_promises_at_a_bound(
 async def test_after_a_write_to_the_tables_that_failed_the_next_one_goes_there_too(
     broken_tables: Iterator[list[bool]], tmp_path: Path
 ) -> None:
-    """A commit that fails in its last step is in SQLite's log until the next one takes its place."""
+    """A commit that fails in its last step is in SQLite's log until another takes its place, if none could at once."""
     broken = next(broken_tables)
     jobs = await open_jobs(tmp_path)
     await jobs.submit([new_job("known", idempotency_key="k")])

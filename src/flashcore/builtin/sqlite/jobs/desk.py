@@ -35,7 +35,16 @@ from typing import TypeVar
 
 from flashcore.builtin.local.clock import Clock
 from flashcore.builtin.sqlite.committer import Call
-from flashcore.builtin.sqlite.jobs.applying import Clash, Seen, apply, promise, require_new, see, write_through
+from flashcore.builtin.sqlite.jobs.applying import (
+    Clash,
+    Seen,
+    apply,
+    overwrite,
+    promise,
+    require_new,
+    see,
+    write_through,
+)
 from flashcore.builtin.sqlite.jobs.backlog import Backlog, Segment
 from flashcore.builtin.sqlite.jobs.batch import Batch
 from flashcore.builtin.sqlite.jobs.book import Book, Standing
@@ -334,8 +343,22 @@ class Desk:
 
     def _went_astray(self, batch: Batch, written: asyncio.Future[tuple[str, ...]]) -> None:
         problem = None if written.cancelled() else written.exception()
-        if problem is not None:
-            self._is_astray = self._is_astray or not isinstance(problem, Clash)  # after a clash nothing was committed
+        if isinstance(problem, Clash):  # nothing was committed
+            self._failed(batch, problem)
+        elif problem is not None:
+            self._is_astray = True
+            self._bring_back(batch, problem)
+
+    def _bring_back(self, batch: Batch, problem: BaseException) -> None:
+        """Have something else where the batch may be in SQLite's log, before its callers hear that it is nowhere."""
+
+        def ended(written: asyncio.Future[None]) -> None:
+            self._is_astray = written.cancelled() or written.exception() is not None
+            self._failed(batch, problem)
+
+        try:
+            self._writer.write(partial(overwrite, self._clock())).add_done_callback(ended)
+        except StateError:  # it is closed
             self._failed(batch, problem)
 
     def _failed(self, batch: Batch, problem: BaseException) -> None:
