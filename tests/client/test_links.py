@@ -95,6 +95,14 @@ def completed(job: calls.Submission, value: Any = None) -> bytes:
     return encode_frame(calls.answers_frame([answer]))
 
 
+def _text(told: object) -> str:
+    """The value in an answer."""
+    assert isinstance(told, Told)
+    assert told.output is not None
+    value: str = json.loads(bytes(told.output[1]))["$flashcore"]["value"]
+    return value
+
+
 @pytest.fixture
 def links(monkeypatch: pytest.MonkeyPatch) -> Iterator[LinkGateway]:
     """A running one, which calls of this process go to."""
@@ -152,6 +160,20 @@ def test_blocking_calls_take_turns_on_one_link(links: LinkGateway) -> None:
 
     assert (links.links, len(links.jobs)) == (1, 5)
     assert len({job.key for job in links.jobs}) == 5
+
+
+@pytest.mark.parametrize("size", [10, 600_000], ids=["in one piece", "in several"])
+def test_an_answer_stays_as_it_was_when_the_next_one_comes(links: LinkGateway, size: int) -> None:
+    """A link reads all answers into the same room, and a caller may keep what came in one."""
+    letters = iter("ab")
+    links.say = lambda job: completed(job, next(letters) * size)
+    kept = BlockingLinks()
+    line = Line(parse_url(links.url), "")
+
+    first, second = (kept.exchange(line, ASKED) for _ in range(2))
+
+    assert links.links == 1
+    assert [_text(told) for told in (first, second)] == ["a" * size, "b" * size]
 
 
 def test_calls_at_the_same_time_have_links_of_their_own(links: LinkGateway) -> None:

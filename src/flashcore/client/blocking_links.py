@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import socket
@@ -18,6 +19,7 @@ MOST_IDLE = 64
 """Links that are kept for the next calls."""
 
 _PIECE = 1 << 18
+"""Bytes that are read at once, at most. Pages that nothing was read into yet take up no memory."""
 
 
 class BlockingLinks:
@@ -70,6 +72,8 @@ class _Link:
         self._sock = sock
         self._pid = os.getpid()
         self._number = 0
+        # Its own room to read into: for each answer Python would ask the system for as much, and give it back.
+        self._room = memoryview(mmap.mmap(-1, _PIECE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         # Not by __del__: collected with all that leads to it, the socket would go first and complain.
@@ -101,10 +105,10 @@ class _Link:
     def _await(self, number: int) -> Told | Response:
         found: Told | Response | None = None
         while found is None:
-            data = self._sock.recv(_PIECE)
-            if not data:
+            count = self._sock.recv_into(self._room)
+            if not count:
                 raise EOFError("the link ended before the answer came")
-            for about, said in self.talk.heard(data):
+            for about, said in self.talk.heard(self._room[:count]):
                 if about == number:
                     found = said
         return found

@@ -85,7 +85,7 @@ class Talk:
         self.is_going = False
         """The gateway wants the next submissions over another connection."""
 
-    def heard(self, data: bytes) -> Iterator[tuple[int, Told | Response]]:
+    def heard(self, data: bytes | memoryview) -> Iterator[tuple[int, Told | Response]]:
         """Yield what is said now. Raises ProtocolError; the connection is then of no more use."""
         for frame in self._decoder.feed(data):
             said = calls.read_from_gateway(frame)
