@@ -176,6 +176,20 @@ def test_an_answer_stays_as_it_was_when_the_next_one_comes(links: LinkGateway, s
     assert [_text(told) for told in (first, second)] == ["a" * size, "b" * size]
 
 
+@pytest.mark.parametrize("size", [10, 600_000], ids=["in one piece", "in several"])
+async def test_an_awaited_answer_stays_as_it_was_when_the_next_one_comes(links: LinkGateway, size: int) -> None:
+    """The same for the link of an event loop."""
+    letters = iter("ab")
+    links.say = lambda job: completed(job, next(letters) * size)
+    kept = LoopLinks()
+    line = Line(parse_url(links.url), "")
+
+    first, second = [await kept.exchange(line, ASKED) for _ in range(2)]
+
+    assert links.links == 1
+    assert [_text(told) for told in (first, second)] == ["a" * size, "b" * size]
+
+
 def test_calls_at_the_same_time_have_links_of_their_own(links: LinkGateway) -> None:
     """None hears the other's answer."""
     echo = functions()
@@ -497,6 +511,8 @@ async def test_a_link_that_opens_while_its_loop_ends_is_no_error() -> None:
     link = LoopLink(Line(parse_url("http://127.0.0.1:1"), ""), set())
     link.opened.cancel()
 
-    link.data_received(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: %b\r\n\r\n" % calls.PROTOCOL.encode())
+    said = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: %b\r\n\r\n" % calls.PROTOCOL.encode()
+    link.get_buffer(-1)[: len(said)] = said
+    link.buffer_updated(len(said))
 
     assert link.opened.cancelled()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import select
 import socket
@@ -11,15 +10,14 @@ from collections import deque
 from weakref import finalize
 
 from flashcore.client.exchange import Response, Submission, Told
-from flashcore.client.link import OPENING, Line, NoLink, Opening, Talk, encode_submission, opening
+from flashcore.client.link import OPENING, Line, NoLink, Opening, Talk, encode_submission, opening, reading_room
 from flashcore.client.transport import broken, connect, too_slow
 from flashcore.model.errors import Unavailable
 
 MOST_IDLE = 64
 """Links that are kept for the next calls."""
 
-_PIECE = 1 << 18
-"""Bytes that are read at once, at most. Pages that nothing was read into yet take up no memory."""
+_PIECE = 1 << 16
 
 
 class BlockingLinks:
@@ -72,8 +70,7 @@ class _Link:
         self._sock = sock
         self._pid = os.getpid()
         self._number = 0
-        # Its own room to read into: for each answer Python would ask the system for as much, and give it back.
-        self._room = memoryview(mmap.mmap(-1, _PIECE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        self._room = reading_room()
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         # Not by __del__: collected with all that leads to it, the socket would go first and complain.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ OPENING = 5.0
 """Seconds in which it is to say whether it has."""
 
 _LONGEST_HEAD = 1 << 16
+_ROOM = 1 << 18
 
 
 class Line(NamedTuple):
@@ -41,6 +43,14 @@ class NoLink(Exception):
 def fits(submission: Submission) -> bool:
     """Whether it is small enough; what is large goes by HTTP, where it holds nobody up."""
     return size_of(submission.pieces) <= calls.LARGEST
+
+
+def reading_room() -> memoryview:
+    """What a link reads into. Without it Python would ask the system for as much, and give it back, for each answer.
+
+    Pages that nothing was read into yet take up no memory.
+    """
+    return memoryview(mmap.mmap(-1, _ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def opening(line: Line) -> bytes:

@@ -12,7 +12,17 @@ import time
 from typing import cast
 
 from flashcore.client.exchange import Response, Submission, Told
-from flashcore.client.link import OPENING, Line, NoLink, Opening, Talk, encode_forgotten, encode_submissions, opening
+from flashcore.client.link import (
+    OPENING,
+    Line,
+    NoLink,
+    Opening,
+    Talk,
+    encode_forgotten,
+    encode_submissions,
+    opening,
+    reading_room,
+)
 from flashcore.client.loop_end import LoopEnd
 from flashcore.client.transport import broken, connect_async, too_slow
 from flashcore.model.errors import ProtocolError
@@ -86,7 +96,7 @@ class LoopLinks:
         self._links.clear()
 
 
-class LoopLink(asyncio.Protocol):
+class LoopLink(asyncio.BufferedProtocol):
     """One connection, which stands in `connected` while it is one."""
 
     def __init__(self, line: Line, connected: set[LoopLink]) -> None:
@@ -97,6 +107,7 @@ class LoopLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reading: Opening | None = Opening()
         self._talk = Talk()
+        self._room = reading_room()
         self._number = 0
         self._calls: dict[int, tuple[asyncio.Future[Told | Response], Submission, float]] = {}
         self._outbox: dict[int, Submission] = {}
@@ -139,11 +150,16 @@ class LoopLink(asyncio.Protocol):
         timer = self._loop.call_later(OPENING, self._refuse, NoLink(0.0))
         self.opened.add_done_callback(lambda _: timer.cancel())
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the base class's signature
+        """Where to read to."""
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand out what is said."""
+        data: bytes | memoryview = self._room[:nbytes]
         try:
             if self._reading is not None:
-                rest = self._reading.feed(data)
+                rest = self._reading.feed(bytes(data))
                 if rest is None:
                     return
                 self._reading, data = None, rest
