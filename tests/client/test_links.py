@@ -9,7 +9,7 @@ import socket
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from flashcore.client.loop_links import LoopLink, LoopLinks
 from flashcore.model.job import Payload
 from flashcore.model.names import EndpointName
 from flashcore.wire import calls
-from flashcore.wire.calls import Answer, Refusal
+from flashcore.wire.calls import Refusal, WrittenAnswer
 from flashcore.wire.envelope import wrap_value
 from flashcore.wire.frames import FrameDecoder, encode_frame
 from flashcore.wire.messages import Kind
@@ -91,8 +91,12 @@ def completed(job: calls.Submission, value: Any = None) -> bytes:
     """The job has ended; its value is what the call gave as its first argument."""
     given = json.loads(bytes(job.input.data))["$flashcore"]["arguments"]["args"][0] if value is None else value
     output = Payload(json.dumps(wrap_value(given)).encode())
-    answer = Answer(job.number, {"id": f"job-{job.number}", "status": "COMPLETED"}, output)
-    return encode_frame(calls.answers_frame([answer]))
+    return answered(job.number, {"id": f"job-{job.number}", "status": "COMPLETED"}, output)
+
+
+def answered(number: int, document: Mapping[str, Any], output: Payload | None = None) -> bytes:
+    """The answer to a call."""
+    return calls.encode_answers([WrittenAnswer(number, json.dumps(document), output)])
 
 
 def _text(told: object) -> str:
@@ -225,9 +229,7 @@ async def test_calls_that_come_while_the_link_is_opened_wait_for_it(links: LinkG
 async def test_spawned_jobs_do_not_wait(links: LinkGateway) -> None:
     """What comes back is that they are kept."""
     echo = functions()
-    links.say = lambda job: encode_frame(
-        calls.answers_frame([Answer(job.number, {"id": "j", "status": "IN_QUEUE"}, None)])
-    )
+    links.say = lambda job: answered(job.number, {"id": "j", "status": "IN_QUEUE"})
 
     assert (echo.spawn(1).id, (await echo.spawn_async(1)).id) == ("j", "j")
     assert [job.wait for job in links.jobs] == [0, 0]
@@ -347,7 +349,7 @@ def test_who_has_none_now_is_asked_again(links: LinkGateway, status: bytes) -> N
     """A gateway that is about to stop opens none; the next one does."""
     line = Line(parse_url(links.url), "")
     job = Submission(EndpointName("work"), None, (b"1",), "application/json", "k", {}, 5.0)
-    links.say = lambda one: encode_frame(calls.answers_frame([Answer(one.number, {"id": "j"}, None)]))
+    links.say = lambda one: answered(one.number, {"id": "j"})
     blocking = BlockingLinks()
 
     links.status = status

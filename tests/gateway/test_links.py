@@ -341,7 +341,7 @@ async def test_nothing_is_said_of_a_job_that_was_forgotten(running: Running, lay
 HOSTILE: Mapping[str, bytes] = {
     "no frame": b"GET / HTTP/1.1\r\n\r\n",
     "another kind": encode_frame(Frame(14, {"ids": []})),
-    "an answer": encode_frame(calls.answers_frame([])),
+    "an answer": calls.encode_answers([]),
     "no jobs": encode_frame(Frame(41, {"jobs": 3})),
     "fewer inputs": encode_frame(Frame(41, {"jobs": [[1, "embed", 0, "", "x", {}]]})),
     "a job of other parts": encode_frame(Frame(41, {"jobs": [[1, "embed"]]}, (b"",))),

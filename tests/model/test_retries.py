@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from flashcore.gateway.documents import status_body
 from flashcore.model import job_steps
-from flashcore.model.job import Job, JobStatus, NewJob, Payload, status_document
+from flashcore.model.job import Job, JobStatus, NewJob, Payload
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
 NOW = 1000.0
@@ -36,7 +37,7 @@ def test_only_attempts_whose_worker_was_lost_are_retries(returns: str, retries: 
     for way in returns:
         job = returned(job, charged=way == "l")
 
-    shown = status_document(job)
+    shown = json.loads(status_body(job))
     assert shown.get("retries", 0) == job.retries == retries
     assert shown.get("attempts", 1) == max(1, len(returns))
     assert (job.status is JobStatus.FAILED) is (returns.count("l") == 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from flashcore.model.errors import ProtocolError
 from flashcore.model.job import Payload
 from flashcore.wire import calls
-from flashcore.wire.calls import Answer, Refusal, Submission
+from flashcore.wire.calls import Answer, Refusal, Submission, WrittenAnswer
 from flashcore.wire.frames import Frame, FrameDecoder, encode_frame
 from flashcore.wire.messages import Kind
 
@@ -33,7 +34,12 @@ REFUSAL = st.builds(Refusal, NUMBER, st.integers(400, 599), st.none() | st.integ
 
 def sent(frame: Frame) -> Frame:
     """The frame as it arrives."""
-    (arrived,) = FrameDecoder(calls.LIMITS).feed(encode_frame(frame))
+    return received(encode_frame(frame))
+
+
+def received(data: bytes) -> Frame:
+    """The only frame in some bytes."""
+    (arrived,) = FrameDecoder(calls.LIMITS).feed(data)
     return arrived
 
 
@@ -43,7 +49,8 @@ def test_what_is_written_is_what_is_read(
 ) -> None:
     """In the same order, with the same bytes."""
     assert calls.read_submissions(sent(calls.submit_frame(submissions))) == submissions
-    assert calls.read_from_gateway(sent(calls.answers_frame(answers))) == answers
+    told = [WrittenAnswer(one.number, json.dumps(one.document), one.output, one.is_apart) for one in answers]
+    assert calls.read_from_gateway(received(calls.encode_answers(told))) == answers
     assert calls.read_from_gateway(sent(calls.refusals_frame(refusals))) == refusals
     assert calls.read_forgotten(sent(calls.forget_frame([1, 2]))) == [1, 2]
     assert isinstance(calls.read_from_gateway(sent(calls.going_frame())), calls.Going)

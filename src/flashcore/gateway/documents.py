@@ -1,22 +1,24 @@
 """Jobs as the job API shows them. Outputs go in as the worker wrote them, unread.
 
-Each document comes as one piece of bytes and, for outputs that are not to be put together in memory, in parts.
+Each document comes as one piece of bytes and, for outputs that are not to be put together in memory, in parts. It is
+written as text, with no mapping in between: of most jobs it is asked for once, and as soon as they have ended.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from flashcore.gateway.bodies import Encoded, Part
-from flashcore.model.job import Job, JobStatus, Payload, StreamItem, status_document
+from flashcore.model.job import Job, JobStatus, Payload, StreamItem
+from flashcore.wire.compact import compact_encoder, json_text
 from flashcore.wire.documents import document_pieces, encode_document
-from flashcore.wire.frames import encode_head
-from flashcore.wire.rawjson import write_object
 
 JSON = "application/json"
+
+_write = compact_encoder()
 
 
 def shown_output(job: Job) -> Payload | None:
@@ -26,24 +28,26 @@ def shown_output(job: Job) -> Payload | None:
 
 def status_body(job: Job) -> bytes:
     """The job's status document."""
-    document = status_document(job)
     shown = shown_output(job)
     if shown is not None:
-        return write_object(document, {"output": raw_payload(shown)})
-    if job.status is JobStatus.COMPLETED:
-        return write_object(document, {"output": b"null"})
-    return write_object(document, {})
+        return b'%b,"output":%b}' % (_opened(job).encode(), raw_payload(shown))
+    end = ',"output":null}' if job.status is JobStatus.COMPLETED else "}"
+    return (_opened(job) + end).encode()
 
 
 def status_parts(job: Job, output: Payload) -> list[Part]:
     """The same in parts."""
-    opened = write_object(status_document(job), {"output": b""})
-    return [opened[:-1], *_payload_parts(output), b"}"]
+    return [_opened(job).encode() + b',"output":', *_payload_parts(output), b"}"]
+
+
+def brief_text(job: Job) -> str:
+    """Only which job it is and how it stands."""
+    return _opened_briefly(job) + "}"
 
 
 def brief_body(job: Job) -> bytes:
-    """Only which job it is and how it stands."""
-    return write_object({"id": job.id, "status": job.status.value}, {})
+    """The same as bytes."""
+    return brief_text(job).encode()
 
 
 def unnumbered(_item: StreamItem) -> bytes:
@@ -62,36 +66,40 @@ Opening: TypeAlias = Callable[[StreamItem], bytes]
 def stream_body(job: Job, items: Sequence[StreamItem], opening: Opening = unnumbered) -> bytes:
     """What a generator yielded since somebody last asked. RunPod's client insists on the `stream` key."""
     pieces = b",".join(b"%b%b}" % (opening(item), raw_payload(item.value)) for item in items)
-    return write_object({"id": job.id, "status": job.status.value}, {"stream": b"[%b]" % pieces})
+    return b'%b,"stream":[%b]}' % (_opened_briefly(job).encode(), pieces)
 
 
 def stream_parts(job: Job, items: Sequence[StreamItem], opening: Opening = unnumbered) -> list[Part]:
     """The same in parts."""
-    opened = write_object({"id": job.id, "status": job.status.value}, {"stream": b"["})
-    parts: list[Part] = [opened[:-1]]
+    parts: list[Part] = [_opened_briefly(job).encode() + b',"stream":[']
     for position, item in enumerate(items):
         parts += [b"," if position else b"", opening(item), *_payload_parts(item.value), b"}"]
     return [*parts, b"]}"]
 
 
+def status_text(job: Job) -> str:
+    """The job's status document without its output, for flashcore's own clients, who get that beside it."""
+    return _opened_with_progress(job) + "}"
+
+
 def status_frame(job: Job) -> bytes:
-    """The job's status document with its output as it is, for flashcore's own clients."""
-    return encode_document(*_framed(job))
+    """The same with the output beside it."""
+    return encode_document(_opened_with_progress(job), _outputs(job))
 
 
 def status_frame_parts(job: Job) -> list[Part]:
     """The same in parts."""
-    return list(document_pieces(*_framed(job)))
+    return list(document_pieces(_opened_with_progress(job), _outputs(job)))
 
 
 def stream_frame(job: Job, items: Sequence[StreamItem]) -> bytes:
     """What a generator yielded, for flashcore's own clients."""
-    return encode_document({"id": job.id, "status": job.status.value}, [item.value for item in items])
+    return encode_document(_opened_briefly(job), [item.value for item in items])
 
 
 def stream_frame_parts(job: Job, items: Sequence[StreamItem]) -> list[Part]:
     """The same in parts."""
-    return list(document_pieces({"id": job.id, "status": job.status.value}, [item.value for item in items]))
+    return list(document_pieces(_opened_briefly(job), [item.value for item in items]))
 
 
 def raw_payload(payload: Payload) -> bytes:
@@ -109,25 +117,53 @@ def _payload_parts(payload: Payload) -> tuple[Part, ...]:
     return opened[:-2], Encoded(payload.data), opened[-2:]
 
 
-def framed_document(job: Job) -> tuple[Mapping[str, Any], Payload | None]:
-    """The job's status document, and the output that stands beside it."""
-    document = status_document(job)
-    if job.progress is not None and job.progress.media == JSON:
-        document["progress"] = _told_progress(bytes(job.progress.data))
-    return document, job.output if job.status.final else None
+def _outputs(job: Job) -> tuple[Payload, ...]:
+    return (job.output,) if job.status.final and job.output is not None else ()
 
 
-def _told_progress(data: bytes) -> Any:
+# -- texts without the brace at their end, so that more may follow -----------------------------------------------------
+
+
+def _opened(job: Job) -> str:
+    """The job as RunPod's status routes show it, but for its output; times in milliseconds."""
+    status, finished = job.status, job.finished_at
+    text = f'{{"id":{json_text(job.new.id)},"status":"{status.value}"'
+    begun = finished if job.started_at is None else job.started_at
+    if begun is not None:
+        text += f',"delayTime":{_milliseconds(begun - job.submitted_at)}'
+        if finished is not None:
+            text += f',"executionTime":{_milliseconds(finished - begun)}'
+    if status.final or job.worker is not None:
+        text += f',"workerId":{json_text(job.worker or "")}'
+    if job.retries:
+        text += f',"retries":{job.retries}'
+    if job.attempt > 1:
+        # RunPod's API has no such field: it knows of no attempt that is not charged.
+        text += f',"attempts":{job.attempt}'
+    return text if job.error is None else f'{text},"error":{json_text(job.error)}'
+
+
+def _opened_briefly(job: Job) -> str:
+    return f'{{"id":{json_text(job.id)},"status":"{job.status.value}"'
+
+
+def _opened_with_progress(job: Job) -> str:
+    progress = job.progress
+    if progress is None or progress.media != JSON:
+        return _opened(job)
+    return f'{_opened(job)},"progress":{_told_progress(bytes(progress.data))}'
+
+
+def _told_progress(data: bytes) -> str:
     """The value that a worker gave; as the text that it is, where no frame could hold it (NaN, half a character)."""
     text = data.decode("utf-8", "replace")
     try:
-        value = json.loads(text)
-        encode_head({"progress": value})
+        told = _write(json.loads(text))
+        told.encode()
     except (ValueError, RecursionError):
-        return text
-    return value
+        return json_text(text)
+    return told
 
 
-def _framed(job: Job) -> tuple[Mapping[str, Any], tuple[Payload, ...]]:
-    document, output = framed_document(job)
-    return document, () if output is None else (output,)
+def _milliseconds(seconds: float) -> int:
+    return max(0, round(seconds * 1000))

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from flashcore.model.errors import IllegalMove
 from flashcore.model.light import light
@@ -187,28 +186,3 @@ class JobCounts:
     """Queued ones of a priority below 0: workers take them, and none is started for them."""
     oldest_pressing: float = 0.0
     """How long the oldest of the other queued ones has waited (seconds)."""
-
-
-def status_document(job: Job) -> dict[str, Any]:
-    """The job as RunPod's status routes show it, but for its output; times in milliseconds."""
-    status, finished = job.status, job.finished_at
-    shown: dict[str, Any] = {"id": job.new.id, "status": status.value}
-    begun = finished if job.started_at is None else job.started_at
-    if begun is not None:
-        shown["delayTime"] = _milliseconds(begun - job.submitted_at)
-        if finished is not None:
-            shown["executionTime"] = _milliseconds(finished - begun)
-    if status.final or job.worker is not None:
-        shown["workerId"] = job.worker or ""
-    if job.retries:
-        shown["retries"] = job.retries
-    if job.attempt > 1:
-        # RunPod's API has no such field: it knows of no attempt that is not charged.
-        shown["attempts"] = job.attempt
-    if job.error is not None:
-        shown["error"] = job.error
-    return shown
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(0, round(seconds * 1000))

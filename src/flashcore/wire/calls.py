@@ -37,7 +37,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from flashcore.model.errors import ProtocolError
 from flashcore.model.job import Payload
-from flashcore.wire.frames import Frame, FrameLimits
+from flashcore.wire.compact import json_text
+from flashcore.wire.frames import Frame, FrameLimits, encode_frame
 from flashcore.wire.messages import Kind
 
 MISDIRECTED = 421
@@ -89,6 +90,16 @@ class Answer(NamedTuple):
     """The whole document is asked for over HTTP, and with it the output."""
 
 
+class WrittenAnswer(NamedTuple):
+    """An answer to be sent."""
+
+    number: int
+    document: str
+    """Its JSON."""
+    output: Payload | None
+    is_apart: bool = False
+
+
 class Refusal(NamedTuple):
     """A job that was not taken, or of which nobody can say anything."""
 
@@ -118,17 +129,17 @@ def forget_frame(numbers: Sequence[int]) -> Frame:
     return Frame(Kind.FORGET, {"numbers": list(numbers)})
 
 
-def answers_frame(answers: Sequence[Answer]) -> Frame:
-    """At most MOST_JOBS of them as a frame."""
-    jobs: list[list[Any]] = []
+def encode_answers(answers: Sequence[WrittenAnswer]) -> bytes:
+    """At most MOST_JOBS of them as the bytes of a frame. Raises ValueError for half a character."""
+    jobs: list[str] = []
     outputs: list[bytes | memoryview] = []
     for number, document, output, is_apart in answers:
         if output is None:
-            jobs.append([number, document, True if is_apart else None])
+            jobs.append(f"[{number},{document},{'true' if is_apart else 'null'}]")
         else:
-            jobs.append([number, document, output.media])
+            jobs.append(f"[{number},{document},{json_text(output.media)}]")
             outputs.append(output.data)
-    return Frame(Kind.ANSWERS, {"jobs": jobs}, tuple(outputs))
+    return encode_frame(Frame(Kind.ANSWERS, buffers=tuple(outputs)), f'{{"jobs":[{",".join(jobs)}]}}'.encode())
 
 
 def refusals_frame(refusals: Sequence[Refusal]) -> Frame:

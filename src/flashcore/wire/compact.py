@@ -7,6 +7,9 @@ import json.encoder
 from collections.abc import Callable
 from typing import Any
 
+json_text = json.encoder.encode_basestring
+"""A text as JSON, with its quotes."""
+
 
 def compact_encoder() -> Callable[[Any], str]:
     """Writes JSON as `JSONEncoder.encode` does. Raises ValueError, TypeError or RecursionError for what is none.

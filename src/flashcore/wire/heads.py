@@ -6,16 +6,14 @@ would write them, without the mappings between the two, which take longer to mak
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from flashcore.wire.compact import compact_encoder
+from flashcore.wire.compact import compact_encoder, json_text
 from flashcore.wire.frames import Frame, encode_frame, encode_head
 from flashcore.wire.messages import Assignment, Kind, Message, Result, Results, Work, to_frame
 
-_text = json.encoder.encode_basestring
 _value = compact_encoder()
 _ELSEWHERE: Mapping[str, Any] = {}
 """The head of a frame whose head is written already."""
@@ -48,8 +46,8 @@ def _work(jobs: Sequence[Assignment]) -> bytes:
 def _assignment(job: Assignment) -> str:
     if not isfinite(job.timeout):
         raise ValueError(f"job {job.id} has a timeout of {job.timeout}, which is no number of JSON")
-    given = f'"input":{{"data":null,"media":{_text(job.input.media)}}},"context":{_value(dict(job.context))}'
-    return f'{{"id":{_text(job.id)},"attempt":{job.attempt},"timeout":{job.timeout!r},{given}}}'
+    given = f'"input":{{"data":null,"media":{json_text(job.input.media)}}},"context":{_value(dict(job.context))}'
+    return f'{{"id":{json_text(job.id)},"attempt":{job.attempt},"timeout":{job.timeout!r},{given}}}'
 
 
 def _results(results: Sequence[Result]) -> bytes:
@@ -57,12 +55,12 @@ def _results(results: Sequence[Result]) -> bytes:
 
 
 def _result(result: Result) -> str:
-    error = "null" if result.error is None else _text(result.error)
-    text = f'{{"id":{_text(result.id)},"attempt":{result.attempt},"error":{error}'
+    error = "null" if result.error is None else json_text(result.error)
+    text = f'{{"id":{json_text(result.id)},"attempt":{result.attempt},"error":{error}'
     if result.output is not None:
-        text += f',"output":{{"data":null,"media":{_text(result.output.media)}}}'
+        text += f',"output":{{"data":null,"media":{json_text(result.output.media)}}}'
     if result.released:
         text += ',"released":true'
     if result.unfit is not None:
-        text += f',"unfit":{_text(result.unfit)}'
+        text += f',"unfit":{json_text(result.unfit)}'
     return text + "}"

@@ -23,7 +23,7 @@ from flashcore.gateway.intake import refusal_of
 from flashcore.model.errors import FlashcoreError, ProtocolError
 from flashcore.model.job import Job
 from flashcore.wire import calls
-from flashcore.wire.calls import Answer, Refusal, Submission
+from flashcore.wire.calls import Refusal, Submission, WrittenAnswer
 from flashcore.wire.frames import Frame, FrameDecoder, encode_frame
 from flashcore.wire.messages import Kind
 
@@ -272,10 +272,10 @@ class CallerLink:
         while outbox.has_refusals and not self._is_held:
             self._client.write(encode_frame(calls.refusals_frame(outbox.next_refusals())))
 
-    def _write_answers(self, answers: list[Answer]) -> None:
+    def _write_answers(self, answers: list[WrittenAnswer]) -> None:
         """In one frame; each by itself where one of them fits none: what workers say of a job is anything."""
         try:
-            frame = encode_frame(calls.answers_frame(answers))
+            frame = calls.encode_answers(answers)
         except ValueError as error:
             if len(answers) == 1:
                 self._cannot_show(answers[0].number, error)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from flashcore.gateway.documents import framed_document
+from flashcore.gateway.documents import brief_text, status_text
 from flashcore.model.job import Job
 from flashcore.wire import calls
-from flashcore.wire.calls import Answer, Refusal
+from flashcore.wire.calls import Refusal, WrittenAnswer
 from flashcore.wire.spill import SPILLED_FROM
 
 MOST_KEPT = 8 * calls.LARGEST
@@ -39,7 +39,7 @@ class Outbox:
         self._room = room
         self.size = 0
         """Bytes that others have written into the answers."""
-        self._answers: deque[tuple[Answer, int]] = deque()
+        self._answers: deque[tuple[WrittenAnswer, int]] = deque()
         self._refusals: deque[Refusal] = deque()
 
     def __bool__(self) -> bool:
@@ -58,18 +58,19 @@ class Outbox:
 
     def add_brief(self, number: int, job: Job) -> None:
         """Say which job it is and how it stands, to who does not wait for more."""
-        self._answers.append((Answer(number, _brief(job), None), 0))
+        self._answers.append((WrittenAnswer(number, brief_text(job), None), 0))
 
     def add_whole(self, number: int, job: Job) -> None:
         """Say all that is known of a job, or what can be said here. Raises what a job raises that cannot be shown."""
         beside = _beside(job)
-        output = 0 if job.output is None else len(job.output.data)
-        size = beside + output
-        is_large = output > SPILLED_FROM or beside > calls.LONGEST_DOCUMENT
+        length = 0 if job.output is None else len(job.output.data)
+        size = beside + length
+        is_large = length > SPILLED_FROM or beside > calls.LONGEST_DOCUMENT
         if is_large or size > MOST_KEPT - self.size or size > self._room.left:
-            self._answers.append((Answer(number, _brief(job), None, is_apart=True), 0))
+            self._answers.append((WrittenAnswer(number, brief_text(job), None, is_apart=True), 0))
             return
-        self._answers.append((Answer(number, *framed_document(job)), size))
+        output = job.output if job.status.final else None
+        self._answers.append((WrittenAnswer(number, status_text(job), output), size))
         self.size += size
         self._room.left -= size
 
@@ -77,9 +78,9 @@ class Outbox:
         """Say that a job is not taken, or that nobody knows what became of it."""
         self._refusals.append(refusal)
 
-    def next_answers(self) -> list[Answer]:
+    def next_answers(self) -> list[WrittenAnswer]:
         """As many as make up a frame."""
-        answers: list[Answer] = []
+        answers: list[WrittenAnswer] = []
         before = self.size
         while self._answers and before - self.size < calls.LARGEST and len(answers) < calls.MOST_JOBS:
             answer, size = self._answers.popleft()
@@ -98,10 +99,6 @@ class Outbox:
         self._refusals.clear()
         self._room.left += self.size
         self.size = 0
-
-
-def _brief(job: Job) -> dict[str, str]:
-    return {"id": job.id, "status": job.status.value}
 
 
 def _beside(job: Job) -> int:
