@@ -139,6 +139,37 @@ async def test_keys_that_come_again_after_a_restart_fail_one_batch_and_give_thei
     await jobs.close()
 
 
+async def test_a_key_that_comes_again_harms_nobody_who_asks_meanwhile(tmp_path: Path) -> None:
+    """Q01: the batch that has it is made once more, and who waited for that batch gets an answer."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([keyed(0, "key")])
+    await jobs.close()
+    jobs = await open_jobs(tmp_path)
+
+    (known,), (beside,), held, found = await asyncio.gather(
+        jobs.submit([keyed(1, "key")]), jobs.submit([new_job("beside")]), jobs.held(), jobs.get(JobId("beside"))
+    )
+
+    assert (known.id, beside.id, held) == ("job-0", "beside", ())
+    assert found in (None, beside)
+    await jobs.close()
+
+
+async def test_a_store_whose_last_batch_failed_leaves_nothing_in_the_journal(tmp_path: Path) -> None:
+    """All is in the tables once it is closed: they are enough, as of a copy."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([keyed(0, "key")])
+    await jobs.close()
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([keyed(1, "key")])  # its batch fails
+    await jobs.close()
+    (tmp_path / "jobs.db.journal").unlink()
+
+    jobs = await open_jobs(tmp_path)
+    assert await jobs.get(JobId("job-0")) is not None
+    await jobs.close()
+
+
 async def test_jobs_are_as_durable_where_the_loop_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was answered is found by whoever opens the file next; a clash there is resolved as ever."""
     monkeypatch.setattr(journal, "QUICK", 60.0)

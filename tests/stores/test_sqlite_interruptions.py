@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import pytest
 
-from flashcore.builtin.sqlite.jobs import journal
+from flashcore.builtin.sqlite.jobs import desk, journal
 from flashcore.builtin.sqlite.jobs.journal import Journal
 from flashcore.builtin.sqlite.jobs.synced import SyncedFile
 from flashcore.builtin.sqlite_jobs import SqliteJobs
@@ -111,6 +111,39 @@ def test_an_interrupted_commit_has_not_happened(
         jobs = soon(loop, open_jobs(folder))
         assert soon(loop, queued(jobs)) == ["before", "after"]
         soon(loop, jobs.close())
+
+
+def test_who_was_promised_something_hears_of_it_though_the_next_commit_is_interrupted(
+    loop: asyncio.AbstractEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes next is written before callers are told of what is there: they are told nevertheless."""
+    write, may_end = SyncedFile.write, threading.Event()
+
+    def interrupt_the_loop(file: SyncedFile, data: bytes, place: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        assert may_end.wait(60)
+        write(file, data, place)
+
+    monkeypatch.setattr(desk, "_MOST_HERE", 1000)
+    jobs = soon(loop, open_jobs(tmp_path))
+    soon(loop, jobs.submit([new_job("before")]))
+    asked = jobs._desk  # noqa: SLF001 - what is under way is seen nowhere else
+    with monkeypatch.context() as patched:
+        patched.setattr(SyncedFile, "write", interrupt_the_loop)
+        promised = loop.create_task(jobs.submit([new_job("promised", bytes(2000))]))  # the thread writes it
+        soon(loop, until(lambda: asked.handed_over == 2))
+        interrupted = loop.create_task(jobs.submit([new_job("interrupted")]))
+        soon(loop, until(lambda: bool(asked.book.batch.waiting)))
+        may_end.set()
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(interrupted)
+
+    (job,) = soon(loop, promised)
+    assert job.id == "promised"
+    with pytest.raises(StateError, match="interrupted"):
+        soon(loop, interrupted)
+    soon(loop, jobs.close())
 
 
 async def test_who_closes_while_memory_is_filled_again_loses_nothing(tmp_path: Path) -> None:

@@ -195,9 +195,14 @@ class Desk:
             raise StateError("the job store is closed", next_step="open it again")
 
     async def settled(self) -> None:
-        """Wait until everything that was changed so far is on disk. Raises StorageFull, StateError or Clash if not."""
-        if (settled := self._until_settled()) is not None:
-            await settled
+        """Wait until everything that was changed so far is on disk, or undone. Raises StorageFull or StateError."""
+        while (settled := self._until_settled()) is not None:
+            try:
+                await settled
+            except Clash:  # it belongs to whoever submitted that job, and makes the batch once more
+                await self.ready()
+            else:
+                return
 
     def when_settled(self, told: Callable[[], None]) -> None:
         """Call `told` once everything that was changed so far is on disk, or never will be."""
@@ -311,9 +316,11 @@ class Desk:
         self._flying = False
         self._backlog.add(batch, changes)
         self.book.promised = batch.number
-        if self.book.batch.waiting:
-            self._hand_over()  # before all else: the disk works while callers are told
-        _release(batch)
+        try:
+            if self.book.batch.waiting:
+                self._hand_over()  # before all else: the disk works while callers are told
+        finally:  # somebody may end the program while the next one is written
+            _release(batch)
         self._see_to_backlog()
         self._settle_soon()
 
@@ -442,9 +449,10 @@ class Desk:
         def told(seen: Seen[tuple[Standing, list[Loaded]]]) -> None:
             # Here and not when the task goes on: what is told next may be that the segments are applied.
             standing, waiting = seen.result
+            promised = self.book.promised
             self.book = Book(standing, Batch(self.handed_over + 1))
             self._settling.clear()
-            self.book.promised = self.handed_over
+            self.book.promised = promised  # the tables never have the batch that failed: a close would wait for it
             if seen.applied:
                 self._applied(segments)
             else:

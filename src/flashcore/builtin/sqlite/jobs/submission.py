@@ -51,7 +51,8 @@ class Submission:
         self._repeats = repeats
         self._jobs = jobs
         self._out: list[Loaded] = []
-        self._looked = False
+        self._looked_in: Book | None = None
+        """What memory was when it got all that the disk knows of these jobs."""
 
     async def run(self) -> list[tuple[int, Job]]:
         """Submit; returns numbers and jobs. Raises Conflict for an id that a job of another endpoint has."""
@@ -65,13 +66,14 @@ class Submission:
         await self._look()
 
     async def _look(self) -> None:
+        book = self._desk.book
         ids = [new.id for new in self._jobs]
         keys = [(new.endpoint, new.idempotency_key) for new in self._jobs if new.idempotency_key is not None]
         found = await self._desk.load(partial(loading.by_ids, ids)) + await self._desk.load(
             partial(loading.by_keys, keys)
         )
         self._out = [loaded for loaded, entry in found if entry is None]
-        self._looked = True
+        self._looked_in = book
 
     def _accept(self, book: Book) -> list[tuple[int, Job]]:
         now = self._clock()
@@ -91,7 +93,7 @@ class Submission:
                 continue
             if _lasts(known := book.find(new.id), now):
                 job_steps.require_same_endpoint(known.job.new, new)
-                if key is not None and not self._looked:  # the table refuses no key where no row is added
+                if key is not None and self._looked_in is not book:  # the table refuses no key where no row is added
                     raise Clash(f"another job than {new.id} may have its key")
             elif (first := ids.setdefault(new.id, new)) is not new:
                 job_steps.require_same_endpoint(first, new)
