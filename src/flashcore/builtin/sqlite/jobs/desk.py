@@ -3,13 +3,14 @@
     idle -> a call changes something -> one turn of the loop later, or two, the batch goes to the disk
          -> meanwhile calls gather in the next batch -> it is there: the next batch goes -> callers wake up
 
-Two turns where something is queued, so that a job and its claim are written together: the doorbell rings when a job is
-taken in, not when it is on disk; who waits for work hears it in the next turn and claims by the end of the one after.
-That spares a job that is alone one of three syncs, and any other a row that is written twice. Nobody is promised
-anything earlier for it: the caller hears that its job is accepted, and the worker gets it, after the one transaction
-that has both. When that fails, or the process or the machine dies before its end, neither has happened, and as the
-worker never heard of the job, the same one may have it later without using an attempt's token twice. Writing claims
-without a sync would not spare more: a worker that is never idle has its claims in the transactions of its results.
+Two turns where something is queued after the first, so that a job and its claim are written together: the doorbell
+rings when a job is taken in, not when it is on disk; who waits for work hears it in the next turn and claims by the end
+of the one after. That spares a job that is alone one of three syncs, and any other a row that is written twice. Nobody
+is promised anything earlier for it: the caller hears that its job is accepted, and the worker gets it, after the one
+transaction that has both. When that fails, or the process or the machine dies before its end, neither has happened, and
+as the worker never heard of the job, the same one may have it later without using an attempt's token twice. Writing
+claims without a sync would not spare more: a worker that is never idle has its claims in the transactions of its
+results.
 
 What is promised is one record of the journal. The tables have it later, with what was promised before and after it:
 see `applying.py`. Meanwhile every job that it changed is in memory. Batches that memory should not keep, and the seldom
@@ -260,11 +261,13 @@ class Desk:
     def _schedule(self) -> None:
         if not self._scheduled and not self._flying:
             self._scheduled = True
-            later = self._loop.call_soon
-            if self.book.batch.may_be_claimed:
-                later(later, self._hand_over)
-            else:
-                later(self._hand_over)
+            self._loop.call_soon(self._hand_over_or_wait)
+
+    def _hand_over_or_wait(self) -> None:
+        if self.book.batch.may_be_claimed:
+            self._loop.call_soon(self._hand_over)
+        else:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         self._scheduled = False
