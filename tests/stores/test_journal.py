@@ -312,3 +312,16 @@ def test_the_disk_is_quick_after_a_while_and_until_it_is_not(file: Journal, monk
 def test_it_is_its_owners_alone(file: Journal) -> None:
     """What callers sent is nobody else's to read."""
     assert file.path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("room", [1, 2, 3, 4, 5, 6, 7])
+def test_a_record_that_is_refused_is_not_there_whatever_of_its_last_block_is(room: int, file: Journal) -> None:
+    """A disk may take all of a record and not the rest of its block: then it is there, and promised."""
+    with no_file_grows_beyond(BLOCK + room * BLOCK // 8):
+        try:
+            file.append(1, b"r" * (BLOCK // 2))
+            promised = [(1, b"r" * (BLOCK // 2))]
+        except StorageFull:
+            promised = []
+
+    assert found(file.path) == promised

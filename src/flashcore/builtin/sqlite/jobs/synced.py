@@ -77,7 +77,7 @@ class SyncedFile:
     def _write_blocks(self, data: bytes, place: int, direct: int) -> None:
         size = -(-len(data) // BLOCK) * BLOCK
         self._memory[: len(data)] = data
-        _write_all(direct, self._blocks[:size], place)
+        _write_all(direct, self._blocks[:size], place, least=len(data))  # the rest of its last block is nobody's
 
     @staticmethod
     def _open_direct(path: Path) -> int | None:
@@ -89,12 +89,12 @@ class SyncedFile:
             return None
 
 
-def _write_all(file: int, data: bytes | memoryview, place: int) -> None:
+def _write_all(file: int, data: bytes | memoryview, place: int, least: int | None = None) -> None:
     try:
         written = os.pwrite(file, data, place)
     except OSError as problem:
         if problem.errno in _NO_ROOM:
             raise NotWhole(problem.errno, problem.strerror) from problem
         raise
-    if written != len(data):
+    if written < (len(data) if least is None else least):
         raise NotWhole(errno.ENOSPC, os.strerror(errno.ENOSPC))
