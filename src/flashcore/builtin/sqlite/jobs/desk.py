@@ -55,7 +55,7 @@ from flashcore.builtin.sqlite.jobs.journal import Journal
 from flashcore.builtin.sqlite.jobs.loading import by_numbers, read_standing
 from flashcore.builtin.sqlite.jobs.records import encode
 from flashcore.builtin.sqlite.jobs.replaying import end_life
-from flashcore.builtin.sqlite.jobs.settling import Settling
+from flashcore.builtin.sqlite.jobs.settling import Settler
 from flashcore.builtin.sqlite.turns import Busy
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.model.errors import FlashcoreError, StateError
@@ -68,9 +68,6 @@ _MOST_CLASHES = 3
 
 _MOST_HERE = 256 << 10
 """Bytes that the event loop promises itself where the disk is quick: it stands still meanwhile."""
-
-_QUIET = 0.01
-"""Seconds after which memory lets go of some more where no batch was promised meanwhile."""
 
 _SOON = 1.0
 """Seconds after which what is promised is applied, however little it is."""
@@ -112,9 +109,7 @@ class Desk:
         self._freed = freed
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog()
-        self._settling = Settling()
-        self._is_settling_soon = False
-        self._settling_later: asyncio.TimerHandle | None = None
+        self._settler = Settler(self._loop, lambda: self.book)
         self._applying = False
         self._holds_off = False
         """The tables could not be written a moment ago."""
@@ -247,9 +242,9 @@ class Desk:
     def _stop(self) -> None:
         """What was not handed over by now never will be: its files are about to be closed."""
         self._outdated = True
-        for timer in (self._reminder, self._settling_later):
-            if timer is not None:
-                timer.cancel()
+        self._settler.close()
+        if self._reminder is not None:
+            self._reminder.cancel()
         _refuse(self.book.batch, StateError("the job store is closed", next_step="open it again"))
 
     def _ring(self) -> None:
@@ -325,7 +320,7 @@ class Desk:
         finally:  # somebody may end the program while the next one is written
             _release(batch)
         self._see_to_backlog()
-        self._settle_soon()
+        self._settler.callers_are_told()
 
     def _write_through(self, batch: Batch, changes: Changes) -> None:
         segments = self._backlog.all()
@@ -344,7 +339,7 @@ class Desk:
         _release(batch)
         self._freed(freed)
         self._on_disk(batch)
-        self._settle_soon()
+        self._settler.callers_are_told()
 
     def _crashed(self, batch: Batch, written: asyncio.Future[None]) -> None:
         problem = None if written.cancelled() else written.exception()
@@ -408,28 +403,7 @@ class Desk:
 
     def _applied(self, segments: list[Segment]) -> None:
         for segment in self._backlog.applied(segments):
-            self._settling.add(segment.touched, segment.last)
-        self._settle_later()
-
-    def _settle_soon(self) -> None:
-        if self._settling and not self._is_settling_soon:
-            self._is_settling_soon = True
-            # In the next turn those who waited go on, in the one after that they tell callers and workers.
-            later = self._loop.call_soon
-            later(later, later, self._settle_some)
-
-    def _settle_later(self) -> None:
-        if self._settling and self._settling_later is None:
-            self._settling_later = self._loop.call_later(_QUIET, self._settle_in_quiet)
-
-    def _settle_in_quiet(self) -> None:
-        self._settling_later = None
-        self._settle_some()
-
-    def _settle_some(self) -> None:
-        self._is_settling_soon = False
-        self._settling.step(self.book)
-        self._settle_later()
+            self._settler.add(segment.touched, segment.last)
 
     def _apply_ended(self, written: asyncio.Future[bool]) -> None:
         self._applying = False
@@ -454,7 +428,7 @@ class Desk:
             standing, waiting = seen.result
             promised = self.book.promised
             self.book = Book(standing, Batch(self.handed_over + 1))
-            self._settling.clear()
+            self._settler.clear()
             self.book.promised = promised  # the tables never have the batch that failed: a close would wait for it
             if seen.applied:
                 self._applied(segments)

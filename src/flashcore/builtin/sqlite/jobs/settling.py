@@ -6,8 +6,9 @@ just been told something, and the loop is likely to wait for them.
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 
 from flashcore.builtin.sqlite.jobs.book import Book
@@ -17,6 +18,10 @@ FEWEST = 64
 
 PART = 4
 """A step has one part in so many of all that wait: it never becomes much more, however quickly it comes."""
+
+
+QUIET = 0.01
+"""Seconds after which there is a step where callers were told of nothing meanwhile."""
 
 
 class Settling:
@@ -50,3 +55,48 @@ class Settling:
         """Memory was filled anew."""
         self._waiting.clear()
         self._count = 0
+
+
+class Settler:
+    """When there is a step; `book` is what memory is then."""
+
+    def __init__(self, loop: AbstractEventLoop, book: Callable[[], Book]) -> None:
+        self._loop = loop
+        self._book = book
+        self._waiting = Settling()
+        self._is_due = False
+        self._timer: TimerHandle | None = None
+
+    def add(self, numbers: Collection[int], last: int) -> None:
+        """As `Settling.add`."""
+        self._waiting.add(numbers, last)
+        self._step_later()
+
+    def callers_are_told(self) -> None:
+        """A batch was promised: in the next turn those who waited go on, in the one after it they tell others."""
+        if self._waiting and not self._is_due:
+            self._is_due = True
+            soon = self._loop.call_soon
+            soon(soon, soon, self._step)
+
+    def clear(self) -> None:
+        """As `Settling.clear`."""
+        self._waiting.clear()
+
+    def close(self) -> None:
+        """Take no step by the clock any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _step(self) -> None:
+        self._is_due = False
+        self._waiting.step(self._book())
+        self._step_later()
+
+    def _step_later(self) -> None:
+        if self._waiting and self._timer is None:
+            self._timer = self._loop.call_later(QUIET, self._step_in_quiet)
+
+    def _step_in_quiet(self) -> None:
+        self._timer = None
+        self._step()
