@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from tests.gateway.conftest import Running, eventually, gateway_at, http_route, jobs_route
 from tests.gateway.test_access import ADMIN, bearer, guarded
 from tests.gateway.test_bad_callers import Outside
-from tests.gateway.test_links import job, linked, worker_of
+from tests.gateway.test_links import TRACE, job, linked, worker_of
 
+from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.gateway.callers.link import Links
 from flashcore.gateway.coalesce import Coalescer
 from flashcore.gateway.http.limits import Limits
@@ -26,8 +28,8 @@ from flashcore.model.table import EndpointSignals
 from flashcore.wire import calls
 from flashcore.wire.calls import Answer, Refusal
 from flashcore.wire.documents import MEDIA, decode_document
-from flashcore.wire.frames import FrameDecoder, encode_frame
-from flashcore.wire.messages import Progress, Signals, from_frame
+from flashcore.wire.frames import Frame, FrameDecoder, encode_frame
+from flashcore.wire.messages import Kind, Progress, Signals, from_frame
 
 NESTED = b"[" * 200_000
 
@@ -119,6 +121,37 @@ async def test_who_cannot_be_told_of_a_batch_keeps_it_from_nobody() -> None:
 
     assert heard == [2]
     assert [type(one) for one in reports] == [ZeroDivisionError]
+
+
+NO_TRACES = {
+    "half a character": "-\ud800",
+    "a line of its own": "-\r\nx: y",
+    "a zero": "-\x00",
+    "long": "-" + "x" * 9999,
+}
+
+
+@pytest.mark.parametrize("what", NO_TRACES)
+async def test_what_is_no_trace_is_kept_with_no_job_and_keeps_no_other_from_being_kept(
+    layout: Layout, what: str
+) -> None:
+    """Half a character fits no row and no frame: the jobs of everybody who submits in that moment are in the batch."""
+    store = await SqliteStores().open_jobs(f"sqlite:///{layout.jobs_db}")
+    traces = [version + TRACE[2:] + NO_TRACES[what] for version in ("00", "01")]
+    more = [{"traceparent": trace} for trace in traces]
+    jobs = [[number, "embed", 50_000, "", "application/json", each] for number, each in enumerate([{}, *more])]
+    async with (
+        gateway_at(layout, store=store) as running,
+        worker_of(running, layout, lambda _: b"1") as worker,
+        linked(running) as caller,
+    ):
+        # Written by what writes half a character, as an escape: ours does not.
+        caller.writer.write(encode_frame(Frame(Kind.SUBMIT, buffers=(b"1",) * 3), json.dumps({"jobs": jobs}).encode()))
+        async with asyncio.timeout(30):
+            said = await caller.hear(3)
+
+    assert [isinstance(one, Answer) and one.document["status"] for one in said] == ["COMPLETED"] * 3
+    assert [seen.context.keys() for seen in worker.seen] == [{"request_id"}] * 3
 
 
 def test_a_head_that_is_nested_too_deeply_is_a_breach_of_the_protocol() -> None:

@@ -207,7 +207,7 @@ def _context(head: RequestHead) -> dict[str, str]:
 
 def _add_trace(context: dict[str, str], parent: object, state: object) -> None:
     """As of a request: what has not the right form is no trace."""
-    if not isinstance(parent, str) or not is_trace(parent.encode("utf-8", "replace")):
+    if not isinstance(parent, str) or not parent.isascii() or not is_trace(parent.encode()):
         return
     context["traceparent"] = parent
     if isinstance(state, str) and 0 < len(state) <= MAX_TRACE_STATE and state.isascii() and state.isprintable():

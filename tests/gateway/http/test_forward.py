@@ -76,6 +76,9 @@ TRACE = b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r
         b"traceparent: nonsense\r\ntracestate: a=b\r\n",
         b"traceparent: 00-00000000000000000000000000000000-b7ad6b7169203331-01\r\n",
         b"traceparent: ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n",
+        b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more\r\n",
+        b"traceparent: 01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-caf\xe9\r\n",
+        b"traceparent: 01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-%b\r\n" % (b"x" * 1000),
         TRACE * 2,
     ],
 )
@@ -85,6 +88,13 @@ def test_a_trace_begins_here_where_none_came(sent: bytes) -> None:
 
     assert len(traces) == 1
     assert re.fullmatch(r"traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-00", traces[0])
+
+
+def test_a_trace_of_a_later_version_goes_on_with_what_it_says_beyond_ours() -> None:
+    """As the standard has it: what follows the flags is not ours to drop."""
+    later = "traceparent: 01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"
+
+    assert later in forwarded(f"{later}\r\n".encode())
 
 
 def test_a_trace_goes_on_and_may_be_found_by_the_requests_id() -> None:

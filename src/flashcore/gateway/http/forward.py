@@ -32,7 +32,9 @@ HOP_BY_HOP = frozenset(
 _REWRITTEN = frozenset({b"content-length", b"x-flashcore-token", b"x-request-id"})
 _FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 _NEVER_NAMED = frozenset({b"host"})
-_TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_IN_TRACE = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACE = re.compile(rb"00%b|(?!00|ff)[0-9a-f]{2}%b(?:-[\x21-\x7e]{0,200})?" % (_IN_TRACE, _IN_TRACE))
+"""Version 00 ends with its flags. Others may go on, but not for ever: what came in with a job is kept with it."""
 _HEX_ID = re.compile(rb"(?!0{16})[0-9a-f]{32}")
 _TRACE_NAMES = frozenset({b"traceparent", b"tracestate"})
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
