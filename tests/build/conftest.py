@@ -45,12 +45,31 @@ def flashcore_scalers():
 def flashcore_resource_types():
     return {
         "cron": Part("flashcore_acme.forms:Cron", "By the clock", declares=("flashcore_acme:CronEndpoint",)),
+        "site": Part("flashcore_acme.forms:Site", "With pages", declares=("flashcore_acme:SiteEndpoint",)),
     }
+
+@hookimpl
+def flashcore_handler_generators():
+    return {"site": Part("flashcore_acme.forms:SiteHandlers", "An entry, and pages in a folder beside it")}
 """
 ACME_FORMS = """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flashcore.builtin.queue_resource import QueueResource as Cron
+from flashcore.hookspecs.handlers import Generated, GeneratedFile
+
+class Site(Cron):
+    @property
+    def defaults(self):
+        return replace(super().defaults, handler="site")
+
+class SiteHandlers:
+    def generate(self, declaration, functions):
+        entry, page = f"handler_{declaration.name}.py", f"handler_{declaration.name}/pages/start.html"
+        return Generated((GeneratedFile(entry, "handler = print\\n"), GeneratedFile(page, "<p>Welcome</p>")), entry)
+
+    def requirements(self):
+        return ()
 
 @dataclass(frozen=True)
 class Canary:

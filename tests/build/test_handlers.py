@@ -242,3 +242,23 @@ def test_generators_say_what_they_need_beside_the_users_requirements(project: Pr
     listed = json.loads((result.directory / entry.handler).with_suffix(".json").read_text())
 
     assert listed["requirements"] == sorted(generator.requirements())
+
+
+def test_b30_a_generator_may_write_into_a_folder(project: ProjectWriter, tmp_path: Path) -> None:
+    """B30: its files are shown with the build as they are in the archive; no build could be written."""
+    made = project(
+        {
+            "app.py": """
+            from flashcore_acme import SiteEndpoint
+            shop = SiteEndpoint("shop")
+
+            @shop.function
+            def buy() -> None: ...
+            """
+        }
+    )
+
+    handler = unpack(made, "shop", tmp_path / "unpacked")
+
+    for folder in (handler.parent, made.build().directory):
+        assert (folder / "handler_shop/pages/start.html").read_text() == "<p>Welcome</p>"

@@ -274,5 +274,7 @@ def _manifest(order: Order, entries: list[EndpointEntry], examination: Examinati
 def _write(folder: Path, manifest: Manifest, handlers: Iterable[Generated]) -> None:
     for handler in handlers:
         for file in handler.files:
-            (folder / file.path).write_text(file.text, encoding="utf-8")  # for people; what runs is in the archive
+            path = folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.text, encoding="utf-8")  # for people; what runs is in the archive
     (folder / MANIFEST_FILE).write_bytes(last_build.manifest_bytes(manifest))

@@ -42,9 +42,7 @@ class BuiltIn(Generic[T]):
 
     def make(self, ref: PartRef) -> T:
         """The part, made from its options."""
-        record = self.get(ref.name).part
-        factory = _resolve(record.ref)
-        made: T = factory() if record.options is None else factory(_resolve(record.options)(*ref.args, **ref.options))
+        made: T = made_by(self.get(ref.name).part, ref)
         return made
 
 
@@ -89,6 +87,13 @@ class _BuiltInParts:
     resource_types: BuiltIn[ResourceType] = field(default_factory=lambda: BuiltIn(hooks.flashcore_resource_types()))
 
 
-def _resolve(ref: str) -> Any:
+def made_by(record: Part, ref: PartRef) -> Any:
+    """The part that a record is about, made from its options."""
+    factory = resolve(record.ref)
+    return factory() if record.options is None else factory(resolve(record.options)(*ref.args, **ref.options))
+
+
+def resolve(ref: str) -> Any:
+    """What `package.module:Attribute` is."""
     module, _, attribute = ref.partition(":")
     return getattr(importlib.import_module(module), attribute)
