@@ -20,7 +20,7 @@ from tests.stores.wal import used
 from flashcore.builtin.sqlite.committer import PAGE
 from flashcore.builtin.sqlite.jobs import backlog, desk, journal, settling
 from flashcore.builtin.sqlite.jobs import flush as writing
-from flashcore.builtin.sqlite.jobs.applying import apply, overwrite, see, write_through
+from flashcore.builtin.sqlite.jobs.applying import apply, see, write_through
 from flashcore.builtin.sqlite.jobs.batch import Batch
 from flashcore.builtin.sqlite.jobs.changes import Changes
 from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Entry
@@ -413,13 +413,7 @@ def broken_tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
             raise sqlite3.OperationalError("disk I/O error")
         return flush(changes, connection, between)
 
-    def guarded_too(now: float, connection: sqlite3.Connection) -> None:
-        if broken:
-            raise sqlite3.OperationalError("disk I/O error")
-        overwrite(now, connection)
-
     monkeypatch.setattr("flashcore.builtin.sqlite.jobs.applying.flush", guarded)
-    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.desk.overwrite", guarded_too)
     return iter([broken])
 
 
@@ -449,25 +443,20 @@ async def test_tables_that_cannot_be_written_stop_promises_at_a_bound(
 
 
 async def test_after_a_write_to_the_tables_that_failed_the_next_one_goes_there_too(
-    broken_tables: Iterator[list[bool]], tmp_path: Path
+    failing_commits: list[bool], tmp_path: Path
 ) -> None:
     """A commit that fails in its last step is in SQLite's log until another takes its place, if none could at once."""
-    broken = next(broken_tables)
     jobs = await open_jobs(tmp_path)
-    await jobs.submit([new_job("known", idempotency_key="k")])
-    await jobs.close()
-    jobs = await open_jobs(tmp_path)
-    broken.append(True)
-    with pytest.raises(StateError, match="disk I/O error"):
-        await jobs.submit([new_job("large", KEPT_INLINE + 1)])
-    broken.clear()
-    (known,) = await jobs.submit([new_job("again", idempotency_key="k")])
-    assert known.id == "known"  # found by a clash, which wrote nothing
+    failing_commits.append(True)
+    for name, size in (("large", KEPT_INLINE + 1), ("small", 1)):
+        with pytest.raises(StateError, match="disk I/O error"):
+            await jobs.submit([new_job(name, size)])
+    failing_commits.clear()
 
     await jobs.submit([new_job("next")])
-    assert (await rows(jobs, "job"), await waiting(jobs)) == (2, 0)
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (1, 0)
     await jobs.submit([new_job("the one after")])
-    assert (await rows(jobs, "job"), await waiting(jobs)) == (2, 1)
+    assert (await rows(jobs, "job"), await waiting(jobs)) == (1, 1)
     await jobs.close()
 
 

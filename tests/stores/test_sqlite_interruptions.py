@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import errno
 import gc
-import platform
 import shutil
 import signal
 import subprocess
@@ -236,61 +235,6 @@ async def test_a_process_that_is_killed_after_it_refused_a_job_does_not_bring_it
     """At the moment its caller hears so; or, where it could not be taken back then, once it was, unasked."""
     command = [sys.executable, "-c", KILLED, f"sqlite:///{tmp_path}/jobs.db", str(troubles)]
     killed = subprocess.run(command, timeout=60, check=False)  # noqa: ASYNC221 - nothing else goes on; our own program
-
-    assert killed.returncode == -signal.SIGKILL
-    jobs = await open_jobs(tmp_path)
-    assert await queued(jobs) == ["before"]
-    await jobs.close()
-
-
-UNSYNCED = """
-import asyncio, ctypes, errno, os, signal, struct, sys
-from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE
-from flashcore.builtin.sqlite_state import SqliteStores
-from flashcore.model.errors import StateError
-from flashcore.model.job import NewJob, Payload
-from flashcore.model.names import EndpointName, JobId
-
-def have_syncs_fail(fsync, fdatasync):
-    # A filter of system calls, for the thread of the database alone: these two give EIO, all others are allowed.
-    asked = [(0x20, 0, 0, 0), (0x15, 1, 0, fsync), (0x15, 0, 1, fdatasync)]
-    lines = [*asked, (6, 0, 0, 0x50000 | errno.EIO), (6, 0, 0, 0x7FFF0000)]
-    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
-    given = ctypes.create_string_buffer(struct.pack("HP", len(lines), ctypes.addressof(program)))
-    prctl = ctypes.CDLL(None).prctl
-    if prctl(38, 1, 0, 0, 0) or prctl(22, 2, given, 0, 0):
-        os._exit(77)
-
-async def main(url, applied, *calls):
-    jobs = await SqliteStores().open_jobs(url)
-    new = lambda name, size: [NewJob(JobId(name), EndpointName("e"), Payload(b"x" * size), lane=0)]
-    await jobs.submit(new("before", 1))
-    if applied == "True":
-        await jobs.sweep()
-    await jobs._writer.read(lambda _: have_syncs_fail(*map(int, calls)))
-    try:
-        await jobs.submit(new("refused", KEPT_INLINE + 1))
-    except StateError:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="a filter of system calls is Linux's")
-@pytest.mark.parametrize("applied", [False, True])
-async def test_a_commit_that_could_not_be_synced_is_not_brought_back_by_a_kill(
-    applied: bool,  # noqa: FBT001 - whether something is promised that the tables do not have
-    tmp_path: Path,
-) -> None:
-    """It is in SQLite's log, whole, when it fails: whoever opens that next takes it for promised."""
-    calls = {"x86_64": ("74", "75"), "aarch64": ("82", "83")}.get(platform.machine())
-    if calls is None:
-        pytest.skip("the numbers of its system calls are not known")
-    command = [sys.executable, "-c", UNSYNCED, f"sqlite:///{tmp_path}/jobs.db", str(applied), *calls]
-    killed = subprocess.run(command, timeout=60, check=False)  # noqa: ASYNC221 - nothing else goes on
-    if killed.returncode == 77:
-        pytest.skip("a process may not filter its system calls here")
 
     assert killed.returncode == -signal.SIGKILL
     jobs = await open_jobs(tmp_path)

@@ -1,4 +1,9 @@
-"""Several calls in one transaction, each with its own fate."""
+"""Several calls in one transaction, each with its own fate.
+
+A commit that fails in its last step, its sync, is in SQLite's log, whole. This connection forgets it, and has its next
+commit take its place; but whoever opens the log after a crash before that takes it for promised. So nobody hears that
+a commit failed before another one, of nothing, has taken its place.
+"""
 
 from __future__ import annotations
 
@@ -75,18 +80,16 @@ class Committer:
         self.before_commit: Call[object] = _nothing
         """Done too in every transaction that wrote something."""
         self.turns = Turns()
+        self.is_astray = False
+        """A crash would bring back a commit that failed: the disk did not let another one take its place so far."""
 
     def write(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
-        """Run calls in one transaction; on disk when this returns."""
+        """Run calls in one transaction; on disk when this returns, or nowhere unless it `is_astray`."""
         with self.turns.held():
-            if len(calls) == 1:
-                return [self._write_alone(calls[0])]
-            try:
-                return self._write_together(calls)
-            except sqlite3.Error:
-                # One of them does not fit, or broke a rule of the schema: the others need not suffer for it.
-                self._undo()
-                return [self._write_alone(call) for call in calls]
+            outcomes = self._write(calls)
+            if self.is_astray:
+                self._overwrite()
+            return outcomes
 
     def read(self, call: Call[Any]) -> Outcome:
         """Run a call outside of a transaction."""
@@ -116,6 +119,16 @@ class Committer:
             self._connection.close()
         self._lock.release()
 
+    def _write(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
+        if len(calls) == 1:
+            return [self._write_alone(calls[0])]
+        try:
+            return self._write_together(calls)
+        except sqlite3.Error:
+            # One of them does not fit, or broke a rule of the schema: the others need not suffer for it.
+            self._undo()
+            return [self._write_alone(call) for call in calls]
+
     def _write_alone(self, call: Call[Any]) -> Outcome:
         try:
             before = self._begin()
@@ -140,7 +153,11 @@ class Committer:
     def _commit(self, before: int) -> None:
         if self._connection.total_changes != before:
             self.before_commit(self._connection)
-        self._connection.execute("COMMIT")
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error:
+            self.is_astray = True
+            raise
 
     def _try(self, call: Call[Any]) -> Outcome:
         self._connection.execute("SAVEPOINT one_call")
@@ -153,6 +170,14 @@ class Committer:
             outcome = Failed(problem)
         self._connection.execute("RELEASE one_call")
         return outcome
+
+    def _overwrite(self) -> None:
+        """Commit a page as it was. What another call commits would not do: it may have changed nothing."""
+        with contextlib.suppress(sqlite3.Error):  # it is tried again with the next call that writes
+            self._roll_back()
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            self._connection.execute(f"PRAGMA user_version = {version}")
+            self.is_astray = False
 
     def _undo(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # who waits hears what it began with; the next call tries it again

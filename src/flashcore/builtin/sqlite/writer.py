@@ -100,7 +100,7 @@ class Writer:
         """Run a call in a transaction; its result comes once that is on disk.
 
         `told` hears the result first, in the order of commits, also when the caller has gone away by then.
-        Raises what the call raised, StorageFull, or StateError.
+        Raises what the call raised, StorageFull, or StateError; what it wrote is nowhere then, see `is_astray`.
         """
         return self._ask(_Asked(call, self._loop.create_future(), told))
 
@@ -114,6 +114,11 @@ class Writer:
     def give_way(self) -> None:
         """For calls that run long in the thread, between two statements: whoever wants a look gets it now."""
         self._opened.result().turns.give_way()
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether a crash could bring back what a caller of `write` was told had failed; until a later one succeeds."""
+        return self._opened.result().is_astray
 
     def read(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
         """Run a call outside of a transaction: it sees all that was asked to be written before, and nothing halved.

@@ -121,11 +121,6 @@ def see(segments: Sequence[Segment], query: Call[T], connection: sqlite3.Connect
         return Seen(result, applied=True)
 
 
-def overwrite(now: float, connection: sqlite3.Connection) -> None:
-    """Commit a little: SQLite's log has it where a commit that failed began, and ends there."""
-    connection.execute("update standing set clock = ?", (now,))
-
-
 def _nobody() -> None:
     """Where it does not take long."""
 

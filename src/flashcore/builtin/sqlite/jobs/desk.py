@@ -32,7 +32,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flashcore.builtin.local.clock import Clock
 from flashcore.builtin.sqlite.committer import Call
@@ -40,7 +40,6 @@ from flashcore.builtin.sqlite.jobs.applying import (
     Clash,
     Seen,
     apply,
-    overwrite,
     promise,
     require_new,
     see,
@@ -115,9 +114,6 @@ class Desk:
         """The tables could not be written a moment ago."""
         self._reminder: asyncio.TimerHandle | None = None
         self._flying = False
-        self._is_astray = False
-        """SQLite's log may have a batch that failed in its last step, and would bring it back after a crash. The next
-        one that is written to the tables takes its place: nothing is promised elsewhere before."""
         self._scheduled = False
         self._outdated = False
         self._closed = False
@@ -281,7 +277,8 @@ class Desk:
         except Exception as problem:  # noqa: BLE001  # whatever no table holds: it belongs to whoever asked for it
             self._failed(batch, problem)
             return
-        if record and not self._is_astray and self._journal.takes(len(record)):
+        # Where a crash would bring a batch back that failed, nothing is promised elsewhere: it would come after that.
+        if record and not self._writer.is_astray and self._journal.takes(len(record)):
             self._promise(batch, changes, record)
         else:
             self._write_through(batch, changes)
@@ -326,10 +323,10 @@ class Desk:
         segments = self._backlog.all()
         work = partial(write_through, batch.number, changes, batch.streams, segments)
         told = partial(self._landed, batch, segments)
-        self._writer.write(work, told).add_done_callback(partial(self._went_astray, batch))
+        self._writer.write(work, told).add_done_callback(partial(self._crashed, batch))
 
     def _landed(self, batch: Batch, segments: list[Segment], freed: tuple[str, ...]) -> None:
-        self._flying = self._is_astray = False
+        self._flying = False
         self.book.promised = batch.number
         self._journal.settle(batch.number)
         self._applied(segments)
@@ -341,29 +338,9 @@ class Desk:
         self._on_disk(batch)
         self._settler.callers_are_told()
 
-    def _crashed(self, batch: Batch, written: asyncio.Future[None]) -> None:
+    def _crashed(self, batch: Batch, written: asyncio.Future[Any]) -> None:
         problem = None if written.cancelled() else written.exception()
         if problem is not None:
-            self._failed(batch, problem)
-
-    def _went_astray(self, batch: Batch, written: asyncio.Future[tuple[str, ...]]) -> None:
-        problem = None if written.cancelled() else written.exception()
-        if isinstance(problem, Clash):  # nothing was committed
-            self._failed(batch, problem)
-        elif problem is not None:
-            self._is_astray = True
-            self._bring_back(batch, problem)
-
-    def _bring_back(self, batch: Batch, problem: BaseException) -> None:
-        """Have something else where the batch may be in SQLite's log, before its callers hear that it is nowhere."""
-
-        def ended(written: asyncio.Future[None]) -> None:
-            self._is_astray = written.cancelled() or written.exception() is not None
-            self._failed(batch, problem)
-
-        try:
-            self._writer.write(partial(overwrite, self._clock())).add_done_callback(ended)
-        except StateError:  # it is closed
             self._failed(batch, problem)
 
     def _failed(self, batch: Batch, problem: BaseException) -> None:
