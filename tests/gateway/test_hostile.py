@@ -30,6 +30,7 @@ from flashcore.wire.calls import Answer, Refusal
 from flashcore.wire.documents import MEDIA, decode_document
 from flashcore.wire.frames import Frame, FrameDecoder, encode_frame
 from flashcore.wire.messages import Kind, Progress, Signals, from_frame
+from flashcore.wire.runpod import Outcome, read_outcome
 
 NESTED = b"[" * 200_000
 
@@ -121,6 +122,18 @@ async def test_who_cannot_be_told_of_a_batch_keeps_it_from_nobody() -> None:
 
     assert heard == [2]
     assert [type(one) for one in reports] == [ZeroDivisionError]
+
+
+@pytest.mark.parametrize("nested", [("[", "", "]"), ('{"a":', "1", "}")], ids=["lists", "objects"])
+def test_an_error_ends_its_job_however_deeply_it_is_nested(nested: tuple[str, str, str]) -> None:
+    """Python may read a little deeper than it writes, and a worker of the SDK posts what came of a job once."""
+    opened, inner, closed = nested
+    errors = [opened * depth + inner + closed * depth for depth in range(1, 1200)]
+
+    outcomes = [read_outcome(f'{{"error": {error}}}'.encode()) for error in errors]
+
+    assert all(isinstance(outcome, Outcome) for outcome in outcomes)
+    assert {isinstance(outcome, Outcome) and bool(outcome.error) for outcome in outcomes[1:]} == {True}
 
 
 NO_TRACES = {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from flashcore.gateway.allowance import TooManyJobs
 from flashcore.gateway.http.respond import Response, error_response
@@ -19,13 +18,6 @@ from flashcore.model.errors import (
     UsageError,
 )
 from flashcore.model.names import EndpointName, JobId
-from flashcore.registry.near import near_matches
-
-_LONGEST_NAME = 100
-"""Characters of what somebody took for an endpoint's name, which has 40 at most."""
-
-_COMPARED = 100
-"""Names that a misspelt one is compared with."""
 
 JSON_TYPE = ((b"content-type", b"application/json"),)
 
@@ -70,29 +62,6 @@ def too_many(error: TooManyJobs) -> Response:
     """The answer to a caller who is to come again."""
     headers = ((b"retry-after", b"%d" % math.ceil(error.after)),)
     return error_response(429, error.code, error.message, headers, next_step=error.next_step)
-
-
-def unknown_endpoint(name: str, known: tuple[str, ...]) -> Response:
-    """No such endpoint, and which were perhaps meant."""
-    near = near_matches(name, _neighbours(name, known))
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    message = f"There is no endpoint {_shortened(name)!r}{hint}"
-    return error_response(404, "unknown_endpoint", message, near_matches=list(near))
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
-
-
-def _neighbours(name: str, known: tuple[str, ...]) -> Sequence[str]:
-    """Those among which a name is looked for: of thousands each would cost its part of a second, for every mistake."""
-    if len(name) > _LONGEST_NAME:
-        return ()
-    if len(known) <= _COMPARED:
-        return known
-    ordered = sorted(known)
-    at = bisect(ordered, name)
-    return ordered[max(0, at - _COMPARED // 2) : at + _COMPARED // 2]
 
 
 def method_not_allowed(allowed: tuple[bytes, ...]) -> Response:

@@ -27,6 +27,7 @@ from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.link import ControlLink
 from flashcore.gateway.local import LocalRoutes
 from flashcore.gateway.metrics import Metrics
+from flashcore.gateway.misspelt import Misspelt
 from flashcore.gateway.quiet import QuietFront
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.security import Security
@@ -80,12 +81,13 @@ class Gateway:
         self._notice = 0.0
         self._is_quiet = False
         intake = Intake(self.broker, settings)
-        self.jobs = jobs = JobsApi(self.broker, routes, settings, intake, self.keyring.caller_of)
+        misspelt = Misspelt()
+        self.jobs = jobs = JobsApi(self.broker, routes, settings, intake, self.keyring.caller_of, misspelt)
         metrics = Metrics(routes, self.broker, self.keyring)
         limits = Limits(local_body_bytes=intake.largest, body_rate=settings.body_rate)
         desk = CallersDesk(routes, intake, self.keyring, jobs.not_a_queue)
         metrics.links = links = Links(desk, limits, asyncio.get_running_loop())
-        self.front = front = Front(routes, Answerers(jobs, links, local, metrics), self.keyring, settings)
+        self.front = front = Front(routes, Answerers(jobs, links, local, metrics, misspelt), self.keyring, settings)
         self._usual = in_front(front)
         self._quiet = QuietFront(self._usual, jobs, self.keyring)
         self.http = HttpServer(self._usual, limits, security.proxies, folder=layout.home)

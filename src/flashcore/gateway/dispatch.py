@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from flashcore.gateway.answers import unknown_endpoint
 from flashcore.gateway.callers.link import Links
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Request, Response, error_response
@@ -15,6 +14,7 @@ from flashcore.gateway.jobs_api import JobsApi
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.local import LocalRoutes
 from flashcore.gateway.metrics import Metrics
+from flashcore.gateway.misspelt import Misspelt
 from flashcore.gateway.paths import addressed, first_segment, host_label, job_address
 from flashcore.gateway.planning import Plan, Signposts, plan_of
 from flashcore.gateway.proxying import RequestRoute
@@ -43,6 +43,7 @@ class Answerers:
     links: Links
     local: LocalRoutes
     metrics: Metrics
+    misspelt: Misspelt
 
 
 class Front:
@@ -55,6 +56,7 @@ class Front:
         self._routes = routes
         self._links = answerers.links
         self._jobs = answerers.jobs
+        self._misspelt = answerers.misspelt
         self._keyring = keyring
         self._answer_seconds = settings.answer_seconds
         self._own: Mapping[tuple[str, bytes], tuple[Handler, frozenset[TokenScope] | None]] = {
@@ -153,7 +155,7 @@ class Front:
                 f"Endpoint {name!r} works through a queue, it answers no HTTP requests of its own.",
                 next_step=f"POST /{JOB_API}/{name}/runsync",
             )
-        return unknown_endpoint(name, routes.names)
+        return self._misspelt.answer(name, routes.names)
 
 
 def _answering(response: Response) -> Handler:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
-from flashcore.gateway.answers import JSON_TYPE, job_gone, json_body, method_not_allowed, unknown_endpoint
+from flashcore.gateway.answers import JSON_TYPE, job_gone, json_body, method_not_allowed
 from flashcore.gateway.bodies import is_large, sliced
 from flashcore.gateway.broker import Broker
 from flashcore.gateway.documents import (
@@ -30,6 +30,7 @@ from flashcore.gateway.health import health_document
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import Handler, Later, Request, Response, error_response, json_response
 from flashcore.gateway.intake import LONGEST_WAIT, Intake, Order, refusal_of
+from flashcore.gateway.misspelt import Misspelt
 from flashcore.gateway.paths import Addressed, query_value, whole_number
 from flashcore.gateway.polling.desk import Desk
 from flashcore.gateway.polling.routes import PolledApi
@@ -77,8 +78,10 @@ class JobsApi:
         settings: Settings,
         intake: Intake,
         caller_of: Callable[[RequestHead, str], str],
+        misspelt: Misspelt,
     ) -> None:
         self._broker = broker
+        self._misspelt = misspelt
         self._caller_of = caller_of
         self._routes = routes
         self._intake = intake
@@ -130,7 +133,7 @@ class JobsApi:
                 f"Endpoint {name!r} answers HTTP requests, it has no queue.",
                 next_step=f"call /{name}/...",
             )
-        return unknown_endpoint(name, tuple(routes.jobs))
+        return self._misspelt.answer(name, tuple(routes.jobs))
 
     # -- jobs in ---------------------------------------------------------------------------------------------------
 

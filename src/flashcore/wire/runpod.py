@@ -120,9 +120,16 @@ def _value(members: dict[str, RawValue], name: str) -> object:
     return None if found is None else found.value
 
 
+def _as_text(found: RawValue) -> str:
+    try:
+        return json.dumps(found.value, ensure_ascii=False)
+    except RecursionError:  # Python reads a little deeper than it writes
+        return bytes(found.raw).decode()
+
+
 def _error_of(found: RawValue | None) -> str | None:
     if found is None or not found.value:
         return None
-    text = found.value if isinstance(found.value, str) else json.dumps(found.value, ensure_ascii=False)
+    text = found.value if isinstance(found.value, str) else _as_text(found)
     # Half of a surrogate pair, as the name of a file has that is not UTF-8: no store holds it, and no answer.
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -168,6 +168,7 @@ REFUSED = [
     (400, b"garbage\r\n\r\n", "no request at all"),
     (417, GET + b"Expect: tea\r\n\r\n", "an unknown expectation"),
     (501, b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "CONNECT"),
+    (501, b"CONNECT /v2 HTTP/1.1\r\nHost: a:1\r\n\r\n", "CONNECT"),
     (501, b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", "an unknown method"),
     (501, b"get / HTTP/1.1\r\nHost: a\r\n\r\n", "a method in lower case"),
     (505, b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", "HTTP/2.0"),

@@ -69,9 +69,10 @@ def parse_request(raw: bytes, header_count: int, new_id: Callable[[], bytes]) ->
         raise BadRequest(505, "version_not_supported", "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     if len(collector.lines) > header_count:
         raise BadRequest(431, "too_many_headers", f"{len(collector.lines)} header lines; {header_count} are allowed.")
-    if collector.target[0] != 0x2F:
-        _take_other_form(parser.get_method(), collector)
-    return _request(parser.get_method(), collector, raw[line_end - 1] - 48, new_id)
+    method = parser.get_method()
+    if collector.target[0] != 0x2F or method == b"CONNECT":
+        _take_other_form(method, collector)
+    return _request(method, collector, raw[line_end - 1] - 48, new_id)
 
 
 def _request(method: bytes, collector: _Collector, minor: int, new_id: Callable[[], bytes]) -> RequestHead:
