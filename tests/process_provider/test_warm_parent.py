@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -22,6 +24,7 @@ from flashcore.worker.warm_parent import WarmLoop
 from flashcore.worker.warm_words import LONGEST, Ended, Fork, Forked, Warm, encode
 
 WORD = Fork({"A": "1"}, "/")
+FIRST_THAT_SELECT_REFUSES = 1024
 
 
 @dataclass(frozen=True)
@@ -197,3 +200,25 @@ async def test_an_end_is_seen_without_a_descriptor_too(monkeypatch: pytest.Monke
     process.signal(15)
 
     assert await ended == -15
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are descriptors of processes on Linux alone")
+@pytest.mark.skipif(
+    resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= FIRST_THAT_SELECT_REFUSES, reason="no such descriptor is allowed"
+)
+async def test_a_replica_is_told_to_end_however_many_descriptors_are_open() -> None:
+    """With a thousand replicas there are descriptors that select() does not take, and none of these was ever ended."""
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)  # noqa: ASYNC220 - it returns at once
+    descriptor = os.pidfd_open(child.pid)
+    high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_THAT_SELECT_REFUSES)
+    os.close(descriptor)
+    replica = OtherProcess(child.pid, EndWatch(child.pid, high))
+    try:
+        replica.signal(signal.SIGTERM)
+        assert child.wait(60) == -signal.SIGTERM
+
+        replica.kill_group()  # it has ended: nothing happens, to nobody
+        await replica.ended()
+    finally:
+        child.kill()
+        child.wait()

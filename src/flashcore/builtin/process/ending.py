@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -161,11 +162,12 @@ class EndWatch:
     @property
     def over(self) -> bool:
         """Whether it has ended already."""
-        import select
-
         if self._descriptor is None:
             return self._gone or not _runs(self._pid)
-        return bool(select.select([self._descriptor], [], [], 0)[0])
+        # select() takes no descriptor above 1023, and a control plane of a thousand replicas has such.
+        asked = select.poll()
+        asked.register(self._descriptor, select.POLLIN)
+        return bool(asked.poll(0))
 
     async def ended(self) -> None:
         """Return at its end."""
