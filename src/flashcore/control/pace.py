@@ -1,4 +1,4 @@
-"""How fast a loop may go: as fast as there is progress, and ever more slowly while it only goes back and forth.
+"""How fast a loop may go: as fast as there is progress, and more slowly while it only goes back and forth.
 
 A strategy that never settles would otherwise take the processor, the log and its provider for itself until the
 deadline of progress ends its rollout.
@@ -12,9 +12,10 @@ from collections.abc import Hashable
 MOST_A_SECOND = 50
 """Passes that change something."""
 PATIENCE = 200
-"""Such passes without progress before it slows down."""
-LONGEST_PAUSE = 10.0
-"""Seconds."""
+"""Such passes without progress, one shortly after the other, before it slows down."""
+FORGIVEN_A_SECOND = 1.0
+"""Of these so many are forgotten, which is also how many a second there are then. What is scaled up and down now and
+then, or loses a replica, has no end of passes without progress either, and goes back and forth with nobody."""
 
 
 PER_REPLICA = 50e-6
@@ -34,16 +35,20 @@ class Pace:
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=MOST_A_SECOND)
         self._marker: Hashable = None
-        self._fruitless = 0
+        self._fruitless = 0.0
+        self._counted_at = 0.0
 
     def resume_at(self, now: float, marker: Hashable) -> float:
         """When the next pass may be, after one at `now` that changed something. Another `marker` is progress."""
-        self._fruitless = 0 if marker != self._marker else self._fruitless + 1
-        self._marker = marker
         full = len(self._recent) == MOST_A_SECOND
         oldest = self._recent[0] if full else 0.0
         self._recent.append(now)
-        pause = 0.0
-        if self._fruitless > PATIENCE:
-            pause = min(LONGEST_PAUSE, 0.01 * 2.0 ** min(20, self._fruitless - PATIENCE))
-        return max(now + pause, oldest + 1.0 if full else 0.0)
+        patient_until = now + max(0.0, self._count(now, marker) - PATIENCE) / FORGIVEN_A_SECOND
+        return max(patient_until, oldest + 1.0 if full else 0.0)
+
+    def _count(self, now: float, marker: Hashable) -> float:
+        """The passes without progress that are not forgotten, this one among them."""
+        forgiven = max(0.0, now - self._counted_at) * FORGIVEN_A_SECOND
+        self._fruitless = max(0.0, self._fruitless - forgiven) + 1.0 if marker == self._marker else 0.0
+        self._marker, self._counted_at = marker, now
+        return self._fruitless
