@@ -1,11 +1,17 @@
 """Resource types: the kinds of endpoint that can be declared, `queue` and `load_balanced` among them.
 
 A resource type says what a declaration of its kind may hold and which other parts serve it. It does nothing itself:
-the engine asks it for names and passes the declaration on whole.
+the engine asks it for names and passes the declaration on whole. It is made without arguments, at any time, and each one
+says the same: the build asks it, and the controller keeps what it heard with the deployment.
+
+User code declares it by the class that the record's `declares` names, a subclass of `client.endpoints.Endpoint` whose
+`resource` is the type's name. The build reads declarations and does not run them, so that the class has neither a
+constructor nor settings of its own.
 
 How unlike types satisfy it:
 
 * queue: ingress JOBS, several functions, `heartbeat`, scaled by how long jobs wait.
+* worker_script: ingress JOBS, no function and one script; its `problems` refuse what the script itself decides.
 * load_balanced: ingress HTTP, one route each, `http`, scaled by requests in flight.
 * a scheduled job: ingress JOBS; its handler is the queue's, and a plugin's own process submits when the time comes.
 * an app of another framework (any ASGI object): ingress HTTP; its handler generator imports that object, and its
@@ -59,7 +65,7 @@ class ResourceType(Protocol):
 
     @property
     def defaults(self) -> Defaults:
-        """What serves it unless the declaration says otherwise."""
+        """What serves it unless the declaration says otherwise. Options are JSON values; the scaler is not unfit."""
         ...
 
     @property
@@ -68,7 +74,11 @@ class ResourceType(Protocol):
         ...
 
     def problems(self, declaration: Declaration, functions: tuple[FunctionEntry, ...]) -> Iterator[str]:
-        """What is wrong with a declaration of this type, beyond what is wrong with any; one sentence each."""
+        """What is wrong with a declaration of this type, beyond what is wrong with any; one sentence each.
+
+        A sentence goes on from "endpoint 'x': " and has no full stop. Equal declarations have equal problems; whatever is
+        declared, nothing is raised.
+        """
         ...
 
 
