@@ -6,7 +6,7 @@ from flashcore.builtin import hooks
 from flashcore.hookspecs.records import Part
 from flashcore.model.declaration import Policy, Template
 from flashcore.model.parts import PartRef
-from flashcore.testing.endpoint_examples import QUEUED, ROUTED, SCRIPTED
+from flashcore.testing.endpoint_examples import QUEUED, ROUTED, SCRIPTED, Example
 from flashcore.testing.resource_kit import NOTHING, ResourceTypeKit
 
 
@@ -14,13 +14,19 @@ class TestQueue(ResourceTypeKit):
     """The type `queue`: functions that are called by jobs."""
 
     name = "queue"
-    sound = (QUEUED, replace(QUEUED, template=Template(max_concurrency=8)))
-    refused = (
-        NOTHING,
-        SCRIPTED,
-        replace(QUEUED, policy=Policy(routing=PartRef("p2c"))),
-        replace(QUEUED, policy=Policy(ttl=5.0)),
-    )
+
+    def sound(self) -> tuple[Example, ...]:
+        """What it is for."""
+        return (QUEUED, replace(QUEUED, template=Template(max_concurrency=8)))
+
+    def refused(self) -> tuple[Example, ...]:
+        """What it could not serve."""
+        return (
+            NOTHING,
+            SCRIPTED,
+            replace(QUEUED, policy=Policy(routing=PartRef("p2c"))),
+            replace(QUEUED, policy=Policy(ttl=5.0)),
+        )
 
     def part(self) -> Part:
         """As the built-in hooks offer it."""
@@ -31,8 +37,14 @@ class TestLoadBalanced(ResourceTypeKit):
     """The type `load_balanced`: routes that are called by HTTP."""
 
     name = "load_balanced"
-    sound = (ROUTED, replace(ROUTED, policy=Policy(routing=PartRef("hash"))))
-    refused = (NOTHING, SCRIPTED)
+
+    def sound(self) -> tuple[Example, ...]:
+        """What it is for."""
+        return (ROUTED, replace(ROUTED, policy=Policy(routing=PartRef("hash"))))
+
+    def refused(self) -> tuple[Example, ...]:
+        """What it could not serve."""
+        return (NOTHING, SCRIPTED)
 
     def part(self) -> Part:
         """As the built-in hooks offer it."""
@@ -43,16 +55,22 @@ class TestWorkerScript(ResourceTypeKit):
     """The type `worker_script`: a script that does the jobs."""
 
     name = "worker_script"
-    sound = (SCRIPTED,)
-    refused = (
-        NOTHING,
-        QUEUED,
-        replace(SCRIPTED, functions=QUEUED.functions),
-        replace(SCRIPTED, template=Template(script="work.sh")),
-        replace(SCRIPTED, template=Template(script="../work.py")),
-        replace(SCRIPTED, template=replace(SCRIPTED.template, max_concurrency=8)),
-        replace(SCRIPTED, policy=Policy(routing=PartRef("p2c"))),
-    )
+
+    def sound(self) -> tuple[Example, ...]:
+        """What it is for."""
+        return (SCRIPTED,)
+
+    def refused(self) -> tuple[Example, ...]:
+        """What it could not serve."""
+        return (
+            NOTHING,
+            QUEUED,
+            replace(SCRIPTED, functions=QUEUED.functions),
+            replace(SCRIPTED, template=Template(script="work.sh")),
+            replace(SCRIPTED, template=Template(script="../work.py")),
+            replace(SCRIPTED, template=replace(SCRIPTED.template, max_concurrency=8)),
+            replace(SCRIPTED, policy=Policy(routing=PartRef("p2c"))),
+        )
 
     def part(self) -> Part:
         """As the built-in hooks offer it."""

@@ -10,7 +10,7 @@ from flashcore.hookspecs.records import Part
 from flashcore.registry.registry import Registry
 from flashcore.testing import resource_kit as kit
 from flashcore.testing.conformance import Nonconformance
-from flashcore.testing.endpoint_examples import QUEUED, ROUTED
+from flashcore.testing.endpoint_examples import QUEUED, ROUTED, Example
 from flashcore.testing.resource_kit import NOTHING, ResourceTypeKit, Subject
 
 ONE = replace(ROUTED, functions=ROUTED.functions[:1])
@@ -26,8 +26,14 @@ class TestSound(ResourceTypeKit):
     """A type without a fault passes."""
 
     name = "site"
-    sound = (ONE,)
-    refused = (NOTHING, QUEUED)
+
+    def sound(self) -> tuple[Example, ...]:
+        """What it is for."""
+        return (ONE,)
+
+    def refused(self) -> tuple[Example, ...]:
+        """What it could not serve."""
+        return (NOTHING, QUEUED)
 
     def part(self) -> Part:
         """For applications of another framework."""

@@ -1,8 +1,8 @@
 """Resource types: the kinds of endpoint that can be declared, `queue` and `load_balanced` among them.
 
 A resource type says what a declaration of its kind may hold and which other parts serve it. It does nothing itself:
-the engine asks it for names and passes the declaration on whole. It is made without arguments, at any time, and each one
-says the same: the build asks it, and the controller keeps what it heard with the deployment.
+the engine asks it for names and passes the declaration on whole. It is made without arguments, at any time, and each
+one says the same: the build asks it, and the controller keeps what it heard with the deployment.
 
 User code declares it by the class that the record's `declares` names, a subclass of `client.endpoints.Endpoint` whose
 `resource` is the type's name. The build reads declarations and does not run them, so that the class has neither a
@@ -76,8 +76,8 @@ class ResourceType(Protocol):
     def problems(self, declaration: Declaration, functions: tuple[FunctionEntry, ...]) -> Iterator[str]:
         """What is wrong with a declaration of this type, beyond what is wrong with any; one sentence each.
 
-        A sentence goes on from "endpoint 'x': " and has no full stop. Equal declarations have equal problems; whatever is
-        declared, nothing is raised.
+        A sentence goes on from "endpoint 'x': " and has no full stop. Equal declarations have equal ones; nothing is
+        raised, whatever is declared.
         """
         ...
 

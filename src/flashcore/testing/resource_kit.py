@@ -9,8 +9,8 @@ A resource type's whole test file:
         name = "cron"
         def part(self): return hooks.flashcore_resource_types()["cron"]
 
-One that is for other endpoints than two functions called by jobs says `sound = (ROUTED,)` or `(SCRIPTED,)` (both in
-`flashcore.testing.endpoint_examples`) or examples of its own, and what it refuses in `refused`.
+One that is for other endpoints than two functions called by jobs says for which: `def sound(self): return (ROUTED,)` or
+`(SCRIPTED,)`, both in `flashcore.testing.endpoint_examples`, or examples of its own; what it refuses says `refused`.
 
 What is promised, by types as unlike as a queue, an endpoint that answers HTTP, a script, and an application of another
 framework:
@@ -147,7 +147,7 @@ def check_scalers_fit(subject: Subject) -> None:
 
 def check_what_is_sound_has_no_problems(subject: Subject) -> None:
     """A declaration that the type is for is built; the kit is told of at least one."""
-    require(subject.sound, "`sound` holds an endpoint that the type is for")
+    require(subject.sound, "`sound` has an endpoint that the type is for")
     for example in subject.sound:
         found = subject.problems(example)
         require(not found, f"a sound declaration has no problems ({example.template!r}, {example.policy!r})", found)
@@ -216,14 +216,18 @@ class ResourceTypeKit(Kit):
     checks = checks_of(globals())
     name: ClassVar[str]
     """Under which it is offered."""
-    sound: ClassVar[Sequence[Example]] = (QUEUED,)
-    """Endpoints that it is for."""
-    refused: ClassVar[Sequence[Example]] = (NOTHING,)
-    """Endpoints that could not serve, each for a reason of its own."""
 
     @abstractmethod
     def part(self) -> Part:
         """The record of its hook."""
+
+    def sound(self) -> Sequence[Example]:
+        """Endpoints that it is for."""
+        return (QUEUED,)
+
+    def refused(self) -> Sequence[Example]:
+        """Endpoints that could not serve, each for a reason of its own."""
+        return (NOTHING,)
 
     def registry(self) -> Registry:
         """Where the parts are that it names."""
@@ -231,7 +235,7 @@ class ResourceTypeKit(Kit):
 
     def examine(self, check: Check) -> None:
         """Run one check."""
-        check(Subject(self.name, self.part(), self.sound, self.refused, self.registry()))
+        check(Subject(self.name, self.part(), self.sound(), self.refused(), self.registry()))
 
 
 def _require_plain(path: str, declares: type[Endpoint], expected: Declaration) -> None:
