@@ -18,7 +18,7 @@ from tests.full_disk import no_file_grows_beyond
 from tests.stores.wal import used
 
 from flashcore.builtin.sqlite.committer import PAGE
-from flashcore.builtin.sqlite.jobs import backlog, desk, journal, settling
+from flashcore.builtin.sqlite.jobs import applier, backlog, journal, settling
 from flashcore.builtin.sqlite.jobs import flush as writing
 from flashcore.builtin.sqlite.jobs.applying import apply, see, write_through
 from flashcore.builtin.sqlite.jobs.batch import Batch
@@ -43,7 +43,7 @@ WAL_HEAD, WAL_FRAME = 32, 24 + PAGE
 @pytest.fixture(autouse=True)
 def nothing_is_applied_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a test says when the tables get something."""
-    monkeypatch.setattr(desk, "_SOON", 3600.0)
+    monkeypatch.setattr(applier, "SOON", 3600.0)
 
 
 async def open_jobs(folder: Path) -> SqliteJobs:
@@ -510,11 +510,11 @@ async def test_the_journal_keeps_what_was_applied_and_not_synced(
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await jobs.submit([new_job("meanwhile")])
-    assert jobs._desk._applying  # noqa: SLF001 - or this test tells nothing
+    assert jobs._desk._applier._applying  # noqa: SLF001 - or this test tells nothing
     go_on.set()
     await asyncio.gather(holding, sweeping)
     async with asyncio.timeout(60):
-        while jobs._desk._applying:  # noqa: ASYNC110, SLF001 - as above; no event tells of it
+        while jobs._desk._applier._applying:  # noqa: ASYNC110, SLF001 - as above; no event tells of it
             await asyncio.sleep(0)
 
     assert file.waits_for(3), "it would forget what a power failure takes from the tables"
@@ -534,7 +534,7 @@ async def test_all_that_waits_is_applied_though_nothing_new_comes(
     assert await rows(jobs, "job") == 0
 
     broken.clear()
-    jobs._desk._apply_later()  # noqa: SLF001 - the clock of a test does not come to it
+    jobs._desk._applier.apply_soon()  # noqa: SLF001 - the clock of a test does not come to it
     async with asyncio.timeout(60):
         while await waiting(jobs):
             pass

@@ -158,7 +158,7 @@ def _watch_syncs(monkeypatch: pytest.MonkeyPatch, disk: Disk) -> None:
         return wrote
 
     monkeypatch.setattr(Committer, "write", written)
-    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.desk.apply", applied)
+    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.applier.apply", applied)
 
 
 async def _opened(folder: Path) -> SqliteJobs:

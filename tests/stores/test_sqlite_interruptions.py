@@ -259,12 +259,12 @@ async def test_who_uses_a_store_that_could_not_recover_hears_why(
         patched.setattr(SyncedFile, "write", fail)
         with pytest.raises(StateError, match="the disk fails"):
             await jobs.submit([new_job("refused")])
-        first = desk._recovery  # noqa: SLF001 - as above
+        first = desk._recovery._task  # noqa: SLF001 - as above
         assert first is not None
         await until(first.done)
         with pytest.raises(StateError, match="the disk fails"):
             await jobs.get(JobId("before"))
-        assert desk._recovery is not first  # noqa: SLF001 - as above
+        assert desk._recovery._task is not first  # noqa: SLF001 - as above
     del first
 
     assert await jobs.get(JobId("refused")) is None

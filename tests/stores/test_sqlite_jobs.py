@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flashcore.builtin.sqlite.jobs import deadlines, desk, journal
+from flashcore.builtin.sqlite.jobs import applier, deadlines, journal
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import BLOB_THRESHOLD, Claim, Finish, Return
@@ -207,7 +207,7 @@ async def test_a_claim_costs_the_same_however_many_jobs_wait(tmp_path: Path, mon
     thread's, since how many are not depends on the disk; the tables get nothing meanwhile, since when depends on time.
     """
     monkeypatch.setattr(journal, "QUICK", 0.0)
-    monkeypatch.setattr(desk, "_SOON", 3600.0)
+    monkeypatch.setattr(applier, "SOON", 3600.0)
     shallow, deep = await open_jobs(tmp_path / "shallow"), await open_jobs(tmp_path / "deep")
 
     few, many = await instructions_for_claims(shallow, 8_000), await instructions_for_claims(deep, 16_000)

@@ -16,8 +16,9 @@ from flashcore.builtin.sqlite.clock import leave_mark
 from flashcore.builtin.sqlite.jobs import loading
 from flashcore.builtin.sqlite.jobs.batch import Batch, ChunkAdded
 from flashcore.builtin.sqlite.jobs.book import Book, Standing
-from flashcore.builtin.sqlite.jobs.desk import Desk, Files
+from flashcore.builtin.sqlite.jobs.desk import Desk
 from flashcore.builtin.sqlite.jobs.entry import STATUSES, Entry, Shelved
+from flashcore.builtin.sqlite.jobs.files import Files
 from flashcore.builtin.sqlite.jobs.filling import Filler
 from flashcore.builtin.sqlite.jobs.journal import Journal
 from flashcore.builtin.sqlite.jobs.lanes import Lane

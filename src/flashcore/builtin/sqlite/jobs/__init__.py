@@ -14,11 +14,14 @@ resting.py     which finished jobs stay in memory for a while
 deadlines.py   when time does something to running jobs
 book.py        everything in memory
 batch.py       what the calls of a moment changed
-desk.py        group commit, and what happens when it fails
+desk.py        group commit, and who hears when it fails
+recovering.py  memory after that
 changes.py     a batch as rows
 records.py     rows as bytes, for the journal
 journal.py     the file of what is promised
+files.py       what the store is written to
 backlog.py     what is in the journal and not in the tables yet
+applier.py     when the tables get it
 submission.py  which jobs of a call are new
 filling.py     bringing the next jobs of a lane from disk to hand
 payloads.py    large payloads: to files and back

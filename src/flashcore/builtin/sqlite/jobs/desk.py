@@ -20,43 +20,32 @@ The tables are written by the database's thread, while the event loop goes on. I
 where the disk has been quick: the way to the thread and back takes longer than that.
 
 When a batch fails, everything that was decided since may rest on what was not written: the callers of that batch and
-of the next one get the error, and memory is filled from the disk again. That begins at once, whether anybody needs the
-store or not: a process that is killed must leave nothing in the journal that was refused.
+of the next one get the error, and memory is filled from the disk again: see `recovering.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
 from flashcore.builtin.local.clock import Clock
 from flashcore.builtin.sqlite.committer import Call
-from flashcore.builtin.sqlite.jobs.applying import (
-    Clash,
-    Seen,
-    apply,
-    promise,
-    require_new,
-    see,
-    write_through,
-)
+from flashcore.builtin.sqlite.jobs.applier import Applier
+from flashcore.builtin.sqlite.jobs.applying import Clash, Seen, promise, require_new, see, write_through
 from flashcore.builtin.sqlite.jobs.backlog import Backlog, Segment
 from flashcore.builtin.sqlite.jobs.batch import Batch
 from flashcore.builtin.sqlite.jobs.book import Book, Standing
 from flashcore.builtin.sqlite.jobs.changes import Changes
 from flashcore.builtin.sqlite.jobs.entry import Entry, Loaded
-from flashcore.builtin.sqlite.jobs.journal import Journal
-from flashcore.builtin.sqlite.jobs.loading import by_numbers, read_standing
+from flashcore.builtin.sqlite.jobs.files import Files
 from flashcore.builtin.sqlite.jobs.records import encode
+from flashcore.builtin.sqlite.jobs.recovering import Found, Recovery
 from flashcore.builtin.sqlite.jobs.replaying import end_life
 from flashcore.builtin.sqlite.jobs.settling import Settler
 from flashcore.builtin.sqlite.turns import Busy
-from flashcore.builtin.sqlite.writer import Writer
 from flashcore.model.errors import FlashcoreError, StateError
 from flashcore.model.names import EndpointName
 
@@ -67,17 +56,6 @@ _MOST_CLASHES = 3
 
 _MOST_HERE = 256 << 10
 """Bytes that the event loop promises itself where the disk is quick: it stands still meanwhile."""
-
-_SOON = 1.0
-"""Seconds after which what is promised is applied, however little it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """What a store is written to: the tables and the journal."""
-
-    writer: Writer
-    journal: Journal
 
 
 class Desk:
@@ -109,15 +87,12 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog()
         self._settler = Settler(self._loop, lambda: self.book)
-        self._applying = False
-        self._holds_off = False
-        """The tables could not be written a moment ago."""
-        self._reminder: asyncio.TimerHandle | None = None
+        self._applier = Applier(files, self._backlog, self._settler.add)
+        self._recovery = Recovery(files, self._backlog, self._refill)
         self._flying = False
         self._scheduled = False
         self._outdated = False
         self._closed = False
-        self._recovery: asyncio.Task[None] | None = None
 
     async def run(self, change: Callable[[Book], T], prepare: Callable[[], Awaitable[object]] | None = None) -> T:
         """Change something, and return what `change` does once that is on disk.
@@ -163,7 +138,7 @@ class Desk:
 
         def told(segments: list[Segment], book: Book, flushed: int, seen: Seen[T]) -> None:
             if seen.applied:
-                self._applied(segments)
+                self._applier.applied(segments)
             if book is self.book and not self._outdated:
                 heard.append(hear(book, flushed, seen.result))
 
@@ -179,7 +154,7 @@ class Desk:
         """Wait until memory is what is on disk again, after a batch has failed. Raises StateError when it is closed."""
         self._require_open()
         while self._outdated:
-            await asyncio.shield(self._recovering())
+            await asyncio.shield(self._recovery.begin(self.book.promised))
             self._require_open()
 
     def _require_open(self) -> None:
@@ -222,15 +197,15 @@ class Desk:
     async def close(self) -> None:
         """Write what was asked for, and accept nothing more."""
         self._closed = True
+        self._applier.close()
         try:
             with contextlib.suppress(Exception):  # whatever it is, those who asked have been told
                 await self.settled()
-            if self._recovery is not None:
-                await asyncio.wait([self._recovery])
+            await self._recovery.ended()
             with contextlib.suppress(FlashcoreError):  # the journal's life ends, if all else goes well
-                await self._take_back()
+                await self._recovery.take_back(self.book.promised)
             with contextlib.suppress(FlashcoreError):  # all of it is in the journal, and will be found there
-                await self._writer.read(partial(apply, self._backlog.all(), self._writer.give_way, synced=True))
+                await self._applier.apply_all()
                 await self._writer.write(partial(end_life, self.book.promised))
         finally:
             self._stop()
@@ -239,8 +214,6 @@ class Desk:
         """What was not handed over by now never will be: its files are about to be closed."""
         self._outdated = True
         self._settler.close()
-        if self._reminder is not None:
-            self._reminder.cancel()
         _refuse(self.book.batch, StateError("the job store is closed", next_step="open it again"))
 
     def _ring(self) -> None:
@@ -316,7 +289,7 @@ class Desk:
                 self._hand_over()  # before all else: the disk works while callers are told
         finally:  # somebody may end the program while the next one is written
             _release(batch)
-        self._see_to_backlog()
+        self._applier.look_at_backlog()
         self._settler.callers_are_told()
 
     def _write_through(self, batch: Batch, changes: Changes) -> None:
@@ -329,7 +302,7 @@ class Desk:
         self._flying = False
         self.book.promised = batch.number
         self._journal.settle(batch.number)
-        self._applied(segments)
+        self._applier.applied(segments)
         if self.book.batch.waiting:
             self._hand_over()  # as above
         self.book.settle(batch.moves, batch.number)
@@ -348,93 +321,14 @@ class Desk:
         self._outdated = True
         for one in (batch, self.book.batch):
             _refuse(one, problem)
-        self._recovering()
+        self._recovery.begin(self.book.promised)
 
-    # What is promised and not in the tables
-
-    def _see_to_backlog(self) -> None:
-        if self._backlog.is_ripe and not self._holds_off:
-            self._apply()
-        elif self._backlog and self._reminder is None:
-            self._reminder = self._loop.call_later(_SOON, self._apply_later)
-
-    def _apply_later(self) -> None:
-        self._reminder, self._holds_off = None, False
-        self._apply()
-
-    def _apply(self) -> None:
-        segments = self._backlog.first()
-        if self._applying or self._closed or not segments:
-            return
-        self._applying = True
-        last = segments[-1].last
-        synced = self._journal.waits_for(last)
-        work = partial(apply, segments, self._writer.give_way, synced=synced)
-
-        def told(wrote: bool) -> None:  # noqa: FBT001 - what the thread tells
-            if synced and wrote:
-                self._journal.settle(last)
-            self._applied(segments)
-
-        self._writer.read(work, told).add_done_callback(self._apply_ended)
-
-    def _applied(self, segments: list[Segment]) -> None:
-        for segment in self._backlog.applied(segments):
-            self._settler.add(segment.touched, segment.last)
-
-    def _apply_ended(self, written: asyncio.Future[bool]) -> None:
-        self._applying = False
-        # Where that failed nothing is lost; once there is no more room for what waits, callers hear why.
-        self._holds_off = written.cancelled() or written.exception() is not None
-        self._see_to_backlog()
-
-    def _recovering(self) -> asyncio.Task[None]:
-        """The recovery that is under way, or a new one: where the last one failed, it is tried again."""
-        if self._recovery is None or self._recovery.done():
-            self._recovery = self._loop.create_task(self._recover())
-            self._recovery.add_done_callback(_heard)
-        return self._recovery
-
-    async def _recover(self) -> None:
-        segments = self._backlog.all()
-        unapplied = _last_changes(segments)
-        query = partial(_read_all, list(unapplied))
-
-        def told(seen: Seen[tuple[Standing, list[Loaded]]]) -> None:
-            # Here and not when the task goes on: what is told next may be that the segments are applied.
-            standing, waiting = seen.result
-            promised = self.book.promised
-            self.book = Book(standing, Batch(self.handed_over + 1))
-            self._settler.clear()
-            self.book.promised = promised  # the tables never have the batch that failed: a close would wait for it
-            if seen.applied:
-                self._applied(segments)
-            else:
-                self.book.adopt_unapplied(waiting, unapplied)
-            self._outdated = False
-
-        await self._take_back()
-        await self._writer.read(partial(see, segments, query), told)
-
-    async def _take_back(self) -> None:
-        """Remove what is in the journal and was not promised: its writing failed, or was interrupted."""
-        promised = self.book.promised
-        await self._writer.read(lambda _: self._journal.take_back(promised))
-
-
-def _read_all(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[Standing, list[Loaded]]:
-    return read_standing(connection), by_numbers(numbers, connection)
-
-
-def _last_changes(segments: Sequence[Segment]) -> dict[int, int]:
-    """The jobs that segments changed, each with the last of their batches that did, or one after it."""
-    return {n: segment.last for segment in segments for n in segment.touched}
-
-
-def _heard(recovery: asyncio.Task[None]) -> None:
-    """Whoever uses the store next hears why it failed, or nobody needs to."""
-    if not recovery.cancelled():
-        recovery.exception()
+    def _refill(self, found: Found) -> None:
+        self.book = found.book(Batch(self.handed_over + 1), self.book.promised)
+        self._settler.clear()
+        if found.applied:
+            self._applier.applied(found.segments)
+        self._outdated = False
 
 
 def _refuse(batch: Batch, problem: BaseException) -> None:
