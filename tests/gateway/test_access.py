@@ -110,6 +110,57 @@ async def test_every_route_wants_a_token(layout: Layout, route: str) -> None:
     assert without.headers["www-authenticate"] == 'Bearer realm="flashcore"'
 
 
+UNREAD = [
+    "POST /web/",
+    "POST /v2/embed/runsync",
+    "POST /v2/nothing/run",
+    "POST /nothing/",
+    "POST /ping",
+    "GET /metrics",
+]
+
+
+@pytest.mark.parametrize("framing", ["content-length: 20000000", "transfer-encoding: chunked"])
+@pytest.mark.parametrize("route", UNREAD)
+async def test_nobody_uploads_what_is_not_looked_at(layout: Layout, route: str, framing: str) -> None:
+    """The answer does not wait for the body, of which all who are refused could keep megabytes on the disk."""
+    async with guarded(layout) as running:
+        told = await _told_before_a_body(running, f"{route} HTTP/1.1\r\nhost: a\r\n{framing}\r\n\r\n")
+        asked = await _told_before_a_body(
+            running, f"{route} HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n"
+        )
+
+    status = b"HTTP/1.1 200 " if route == "POST /ping" else b"HTTP/1.1 401 "
+    assert (told[:13], asked[:13]) == (status, status)
+    assert b"connection: close\r\n" in told
+
+
+async def _told_before_a_body(running: Guarded, head: str) -> bytes:
+    """What is answered to this head, until the gateway ends the connection; of the body nothing is sent."""
+    async with _raw(running) as (reader, writer), asyncio.timeout(30):
+        writer.write(head.encode())
+        return await reader.read()
+
+
+@asynccontextmanager
+async def _raw(running: Guarded) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(running.gateway.url.rpartition(":")[2]))
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def test_a_connection_goes_on_after_a_refusal_whose_body_was_short(layout: Layout) -> None:
+    """Clients keep connections; what they send there is read up to its end."""
+    async with guarded(layout) as running, _raw(running) as (reader, writer), asyncio.timeout(30):
+        for _ in range(2):
+            writer.write(b"POST /web/ HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello")
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            assert (head[:13], len(await reader.readexactly(length))) == (b"HTTP/1.1 401 ", length)
+
+
 async def test_it_is_only_told_to_live_without_one(layout: Layout) -> None:
     """A load balancer in front has no token."""
     async with guarded(layout) as running:

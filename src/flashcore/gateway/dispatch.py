@@ -28,6 +28,8 @@ JOB_API = "v2"
 _LINK_PATH = calls.PATH.encode()
 _LINK_PROTOCOL = calls.PROTOCOL.encode()
 
+_NO_BODY = 0
+
 _CALL = frozenset({TokenScope.CALL})
 _WORK = frozenset({TokenScope.WORK})
 _READ = frozenset({TokenScope.READ})
@@ -102,19 +104,17 @@ class Front:
         if own is not None:
             handler, scopes = own
             refusal = None if scopes is None else self._keyring.refusal(head, peer, scopes)
-            return Local(handler if refusal is None else _answering(refusal))
+            return Local(handler, _NO_BODY) if refusal is None else _told(refusal)
         to = addressed(first, head)
         service = routes.http.get(to.name)
         if service is None:
-            return Local(_answering(self._keyring.refusal(head, peer, ALL_SCOPES) or self._nobody(to.name, routes)))
+            return _told(self._keyring.refusal(head, peer, ALL_SCOPES) or self._nobody(to.name, routes))
         return self._proxy(plan_of(routes, service, head, 1 + len(first), preview=to.preview), head, peer)
 
     def _link(self, head: RequestHead, peer: str) -> Verdict:
         """A caller wants to submit its jobs another way."""
         refusal = self._links.refusal(head, peer)
-        return (
-            Switch(_LINK_PROTOCOL, partial(self._links.begin, head)) if refusal is None else Local(_answering(refusal))
-        )
+        return Switch(_LINK_PROTOCOL, partial(self._links.begin, head)) if refusal is None else _told(refusal)
 
     def _job(self, routes: Routes, head: RequestHead, path: bytes, peer: str) -> Local:
         name, verb, job = job_address(path)
@@ -127,9 +127,9 @@ class Front:
         else:
             refusal = self._keyring.refusal(head, peer, _CALL | _READ if verb == "health" else _CALL)
         if refusal is not None:
-            return Local(_answering(refusal))
+            return _told(refusal)
         if routing is None:
-            return Local(_answering(self._jobs.not_a_queue(to.name)))
+            return _told(self._jobs.not_a_queue(to.name))
         return Local(self._jobs.handler(head.method, routing, to, verb, job), self._jobs.largest_body(head))
 
     def _proxy(self, plan: Plan, head: RequestHead, peer: str) -> Verdict:
@@ -137,7 +137,7 @@ class Front:
         if not service.public:
             refusal = self._keyring.refusal(head, peer, _CALL)
             if refusal is not None:
-                return Local(_answering(refusal))
+                return _told(refusal)
         if head.plan is not plan:
             self._keyring.take_token(head)
             head.plan = plan
@@ -158,8 +158,10 @@ class Front:
         return self._misspelt.answer(name, routes.names)
 
 
-def _answering(response: Response) -> Handler:
+def _told(response: Response) -> Local:
+    """This, whatever there is in the body."""
+
     def answer(_: Request) -> Response:
         return response
 
-    return answer
+    return Local(answer, _NO_BODY)

@@ -29,10 +29,10 @@ class QuietFront:
         """Who answers."""
         verdict = self._usual.dispatch(head, peer)
         if isinstance(verdict, Switch):
-            return Local(_stopping)  # replicas, too, ask by plain HTTP from now on
+            return Local(_stopping, 0)  # replicas, too, ask by plain HTTP from now on
         if isinstance(verdict, Local) and _job_verb(head) not in _NEW_JOBS:
             return verdict
-        return verdict if self._keyring.is_of_replica(head) else Local(_stopping)
+        return verdict if self._keyring.is_of_replica(head) else Local(_stopping, 0)
 
     def awaits(self, head: RequestHead) -> bool:
         """Whether somebody waits for the answer; a worker that asks for jobs waits for nothing that has to come."""

@@ -14,6 +14,9 @@ from flashcore.gateway.http.route import Local
 from flashcore.gateway.http.shared import Shared
 from flashcore.wire.spill import SPILLED_FROM, Spill
 
+_READ_ANYWAY = 65_536
+"""Bytes of a body that nobody asks for: so much is read, for the connection to go on."""
+
 
 class LocalExchange:
     """Collects the body, calls the handler, writes its answer. A handler that has to wait runs as a task."""
@@ -22,6 +25,7 @@ class LocalExchange:
         "_client",
         "_handler",
         "_head",
+        "_is_unread",
         "_limit",
         "_pending",
         "_pieces",
@@ -36,7 +40,8 @@ class LocalExchange:
         self._shared = shared
         self._head = head
         self._handler = verdict.handler
-        self._limit = verdict.body_bytes or shared.limits.local_body_bytes
+        self._limit = shared.limits.local_body_bytes if verdict.body_bytes is None else verdict.body_bytes
+        self._is_unread = False
         self._pieces: list[bytes] = []
         self._size = 0
         self._spill: Spill | None = None
@@ -48,6 +53,9 @@ class LocalExchange:
     def start(self) -> None:
         """Call the handler, or wait for the body. Raises `BadRequest` where that will be too long."""
         head = self._head
+        if not self._limit and head.has_body:
+            self._pass_over(head)
+            return
         if head.content_length is not None:
             self._check_size(head.content_length)
         if not head.has_body:
@@ -55,8 +63,19 @@ class LocalExchange:
         elif head.expects_continue:
             self._client.write(CONTINUE)
 
+    def _pass_over(self, head: RequestHead) -> None:
+        """Answer, after a short body or in place of a longer one: the connection ends then."""
+        length = head.content_length
+        if length is None or length > _READ_ANYWAY or head.expects_continue:
+            self._is_unread = True
+            self._handle()
+        else:
+            self._limit = length
+
     def receive(self, data: bytes) -> None:
         """Keep a piece, in a file where there are many. Raises `BadRequest` for too many, and for a full disk."""
+        if self._is_unread:
+            return
         self._size += len(data)
         self._check_size(self._size)
         self._pieces.append(data)
@@ -65,7 +84,8 @@ class LocalExchange:
 
     def receive_end(self) -> None:
         """The handler can be called."""
-        self._handle()
+        if not self._is_unread:
+            self._handle()
 
     def hold_output(self) -> None:
         """Take no more pieces from the handler's iterator."""

@@ -99,7 +99,10 @@ class Local:
 
     handler: Handler
     body_bytes: int | None = None
-    """The most that its body may have; None: what the limits say for such requests."""
+    """The most that its body may have; None: what the limits say for such requests; 0: the answer is the same for any.
+
+    Then a long one is not waited for, nor kept: whoever is refused could fill the disk with it.
+    """
 
 
 @dataclass(slots=True, eq=False)
