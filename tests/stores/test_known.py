@@ -21,6 +21,7 @@ from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
 ENDPOINTS = (EndpointName("e"), EndpointName("f"))
 WORKER, REVISION = WorkerId("w/1"), RevisionId("1" * 64)
+CLAIM = Claim(ENDPOINTS[0], WORKER, REVISION, 3, lease=600.0)
 
 
 @given(st.lists(st.text(max_size=3)), st.text(max_size=3))
@@ -78,6 +79,22 @@ async def test_an_id_and_a_key_give_the_job_that_has_them(
                 await jobs.close()
                 jobs = await opened(tmp_path)
     assert len(ids) > 40
+    await jobs.close()
+
+
+async def test_one_look_at_the_tables_is_enough_after_a_clash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Q01: an id that only they have comes with a new key; a second look was one chance less while memory is full."""
+    monkeypatch.setattr("flashcore.builtin.sqlite.jobs.desk._MOST_CLASHES", 2)
+    jobs = await opened(tmp_path)
+    first = Payload(b"first")
+    await jobs.submit([NewJob(JobId("known"), ENDPOINTS[0], first, lane=0)])
+    await jobs.finish([Finish(one.id, WORKER, Payload(b"r")) for one in await jobs.claim(CLAIM)])
+    await jobs.close()
+
+    jobs = await opened(tmp_path)
+    (got,) = await jobs.submit([NewJob(JobId("known"), ENDPOINTS[0], Payload(b"again"), lane=0, idempotency_key="new")])
+
+    assert got.new.input == first
     await jobs.close()
 
 

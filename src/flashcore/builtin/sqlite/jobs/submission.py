@@ -66,6 +66,7 @@ class Submission:
         await self._look()
 
     async def _look(self) -> None:
+        await self._desk.ready()  # what memory was before a clash knows nothing of what is read now
         book = self._desk.book
         ids = [new.id for new in self._jobs]
         keys = [(new.endpoint, new.idempotency_key) for new in self._jobs if new.idempotency_key is not None]
