@@ -81,3 +81,18 @@ def test_a_long_chain_keeps_its_beginning_and_its_end() -> None:
 def test_a_log_that_was_forgotten_is_no_riddle() -> None:
     """It says so."""
     assert "  nothing is known: the log does not reach so far back" in list(explained(answer()))
+
+
+def test_what_a_replica_printed_last_stands_below_its_end() -> None:
+    """A few lines: the reason may be there, and the replica's own log is asked for by its name."""
+    log = ["one", "two", "three", "MemoryError"]
+    ended = event("replica.terminated", 0.0, "it ended with exit status 3", replica="web-1", data={"log_tail": log})
+
+    lines = list(explained(answer(events=[ended])))
+
+    assert lines[2:6] == [
+        "  00:00:00  web-1 terminated (it ended with exit status 3)",
+        "            | two",
+        "            | three",
+        "            | MemoryError",
+    ]

@@ -327,3 +327,25 @@ def test_a_chain_begins_with_what_was_asked_last() -> None:
         assert not {"replica.created", "replica.starting"} & set(kinds)
 
     watched(scenario)
+
+
+def test_a_replica_that_ends_by_itself_is_a_link_of_the_chain() -> None:
+    """The first one that died was in no chain; those that were told to end are there as what they were told."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 2)
+        dies, *_ = started(world, world.view("hello").sides[0].revision)
+        world.provider.kill(dies, "it ended with exit status 3")
+        await world.until("hello", lambda view: view.ready < 2)
+        await world.ready("hello")
+        told = [(one.event.kind, one.event.message) for one in causes(await world.controller.last_events(1000))]
+        assert ("replica.terminated", "it ended with exit status 3") in told
+
+        await world.controller.scale("hello", 1)
+        await world.until("hello", lambda view: len(view.sides[0].replicas) == 1)
+        kinds = [one.event.kind for one in causes(await world.controller.last_events(1000))]
+        assert kinds[0] == "deployment.goal"
+        assert "replica.draining" in kinds
+        assert "replica.terminated" not in kinds
+
+    watched(scenario)

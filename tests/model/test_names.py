@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashcore.model.errors import InvalidName
-from flashcore.model.names import RESERVED_ENDPOINT_NAMES, RevisionId, endpoint_name, new_replica_id
+from flashcore.model.names import (
+    RESERVED_ENDPOINT_NAMES,
+    EndpointName,
+    RevisionId,
+    endpoint_name,
+    is_id_of,
+    new_replica_id,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +58,16 @@ def test_replica_ids_do_not_repeat() -> None:
     name, revision = endpoint_name("hello"), RevisionId("0" * 64)
 
     assert new_replica_id(name, revision) != new_replica_id(name, revision)
+
+
+def test_an_id_is_known_for_the_endpoints_own() -> None:
+    """Of no other endpoint, also one whose name begins alike, and nothing that would be a path."""
+    web, web_2 = EndpointName("web"), EndpointName("web-2")
+    of_web, of_web_2 = (new_replica_id(name, RevisionId("a" * 64)) for name in (web, web_2))
+
+    assert is_id_of(of_web, web)
+    assert is_id_of(of_web_2, web_2)
+    assert not is_id_of(of_web_2, web)
+    assert not is_id_of(of_web, web_2)
+    for text in ("", "web", "web-", "web-1", "web-../../x-1", "web-1-2/../3", "web-1-", "WEB-1-2", "web-web-1-2"):
+        assert not is_id_of(text, web)

@@ -13,7 +13,7 @@ from flashcore.model.errors import UsageError
 
 @click.command()
 @click.argument("endpoint")
-@click.option("--replica", help="Only this replica.")
+@click.option("--replica", help="Only this replica, also one that has ended.")
 @click.option(
     "--tail", type=click.IntRange(min=0), default=100, show_default=True, help="How many lines of each replica."
 )

@@ -17,6 +17,8 @@ from flashcore.cli.picture import moment, wait_line
 from flashcore.cli.reasons import brief
 
 _MOST_LINKS = 30
+_LAST_WORDS = 3
+"""Lines of what a replica printed before it ended."""
 
 
 @click.command()
@@ -61,7 +63,9 @@ def _chain(events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 yield f"  ... {hidden} more (flashcore why --json has them)"
             continue
         again = f" ({times} times)" if times > 1 else ""
-        yield f"  {datetime.fromtimestamp(at, UTC):%H:%M:%S}  {text}{again}"
+        link, _, log = text.partition("\n")
+        yield f"  {datetime.fromtimestamp(at, UTC):%H:%M:%S}  {link}{again}"
+        yield from (f"            | {line}" for line in log.splitlines())
     if not lines:
         yield "  nothing is known: the log does not reach so far back"
 
@@ -83,4 +87,13 @@ def _link(event: Mapping[str, Any]) -> str | None:
         return None
     by = event["data"].get("by")
     where = f"{event['replica']} " if event.get("replica") else ""
-    return f"{where}{told}" + (f" (by {by})" if by and by not in told else "")
+    said_by = f" (by {by})" if by and by not in told else ""
+    return "\n".join([f"{where}{told}{said_by}", *_last_words(event)])
+
+
+def _last_words(event: Mapping[str, Any]) -> Sequence[str]:
+    """Why a replica that was not told to end has ended may stand at the end of its log."""
+    if event["kind"] != "replica.terminated":
+        return ()
+    log: Sequence[str] = event["data"].get("log_tail", ())
+    return log[-_LAST_WORDS:]

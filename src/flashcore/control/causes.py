@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from flashcore.control.store import Recorded
 from flashcore.model.events import Event
+from flashcore.model.names import ReplicaId
 
 _ASKED = frozenset({"rollout.started", "restart.started", "deployment.goal", "deployment.policy", "deployment.held"})
 """What begins a chain."""
-_ROUTINE = frozenset(
-    {"replica.created", "replica.starting", "replica.warming_up", "replica.running", "replica.terminated"}
-)
+_ROUTINE = frozenset({"replica.created", "replica.starting", "replica.warming_up", "replica.running"})
 """What every replica goes through when all is well."""
 
 
@@ -20,7 +19,16 @@ def causes(log: Sequence[Recorded]) -> tuple[Recorded, ...]:
 
     It begins with the last request; of a rollout, with the rollout's, so that what was asked in its midst is a link.
     """
-    return tuple(one for one in log[_beginning(log) :] if _matters(one.event))
+    begins = _beginning(log)
+    told_to_end: set[ReplicaId | None] = {one.event.replica for one in log[:begins] if _is_drain(one.event)}
+    links = []
+    for one in log[begins:]:
+        if _is_drain(one.event):
+            told_to_end.add(one.event.replica)
+        # One that ends by itself is a cause; of others it was said before.
+        if _matters(one.event) and (one.event.kind != "replica.terminated" or one.event.replica not in told_to_end):
+            links.append(one)
+    return tuple(links)
 
 
 def _beginning(log: Sequence[Recorded]) -> int:
@@ -38,3 +46,7 @@ def _matters(event: Event) -> bool:
     if event.kind in _ROUTINE or event.kind == "revision.created":
         return False
     return event.kind != "replica.draining" or bool(event.message)
+
+
+def _is_drain(event: Event) -> bool:
+    return event.kind == "replica.draining"

@@ -106,6 +106,11 @@ class DeploymentLoop:
         known = self._records.replicas.get(replica)
         return self._observing.provider_of(known, self._records) if known else None
 
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """Who runs the replicas, and ran those that have ended."""
+        return self._observing.providers(self._records)
+
     async def run(self) -> None:
         """Pass for ever, or until nothing is left of the deployment."""
         while not self.gone.is_set():

@@ -103,6 +103,11 @@ class Observing:
         """The provider that runs it. Raises ConfigurationError when that is not set up here any more."""
         return self._services.watcher_of(_named_by(replica.revision, records)).provider
 
+    def providers(self, records: Records) -> tuple[Provider, ...]:
+        """Those of all revisions that are known, each once. Raises ConfigurationError as above."""
+        found = [self._services.watcher_of(_named_by(revision, records)).provider for revision in records.revisions]
+        return tuple({id(provider): provider for provider in found}.values())
+
     def trust_ends(self, records: Records) -> float:
         """Until when a replica is taken for well because a leader before this one found it so."""
         return self._began_at + records.deployment.policy.health.interval

@@ -12,7 +12,7 @@ from flashcore.control.services import Services
 from flashcore.control.store import Recorded
 from flashcore.model.errors import DeadlineExceeded, NotFound
 from flashcore.model.events import Event
-from flashcore.model.names import EndpointName, ReplicaId
+from flashcore.model.names import EndpointName, ReplicaId, is_id_of
 from flashcore.model.table import RoutingTable
 
 
@@ -112,6 +112,18 @@ class Readings:
                     yield line
                 return
         raise NotFound(f"there is no replica {replica!r}", next_step="flashcore status shows the replicas there are")
+
+    async def logs_of_ended(self, endpoint: str, replica: str, *, tail: int) -> tuple[str, ...]:
+        """The last lines that a replica printed which has ended, while its provider keeps them. Raises NotFound."""
+        loop = self.loop_of(endpoint)
+        for provider in loop.providers if is_id_of(replica, loop.endpoint) else ():
+            with contextlib.suppress(NotFound):
+                return tuple([line async for line in provider.logs(ReplicaId(replica), tail=tail, follow=False)])
+        live = ", ".join(one.id for side in loop.view.sides for one in side.replicas) or "none"
+        raise NotFound(
+            f"{endpoint} has no replica {replica!r}, and no log of one that has ended",
+            next_step=f"it has {live}; others are named by flashcore why {endpoint}",
+        )
 
     def loop_of(self, endpoint: str) -> DeploymentLoop:
         """The loop of a deployment. Raises NotFound, with the names of those that there are."""

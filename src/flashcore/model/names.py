@@ -75,6 +75,12 @@ def new_replica_id(endpoint: EndpointName, revision: RevisionId) -> ReplicaId:
     return ReplicaId(f"{endpoint}-{revision[:6]}-{secrets.token_hex(4)}")
 
 
+def is_id_of(text: str, endpoint: EndpointName) -> bool:
+    """Whether a replica of the endpoint may have that id: of no other endpoint, and a name that a file may have."""
+    own = text.removeprefix(f"{endpoint}-")
+    return own != text and own.count("-") == 1 and _LABEL.fullmatch(text) is not None
+
+
 def new_instance_id() -> InstanceId:
     """A fresh id for one life of a replica's process."""
     return InstanceId(secrets.token_hex(8))

@@ -110,6 +110,7 @@ class SimulatedProvider:
         self.capabilities = capabilities
         """See Provider."""
         self._replicas: dict[ReplicaId, Simulated] = {}
+        self._printed: dict[ReplicaId, tuple[str, ...]] = {}
         self._numbers = count(1)
         self._bell = Bell()
 
@@ -145,9 +146,9 @@ class SimulatedProvider:
 
     async def logs(self, replica: ReplicaId, *, tail: int, follow: bool) -> AsyncGenerator[str, None]:  # noqa: ARG002  # nothing comes after what is scripted
         """See Provider."""
-        if replica not in self._replicas:
+        if replica not in self._printed:
             raise NotFound(f"there is no replica {replica!r}")
-        for line in self._replicas[replica].life.log_tail[-tail:]:
+        for line in self._printed[replica][-tail:]:
             yield line
 
     async def execute(self, replica: ReplicaId, command: tuple[str, ...], timeout: float) -> tuple[int, str]:  # noqa: ARG002  # every command succeeds
@@ -219,6 +220,7 @@ class SimulatedProvider:
         life = self.script(replica, revision.id)
         instance = Instance(revision.content.endpoint, replica, revision.id, Pending(life.pending_reason))
         self._replicas[replica] = Simulated(instance, life)
+        self._printed[replica] = life.log_tail
         self.started.append(replica)
         self._spawn(replica, self._live(replica))
 

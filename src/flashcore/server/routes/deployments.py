@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, Iterable
 from functools import partial
 from typing import Annotated, Any
 
@@ -12,7 +13,6 @@ from pydantic import BaseModel, ConfigDict
 from flashcore.composition import Platform
 from flashcore.control.controller import Controller
 from flashcore.control.readmodel import DeploymentView
-from flashcore.model.errors import NotFound
 from flashcore.model.manifest import Manifest, manifest_from_json
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.log_lines import one_after_the_other, side_by_side
@@ -120,10 +120,11 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
         *,
         follow: bool = False,
     ) -> StreamingResponse:
-        """Lines of the replicas' output, each with its replica in front; with `follow`, what comes too."""
-        names = _replicas_of(controller.view(endpoint), replica)
-        merged = side_by_side if follow else one_after_the_other
-        lines = merged(names, partial(controller.logs, tail=tail, follow=follow))
+        """Lines of the replicas' output, each with its replica in front; with `follow`, what comes too.
+
+        Of a replica that has ended there is its log for as long as its provider keeps it.
+        """
+        lines = await _log(controller, endpoint, replica, tail=tail, follow=follow)
         return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
 
     return routes
@@ -155,10 +156,12 @@ def undeclared(controller: Controller, manifest: Manifest) -> list[str]:
     return [name for name in controller.endpoints() if manifest.endpoint(name) is None]
 
 
-def _replicas_of(view: DeploymentView, wanted: str | None) -> list[str]:
-    names = [replica.id for side in view.sides for replica in side.replicas]
-    if wanted is None:
-        return list(names)
-    if wanted not in names:
-        raise NotFound(f"{view.endpoint} has no replica {wanted!r}", next_step=f"it has {', '.join(names) or 'none'}")
-    return [wanted]
+async def _log(
+    controller: Controller, endpoint: str, replica: str | None, *, tail: int, follow: bool
+) -> Iterable[str] | AsyncIterable[str]:
+    names = [one.id for side in controller.view(endpoint).sides for one in side.replicas]
+    if replica is not None and replica not in names:
+        ended = await controller.logs_of_ended(endpoint, replica, tail=tail)
+        return [f"{replica}  {line}\n" for line in ended]
+    merged = side_by_side if follow else one_after_the_other
+    return merged(names if replica is None else [replica], partial(controller.logs, tail=tail, follow=follow))
