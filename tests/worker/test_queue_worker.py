@@ -240,6 +240,27 @@ async def test_a_call_that_fits_nothing_is_a_failed_job(
     assert said in failure(await gateway.call(job))["error_message"]
 
 
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"a": 1},
+        {"$flashcore": {"version": 1, "function": "add", "arguments": {"a": 1}}},
+        {"$flashcore": {"version": 1, "function": "Counter", "method": "up", "arguments": {"n": 1}}},
+    ],
+)
+async def test_a_call_that_is_written_wrong_is_shown_one_to_copy(
+    run: Run, gateway: FakeGateway, job: dict[str, Any]
+) -> None:
+    """What is shown can be sent; the last one said `"arguments": {...}`, and what was put there was refused."""
+    await run()
+    said = failure(await gateway.call(job))["error_message"]
+
+    shown = json.loads(said[said.index('{"$flashcore"') :])
+
+    called = failure(await gateway.call(shown))["error_message"]
+    assert "got an unexpected keyword argument 'x'" in called
+
+
 async def test_an_input_that_is_no_json_is_a_failed_job(run: Run, gateway: FakeGateway) -> None:
     """Bytes of another kind, or broken ones, harm nobody else."""
     await run()

@@ -8,6 +8,7 @@ The same JSON is understood by the embedded platform and under RunPod's own work
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,7 +80,15 @@ def unwrap_call(value: Any) -> Call:
     try:
         return from_json(Call, {key: item for key, item in body.items() if key != "version"})
     except CodecError as error:
-        raise ProtocolError(f"the call envelope does not fit: {error}") from error
+        function, method = body.get("function"), body.get("method")
+        example = example_call(str(function or "NAME"), None if method is None else str(method))
+        raise ProtocolError(f"the call envelope does not fit: {error}", next_step=f"as in {example}") from error
+
+
+def example_call(function: str, method: str | None = None) -> str:
+    """An input that calls it, as a person may copy it: named arguments go into `kwargs`, others into a list `args`."""
+    named = {"function": function} if method is None else {"function": function, "method": method}
+    return json.dumps({KEY: {"version": VERSION, **named, "arguments": {"kwargs": {"x": 1}}}})
 
 
 def wrap_value(value: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from flashcore.model.errors import BuildError, NotFound, Refused, UsageError
 from flashcore.model.light import light
 from flashcore.model.manifest import FunctionEntry
 from flashcore.wire import pickles
-from flashcore.wire.envelope import Arguments
+from flashcore.wire.envelope import Arguments, example_call
 
 MAX_INSTANCES = 16
 """Instances of one class, by constructor arguments, that a replica keeps; each may hold a model on a GPU."""
@@ -237,8 +237,8 @@ class LoadedClass:
                 return next(iter(self._kinds))
             raise UsageError(
                 f"class {self.entry.name} has the methods {_listed(self._kinds)}; the call names none of them",
-                next_step="name one: flashcore call ENDPOINT CLASS.METHOD, or in a body "
-                """{"$flashcore": {"version": 1, "method": "...", "arguments": {...}}}""",
+                next_step="name one: flashcore call ENDPOINT CLASS.METHOD, or in an input, as in "
+                + example_call(self.entry.name, next(iter(self._kinds), "METHOD")),
             )
         if name not in self._kinds:
             raise NotFound(
@@ -307,8 +307,8 @@ class FunctionTable:
             return next(iter(self))
         raise UsageError(
             f"this endpoint serves {_listed(self.names)}; the call names none of them",
-            next_step="name one: flashcore call ENDPOINT FUNCTION, or in a body "
-            """{"$flashcore": {"version": 1, "function": "...", "arguments": {...}}}""",
+            next_step="name one: flashcore call ENDPOINT FUNCTION, or in an input, as in "
+            + example_call(next(iter(self.names), "FUNCTION")),
         )
 
 
