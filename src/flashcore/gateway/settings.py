@@ -42,7 +42,7 @@ class Settings:
     waiting_limit: int = 1000
     """Requests of one endpoint that may wait at the gateway."""
     answer_seconds: float = 330.0
-    """Until the first byte of a replica's answer."""
+    """Until the first byte of a replica's answer, from when all of the request was sent."""
     body_rate: float = 240.0
     """Bytes in a second that a request's body comes at, at least, as a mean over 20 s; 0: as slowly as it likes."""
     run_bytes: int = 10_000_000

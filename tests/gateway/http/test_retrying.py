@@ -298,6 +298,44 @@ async def test_a_replica_that_takes_too_long_is_given_up(start_gateway: StartGat
     await asyncio.wait_for(gone.wait(), 60)
 
 
+@pytest.mark.parametrize("framing", [b"content-length: 3", b"transfer-encoding: chunked"])
+async def test_a_replica_has_its_time_from_when_the_whole_request_is_there(
+    start_gateway: StartGateway, framing: bytes
+) -> None:
+    """A client that uploads slowly would have a replica that is well taken for one that does not answer."""
+    gateway = await start_gateway(Limits(sweep_seconds=0.02, body_seconds=1e6, body_rate=0.0))
+    began, ended, is_chunked = asyncio.Event(), asyncio.Event(), b"chunked" in framing
+
+    async def thinks(wire: Wire) -> None:
+        await wire.reader.readuntil(b"\r\n\r\n")
+        began.set()
+        await wire.reader.readuntil(b"0\r\n\r\n" if is_chunked else b"c")
+        ended.set()
+        await wire.rest()
+
+    replica = await gateway.replica(thinks)
+    route = gateway.route(replica)
+    gateway.desk.verdicts[b"/"] = Proxy(route, answer_seconds=20.0)
+    wire = await gateway.connect()
+    pieces = [b"1\r\n%b\r\n" % each if is_chunked else each for each in (b"a", b"b", b"c")]
+    await wire.send(b"POST / HTTP/1.1\r\nhost: a\r\n%b\r\n\r\n%b" % (framing, pieces[0]))
+    await began.wait()
+    for piece in pieces[1:]:
+        await skip(21.0, 0.02)
+        assert route.kinds == []
+        await wire.send(piece)
+    await wire.send(b"0\r\n\r\n" if is_chunked else b"")
+    await ended.wait()
+    await skip(21.0, 0.02)
+    answer = await wire.answer()
+
+    assert (answer.status, error_of(answer)["code"], route.kinds) == (
+        504,
+        "upstream_timed_out",
+        [OutcomeKind.TIMED_OUT],
+    )
+
+
 async def test_a_replica_that_answers_in_time_may_take_its_time_afterwards(start_gateway: StartGateway) -> None:
     """The time is to the first byte."""
     gateway, asked = await start_gateway(Limits(sweep_seconds=0.01)), asyncio.Event()

@@ -177,11 +177,16 @@ class Relay:
         if head.has_body:
             data += self._begun_body()
             self._client.release_input()
-        if self._proxy.answer_seconds != inf:
-            self._client.answer_by(self._shared.loop.time() + self._proxy.answer_seconds)
+        if self.request_done:
+            self._await_answer()
         connection.ask(self, head.method, data)
         if self._held:
             connection.hold()  # the client is still to read what came of the replica before
+
+    def _await_answer(self) -> None:
+        """From here on it is the replica's time: how long a client takes over its body has limits of its own."""
+        if self._proxy.answer_seconds != inf:
+            self._client.answer_by(self._shared.loop.time() + self._proxy.answer_seconds)
 
     def _begun_body(self) -> bytes:
         """As much of the request body as has come, framed."""
@@ -212,8 +217,12 @@ class Relay:
     def receive_end(self) -> None:
         """The replica is told, or will be."""
         self.request_done = True
-        if self._connection is not None and self._head.chunked:
+        if self._connection is None:
+            return
+        if self._head.chunked:
             self._connection.write(LAST_CHUNK)
+        if not self._answered:
+            self._await_answer()
 
     def hold_upload(self) -> None:
         """The replica is slow: read less from the client."""

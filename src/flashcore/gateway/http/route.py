@@ -113,7 +113,7 @@ class Proxy:
     target: bytes | None = None
     """Path and query for the replica, where they differ from the client's."""
     answer_seconds: float = inf
-    """Until the first byte of an answer, counted from when the request was sent; then 504."""
+    """Until the first byte of an answer, counted from when all of the request was sent; then 504."""
 
 
 @dataclass(slots=True, eq=False)
