@@ -39,6 +39,10 @@ CODE = """
         return "done"
 
     async def tidy(seconds):
+        from flashcore.worker import queue, runtime
+
+        # Not to be cut off, however slow the machine is.
+        queue.CANCELLED_WITHIN = runtime.END_WITHIN = 600.0
         print("begun", flush=True)
         try:
             await asyncio.sleep(seconds)

@@ -56,6 +56,13 @@ CODE = """
         yield 2
 """
 
+UNHURRIED = """
+    from flashcore.worker import runtime
+
+    runtime.LONGEST_NOTICE = runtime.END_WITHIN = 600.0
+"""
+"""Of a replica whose notice ends when it is told so, and which takes its time to end, however slow the machine is."""
+
 ROUTES = {"hello": "function", **dict.fromkeys(["slow", "held", "stall", "leave_in_a_task"], "async_function")}
 
 
@@ -89,11 +96,11 @@ async def replica(start: Start, tmp_path: Path) -> RunningReplica:
     return await ready_replica(start, tmp_path, grace=2.0)
 
 
-async def ready_replica(start: Start, tmp_path: Path, grace: float) -> RunningReplica:
+async def ready_replica(start: Start, tmp_path: Path, grace: float, code: str = CODE) -> RunningReplica:
     """One with so many seconds for what runs when it is told to end."""
     entries = [function(name, kind, route=Route("GET", f"/{name}")) for name, kind in ROUTES.items()]
     entries.append(function("stream", "async_generator", route=Route("GET", "/stream")))
-    artifact = write_artifact(tmp_path / "artifact", HTTP_HANDLER, {"code_of_user.py": CODE}, entries)
+    artifact = write_artifact(tmp_path / "artifact", HTTP_HANDLER, {"code_of_user.py": code}, entries)
     started = await start(artifact, FLASHCORE_GRACE=str(grace))
     await started.ready()
     return started
@@ -143,11 +150,12 @@ async def test_the_requests_id_is_in_the_log_and_in_the_answer(replica: RunningR
 
 async def test_requests_inside_finish_and_new_ones_are_turned_away(start: Start, tmp_path: Path) -> None:
     """Q21: 503 with a header by which the gateway knows to go elsewhere; a stream goes on to its end."""
-    replica, go_on = await ready_replica(start, tmp_path, grace=100.0), tmp_path / "go-on"
+    replica, go_on = await ready_replica(start, tmp_path, grace=1200.0, code=UNHURRIED + CODE), tmp_path / "go-on"
     held = asyncio.create_task(ask(replica, f"/held?until={go_on}"))
     stream = asyncio.create_task(ask(replica, f"/stream?until={go_on}"))
     await begun(replica, 2)
     listener = await replica.connect()
+    assert listener.channel is not None
 
     replica.terminate()
     await listener.until_stage(Stage.DRAINING)
@@ -160,6 +168,7 @@ async def test_requests_inside_finish_and_new_ones_are_turned_away(start: Start,
     assert (await held).body == '"done"'
     assert "1\n" in (await stream).body
     assert "2\n" in (await stream).body
+    listener.channel.send(Drain(600.0))
     assert await replica.ended() == 0
     assert not await asyncio.to_thread(replica.http.exists)
 
@@ -192,7 +201,7 @@ async def test_an_idle_replica_that_its_provider_ends_is_gone_at_once(replica: R
 
 async def test_after_sigterm_a_replica_says_for_a_while_that_it_drains(start: Start, tmp_path: Path) -> None:
     """S44: readiness 503 draining, liveness 200, and new connections are accepted."""
-    replica = await ready_replica(start, tmp_path, grace=60.0)
+    replica = await ready_replica(start, tmp_path, grace=1200.0, code=UNHURRIED + CODE)
     before = [(await ask(replica, path)).status for path in ("/ping", "/ping/live")]
     listener = await replica.connect()
     assert listener.channel is not None
@@ -224,7 +233,7 @@ async def test_a_replica_that_had_a_signal_ends_after_its_notice(start: Start, t
 
 async def test_the_provider_ends_the_notice_of_a_replica_that_had_a_signal(start: Start, tmp_path: Path) -> None:
     """S44: once it is out of the traffic there is nobody left to be told."""
-    replica = await ready_replica(start, tmp_path, grace=60.0)
+    replica = await ready_replica(start, tmp_path, grace=1200.0, code=UNHURRIED + CODE)
     listener = await replica.connect()
     assert listener.channel is not None
     replica.terminate()
