@@ -10,6 +10,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +19,13 @@ from tests.gateway.test_jobs_api import echo
 
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.gateway.settings import Settings
+from flashcore.gateway.webhooks.delivery import AT_ONE_PLACE, Patience, Webhooks
 from flashcore.gateway.webhooks.destination import InvalidWebhook, checked_url, look_up
+from flashcore.gateway.webhooks.turns import Turns
 from flashcore.model.errors import Refused
+from flashcore.model.job import Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName, JobId
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
 
 QUICK = dataclasses.replace(FAST, webhook_pause=0.05, webhook_seconds=60.0, webhook_private=1)
@@ -120,6 +125,62 @@ async def test_the_next_gateway_tells_what_the_last_one_owed(layout: Layout, lis
         await eventually(lambda: listener.told)
     async with gateway_at(layout, QUICK, await SqliteStores().open_jobs(url)):
         await eventually(lambda: len(listener.told) == 2)
+
+
+async def test_a_receiver_that_does_not_answer_keeps_nobody_else_from_being_told(
+    tmp_path: Path, listener: Listener
+) -> None:
+    """It has its turns, and a place is forgotten once nobody wants to go there."""
+    asked, left, gone = 0, 0, asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked, left
+        await reader.readuntil(b"\r\n\r\n")
+        asked += 1
+        await gone.wait()
+        writer.close()
+        left += 1
+
+    jobs: dict[JobId, Job] = {}
+
+    async def find(job: JobId) -> Job | None:
+        return jobs[job]
+
+    webhooks = Webhooks(tmp_path, Patience(1, 0.0, 600.0, private=True), find)
+    with contextlib.closing(await asyncio.start_server(hang, "127.0.0.1", 0)) as server:
+        dead = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        urls = [f"{dead}/{number}" for number in range(2 * AT_ONE_PLACE)] + [listener.url]
+        for number, url in enumerate(urls):
+            new = NewJob(JobId(f"job-{number}"), EndpointName("hello"), Payload(b"1"), 0, webhook=url)
+            jobs[new.id] = Job(new, JobStatus.COMPLETED, 0.0, finished_at=0.0)
+            await webhooks.owe(new)
+            webhooks.ended(new.id)
+        await eventually(lambda: listener.told)
+        await eventually(lambda: asked == AT_ONE_PLACE)
+        await webhooks.close()
+        gone.set()
+        await eventually(lambda: left == AT_ONE_PLACE)
+
+    assert [one.headers["x-flashcore-job"] for one in listener.told] == [f"job-{2 * AT_ONE_PLACE}"]
+
+
+async def test_a_place_that_nobody_wants_is_forgotten() -> None:
+    """A caller may name as many as it likes."""
+    turns = Turns(1)
+    async with turns.at("a"):
+        waiting = asyncio.create_task(_go(turns, "a"))
+        await asyncio.sleep(0)
+        await _go(turns, "b")
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    await _go(turns, "a")
+
+    assert len(turns) == 0
+
+
+async def _go(turns: Turns, place: str) -> None:
+    async with turns.at(place):
+        pass
 
 
 async def test_a_cancelled_job_is_told_of_too(layout: Layout, listener: Listener) -> None:

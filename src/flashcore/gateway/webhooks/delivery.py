@@ -15,8 +15,9 @@ from pathlib import Path
 
 from flashcore.gateway.documents import status_body
 from flashcore.gateway.files import make_private_directory, replace_file
-from flashcore.gateway.webhooks.destination import Destination, look_up
+from flashcore.gateway.webhooks.destination import Destination, look_up, place_of
 from flashcore.gateway.webhooks.spool import Spool
+from flashcore.gateway.webhooks.turns import Turns
 from flashcore.model.errors import Refused, StateError, StorageFull
 from flashcore.model.job import Job, NewJob
 from flashcore.model.names import JobId
@@ -24,7 +25,9 @@ from flashcore.model.names import JobId
 _log = logging.getLogger(__name__)
 
 SIGNATURE = "X-Flashcore-Signature"
-AT_A_TIME = 32
+AT_A_TIME = 96
+AT_ONE_PLACE = 32
+"""Of these: a receiver that does not answer takes nearly a minute for each, in which others are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,16 @@ class Webhooks:
         self._spool = Spool(folder / "webhooks")
         self._patience = patience
         self._find = find
-        self._owed: set[JobId] = set()
+        self._owed: dict[JobId, str] = {}
+        """By job, the place that is told; of what an earlier gateway owed, no place that is known."""
         self._sending: dict[JobId, Task[None]] = {}
         self._again: set[JobId] = set()
         self._room = asyncio.Semaphore(AT_A_TIME)
+        self._turns = Turns(AT_ONE_PLACE)
 
     async def start(self) -> None:
         """Go on where the last gateway stopped."""
-        self._owed.update(await asyncio.to_thread(self._spool.owed))
+        self._owed.update(dict.fromkeys(await asyncio.to_thread(self._spool.owed), ""))
         self.look()
 
     async def close(self) -> None:
@@ -73,7 +78,7 @@ class Webhooks:
             await asyncio.to_thread(self._spool.add, new.id)
         except OSError as error:
             raise StorageFull(f"a webhook cannot be kept: {error}", next_step="free some space") from error
-        self._owed.add(new.id)
+        self._owed[new.id] = place_of(new.webhook)
 
     async def forgive(self, new: NewJob) -> None:
         """The job was not accepted."""
@@ -103,7 +108,7 @@ class Webhooks:
             self.ended(job)
 
     async def _deliver(self, job_id: JobId) -> None:
-        async with self._room:
+        async with self._turns.at(self._owed.get(job_id, "")), self._room:
             try:
                 job = await self._find(job_id)
             except (StateError, StorageFull) as error:
@@ -159,7 +164,7 @@ class Webhooks:
         }
 
     async def _settle(self, job: JobId) -> None:
-        self._owed.discard(job)
+        self._owed.pop(job, None)
         await asyncio.to_thread(self._spool.remove, job)
 
 

@@ -47,6 +47,11 @@ def checked_url(url: object) -> str:
     return url
 
 
+def place_of(url: str) -> str:
+    """Host and port of a URL that was checked: what is slow there is slow for all of its URLs."""
+    return urlsplit(url).netloc.lower()
+
+
 async def look_up(url: str, *, private: bool) -> Destination:
     """Where to send it. Raises OSError when no address is found, Refused when none is public, unless `private`."""
     parts = _split(url)
