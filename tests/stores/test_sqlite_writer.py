@@ -363,7 +363,7 @@ async def test_a_loop_that_is_closed_while_it_is_told_harms_nobody(
 
     writer._loop, here = gone, writer._loop  # noqa: SLF001 - as if it ended now
     try:
-        await asyncio.to_thread(writer._tell, print)  # noqa: SLF001 - as its thread does
+        await asyncio.to_thread(writer._tell, [])  # noqa: SLF001 - as its thread does
     finally:
         writer._loop = here  # noqa: SLF001 - to be closed
     await writer.close()

@@ -22,6 +22,9 @@ class RecentCommits:
 
     def append(self, batch: Batch) -> None:
         """Add the commit that was written last."""
+        if batch.revision != self.revision + 1:  # somebody interrupted the loop before the one between was added
+            self._batches.clear()
+            self._bytes = 0
         self.revision = batch.revision
         self._batches.append(batch)
         self._bytes += _size(batch)

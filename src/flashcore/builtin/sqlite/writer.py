@@ -4,6 +4,9 @@ Calls that arrive while a commit is under way wait for it and then share the nex
 for one call and for a hundred. An answer is given only after the commit that its call was part of, and the event
 loop is woken once for each commit, not for each call.
 
+The loop may be interrupted between any two steps, as by Ctrl-C, and then be run again until all is closed. So answers
+lie where it finds them the next time that it is woken, whatever it was doing when it did not get to them.
+
 The way to the thread and back takes longer than a query does. `look` spares it, where the thread does nothing that
 takes longer.
 
@@ -17,7 +20,8 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,6 +73,7 @@ class Writer:
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._opened: asyncio.Future[Committer] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._answers: deque[tuple[_Asked, Outcome]] = deque()
         self._closing = False
         self._let_go: Callable[[], None] = _nothing
 
@@ -132,6 +137,7 @@ class Writer:
         if not self._closing:
             self._closing = True
             self._asked.put(None)
+        self._loop.call_soon(self._listen)
         await asyncio.shield(self._ended)
 
     def _ask(self, asked: _Asked) -> asyncio.Future[Any]:
@@ -140,29 +146,45 @@ class Writer:
         self._asked.put(asked)
         return asked.future
 
+    def _listen(self) -> None:
+        """Hear what the thread has answered; where somebody ends the program meanwhile, hear the rest a turn later."""
+        one: _Asked | None = None
+        outcome: Outcome = Done(None)
+        try:
+            while self._answers:
+                one, outcome = self._answers[0]
+                del self._answers[0]
+                outcome = _tell(one, outcome)
+                _settle(one.future, outcome)
+        except BaseException:
+            self._loop.call_soon(self._listen)
+            if one is not None:
+                _settle(one.future, outcome)  # though not all may be done that follows from it
+            raise
+
     # From here on: the thread.
 
     def _live(self, schema: Schema) -> None:
         try:
             committer = Committer(self.path, schema)
         except Exception as problem:  # noqa: BLE001  # whoever opens the store waits for it
-            self._tell(_fail, self._opened, problem)
+            self._tell([(_Asked(_nothing, self._opened), Failed(problem))])
             return
-        self._tell(_succeed, self._opened, committer)
+        self._tell([(_Asked(_nothing, self._opened), Done(committer))])
         while self._serve_group(committer):
             pass
         committer.close()
         with contextlib.suppress(OSError):  # it is closed nevertheless
             self._let_go()
-        self._tell(_succeed, self._ended, None)
+        self._tell([(_Asked(_nothing, self._ended), Done(None))])
 
     def _serve_group(self, committer: Committer) -> bool:
         """Serve those who wait; False when they were the last. Leaves nothing of theirs in this thread's memory."""
         group = self._next_group()
         if group.writes:
-            self._tell(_answer, group.writes, committer.write([asked.call for asked in group.writes]))
+            self._tell(zip(group.writes, committer.write([asked.call for asked in group.writes]), strict=True))
         if group.reads:
-            self._tell(_answer, group.reads, [committer.read(asked.call) for asked in group.reads])
+            self._tell([(asked, committer.read(asked.call)) for asked in group.reads])
         return not group.last
 
     def _next_group(self) -> _Group:
@@ -175,23 +197,14 @@ class Writer:
                 break
         return group
 
-    def _tell(self, say: Callable[..., None], *arguments: object) -> None:
+    def _tell(self, answers: Iterable[tuple[_Asked, Outcome]]) -> None:
+        self._answers.extend(answers)
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody is left to hear it
-            self._loop.call_soon_threadsafe(say, *arguments)
+            self._loop.call_soon_threadsafe(self._listen)
 
 
-def _nothing() -> None:
-    """Where the thread uses the database alone."""
-
-
-def _answer(asked: list[_Asked], outcomes: list[Outcome]) -> None:
-    for one, outcome in zip(asked, map(_tell, asked, outcomes), strict=True):
-        if one.future.done():
-            continue  # its caller has gone away
-        if isinstance(outcome, Failed):
-            one.future.set_exception(outcome.problem)
-        else:
-            one.future.set_result(outcome.result)
+def _nothing(*_: object) -> None:
+    """Where the thread uses the database alone, or does not use it."""
 
 
 def _tell(one: _Asked, outcome: Outcome) -> Outcome:
@@ -204,11 +217,10 @@ def _tell(one: _Asked, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _succeed(future: asyncio.Future[Any], result: object) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _fail(future: asyncio.Future[Any], problem: Exception) -> None:
-    if not future.done():
-        future.set_exception(problem)
+def _settle(future: asyncio.Future[Any], outcome: Outcome) -> None:
+    if future.done():
+        return  # its caller has gone away
+    if isinstance(outcome, Failed):
+        future.set_exception(outcome.problem)
+    else:
+        future.set_result(outcome.result)

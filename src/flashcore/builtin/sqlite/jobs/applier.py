@@ -60,7 +60,6 @@ class Applier:
         segments = self._backlog.first()
         if self._applying or self._closed or not segments:
             return
-        self._applying = True
         writer, journal, last = self._files.writer, self._files.journal, segments[-1].last
         synced = journal.waits_for(last)
 
@@ -69,7 +68,9 @@ class Applier:
                 journal.settle(last)
             self.applied(segments)
 
-        writer.read(partial(apply, segments, writer.give_way, synced=synced), told).add_done_callback(self._ended)
+        work = partial(apply, segments, writer.give_way, synced=synced)
+        writer.read(work, told).add_done_callback(self._ended)
+        self._applying = True
 
     def _ended(self, written: asyncio.Future[bool]) -> None:
         self._applying = False

@@ -199,6 +199,7 @@ class Desk:
         self._closed = True
         self._applier.close()
         try:
+            await self._take_up()
             with contextlib.suppress(Exception):  # whatever it is, those who asked have been told
                 await self.settled()
             await self._recovery.ended()
@@ -209,6 +210,12 @@ class Desk:
                 await self._writer.write(partial(end_life, self.book.promised))
         finally:
             self._stop()
+
+    async def _take_up(self) -> None:
+        """What was interrupted before anything began goes on: what the thread tells, and what is to be written."""
+        with contextlib.suppress(FlashcoreError):  # the database's end is heard by those who use it
+            await self._writer.read(_nothing)
+        self._hand_over()
 
     def _stop(self) -> None:
         """What was not handed over by now never will be: its files are about to be closed."""
@@ -228,33 +235,41 @@ class Desk:
             self._loop.call_soon(self._hand_over_or_wait)
 
     def _hand_over_or_wait(self) -> None:
-        if self.book.batch.may_be_claimed:
-            self._loop.call_soon(self._hand_over)
-        else:
+        waits = True  # also where somebody ends the program in this moment
+        try:
+            waits = self.book.batch.may_be_claimed
+        finally:
+            if waits:
+                self._loop.call_soon(self._hand_over)
+        if not waits:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        self._scheduled = False
         batch = self.book.batch
-        if self._outdated:
-            return
-        if not batch.writes:  # its callers only waited for the batch before
-            _release(batch)
-            return
-        self.book.batch = Batch(batch.number + 1)
-        self.handed_over = batch.number
-        self._flying = True
         try:
+            self._scheduled = False
+            if self._outdated or self._flying:
+                return
+            if not batch.writes:  # its callers only waited for the batch before
+                _release(batch)
+                return
+            self._flying = True
+            self.book.batch = Batch(batch.number + 1)
+            self.handed_over = batch.number
             changes = Changes.of(batch, batch.account_rows(self._clock()))
             record = encode(changes) if self._backlog.takes(batch, changes) else b""
-        except Exception as problem:  # noqa: BLE001  # whatever no table holds: it belongs to whoever asked for it
+            # Where a crash would bring a batch back that failed, nothing is promised elsewhere: it would come after it.
+            if record and not self._writer.is_astray and self._journal.takes(len(record)):
+                self._promise(batch, changes, record)
+            else:
+                self._write_through(batch, changes)
+        except Exception as problem:  # whatever no table holds: it belongs to whoever asked for it
+            if batch.number <= self.book.promised:
+                raise
             self._failed(batch, problem)
-            return
-        # Where a crash would bring a batch back that failed, nothing is promised elsewhere: it would come after that.
-        if record and not self._writer.is_astray and self._journal.takes(len(record)):
-            self._promise(batch, changes, record)
-        else:
-            self._write_through(batch, changes)
+        except BaseException:
+            self._interrupted(batch)
+            raise
 
     def _promise(self, batch: Batch, changes: Changes, record: bytes) -> None:
         if len(record) > _MOST_HERE or not self._journal.is_quick:
@@ -266,11 +281,6 @@ class Desk:
             self._journal.append(batch.number, record)
         except Busy:
             self._promise_there(batch, changes, record)
-        except Exception as problem:  # noqa: BLE001  # whatever it is, it belongs to whoever asked for the batch
-            self._failed(batch, problem)
-        except BaseException:  # somebody ends the program, and waits for this store to be closed
-            self._failed(batch, StateError("a change was interrupted", next_step="ask for it again"))
-            raise
         else:
             self._promised(batch, changes)
 
@@ -278,17 +288,22 @@ class Desk:
         """In the database's thread."""
         work = partial(promise, self._journal, batch.number, record, changes)
         told = partial(self._promised, batch, changes)
-        self._writer.read(work, told).add_done_callback(partial(self._crashed, batch))
+        self._writer.read(work, told).add_done_callback(partial(self._ended, batch, told))
 
     def _promised(self, batch: Batch, changes: Changes, _: None = None) -> None:
-        self._flying = False
-        self._backlog.add(batch, changes)
-        self.book.promised = batch.number
         try:
-            if self.book.batch.waiting:
-                self._hand_over()  # before all else: the disk works while callers are told
-        finally:  # somebody may end the program while the next one is written
-            _release(batch)
+            self._backlog.add(batch, changes)
+        except BaseException:  # somebody ends the program; all that is promised gets to the tables nevertheless
+            self._backlog.add(batch, changes)
+            raise
+        finally:
+            self.book.promised = batch.number
+            self._flying = False
+            try:
+                if self.book.batch.waiting:
+                    self._hand_over()  # before all else: the disk works while callers are told
+            finally:
+                _release(batch)
         self._applier.look_at_backlog()
         self._settler.callers_are_told()
 
@@ -296,25 +311,46 @@ class Desk:
         segments = self._backlog.all()
         work = partial(write_through, batch.number, changes, batch.streams, segments)
         told = partial(self._landed, batch, segments)
-        self._writer.write(work, told).add_done_callback(partial(self._crashed, batch))
+        self._writer.write(work, told).add_done_callback(partial(self._ended, batch, told))
 
     def _landed(self, batch: Batch, segments: list[Segment], freed: tuple[str, ...]) -> None:
-        self._flying = False
         self.book.promised = batch.number
-        self._journal.settle(batch.number)
-        self._applier.applied(segments)
-        if self.book.batch.waiting:
-            self._hand_over()  # as above
+        self._flying = False
+        try:
+            self._journal.settle(batch.number)
+            self._applier.applied(segments)
+            if self.book.batch.waiting:
+                self._hand_over()  # as above
+        finally:
+            _release(batch)
         self.book.settle(batch.moves, batch.number)
-        _release(batch)
         self._freed(freed)
         self._on_disk(batch)
         self._settler.callers_are_told()
 
-    def _crashed(self, batch: Batch, written: asyncio.Future[Any]) -> None:
-        problem = None if written.cancelled() else written.exception()
-        if problem is not None:
+    def _ended(self, batch: Batch, told: Callable[[Any], None], written: asyncio.Future[Any]) -> None:
+        """The thread is done with a batch."""
+        if batch.number <= self.book.promised:
+            _release(batch)  # again, for those who were not told when somebody interrupted that
+        elif (problem := written.exception()) is None:
+            told(written.result())  # again, as above
+        else:
             self._failed(batch, problem)
+
+    def _interrupted(self, batch: Batch) -> None:
+        """Somebody ends the program, and waits for this store to be closed."""
+
+        def ended(_: asyncio.Future[None]) -> None:
+            if batch.number <= self.book.promised:
+                _release(batch)
+            else:
+                self._failed(batch, StateError("a change was interrupted", next_step="ask for it again"))
+
+        if batch is self.book.batch:
+            self._flying = self._scheduled = False
+            self._schedule()
+        else:  # whether the thread has it shows when that is done with all that it was given
+            self._writer.read(_nothing).add_done_callback(ended)
 
     def _failed(self, batch: Batch, problem: BaseException) -> None:
         self._flying = False
@@ -329,6 +365,10 @@ class Desk:
         if found.applied:
             self._applier.applied(found.segments)
         self._outdated = False
+
+
+def _nothing(_: object) -> None:
+    """Where only the answer matters."""
 
 
 def _refuse(batch: Batch, problem: BaseException) -> None:
