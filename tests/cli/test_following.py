@@ -150,3 +150,16 @@ def test_only_what_is_followed_is_told(capsys: pytest.CaptureFixture[str]) -> No
     assert "web  ready" in click.unstyle(told)
     assert "other" not in told
     assert "token" not in told
+
+
+def test_what_is_waited_for_is_said_where_nothing_happens(capsys: pytest.CaptureFixture[str]) -> None:
+    """Once: a deploy without a terminal was silent until its time was over."""
+    no_room = one(settled=False, status="deploying", reason="web-1 is pending: no room\n  and more")
+    starting = one(settled=False, status="deploying", reason="web-1 is warming up")
+
+    followed([no_room], [no_room], [no_room], [starting], [one(settled=False, status="deploying")], [one()])
+
+    assert click.unstyle(capsys.readouterr().err).splitlines() == [
+        "  web  still deploying: web-1 is pending: no room",
+        "  web  still deploying: web-1 is warming up",
+    ]

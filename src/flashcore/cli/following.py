@@ -101,13 +101,16 @@ def detach(names: Iterable[str]) -> NoReturn:
 
 def _until_settled(api: ControlApi, followed: Followed, after: str, timeout: float, pane: Pane | None) -> Settled:
     deadline = time.monotonic() + timeout
-    for _ in _looks(api, followed, after, deadline, pane):
+    told: dict[str, str] = {}
+    for nothing_happens in _looks(api, followed, after, deadline, pane):
         found = _summaries(api, followed.names)
         _require_newest(followed, found)
         if all(one["settled"] for one in found):
             _require_all(followed.names, found)
             await_gateways(api, followed.names, min(deadline, time.monotonic() + followed.gateways_patience))
             return Settled(tuple(found), followed.rolled_out)
+        if nothing_happens and pane is None:  # a picture shows it all along
+            _say_what_is_waited_for(found, told)
     still = "; ".join(
         f"{one['endpoint']} is {one['status'].replace('_', ' ')} ({brief(one['reason']) or 'no reason given'})"
         for one in _summaries(api, followed.names)
@@ -117,6 +120,15 @@ def _until_settled(api: ControlApi, followed: Followed, after: str, timeout: flo
         f"not settled after {output.seconds(timeout)}: {still}",
         next_step=f"it goes on in the background: flashcore rollout status {followed.names[0]} --follow",
     )
+
+
+def _say_what_is_waited_for(found: Iterable[Mapping[str, Any]], told: dict[str, str]) -> None:
+    """Once for each endpoint and reason: no event tells of a replica that has no room, or takes long to start."""
+    for one in found:
+        name, reason = one["endpoint"], brief(one["reason"])
+        if not one["settled"] and reason and told.get(name) != reason:
+            told[name] = reason
+            output.say(f"  {click.style(name, fg='cyan')}  still {one['status'].replace('_', ' ')}: {reason}")
 
 
 def await_gateways(api: ControlApi, names: Iterable[str], deadline: float) -> None:
@@ -156,9 +168,9 @@ def _require_all(wanted: Iterable[str], found: Iterable[Mapping[str, Any]]) -> N
         )
 
 
-def _looks(api: ControlApi, followed: Followed, after: str, deadline: float, pane: Pane | None) -> Iterator[None]:
-    """Give a turn at the start and after each batch of events, until the deadline."""
-    yield
+def _looks(api: ControlApi, followed: Followed, after: str, deadline: float, pane: Pane | None) -> Iterator[bool]:
+    """Give a turn at the start and after each batch of events, until the deadline; says whether there came none."""
+    yield False
     cursor = after
     narrator = Narrator()
     while (left := deadline - time.monotonic()) > 0:
@@ -170,7 +182,7 @@ def _looks(api: ControlApi, followed: Followed, after: str, deadline: float, pan
         for event in answer["events"]:
             if event.get("endpoint") in followed.names:
                 _show(event, narrator, pane)
-        yield
+        yield not answer["events"]
 
 
 def _pictures(api: ControlApi, names: Iterable[str]) -> list[str]:
