@@ -123,6 +123,20 @@ def test_what_is_kept_of_a_head_depends_on_where_it_goes() -> None:
     assert sent[0] == sent[3]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["X_Forwarded_For", "X-Forwarded_Proto", "x_forwarded-host", "X_Flashcore_Hop", "Content_Length", "X_Request_Id"],
+)
+def test_no_other_spelling_passes_for_what_the_gateway_says(name: str) -> None:
+    """In CGI and in WSGI a hyphen and an underscore are one; all other names are the client's own to choose."""
+    added = add_headers((b"x-flashcore-hop", b"key"))
+
+    sent = forwarded(f"{name}: made up\r\nX_Own: 1\r\n".encode(), added=added)
+
+    assert "x_own: 1" in sent
+    assert not any("made up" in line for line in sent)
+
+
 def test_hop_by_hop_headers_end_here() -> None:
     """RFC 9110 7.6.1, in both directions."""
     lines = (

@@ -11,6 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import product
 
 from flashcore.gateway.http.head import Headers, RequestHead, ResponseHead
 from flashcore.gateway.http.outline import Outline
@@ -58,13 +59,23 @@ class AddedHeaders:
 def add_headers(*headers: tuple[bytes, bytes]) -> AddedHeaders:
     """The given headers, names in lower case. Raises ValueError where a name or a value would break its line."""
     names = frozenset(name for name, _ in headers)
+    ours = _OURS | _spellings(names)
     return AddedHeaders(
         encode_headers(headers),
         names,
-        HOP_BY_HOP | _REWRITTEN | _FORWARDED | names,
-        HOP_BY_HOP | _REWRITTEN | _FORWARDED | _TRACE_NAMES | names,
+        HOP_BY_HOP | ours,
+        HOP_BY_HOP | ours | _TRACE_NAMES,
         HOP_BY_HOP | _REWRITTEN | names,
     )
+
+
+def _spellings(names: frozenset[bytes]) -> frozenset[bytes]:
+    """These names, and all that are taken for one of them where a hyphen becomes an underscore: in CGI and in WSGI."""
+    spelled = (product(*([part + b"-", part + b"_"] for part in name.split(b"-"))) for name in names)
+    return frozenset(b"".join(parts)[:-1] for each in spelled for parts in each)
+
+
+_OURS = _spellings(_REWRITTEN | _FORWARDED)
 
 
 def encode_headers(headers: Headers) -> bytes:
