@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from flashcore.builtin.sqlite.blobs import Blobs
 from flashcore.builtin.sqlite.jobs import applier, deadlines, journal
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
@@ -242,6 +243,24 @@ async def test_files_that_no_job_needs_are_removed(tmp_path: Path) -> None:
     await jobs.forget(ENDPOINT)
     await jobs.sweep()
     assert list(folder.iterdir()) == []
+    await jobs.close()
+
+
+async def test_who_submits_a_large_input_is_not_told_that_it_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q09: the file was read once more for the answer; lost just then, it made an error of a job that was accepted."""
+
+    def lost(_: object, digest: str) -> memoryview:
+        raise StateCorrupt(f"{digest} is lost")
+
+    jobs = await open_jobs(tmp_path)
+    monkeypatch.setattr(Blobs, "_read", lost)
+
+    inputs = [letter * (BLOB_THRESHOLD + 1) for letter in (b"a", b"b")] + [b"x"]
+    submitted = await jobs.submit([new_job(n, data=data) for n, data in enumerate(inputs)])
+
+    assert [job.new.input.data for job in submitted] == inputs
     await jobs.close()
 
 

@@ -22,7 +22,7 @@ from flashcore.builtin.sqlite.jobs.files import Files
 from flashcore.builtin.sqlite.jobs.filling import Filler
 from flashcore.builtin.sqlite.jobs.journal import Journal
 from flashcore.builtin.sqlite.jobs.lanes import Lane
-from flashcore.builtin.sqlite.jobs.payloads import INPUT, Payloads, has_shelved, is_large
+from flashcore.builtin.sqlite.jobs.payloads import INPUT, Payloads, given_inputs, has_shelved, is_large, with_given
 from flashcore.builtin.sqlite.jobs.replaying import take_over
 from flashcore.builtin.sqlite.jobs.submission import Repeats, Submission
 from flashcore.builtin.sqlite.jobs.sweeping import Sweeper
@@ -81,6 +81,8 @@ class SqliteJobs:
             async with self._payloads.shelved([new.input for new in jobs]) as inputs:
                 stored = [replace(new, input=kept or new.input) for new, kept in zip(jobs, inputs, strict=True)]
                 numbered = await Submission(self._desk, self._clock, self._repeats, stored).run()
+            given = given_inputs(jobs, stored)
+            numbered = [(n, with_given(job, given)) for n, job in numbered]
         return tuple([await self._payloads.whole(n, job) if has_shelved(job) else job for n, job in numbered])
 
     async def claim(self, claim: Claim) -> tuple[Claimed, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -13,7 +13,7 @@ from flashcore.builtin.sqlite.jobs.entry import Shelved
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.hookspecs.jobs import BLOB_THRESHOLD
 from flashcore.model.errors import StateCorrupt
-from flashcore.model.job import Job, Payload
+from flashcore.model.job import Job, NewJob, Payload
 
 OUTPUT, PROGRESS, INPUT = range(3)
 """The slots of a job, as `loading.payloads` counts them."""
@@ -95,3 +95,21 @@ def is_large(payload: Payload | None) -> bool:
 def has_shelved(job: Job) -> bool:
     """Whether some payload of a job in memory is on disk alone."""
     return isinstance(job.new.input, Shelved) or isinstance(job.output, Shelved) or isinstance(job.progress, Shelved)
+
+
+def given_inputs(jobs: Sequence[NewJob], stored: Sequence[NewJob]) -> dict[str, Payload]:
+    """The inputs of jobs that were just submitted, by the names of the files that they are in; as `stored` has them."""
+    pairs = zip(jobs, stored, strict=True)
+    return {
+        kept.input.digest: new.input
+        for new, kept in pairs
+        if isinstance(kept.input, Shelved) and kept.input.digest is not None
+    }
+
+
+def with_given(job: Job, given: Mapping[str, Payload]) -> Job:
+    """The job with its input where that was just given, so that nobody reads it again."""
+    known = job.new.input
+    if not isinstance(known, Shelved) or known.digest is None or known.digest not in given:
+        return job
+    return replace(job, new=replace(job.new, input=Payload(given[known.digest].data, known.media)))
