@@ -20,7 +20,7 @@ from flashcore.gateway.callers.link import Links
 from flashcore.gateway.coalesce import Coalescer
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.webhooks.delivery import Patience, Webhooks
-from flashcore.model.errors import ProtocolError
+from flashcore.model.errors import ProtocolError, StateError
 from flashcore.model.job import Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, JobId
@@ -122,6 +122,32 @@ async def test_who_cannot_be_told_of_a_batch_keeps_it_from_nobody() -> None:
 
     assert heard == [2]
     assert [type(one) for one in reports] == [ZeroDivisionError]
+
+
+async def test_what_fails_for_one_of_a_batch_fails_for_it_alone() -> None:
+    """What no store says anything of is due to what it was given; that it is away goes for all of them."""
+    loop = asyncio.get_running_loop()
+    batches: list[list[int]] = []
+
+    async def divide(items: Sequence[int]) -> Sequence[int]:
+        batches.append(list(items))
+        if 9 in items:
+            raise StateError("the store is away")
+        return [6 // item for item in items]
+
+    async def all_of(*items: int) -> Sequence[int | BaseException]:
+        coalescer = Coalescer(loop, divide)
+        futures: list[asyncio.Future[int]] = [loop.create_future() for _ in items]
+        for item, future in zip(items, futures, strict=True):
+            coalescer.add(item, future.set_result, future.set_exception)
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    one, _, three = await all_of(1, 0, 3)
+    away = await all_of(1, 9)
+
+    assert (one, three) == (6, 2)
+    assert {type(each) for each in away} == {StateError}
+    assert batches == [[1, 0, 3], [1], [0], [3], [1, 9]]
 
 
 @pytest.mark.parametrize("nested", [("[", "", "]"), ('{"a":', "1", "}")], ids=["lists", "objects"])

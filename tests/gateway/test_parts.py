@@ -166,7 +166,7 @@ async def test_calls_of_one_turn_are_one_batch() -> None:
 
 async def test_a_batch_that_fails_is_told_to_all_of_it_and_the_next_goes_on() -> None:
     """One failure ends one batch."""
-    failures = iter([OSError("away"), None])
+    failures = iter([StateError("away"), None])
 
     async def call(numbers: Sequence[int]) -> Sequence[int]:
         failure = next(failures)

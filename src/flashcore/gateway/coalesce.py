@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from flashcore.model.errors import FlashcoreError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -22,7 +24,11 @@ class _Item(Generic[T, R]):
 
 
 class Coalescer(Generic[T, R]):
-    """Collects items for a call on a whole batch. There is one call at a time; its failure is that of all its items."""
+    """Collects items for a call on a whole batch. There is one call at a time.
+
+    A failure that the call says something of is that of all its items. Any other one may be due to what a single one
+    holds: each is then done by itself, and fails by itself.
+    """
 
     def __init__(self, loop: AbstractEventLoop, call: Callable[[Sequence[T]], Awaitable[Sequence[R]]]) -> None:
         self._loop = loop
@@ -49,8 +55,12 @@ class Coalescer(Generic[T, R]):
         try:
             results = await self._call([item.what for item in batch])
         except Exception as error:  # noqa: BLE001 - whoever waits for an item is told, whatever it was
-            for item in batch:
-                item.failed(error)
+            if len(batch) == 1 or isinstance(error, FlashcoreError):
+                for item in batch:
+                    item.failed(error)
+            else:
+                for item in batch:
+                    await self._call_batch([item])
             return
         for item, result in zip(batch, results, strict=True):
             try:
