@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from flashcore.cli import main
 from flashcore.cli.main import without_plugin_options
 
 COMMANDS = (
@@ -121,3 +123,20 @@ def test_a_platform_that_does_not_run_is_named(tmp_path: Path) -> None:
 def test_options_about_plugins_count_wherever_they_stand(line: list[str], left: list[str]) -> None:
     """They are taken out of the line before commands see it, up to a lone `--`."""
     assert list(without_plugin_options(line)) == left
+
+
+def test_ctrl_c_is_no_failure_while_a_command_is_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A quick one was "Aborted!" and status 1, which is a failed deploy's."""
+
+    def interrupted(_ref: str) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "load", interrupted)
+
+    with pytest.raises(SystemExit) as ended:
+        main.cli(args=["deploy"], prog_name="flashcore")
+
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"

@@ -56,9 +56,10 @@ def test_names_that_cannot_be_used_are_refused(
 
 def test_a_choice_that_there_is_not_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
     """Before anything is made."""
-    with pytest.raises(UsageError, match="'strategy', 'gate'"):
-        generate("plugin", tmp_path, {"concern": "strategi"}, ask=False)
+    with pytest.raises(UsageError, match="'strategy', 'gate'") as refused:
+        generate("plugin", tmp_path, {"concern": "job-store"}, ask=False)
 
+    assert "docs/extension-points.md" in (refused.value.next_step or "")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -59,6 +59,16 @@ class Root(LazyGroup):
         """Import the command of that name; plugins are only looked at for names that are not ours."""
         entry = self._lazy.get(cmd_name)
         return load(entry.ref) if entry is not None else _plugin_command(cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Ctrl-C is told apart from failure wherever it comes, also while a command is imported."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            from flashcore.cli import output
+
+            output.say("interrupted")
+            raise SystemExit(output.INTERRUPTED) from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Name the plugins that do not work, so that a missing command is no riddle."""

@@ -76,7 +76,10 @@ def generate(name: str, into: Path, answers: Mapping[str, str], *, ask: bool) ->
             refusal = f"the template {name!r} refuses these answers, for the reason above"
             raise UsageError(refusal, next_step="give other answers") from error
         except ValueError as error:
-            raise UsageError(f"the template {name!r} has no such choice: {_sentence(error)}") from error
+            raise UsageError(
+                f"the template {name!r} has no such choice: {_sentence(error)}",
+                next_step="take one of these; what a part of another kind has to do is in docs/extension-points.md",
+            ) from error
         except CookiecutterException as error:
             raise FlashcoreError(f"the template {name!r} failed: {_sentence(error)}") from error
     return Path(made)
