@@ -21,19 +21,23 @@ from flashcore.builtin.sqlite.jobs.batch import Batch
 from flashcore.builtin.sqlite.jobs.desk import Desk
 from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE
 from flashcore.builtin.sqlite.jobs.journal import Journal
+from flashcore.builtin.sqlite.jobs.queues import Queues
 from flashcore.builtin.sqlite.jobs.settling import Settler
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SCHEMA, SqliteState, SqliteStores
 from flashcore.hookspecs.state import Put, Transaction
 from flashcore.model.errors import StateError
-from flashcore.model.job import NewJob, Payload
+from flashcore.model.job import JobStatus, NewJob, Payload
 from flashcore.model.names import EndpointName, JobId
 
+ENDPOINT = EndpointName("e")
 T = TypeVar("T")
 Submitted = Mapping[str, asyncio.Task[Any]]
 
 ANYWHERE = [
+    (Queues, "append"),
+    (Batch, "stage"),
     (Batch, "account_rows"),
     (Batch, "may_be_claimed"),
     (Journal, "takes"),
@@ -76,7 +80,7 @@ def soon(loop: asyncio.AbstractEventLoop, what: Awaitable[T]) -> T:
 
 def new_job(name: str, size: int = 1) -> NewJob:
     """A job."""
-    return NewJob(JobId(name), EndpointName("e"), Payload(bytes(size)), lane=0)
+    return NewJob(JobId(name), ENDPOINT, Payload(bytes(size)), lane=0)
 
 
 def open_jobs(loop: asyncio.AbstractEventLoop, folder: Path) -> SqliteJobs:
@@ -131,11 +135,14 @@ def run_interrupted(loop: asyncio.AbstractEventLoop, submitted: Submitted, inter
 def require_true(submitted: Submitted, loop: asyncio.AbstractEventLoop, folder: Path) -> None:
     """Everybody has heard something, and it is so when the store is opened again."""
     jobs = open_jobs(loop, folder)
+    found = 1  # the one that was there before
     for name, task in submitted.items():
         there = soon(loop, jobs.get(JobId(name))) is not None
         refused = task.exception()
+        found += there
         assert there is (refused is None)
-        assert refused is None or isinstance(refused, StateError)
+        assert refused is None or isinstance(refused, StateError | KeyboardInterrupt)
+    assert soon(loop, jobs.counts(ENDPOINT)).by_status[JobStatus.IN_QUEUE] == found
     soon(loop, jobs.close())
 
 

@@ -55,11 +55,13 @@ class Batch:
     enqueued: set[EndpointName] = field(default_factory=set)
     """Endpoints that got a job that can be claimed, until somebody was told."""
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    is_spoiled: bool = False
+    """Whether a change was interrupted halfway, so that nothing of all this is to be written."""
 
     @property
     def writes(self) -> bool:
-        """Whether there is anything to write."""
-        return bool(self.accounts or self.forgotten or self.moves)
+        """Whether there is anything to write, or to undo."""
+        return bool(self.accounts or self.forgotten or self.moves or self.is_spoiled)
 
     @property
     def may_be_claimed(self) -> bool:

@@ -111,9 +111,17 @@ class Desk:
             except Clash:
                 if prepare is not None:
                     await prepare()
+            except (KeyboardInterrupt, SystemExit):
+                self._spoil()
+                raise
             else:
                 return result
         raise StateError("jobs of one id or key are submitted again and again", next_step="use ids that are unique")
+
+    def _spoil(self) -> None:
+        """Somebody ends the program: what was changed may be half of it, and others may go by it already."""
+        self.book.batch.is_spoiled = True
+        self.when_settled(_nothing)
 
     async def load(self, query: Call[list[Loaded]]) -> list[tuple[Loaded, Entry | None]]:
         """Read jobs from the tables; each with its entry in memory, None for one that was taken out meanwhile."""
@@ -253,6 +261,8 @@ class Desk:
             if not batch.writes:  # its callers only waited for the batch before
                 _release(batch)
                 return
+            if batch.is_spoiled:
+                raise _interruption()
             self._flying = True
             self.book.batch = Batch(batch.number + 1)
             self.handed_over = batch.number
@@ -344,7 +354,7 @@ class Desk:
             if batch.number <= self.book.promised:
                 _release(batch)
             else:
-                self._failed(batch, StateError("a change was interrupted", next_step="ask for it again"))
+                self._failed(batch, _interruption())
 
         if batch is self.book.batch:
             self._flying = self._scheduled = False
@@ -367,8 +377,12 @@ class Desk:
         self._outdated = False
 
 
-def _nothing(_: object) -> None:
-    """Where only the answer matters."""
+def _interruption() -> StateError:
+    return StateError("a change was interrupted", next_step="ask for it again")
+
+
+def _nothing(*_: object) -> None:
+    """Where it only matters that it is called."""
 
 
 def _refuse(batch: Batch, problem: BaseException) -> None:
