@@ -69,6 +69,8 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.is_astray = False
+        """Whether a crash could bring back what a caller of `write` was told had failed; until a later one succeeds."""
         self._loop = asyncio.get_running_loop()
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._opened: asyncio.Future[Committer] = self._loop.create_future()
@@ -119,11 +121,6 @@ class Writer:
     def give_way(self) -> None:
         """For calls that run long in the thread, between two statements: whoever wants a look gets it now."""
         self._opened.result().turns.give_way()
-
-    @property
-    def is_astray(self) -> bool:
-        """Whether a crash could bring back what a caller of `write` was told had failed; until a later one succeeds."""
-        return self._opened.result().is_astray
 
     def read(self, call: Call[T], told: Callable[[T], None] | None = None) -> asyncio.Future[T]:
         """Run a call outside of a transaction: it sees all that was asked to be written before, and nothing halved.
@@ -182,7 +179,9 @@ class Writer:
         """Serve those who wait; False when they were the last. Leaves nothing of theirs in this thread's memory."""
         group = self._next_group()
         if group.writes:
-            self._tell(zip(group.writes, committer.write([asked.call for asked in group.writes]), strict=True))
+            outcomes = committer.write([asked.call for asked in group.writes])
+            self.is_astray = committer.is_astray
+            self._tell(zip(group.writes, outcomes, strict=True))
         if group.reads:
             self._tell([(asked, committer.read(asked.call)) for asked in group.reads])
         return not group.last
