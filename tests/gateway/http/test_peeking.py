@@ -25,7 +25,7 @@ from tests.gateway.http.conftest import (
     Wire,
     eventually,
 )
-from tests.gateway.http.test_backpressure import BOUND, Source
+from tests.gateway.http.test_backpressure import BOUND, Source, connected
 from tests.gateway.loops import skip
 
 from flashcore.gateway.http.connection import ClientConnection
@@ -332,7 +332,7 @@ async def test_a_slow_replica_holds_back_the_client_after_the_choice(gateway: Ga
 
     replica = await gateway.replica(ignores)
     peeking(gateway, replica, size=1_000)
-    wire = await gateway.connect()
+    wire = await connected(gateway)
     await wire.send(CHUNKED)
     sending = asyncio.create_task(source.run(wire))
 
@@ -378,7 +378,7 @@ async def test_a_request_that_is_held_after_it_was_shown_is_not_read_to_its_end(
     replica, source = await gateway.replica(), Source()
     shown = peeking(gateway, replica, size=10)
     shown.route.held = asyncio.get_running_loop().create_future()
-    wire = await gateway.connect()
+    wire = await connected(gateway)
     await wire.send(CHUNKED)
     sending = asyncio.create_task(source.run(wire))
 
