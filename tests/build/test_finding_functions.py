@@ -355,6 +355,28 @@ def test_a_decorator_that_is_used_wrongly_says_how(project: ProjectWriter, decor
     assert "app.py:5:2" in told or "app.py:4" in told
 
 
+@pytest.mark.parametrize(
+    "given",
+    ["g = q.function(f)", "g = q.function(lambda x: x)", "q.function(f)", "g = web.get('/x')(f)", "web.get('/x')(f)"],
+)
+def test_a_function_that_is_given_in_a_call_is_not_left_out_in_silence(project: ProjectWriter, given: str) -> None:
+    """The build succeeded, and callers heard that there is no such function."""
+    made = project(
+        app=f"""
+        from flashcore import LoadBalancedEndpoint, QueueEndpoint
+        q, web = QueueEndpoint("q"), LoadBalancedEndpoint("web")
+        def f(): ...
+        {given}
+        """
+    )
+
+    told = made.refusal()
+
+    assert "is not served: functions are found by their decorators" in told
+    assert f"write @{'web.get' if 'web' in given else 'q.function'} above" in told
+    assert "app.py:4:" in told or "app.py:5:" in told
+
+
 def test_a_function_belongs_to_one_endpoint(project: ProjectWriter) -> None:
     """Two decorators, or two definitions of one name, are refused with both places."""
     made = project(

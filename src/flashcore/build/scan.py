@@ -20,6 +20,8 @@ from flashcore.model.manifest import FunctionEntry, Route
 
 REMOTE = External("flashcore.remote")
 _VERBS = {"get": "GET", "post": "POST", "put": "PUT", "patch": "PATCH", "delete": "DELETE"}
+_GIVING = frozenset({"function", "route", *_VERBS})
+"""The attributes of endpoints by which functions are given to them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,8 +70,8 @@ class Scanner:
     def _scan_file(self, code: Code) -> None:
         for expression in code.names.expressions:
             for node in nodes_of(expression):
-                if isinstance(node, ast.Call) and self._is_resource_class(code.path, node.func):
-                    self._declare(code.path, node)
+                if isinstance(node, ast.Call):
+                    self._look_at_call(code.path, node)
         for definition in code.names.definitions:
             for decorator in definition.decorator_list:
                 self._serve(code.path, decorator, definition)
@@ -106,6 +108,23 @@ class Scanner:
     def _is_resource_class(self, file: str, node: ast.expr) -> bool:
         try:
             return isinstance(self._evaluator.value(file, node), ResourceClass)
+        except CannotRead:
+            return False
+
+    def _look_at_call(self, file: str, call: ast.Call) -> None:
+        if self._is_resource_class(file, call.func):
+            self._declare(file, call)
+        elif isinstance(call.func, ast.Attribute) and call.func.attr in _GIVING and self._is_member(file, call.func):
+            gives = ast.unparse(call.func)
+            self._problems.add(
+                place_of(file, call),
+                f"what {gives}() is called with is not served: functions are found by their decorators",
+                f"write @{gives} above the definition of a function",
+            )
+
+    def _is_member(self, file: str, node: ast.expr) -> bool:
+        try:
+            return isinstance(self._evaluator.value(file, node), Member)
         except CannotRead:
             return False
 
