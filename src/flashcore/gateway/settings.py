@@ -115,7 +115,20 @@ def settings_from(assignments: Iterable[str]) -> Settings:
                 f"the gateway has no setting {name!r}", next_step=f"set one of {', '.join(sorted(known))}"
             )
         try:
-            values[name] = known[name](value)
+            values[name] = _number(known[name], value)
         except ValueError:
-            raise ConfigurationError(f"the gateway's setting {name} is a number, not {value!r}") from None
+            kind = "a whole number" if known[name] is int else "a number"
+            raise ConfigurationError(
+                f"the gateway's setting {name} is {kind}, not {value!r}", next_step="correct it under [gateway]"
+            ) from None
     return replace(defaults, **values)  # type: ignore[arg-type]  # each value was made by its own field's type
+
+
+def _number(kind: type, text: str) -> float | int:
+    """The number in the text; those of the project's settings come with a decimal point, also whole ones."""
+    number = float(text)
+    if kind is not int:
+        return number
+    if not number.is_integer():
+        raise ValueError(text)
+    return int(number)
