@@ -390,6 +390,61 @@ async def test_without_tokens_pages_of_other_sites_are_refused(
     assert [answer.status for answer in answers] == [status, status]
 
 
+PAGE = {"Authorization": "Bearer whatever", "Sec-Fetch-Site": "same-origin"}
+"""What a page can have its browser send to where it comes from."""
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8700", 200),
+        ("web.localhost", 200),
+        ("LOCALHOST.", 200),
+        ("127.0.0.1:8700", 200),
+        ("192.168.0.7", 200),
+        ("[::1]:8700", 200),
+        ("gateway:8700", 200),
+        ("evil.example:8700", 403),
+        ("evil.example.", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("7.example", 403),
+        ("notlocalhost.example", 403),
+    ],
+)
+async def test_without_tokens_a_page_whose_name_leads_here_is_refused(layout: Layout, host: str, status: int) -> None:
+    """Whoever owns a name can have it lead to this machine; its pages are then of the gateway's own site."""
+    async with guarded(layout, auth=False) as running:
+        answers = [
+            await running.get(path, {"Host": host, **headers})
+            for path in ("/web/", "/v2/embed/health", "/manifest")
+            for headers in ({}, PAGE)
+        ]
+        public = await running.get("/open/", {"Host": host})
+
+    assert [answer.status for answer in answers] == [status] * 6
+    assert status == 200 or answers[0].json["error"]["code"] == "foreign_name"
+    assert public.status == 200
+
+
+async def test_who_has_a_token_may_ask_by_any_name(layout: Layout) -> None:
+    """No page of others has one."""
+    text, token = made(TokenScope.CALL)
+    async with guarded(layout, token, auth=False) as running:
+        answer = await running.get("/web/", {"Host": "shop.example", "Authorization": f"Bearer {text}"})
+
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("security", [Security(exposed=True), Security(proxies=frozenset({"127.0.0.1"}))])
+async def test_a_gateway_that_is_published_has_any_name(layout: Layout, security: Security) -> None:
+    """Somebody has said that others reach it, by names that it cannot know."""
+    async with gateway_at(layout, security=security) as running:
+        answer = await running.get("/manifest", {"Host": "shop.example"})
+
+    assert answer.status == 200
+
+
 async def test_tokens_outlast_the_control_plane(layout: Layout) -> None:
     """A gateway that starts alone knows those that it last heard of."""
     text, token = made(TokenScope.CALL)

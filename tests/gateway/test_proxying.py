@@ -60,7 +60,7 @@ CLAIMS = {
     "x-forwarded-proto": "https",
     "x-forwarded-host": "bank",
     "forwarded": "for=1.2.3.4",
-    "host": "shop.example:80",
+    "host": "shop.localhost:80",
 }
 
 
@@ -77,7 +77,7 @@ async def test_a_trace_and_an_id_are_passed_on_and_origins_are_not(running: Runn
     assert {name: value for name, value in seen.items() if "forwarded" in name} == {
         "x-forwarded-for": "127.0.0.1",
         "x-forwarded-proto": "http",
-        "x-forwarded-host": "shop.example:80",
+        "x-forwarded-host": "shop.localhost:80",
     }
     assert (answer.headers["x-flashcore-replica"], answer.headers["x-request-id"]) == ("web-1", "mine")
 
@@ -106,7 +106,7 @@ async def test_an_endpoint_is_reached_by_host(running: Running, layout: Layout) 
         running.serve(http_route("web", side(replica.route)))
 
         await running.get("/web/x", {"host": "web.localhost:8700"})
-        await running.get("/ping", {"host": "web.example.com"})
+        await running.get("/ping", {"host": "web.localhost"})
 
     assert [seen.target for seen in replica.seen] == ["/web/x", "/ping"]
 
@@ -380,13 +380,13 @@ async def test_paths_of_nobody_are_answered_in_json(running: Running, path: str)
 
 
 @pytest.mark.parametrize(
-    ("proxies", "base"), [(("127.0.0.1",), "https://shop.example"), ((), "http://gateway.example")]
+    ("proxies", "base"), [(("127.0.0.1",), "https://shop.example"), ((), "http://gateway.localhost")]
 )
 async def test_the_manifest_says_where_a_proxy_of_ours_was_called(
     layout: Layout, proxies: tuple[str, ...], base: str
 ) -> None:
     """What anybody else claims is not believed."""
-    claimed = {"Host": "gateway.example", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example"}
+    claimed = {"Host": "gateway.localhost", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example"}
     async with gateway_at(layout, security=Security(proxies=frozenset(proxies))) as running:
         running.serve(http_route("web"))
         answer = await running.get("/manifest", claimed)

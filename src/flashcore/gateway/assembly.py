@@ -69,7 +69,9 @@ class Gateway:
         self.live = LiveTable(policies, asyncio.get_running_loop(), settings, changed.add, hop_secret(layout.hop_key))
         routes: Callable[[], Routes] = partial(getattr, self.live, "routes")
         security = security or Security()
-        self.keyring = Keyring(layout.token, required=security.auth)
+        # With TLS it is the certificate that a name has to fit, and callers check that.
+        has_names = security.exposed or bool(security.proxies) or security.certificate is not None
+        self.keyring = Keyring(layout.token, required=security.auth, any_name=has_names)
         self._link = ControlLink(self.live, self.keyring, layout, self)
         self.broker = Broker(store, settings, routes, changed.add, layout.home, self._link.troubled)
         self.live.on_swap(self.broker.table_swapped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf
 from pathlib import Path
 
@@ -40,12 +41,16 @@ _REPLICA = _Holder("a replica's", frozenset({TokenScope.CALL}), inf, of_file=Tru
 
 
 class Keyring:
-    """All tokens. `required` False lets in who shows none, unless it is a page of another site in a browser."""
+    """All tokens. `required` False lets in who shows none, unless it is a page of another site in a browser.
 
-    def __init__(self, admin_file: Path, *, required: bool) -> None:
+    `any_name`: it may be asked for by other names than this machine has for itself, as somebody has published it.
+    """
+
+    def __init__(self, admin_file: Path, *, required: bool, any_name: bool = False) -> None:
         self.refusals = Refusals()
         self._uses = Uses()
         self._required = required
+        self._any_name = any_name
         self._admin_file = admin_file
         self._admin = ""
         self._inner = ""
@@ -64,10 +69,10 @@ class Keyring:
         """What the sender of a request is told that one of these scopes is needed for; None: it may pass."""
         index = head.index
         shown = index.get(TOKEN_HEADER) or index.get(b"authorization")
-        if shown is None:
-            return self._without_token(head, peer)
         if not self._required:
-            return None
+            return self._unasked(head, peer, shown)
+        if shown is None:
+            return self._unauthorized("there is no token", head, peer, "")
         holder = self._holder_of(shown)
         use = holder.uses.get(any_of)
         if use is not None and (holder.until == inf or time.time() < holder.until):
@@ -104,12 +109,23 @@ class Keyring:
         if shown is not None and self._holder_of(shown).allowed:
             head.withheld = b"authorization"
 
-    def _without_token(self, head: RequestHead, peer: str) -> Response | None:
-        if self._required:
-            return self._unauthorized("there is no token", head, peer, "")
-        if b"origin" in head.index or b"sec-fetch-site" in head.index:
+    def _unasked(self, head: RequestHead, peer: str, shown: bytes | None) -> Response | None:
+        """No token is needed; but a page must not get in by that."""
+        index = head.index
+        if shown is None and (b"origin" in index or b"sec-fetch-site" in index):
             return self._of_a_page(head, peer)
-        return None
+        host = index.get(b"host", b"")
+        if self._any_name or _is_of_this_machine(host) or (shown is not None and self._holder_of(shown).allowed):
+            return None
+        # Whose name it is can have it lead here while a page is open, which is then of the same site for its browser.
+        self.refusals.note("another machine's name", _asked(head), peer, "")
+        return error_response(
+            403,
+            "foreign_name",
+            f"This was asked for at {host.decode('latin-1')}, a name that anybody may have, and no token is needed here.",
+            next_step="ask at localhost, NAME.localhost or an address; behind a proxy, name it in trusted_proxies; "
+            'or set auth = "on" and send a token',
+        )
 
     def _of_a_page(self, head: RequestHead, peer: str) -> Response | None:
         """Any site that somebody on this machine visits could call a gateway that asks for no token."""
@@ -204,6 +220,15 @@ def _listed(scopes: frozenset[TokenScope], between: str) -> str:
 def _asked(head: RequestHead) -> str:
     """What for, without the query: there may be secrets in it."""
     return f"{head.method.decode('latin-1')} {head.path.decode('latin-1')}"
+
+
+@lru_cache(maxsize=256)
+def _is_of_this_machine(host: bytes) -> bool:
+    """Whether a Host header has an address, or a name that no stranger can have in the domain name system."""
+    if host.startswith(b"["):
+        return True
+    name = host.partition(b":")[0].lower().rstrip(b".")
+    return b"." not in name or name.endswith(b".localhost") or name.replace(b".", b"").isdigit()
 
 
 def _is_link(head: RequestHead) -> bool:
