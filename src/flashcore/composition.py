@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from flashcore.configured import Configured
 from flashcore.control.clock import StoreClock
 from flashcore.control.controller import Controller
 from flashcore.control.kinds import KINDS
@@ -44,6 +45,7 @@ class Platform:
     """The control plane's parts, wired together and not yet started."""
 
     project: Project
+    configured: Configured
     registry: Registry
     artifacts: ArtifactStore
     ledger: Ledger
@@ -62,6 +64,7 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
     errors.StateCorrupt, errors.Refused when another control plane owns the state, errors.UnknownPart for a
     configured part that no plugin offers.
     """
+    configured = Configured(project)
     async with AsyncExitStack() as stack:
         registry = open_registry(setting_of_process(sys.argv[1:], os.environ, project.root))
         stack.callback(registry.close)
@@ -90,7 +93,9 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
             observers=(registry.tell, transitions.note, observe),
         )
         manifests = Manifests(controller, ledger, leadership, own_endpoint(project))
-        yield Platform(project, registry, artifacts, ledger, dataplane, tokens, transitions, controller, manifests)
+        yield Platform(
+            project, configured, registry, artifacts, ledger, dataplane, tokens, transitions, controller, manifests
+        )
 
 
 def own_endpoint(project: Project) -> frozenset[EndpointName]:

@@ -1,4 +1,4 @@
-"""A plugin that is installed while the platform runs."""
+"""A plugin that is installed, or a setting that is changed, while the platform runs."""
 
 from __future__ import annotations
 
@@ -53,3 +53,18 @@ def test_a_control_plane_that_runs_without_a_new_plugin_is_to_be_restarted(proje
     project.must("deploy")
     assert project.must("call", "hello").out == "hello\n"
     assert "restart needed" not in project.must("doctor").err
+
+
+def test_settings_that_are_changed_count_after_a_restart(project: ProjectUnderTest) -> None:
+    """Until then whoever deploys, or asks the doctor, is told what the platform does not go by."""
+    project.must("server", "start")
+    project.write("app.py", APP.replace(', gates={"promotion": ["always"]}', ""))
+    settings = (project.root / "flashcore.toml").read_text()
+    project.write("flashcore.toml", settings + "\n[gateway]\nqueued_limit = 5\n")
+
+    project.must("deploy")
+    found = project.must("doctor").err
+
+    note = "restart needed: gateway changed in the settings after the process started (flashcore server stop"
+    assert note in project.must("status").err
+    assert note in found

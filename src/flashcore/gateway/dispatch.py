@@ -148,6 +148,9 @@ class Front:
         return proxy
 
     def _nobody(self, name: str, routes: Routes) -> Response:
+        if not name:
+            message = "The first part of a path names an endpoint, and here there is none."
+            return error_response(404, "unknown_endpoint", message, next_step="GET /manifest says which there are")
         if name in routes.jobs:
             return error_response(
                 400,

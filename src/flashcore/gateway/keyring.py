@@ -122,7 +122,7 @@ class Keyring:
         return error_response(
             403,
             "foreign_name",
-            f"This was asked for at {host.decode('latin-1')}, a name that anybody may have, and no token is needed here.",
+            f"This was asked for at {host.decode('latin-1')}, a name that anybody may have, and needs no token.",
             next_step="ask at localhost, NAME.localhost or an address; behind a proxy, name it in trusted_proxies; "
             'or set auth = "on" and send a token',
         )

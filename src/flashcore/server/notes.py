@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from flashcore.composition import Platform
-from flashcore.registry.doctor import restart_findings
+from flashcore.registry.doctor import RESTART, restart_findings
 from flashcore.registry.index import read, setting_of_process
 from flashcore.registry.reports import State
 from flashcore.server.gateways import GatewayKeeper
@@ -19,6 +19,7 @@ def platform_notes(platform: Platform, keeper: GatewayKeeper) -> list[str]:
         *_state_notes(platform),
         *_gateway_notes(platform, keeper),
         *platform.manifests.notes(),
+        *_settings_notes(platform),
         *_plugin_notes(platform),
     ]
 
@@ -37,6 +38,12 @@ def _gateway_notes(platform: Platform, keeper: GatewayKeeper) -> Iterator[str]:
             yield f"gateway {gateway.gateway} refuses table {gateway.refused}: {gateway.reason}"
         if gateway.trouble:
             yield f"gateway {gateway.gateway} cannot keep jobs: {gateway.trouble}"
+
+
+def _settings_notes(platform: Platform) -> Iterator[str]:
+    changes = platform.configured.changes()
+    if changes:
+        yield f"{changes} ({RESTART})"
 
 
 def _plugin_notes(platform: Platform) -> Iterator[str]:
