@@ -393,6 +393,9 @@ async def test_without_tokens_pages_of_other_sites_are_refused(
 PAGE = {"Authorization": "Bearer whatever", "Sec-Fetch-Site": "same-origin"}
 """What a page can have its browser send to where it comes from."""
 
+BARE_PAGE = {"Sec-Fetch-Site": "same-origin"}
+"""What the browser sends of itself."""
+
 
 @pytest.mark.parametrize(
     ("host", "status"),
@@ -418,11 +421,11 @@ async def test_without_tokens_a_page_whose_name_leads_here_is_refused(layout: La
         answers = [
             await running.get(path, {"Host": host, **headers})
             for path in ("/web/", "/v2/embed/health", "/manifest")
-            for headers in ({}, PAGE)
+            for headers in ({}, PAGE, BARE_PAGE)
         ]
         public = await running.get("/open/", {"Host": host})
 
-    assert [answer.status for answer in answers] == [status] * 6
+    assert [answer.status for answer in answers] == [status] * 9
     assert status == 200 or answers[0].json["error"]["code"] == "foreign_name"
     assert public.status == 200
 

@@ -113,7 +113,9 @@ class Keyring:
         """No token is needed; but a page must not get in by that."""
         index = head.index
         if shown is None and (b"origin" in index or b"sec-fetch-site" in index):
-            return self._of_a_page(head, peer)
+            refusal = self._of_a_page(head, peer)
+            if refusal is not None:
+                return refusal
         host = index.get(b"host", b"")
         if self._any_name or _is_of_this_machine(host) or (shown is not None and self._holder_of(shown).allowed):
             return None
