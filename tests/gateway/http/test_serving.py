@@ -11,6 +11,7 @@ from tests.gateway.http.conftest import PATIENCE, Gateway, StartGateway, eventua
 
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.respond import Request, Response, error_response, json_response
+from flashcore.gateway.http.route import Local
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
@@ -419,3 +420,16 @@ async def test_errors_have_one_shape(gateway: Gateway) -> None:
     assert json.loads(answer.body) == {
         "error": {"code": "no_such_job", "message": "There is no such job.", "job": "j1"},
     }
+
+
+async def test_a_handler_that_never_began_is_let_go_of(gateway: Gateway) -> None:
+    """It has no use for the body, and what came of that right behind the head is none."""
+
+    async def handler(_: Request) -> Response:
+        return json_response(200, {})
+
+    gateway.desk.verdicts[b"/"] = Local(handler, 0)
+
+    answer = await gateway.ask(b"GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nno chunk\r\n")
+
+    assert answer.status == 400

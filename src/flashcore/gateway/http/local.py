@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Event, Task
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 
 from flashcore.gateway.http.errors import BadRequest
 from flashcore.gateway.http.exchange import Client
@@ -174,6 +174,8 @@ class LocalExchange:
         self._pending = task = self._shared.loop.create_task(self._run(answer))
         self._shared.tasks.add(task)
         task.add_done_callback(self._shared.tasks.discard)
+        if isinstance(answer, Coroutine):  # where the task is cancelled before it begins, nobody ever awaits it
+            task.add_done_callback(lambda _: answer.close())
 
     async def _run(self, answer: Response | Awaitable[Response]) -> None:
         try:
