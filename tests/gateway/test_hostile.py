@@ -124,6 +124,31 @@ async def test_who_cannot_be_told_of_a_batch_keeps_it_from_nobody() -> None:
     assert [type(one) for one in reports] == [ZeroDivisionError]
 
 
+@pytest.mark.parametrize("problem", [StateError("away"), ZeroDivisionError()], ids=["of the store", "of nobody"])
+async def test_who_cannot_be_told_of_a_failure_keeps_it_from_nobody(problem: Exception) -> None:
+    """Of those of its batch, and of those that came meanwhile."""
+    loop, told, reports = asyncio.get_running_loop(), asyncio.Event(), []
+    loop.set_exception_handler(lambda _, context: reports.append(context["exception"]))
+    heard: list[object] = []
+
+    async def fail(items: Sequence[int]) -> Sequence[int]:
+        if items == [1, 2]:
+            coalescer.add(3, heard.append, lambda _: told.set())
+        raise problem
+
+    def cannot(_: Exception) -> None:
+        raise LookupError
+
+    coalescer: Coalescer[int, int] = Coalescer(loop, fail)
+    coalescer.add(1, heard.append, cannot)
+    coalescer.add(2, heard.append, heard.append)
+    async with asyncio.timeout(30):
+        await told.wait()
+
+    assert heard == [problem]
+    assert [type(one) for one in reports] == [LookupError]
+
+
 async def test_what_fails_for_one_of_a_batch_fails_for_it_alone() -> None:
     """What no store says anything of is due to what it was given; that it is away goes for all of them."""
     loop = asyncio.get_running_loop()

@@ -11,6 +11,7 @@ from flashcore.model.errors import FlashcoreError
 
 T = TypeVar("T")
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 # Not frozen: one is made for each item.
@@ -57,13 +58,16 @@ class Coalescer(Generic[T, R]):
         except Exception as error:  # noqa: BLE001 - whoever waits for an item is told, whatever it was
             if len(batch) == 1 or isinstance(error, FlashcoreError):
                 for item in batch:
-                    item.failed(error)
+                    self._tell(item.failed, error)
             else:
                 for item in batch:
                     await self._call_batch([item])
             return
         for item, result in zip(batch, results, strict=True):
-            try:
-                item.done(result)
-            except Exception as error:  # noqa: BLE001 - one who cannot take it is no reason to tell nobody else
-                self._loop.call_exception_handler({"message": "somebody could not be told", "exception": error})
+            self._tell(item.done, result)
+
+    def _tell(self, tell: Callable[[S], object], what: S) -> None:
+        try:
+            tell(what)
+        except Exception as error:  # noqa: BLE001 - one who cannot take it is no reason to tell nobody else
+            self._loop.call_exception_handler({"message": "somebody could not be told", "exception": error})
