@@ -66,3 +66,17 @@ def test_an_answer_without_an_envelope_is_refused(output: Any) -> None:
     """A value that is not ours is not handed out as if it were."""
     with pytest.raises(ProtocolError):
         unwrap_value(output)
+
+
+@pytest.mark.parametrize(
+    ("function", "shown"),
+    [("greet", "greet"), ("x" * 201, "NAME"), ("", "NAME"), (["x"] * 1000, "NAME"), (None, "NAME")],
+)
+def test_an_error_shows_a_call_to_copy_of_what_can_be_a_name(function: object, shown: str) -> None:
+    """An error is not as long as what a caller sends."""
+    with pytest.raises(ProtocolError) as refused:
+        unwrap_call({KEY: {"version": 1, "function": function, "arguments": {"x": 1}}})
+
+    step = refused.value.next_step or ""
+    assert f'"function": "{shown}"' in step
+    assert len(step) < 500

@@ -20,6 +20,9 @@ from flashcore.model.light import light
 KEY = "$flashcore"
 VERSION = 1
 
+_LONGEST_NAME = 200
+"""Characters of what is taken for a name, and said again in an error."""
+
 
 @light
 class Arguments:
@@ -80,8 +83,7 @@ def unwrap_call(value: Any) -> Call:
     try:
         return from_json(Call, {key: item for key, item in body.items() if key != "version"})
     except CodecError as error:
-        function, method = body.get("function"), body.get("method")
-        example = example_call(str(function or "NAME"), None if method is None else str(method))
+        example = example_call(_given(body, "function") or "NAME", _given(body, "method"))
         raise ProtocolError(f"the call envelope does not fit: {error}", next_step=f"as in {example}") from error
 
 
@@ -89,6 +91,12 @@ def example_call(function: str, method: str | None = None) -> str:
     """An input that calls it, as a person may copy it: named arguments go into `kwargs`, others into a list `args`."""
     named = {"function": function} if method is None else {"function": function, "method": method}
     return json.dumps({KEY: {"version": VERSION, **named, "arguments": {"kwargs": {"x": 1}}}})
+
+
+def _given(body: Mapping[str, Any], key: str) -> str | None:
+    """What the caller wrote there, where it can be a name."""
+    text = body.get(key)
+    return text if isinstance(text, str) and 0 < len(text) <= _LONGEST_NAME else None
 
 
 def wrap_value(value: Any) -> dict[str, Any]:
