@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,14 @@ from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.webhooks.delivery import AT_ONE_PLACE, Patience, Webhooks
 from flashcore.gateway.webhooks.destination import InvalidWebhook, checked_url, look_up
+from flashcore.gateway.webhooks.spool import Spool
 from flashcore.gateway.webhooks.turns import Turns
 from flashcore.model.errors import Refused
 from flashcore.model.job import Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, JobId
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
+from flashcore.wire.messages import Assignment, Result
 
 QUICK = dataclasses.replace(FAST, webhook_pause=0.05, webhook_seconds=60.0, webhook_private=1)
 
@@ -192,6 +195,65 @@ async def test_a_cancelled_job_is_told_of_too(layout: Layout, listener: Listener
         told = await eventually(lambda: listener.told)
 
     assert json.loads(told[0].body)["status"] == "CANCELLED"
+
+
+async def test_a_job_that_is_retried_while_its_failure_is_told_is_told_of_again(
+    layout: Layout, listener: Listener
+) -> None:
+    """Q12, Q-C12: its receiver was away for a moment; of the failure that is true no longer it hears no more."""
+    listener.statuses = [500, 200]
+    outcomes = iter(["broken", None])
+    hello = worker_hello("hello")
+
+    def answer(job: Assignment) -> Result:
+        return Result(job.id, job.attempt, Payload(b"1"), error=next(outcomes))
+
+    async with gateway_at(layout, dataclasses.replace(QUICK, webhook_pause=600.0)) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with FakeWorker(layout.worker_socket, hello, answer):
+            failed = (await running.post("/v2/hello/runsync", {"input": 1, "webhook": listener.url})).json
+            await eventually(lambda: listener.told)
+            await running.post(f"/v2/hello/retry/{failed['id']}")
+            await eventually(lambda: len(listener.told) == 2)
+        await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
+
+    assert [json.loads(one.body)["status"] for one in listener.told] == ["FAILED", "COMPLETED"]
+
+
+async def test_a_retried_job_that_ends_before_its_webhook_is_kept_is_told_of(
+    layout: Layout, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q12: a disk may be slower than a job."""
+    outcomes = iter(["broken", None])
+    hello = worker_hello("hello")
+    ended = threading.Event()
+
+    def answer(job: Assignment) -> Result:
+        return Result(job.id, job.attempt, Payload(b"1"), error=next(outcomes))
+
+    async with gateway_at(layout, QUICK) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with FakeWorker(layout.worker_socket, hello, answer):
+            job = (await running.post("/v2/hello/runsync", {"input": 1, "webhook": listener.url})).json["id"]
+            await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
+            add = Spool.add
+
+            def add_late(spool: Spool, job: JobId) -> None:
+                assert ended.wait(60)
+                add(spool, job)
+
+            monkeypatch.setattr(Spool, "add", add_late)
+            retried = asyncio.ensure_future(running.post(f"/v2/hello/retry/{job}"))
+            await eventually(lambda: _is_completed(running, job))
+            ended.set()
+            await retried
+            await eventually(lambda: len(listener.told) == 2)
+
+    assert [json.loads(one.body)["status"] for one in listener.told] == ["FAILED", "COMPLETED"]
+
+
+async def _is_completed(running: Running, job: str) -> bool:
+    return bool((await running.get(f"/v2/hello/status/{job}")).json["status"] == "COMPLETED")
 
 
 async def test_private_addresses_are_not_called(layout: Layout, listener: Listener) -> None:

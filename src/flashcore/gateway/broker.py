@@ -244,7 +244,7 @@ class Broker:
         """Queue a failed job again. Raises IllegalMove for any other; None for one that is unknown."""
         retried = await self.store.retry(job)
         if retried is not None:
-            await self._webhooks.owe(retried.new)
+            await self._webhooks.owe_again(retried.new)
             self._expect_more(retried.new.endpoint)
         return retried
 

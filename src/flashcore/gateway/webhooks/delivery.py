@@ -80,6 +80,16 @@ class Webhooks:
             raise StorageFull(f"a webhook cannot be kept: {error}", next_step="free some space") from error
         self._owed[new.id] = place_of(new.webhook)
 
+    async def owe_again(self, new: NewJob) -> None:
+        """The job was queued again, and may have ended since: what is being told of its last end is true no longer."""
+        self._again.discard(new.id)
+        if (telling := self._sending.get(new.id)) is not None:
+            if self._owed.pop(new.id, None) is not None:
+                telling.cancel()
+            await asyncio.wait((telling,))
+        await self.owe(new)
+        self.ended(new.id)
+
     async def forgive(self, new: NewJob) -> None:
         """The job was not accepted."""
         if new.webhook is not None:
