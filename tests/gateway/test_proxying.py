@@ -111,6 +111,22 @@ async def test_an_endpoint_is_reached_by_host(running: Running, layout: Layout) 
     assert [seen.target for seen in replica.seen] == ["/web/x", "/ping"]
 
 
+async def test_an_endpoint_is_asked_as_a_whole(running: Running, layout: Layout) -> None:
+    """By host, twice in a row; under a path there is no such question (RFC 9112 3.2.4)."""
+    async with http_replica(layout, "web-1") as replica:
+        running.serve(http_route("web", side(replica.route)))
+        async with asyncio.timeout(60):
+            reader, writer = await asyncio.open_connection(*running.gateway.url.removeprefix("http://").split(":"))
+            for _ in range(2):
+                writer.write(b"OPTIONS * HTTP/1.1\r\nhost: web.localhost\r\n\r\n")
+                await reader.readuntil(b"}")
+            writer.close()
+        elsewhere = await running.call("OPTIONS", "*")
+
+    assert [seen.target for seen in replica.seen] == ["*", "*"]
+    assert elsewhere.status == 404
+
+
 async def test_an_address_as_host_is_no_name(running: Running, layout: Layout) -> None:
     """127.0.0.1 has a first label too."""
     async with http_replica(layout, "127") as replica:

@@ -67,7 +67,9 @@ def plan_of(routes: Routes, service: HttpService, head: RequestHead, cut: int, *
     """The plan for a request, `cut` bytes of whose path say for which endpoint it is."""
     asked = head.target
     target = asked[cut:]
-    return Plan(routes, service, preview, asked, target if target[:1] == b"/" else b"/" + target, asked[:cut] + b"/")
+    # An OPTIONS for all of a host names no path, also on its way on (RFC 9112 3.2.4).
+    target = target if target[:1] == b"/" or asked == b"*" else b"/" + target
+    return Plan(routes, service, preview, asked, target, asked[:cut] + b"/")
 
 
 class SeenRequest(RoutedRequest):

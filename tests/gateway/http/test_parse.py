@@ -90,8 +90,11 @@ def test_an_absolute_target_without_a_path_means_the_root() -> None:
 
 
 def test_options_may_ask_about_the_whole_server() -> None:
-    """The asterisk form is for OPTIONS alone."""
+    """The asterisk form is for OPTIONS alone, which has it also where a URL names no path (RFC 9112 3.2.4)."""
     assert parse(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").path == b"*"
+    assert parse(b"OPTIONS http://a HTTP/1.1\r\nHost: b\r\n\r\n").target == b"*"
+    assert parse(b"OPTIONS http://a/ HTTP/1.1\r\nHost: b\r\n\r\n").target == b"/"
+    assert parse(b"OPTIONS http://a?q HTTP/1.1\r\nHost: b\r\n\r\n").target == b"/?q"
 
 
 def test_a_usable_request_id_is_kept() -> None:

@@ -122,7 +122,7 @@ def _grammar(raw: bytes, error: HttpParserError) -> BadRequest:
 
 
 def _take_other_form(method: bytes, collector: _Collector) -> None:
-    """Make of a request in asterisk or absolute form (RFC 9112 3.2) one in the usual form; its host wins."""
+    """Make of a request in absolute form (RFC 9112 3.2) one in the usual form, or in asterisk form; its host wins."""
     if collector.target == b"*" and method == b"OPTIONS":
         return
     if method == b"CONNECT":
@@ -131,7 +131,8 @@ def _take_other_form(method: bytes, collector: _Collector) -> None:
     if absolute is None:
         raise BadRequest(400, "malformed_target", "A request target starts with a slash.")
     host, path, query = absolute.groups(b"")
-    collector.target = (path or b"/") + query
+    nowhere = b"*" if method == b"OPTIONS" and not query else b"/"
+    collector.target = (path or nowhere) + query
     others = [each for each in zip(collector.headers, collector.lines, strict=True) if each[0][0] != b"host"]
     collector.headers = [(b"host", host), *(header for header, _ in others)]
     collector.lines = [b"host: " + host, *(line for _, line in others)]
