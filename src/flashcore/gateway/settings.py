@@ -44,7 +44,7 @@ class Settings:
     answer_seconds: float = 330.0
     """Until the first byte of a replica's answer, from when all of the request was sent."""
     body_rate: float = 240.0
-    """Bytes in a second that a request's body comes at, at least, as a mean over 20 s; 0: as slowly as it likes."""
+    """Bytes in a second at which a body comes, or is taken where more of it waits, at least; 0: any."""
     run_bytes: int = 10_000_000
     """Body of `run`."""
     runsync_bytes: int = 20_000_000

@@ -9,11 +9,12 @@ from asyncio import Future
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.http.conftest import Gateway, StartGateway, Wire, eventually
+from tests.gateway.http.conftest import Gateway, Memory, StartGateway, Wire, eventually
 from tests.gateway.loops import skip
 
 from flashcore.gateway.http.errors import OutcomeKind
 from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.outflow import Outflow
 from flashcore.gateway.http.pace import BodyPace
 from flashcore.gateway.http.route import Choice
 
@@ -154,3 +155,42 @@ async def test_any_pace_is_allowed_where_the_settings_say_so() -> None:
     assert Limits(body_rate=0.0).body_rate == 0.0
     with pytest.raises(ValueError, match="body_rate"):
         Limits(body_rate=-1.0)
+
+
+class Behind(Memory):
+    """A connection whose peer takes what the test says."""
+
+    left = 1_000_000
+
+    def get_write_buffer_size(self) -> int:
+        """What it has yet to take."""
+        return self.left
+
+
+@pytest.mark.parametrize(
+    ("rate", "takes", "stuck"), [(10.0, 599, True), (10.0, 600, False), (0.0, 1, False), (0.0, 0, True)]
+)
+def test_who_is_behind_has_to_take_as_much_as_it_would_have_to_send(rate: float, takes: int, stuck: bool) -> None:  # noqa: FBT001 - a parameter
+    """A drop now and then holds a place no less than none; where no rate is set, any drop will do."""
+    transport = Behind()
+    outflow = Outflow(transport, 60.0, rate)
+    outflow.watch(0.0)
+    first_look = outflow.is_stuck(0.0)
+
+    transport.left -= takes
+
+    assert (first_look, outflow.is_stuck(59.0), outflow.is_stuck(60.0)) == (False, False, stuck)
+
+
+def test_who_takes_the_last_of_it_is_not_too_slow() -> None:
+    """There may be less left than the rate asks for."""
+    transport = Behind()
+    transport.left = 10
+    outflow = Outflow(transport, 60.0, 10.0)
+    outflow.watch(0.0)
+    assert not outflow.is_stuck(0.0)
+
+    transport.left = 0
+
+    assert not outflow.is_stuck(60.0)
+    assert not outflow.is_stuck(1000.0)

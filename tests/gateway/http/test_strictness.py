@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 
 import pytest
 from tests.gateway.http.conftest import Gateway, StartGateway, Wire, eventually
@@ -223,6 +224,25 @@ async def test_a_client_that_reads_slowly_is_not_given_up(start_gateway: StartGa
         await skip(60.0, LONG.sweep_seconds)
 
     assert await wire.ends()
+
+
+async def test_a_client_that_reads_on_is_not_given_up_for_what_the_system_keeps_from_it(
+    start_gateway: StartGateway,
+) -> None:
+    """What it takes between two looks is less than the system asks of the gateway at a time."""
+    gateway = await start_gateway(LONG)
+    gateway.local(lambda _request: Response(200, (), b"x" * 30_000_000))
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        client.connect(("127.0.0.1", gateway.port))
+        wire = Wire(*await asyncio.open_connection(sock=client, limit=4096))
+        await wire.send(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        for _ in range(10):
+            await wire.reader.readexactly(100_000)
+            await skip(60.0, LONG.sweep_seconds)
+        wire.close()
+
+    assert gateway.server.refused == {}
 
 
 async def test_an_answer_that_is_not_fetched_outlives_its_request_no_longer_than_others(

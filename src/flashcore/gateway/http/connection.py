@@ -99,7 +99,7 @@ class ClientConnection(StreamProtocol):
         self.peer_lines = PeerLines(
             self.peer.encode() or b"unknown", trusted=self.peer in shared.trusted_peers, scheme=scheme
         )
-        self._outflow = Outflow(self._transport, shared.limits.write_seconds)
+        self._outflow = Outflow(self._transport, shared.limits.write_seconds, shared.limits.body_rate)
         shared.connections.add(self)
         self._read_deadline = shared.loop.time() + shared.limits.idle_seconds
         if shared.closing:

@@ -37,7 +37,10 @@ class Limits:
     """Between two pieces of a request body that the gateway is ready to take."""
 
     body_rate: float = 240.0
-    """Bytes of a request body in a second, as a mean over `pace_seconds`, until its answer begins; 0: any."""
+    """Bytes of a request body in a second, as a mean over `pace_seconds`, until its answer begins; 0: any.
+
+    Also of what waits for a client, as a mean over `write_seconds`.
+    """
 
     pace_seconds: float = 20.0
     """Also the time that a body is given at first."""
@@ -46,7 +49,7 @@ class Limits:
     """From a head's end until a replica is chosen by what has come of the body, where the route is to see it."""
 
     write_seconds: float = 60.0
-    """How long a peer may take nothing of what waits for it in the gateway's memory."""
+    """How long a peer may take nothing of what waits for it; a client at least `body_rate` times as many bytes."""
 
     idle_seconds: float = 75.0
     """Between two requests of one client connection."""
