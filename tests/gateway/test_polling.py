@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import http.client
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.gateway.conftest import FAST, IMPATIENT, Answer, Running, eventually,
 from tests.gateway.loops import skip
 
 from flashcore.builtin.sqlite_state import SqliteStores
+from flashcore.gateway.settings import Settings
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName
 from flashcore.wire.pace import Pace
@@ -294,6 +296,67 @@ async def test_a_ping_that_names_its_jobs_keeps_them(layout: Layout) -> None:
 
         assert kept["status"] == "IN_PROGRESS"
         await eventually(lambda: _is_queued(running, job))
+
+
+async def taken_before_a_restart(layout: Layout, settings: Settings = POLLED) -> str:
+    """A job that `w1` took from a gateway that has stopped; its id."""
+    async with sqlite_gateway(layout, settings) as running:
+        job = await submit(running)
+        await take(running)
+        return job
+
+
+@asynccontextmanager
+async def sqlite_gateway(layout: Layout, settings: Settings = POLLED) -> AsyncIterator[Running]:
+    """One of several that follow each other."""
+    store = await SqliteStores().open_jobs(f"sqlite:///{layout.root}/jobs.db")
+    async with gateway_at(layout, settings, store) as running:
+        running.serve(jobs_route("hello", side(revision="r" * 64)))
+        yield running
+
+
+async def test_a_result_for_the_next_gateway_counts(layout: Layout) -> None:
+    """Q01, Q02: a worker that was at work while the gateway restarted may report before it asks for more."""
+    job = await taken_before_a_restart(layout)
+    async with sqlite_gateway(layout) as running:
+        await done(running, job, {"output": 7})
+        ended = await status(running, job)
+
+    assert (ended["status"], ended.get("output"), ended["workerId"].partition("/")[0]) == ("COMPLETED", 7, "w1")
+    assert "attempts" not in ended
+
+
+@pytest.mark.parametrize("by", ["question", "ping"])
+async def test_a_worker_keeps_its_jobs_over_a_restart_of_the_gateway(layout: Layout, by: str) -> None:
+    """Q01, Q05: it asks again in time, or a function keeps it from that and its pings name the job."""
+    settings = dataclasses.replace(POLLED, reconnect_grace=1.0)
+    job = await taken_before_a_restart(layout)
+    async with sqlite_gateway(layout, settings) as running:
+        if by == "question":
+            await take(running, busy=1)
+        else:
+            await running.get(f"/v2/hello/ping/w1?gpu=X&job_id={job}", SDK)
+        await skip(1.5, settings.sweep_interval)
+        await done(running, job, {"output": 7})
+        ended = await status(running, job)
+
+    assert (ended["status"], ended.get("output"), "attempts" in ended) == ("COMPLETED", 7, False)
+
+
+@pytest.mark.parametrize("by", ["question", "ping"])
+async def test_what_a_worker_lost_over_a_restart_of_the_gateway_it_is_given_again(layout: Layout, by: str) -> None:
+    """Q05: its result found nobody, or the job never reached it; whichever, it is not to blame."""
+    job = await taken_before_a_restart(layout)
+    async with sqlite_gateway(layout) as running:
+        await take(running)
+        if by == "ping":
+            await running.get("/v2/hello/ping/w1?gpu=X", SDK)
+        again = await take(running)
+        await done(running, job, {"output": 7})
+        ended = await status(running, job)
+
+    assert again.json["id"] == job
+    assert (ended["status"], "retries" in ended, "attempts" in ended) == ("COMPLETED", False, False)
 
 
 async def test_a_worker_that_asks_to_be_replaced_gets_no_more(running: Running) -> None:

@@ -432,7 +432,9 @@ class Broker:
                 worker_id, job.new.endpoint, ReplicaId(replica), InstanceId(instance), job.revision or RevisionId("")
             )
             self.books.enter(worker)
-        self.books.hand_out(worker, Attempt(job_steps.as_claimed(job), self._loop.time(), None))
+        claimed = job_steps.as_claimed(job)
+        since = self.store.now() - job.submitted_at - claimed.queued_for
+        self.books.hand_out(worker, Attempt(claimed, self._loop.time() - since, None))
 
 
 def _nothing_at_hand(_: JobId) -> Job | None:

@@ -16,7 +16,7 @@ from flashcore.gateway.recording import Ended, Progressed, Recorder, Returned, S
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
 from flashcore.hookspecs.jobs import Finish, JobStore, Return
-from flashcore.model.names import EndpointName, JobId, worker_id
+from flashcore.model.names import EndpointName, JobId, ReplicaId, worker_id
 from flashcore.wire.hello import Hello, Identity
 from flashcore.wire.messages import (
     Beat,
@@ -127,6 +127,11 @@ class Crew:
         """Whether that life of a worker is here, or is waited for."""
         return self._books.get(worker_id(identity.replica, identity.instance)) is not None
 
+    def left_behind(self, endpoint: EndpointName, replica: ReplicaId) -> Worker | None:
+        """A worker with jobs that is known from the store alone: an earlier gateway gave it them."""
+        lives = self._books.of(endpoint)
+        return next((life for life in lives if life.replica == replica and life.identity is None), None)
+
     def heard(self, link: WorkerLink) -> None:
         """It is there, whatever it does."""
         if (worker := self._present.get(link)) is not None:
@@ -141,13 +146,18 @@ class Crew:
                 self._events.came(worker.endpoint)
 
     def drop(self, link: WorkerLink, job: JobId, reason: str) -> None:
-        """It had the job and let go of it without a result."""
+        """It had the job and let go of it without a result. What it had of an earlier gateway it is sent once more."""
         worker = self._present.get(link)
-        attempt = None if worker is None else self._books.settle(worker, job)
+        attempt = None if worker is None else worker.attempts.get(job)
         if worker is None or attempt is None:
             return
+        if attempt.sent_over is None and not worker.leaving and not attempt.stopped:
+            attempt.sent_over = link
+            send_work(worker, [attempt.claimed], self._store.now())
+            return
+        self._books.settle(worker, job)
         if not attempt.stopped:
-            self._give_back(worker, attempt, reason, charged=True)
+            self._give_back(worker, attempt, reason, charged=attempt.sent_over is not None)
         self._settled(worker)
 
     # -- speaking --------------------------------------------------------------------------------------------------

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from flashcore.gateway.books import Worker
 from flashcore.gateway.crew import Crew
 from flashcore.gateway.http.respond import Request
 from flashcore.gateway.polling.attendance import Attendance
 from flashcore.gateway.polling.link import PolledLink
 from flashcore.gateway.routes import JobsRouting
 from flashcore.gateway.settings import Settings
-from flashcore.model.names import EndpointName, ReplicaId, RevisionId, new_instance_id
+from flashcore.model.names import EndpointName, JobId, ReplicaId, RevisionId, new_instance_id
 from flashcore.wire.hello import Hello, Identity, Stage, Status
 from flashcore.wire.pace import Pace
 
@@ -29,6 +31,7 @@ class Desk:
     """Who asked, by endpoint and by the id that the worker calls itself.
 
     A guest runs code of its own, so it takes jobs of whichever revision is stable, and none that is pinned elsewhere.
+    It has no id of its own for each life: whoever comes to a new gateway by the name of one that has jobs is that one.
     """
 
     def __init__(self, crew: Crew, settings: Settings) -> None:
@@ -54,13 +57,26 @@ class Desk:
         return known.link
 
     def reporting(self, routing: JobsRouting, name: str, request: Request) -> PolledLink | None:
-        """The link of a worker that posts something of a job, and has asked for jobs before.
+        """The link of a worker that posts something of a job, and has asked for jobs before, be it another gateway.
 
         One that hung up is back: what it posts is its own doing. It may have closed all that it had open, for having
         been idle while a function ran, a moment before it reports what came of that.
         """
         known = self._known.get((routing.route.name, name))
-        return None if known is None or known.link.closed else self.present(routing, name, request)
+        expected = self._left_behind(routing, name) is not None if known is None else not known.link.closed
+        return self.present(routing, name, request) if expected else None
+
+    def pinging(self, routing: JobsRouting, name: str, jobs: Collection[JobId]) -> PolledLink | None:
+        """The link of a worker whose pings name these jobs, if it is here.
+
+        Where an earlier gateway gave it one of them, it is: a function may keep it from asking this one anything.
+        """
+        key = (routing.route.name, name)
+        left = self._left_behind(routing, name) if key not in self._known else None
+        if left is not None and any(job in left.attempts for job in jobs):
+            known = self._known[key] = self._introduce(routing, name)
+            self._let_in(known, routing)
+        return self.find(*key)
 
     def find(self, endpoint: EndpointName, name: str) -> PolledLink | None:
         """The worker's link, if it is here."""
@@ -82,7 +98,17 @@ class Desk:
 
     def _introduce(self, routing: JobsRouting, name: str) -> _Known:
         link = PolledLink(Pace(enabled=self._settings.poll_pacing > 0))
-        return _Known(link, _hello(routing, name), Attendance(link, self.hung_up))
+        left = self._left_behind(routing, name)
+        if left is not None:
+            link.hold(left.attempts.values())
+        return _Known(link, _hello(routing, name, left), Attendance(link, self.hung_up))
+
+    def _left_behind(self, routing: JobsRouting, name: str) -> Worker | None:
+        """What an earlier gateway knew of the worker, if it gave it jobs that have not ended."""
+        replica = ReplicaId(name)
+        listed = routing.listed.get(replica)
+        left = self.crew.left_behind(routing.route.name, replica)
+        return left if listed is None or left is None or left.instance == listed[0] else None
 
     def _let_in(self, known: _Known, routing: JobsRouting) -> None:
         link, hello = known.link, known.hello
@@ -100,9 +126,9 @@ class Desk:
             worker.revision = _stable(routing)
 
 
-def _hello(routing: JobsRouting, name: str) -> Hello:
-    listed = routing.listed.get(ReplicaId(name))
-    instance, revision = listed if listed is not None else (new_instance_id(), _stable(routing))
+def _hello(routing: JobsRouting, name: str, left: Worker | None) -> Hello:
+    guest = new_instance_id() if left is None else left.instance
+    instance, revision = routing.listed.get(ReplicaId(name), (guest, _stable(routing)))
     # Nothing is known of its process: that it ended is only seen by its silence.
     who = Identity(routing.route.name, ReplicaId(name), instance, revision, 0, time.time(), "")
     return Hello(who, Status(Stage.READY), slots=1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from flashcore.gateway.books import Attempt
 from flashcore.model.names import JobId
 from flashcore.wire.messages import Assignment, Message, Received, Stop, Work
 from flashcore.wire.pace import SETTLE, InHand, Pace
@@ -38,6 +39,8 @@ class PolledLink:
         match message:
             case Work(jobs):
                 self._jobs.extend(jobs)
+                for again in jobs:
+                    self._in_hand.taken.pop(again.id, None)  # what it is sent once more it does not have
             case Stop(ids):
                 self._stops.update(ids)
             case Received(ids):
@@ -109,6 +112,11 @@ class PolledLink:
         self._jobs.clear()
         self._in_hand.take((job.id for job in jobs), self._loop.time())
         return jobs
+
+    def hold(self, attempts: Iterable[Attempt]) -> None:
+        """It took these from an earlier gateway."""
+        for attempt in attempts:
+            self._in_hand.take((attempt.claimed.id,), attempt.begun)
 
     def withdraw(self, job: JobId) -> bool:
         """Take back a job that it has not asked for yet; whether that was so."""

@@ -199,11 +199,14 @@ class PolledApi:
         return json_response(200, {})
 
     async def _ping(self, call: PolledCall) -> Response:
-        """A ping proves that there is a process that pings; the SDK's outlives its worker. So it brings nobody back."""
-        link = self._desk.find(call.routing.route.name, call.worker)
+        """A ping proves that there is a process that pings; the SDK's outlives its worker. So it brings nobody back.
+
+        A restart of the gateway is the exception: nobody has left.
+        """
+        named = query_value(call.request.head, b"job_id") or b""
+        ids = named_jobs(named.decode("latin-1"))
+        link = self._desk.pinging(call.routing, call.worker, ids)
         if link is not None and query_value(call.request.head, b"status") is None:
-            named = query_value(call.request.head, b"job_id") or b""
-            ids = named_jobs(named.decode("latin-1"))
             self._desk.crew.message(link, Beat(tuple(sorted(ids | self._unasked(link)))))
         return json_response(200, {})
 
