@@ -8,7 +8,7 @@ import pytest
 
 from flashcore.model.names import InstanceId
 from flashcore.wire.hop import HOP_HEADER, hop_key
-from flashcore.worker.guard import Application, Guard, Receive, Scope, Send
+from flashcore.worker.guard import DRAINING_HEADER, INSTANCE_HEADER, Application, Guard, Receive, Scope, Send
 
 Message = MutableMapping[str, Any]
 
@@ -117,6 +117,25 @@ async def test_nobody_without_the_revisions_key_gets_in(kind: str, shown: tuple[
     assert reached == []
     assert caller.kinds[0] == ("http.response.start" if kind == "http" else "websocket.close")
     assert kind != "http" or caller.sent[0]["status"] == 403
+
+
+@pytest.mark.parametrize(("drains", "status"), [(False, 421), (True, 503)], ids=["another life", "draining"])
+async def test_a_websocket_is_sent_elsewhere_as_requests_are(drains: bool, status: int) -> None:  # noqa: FBT001 - a parameter
+    """S60: by the status that the gateway goes by. It passed a 403 on, and the client was refused for good."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("it is not let in")
+
+    guard, instance = guarded(app), b"i1" if drains else b"i0"
+    if drains:
+        await guard.drain()
+    caller = Connection("websocket", (INSTANCE_HEADER, instance))
+    caller.scope["extensions"] = {"websocket.http.response": {}}
+    await guard(caller.scope, caller.receive, caller.send)
+
+    assert caller.kinds == ["websocket.http.response.start", "websocket.http.response.body"]
+    start = caller.sent[0]
+    assert (start["status"], dict(start["headers"]).get(DRAINING_HEADER)) == (status, b"1" if drains else None)
 
 
 async def test_the_application_is_not_shown_the_key() -> None:

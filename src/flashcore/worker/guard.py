@@ -41,6 +41,8 @@ LONGEST_REQUEST_ID = 128
 _SENT_ALONG = {"traceparent": b"traceparent", "tracestate": b"tracestate", "request_id": REQUEST_ID_HEADER}
 
 _RESTARTING = 1012
+_WEBSOCKET_ANSWER = "websocket.http.response"
+"""The extension of ASGI by which a WebSocket that is not accepted is answered like any request."""
 _CODES = {403: "forbidden", 421: "misdirected", 503: "unavailable"}
 
 
@@ -181,15 +183,20 @@ def _with_header(send: Send, header: Header) -> Send:
 
 
 async def _refuse(scope: Scope, send: Send, status: int, message: str, headers: list[Header]) -> None:
-    if scope["type"] == "websocket":
-        # The server answers 403 to a WebSocket that is closed before it is accepted.
-        await send({"type": "websocket.close", "code": 1012, "reason": message})
-        return
-    await _answer(send, status, {"code": _CODES[status], "message": message}, headers)
+    said = {"code": _CODES[status], "message": message}
+    if scope["type"] == "http":
+        await _answer(send, status, said, headers)
+    elif _WEBSOCKET_ANSWER in scope.get("extensions", {}):
+        await _answer(send, status, said, headers, _WEBSOCKET_ANSWER)
+    else:
+        # A server that can answer a WebSocket only in its own words says 403, and the gateway goes nowhere else.
+        await send({"type": "websocket.close", "code": _RESTARTING, "reason": message})
 
 
-async def _answer(send: Send, status: int, said: dict[str, str], headers: list[Header]) -> None:
+async def _answer(
+    send: Send, status: int, said: dict[str, str], headers: list[Header], kind: str = "http.response"
+) -> None:
     body = json.dumps(said).encode()
     head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": status, "headers": head})
+    await send({"type": f"{kind}.body", "body": body})
