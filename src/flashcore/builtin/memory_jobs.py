@@ -195,6 +195,7 @@ class MemoryJobs:
             self._oldest(self._ages[endpoint]),
             self._low[endpoint],
             self._oldest(self._pressing[endpoint]),
+            self._pinned_to(endpoint),
         )
 
     async def sweep(self) -> tuple[Job, ...]:
@@ -242,6 +243,10 @@ class MemoryJobs:
         while ages and self._at(ages[0]) is None:
             heapq.heappop(ages)
         return self.now() - self._jobs[ages[0][2]].submitted_at if ages else 0.0
+
+    def _pinned_to(self, endpoint: EndpointName) -> frozenset[RevisionId]:
+        pinned = ((pin, lanes) for (name, pin), lanes in self._lanes.items() if name == endpoint and pin is not None)
+        return frozenset(pin for pin, lanes in pinned if any(lanes.values()))
 
     def _accept(self, new: NewJob) -> Job:
         known = self._known_by_key(new) or self._known(new.id)

@@ -21,12 +21,13 @@ from flashcore.gateway.fitting import Fitting
 from flashcore.gateway.recording import Ended, Heard, Recorder
 from flashcore.gateway.routes import Routes, Swap
 from flashcore.gateway.settings import Settings
+from flashcore.gateway.stranded import Stranded
 from flashcore.gateway.wakes import Wakes
 from flashcore.gateway.webhooks.delivery import Patience, Webhooks
 from flashcore.hookspecs.jobs import EndsJobs, JobStore, Recalling, RingsAtOnce, TellsTrouble
 from flashcore.model import job_steps
 from flashcore.model.errors import StateError, StorageFull
-from flashcore.model.job import Job, JobStatus, NewJob, StreamItem
+from flashcore.model.job import Job, JobCounts, JobStatus, NewJob, StreamItem
 from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
 from flashcore.wire.messages import Result
 
@@ -67,6 +68,7 @@ class Broker:
             store, settings.unrecorded_bytes, Heard(self._ended_job, self._given_back, self._chunks.wake)
         )
         self._fitting = Fitting(routes, loop.time, settings.unfit_patience)
+        self._stranded = Stranded(store, self._recorder, loop.time, settings.unfit_patience, settings.lease)
         events = CrewEvents(self._wake, self._freed, self._attempt_ended, changed, self._unfit, self._fitting.learn)
         self.crew = Crew(store, self.books, self._recorder, settings, routes, events)
         self._submissions: Coalescer[NewJob, Job] = Coalescer(loop, self._store_jobs)
@@ -408,6 +410,12 @@ class Broker:
             queued = counts.by_status.get(JobStatus.IN_QUEUE, 0)
             claimer.count(queued)
             self.allowance.counted(endpoint, queued)
+            await self._look_for_stranded(endpoint, counts)
+
+    async def _look_for_stranded(self, endpoint: EndpointName, counts: JobCounts) -> None:
+        routing = self._fitting.routing(endpoint)
+        if routing is not None and await self._stranded.look(routing, counts.pinned_to):
+            self._changed(endpoint)
 
     def _swept(self, changed: Sequence[Job]) -> None:
         for job in changed:

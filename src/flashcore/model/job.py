@@ -186,3 +186,5 @@ class JobCounts:
     """Queued ones of a priority below 0: workers take them, and none is started for them."""
     oldest_pressing: float = 0.0
     """How long the oldest of the other queued ones has waited (seconds)."""
+    pinned_to: frozenset[RevisionId] = frozenset()
+    """The revisions that queued ones are pinned to; perhaps some more that some were pinned to lately."""

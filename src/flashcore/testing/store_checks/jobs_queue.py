@@ -123,6 +123,7 @@ async def check_pins(subject: Subject) -> None:
         await submit(jobs, "pinned again", lane=90, pin=REVISION)
         taken = names(await claim(jobs, 9, lanes=lane_share(51)))
         require(taken == ["free", "pinned again"], "lanes do not matter to pinned jobs", taken)
+        require((await jobs.counts(ENDPOINT)).pinned_to == {OTHER_REVISION}, "the counts say what jobs are pinned to")
         require(names(await claim(jobs, 9, revision=OTHER_REVISION)) == ["others"], "each pin has its revision")
 
 
