@@ -240,13 +240,17 @@ class MemoryJobs:
         self._doorbell.close()
 
     def _oldest(self, ages: _Lane) -> float:
-        while ages and self._at(ages[0]) is None:
-            heapq.heappop(ages)
-        return self.now() - self._jobs[ages[0][2]].submitted_at if ages else 0.0
+        return self.now() - self._jobs[ages[0][2]].submitted_at if self._clear(ages) else 0.0
+
+    def _clear(self, lane: _Lane) -> bool:
+        """Take what has left from a lane's head; returns whether anything waits in it."""
+        while lane and self._at(lane[0]) is None:
+            heapq.heappop(lane)
+        return bool(lane)
 
     def _pinned_to(self, endpoint: EndpointName) -> frozenset[RevisionId]:
         pinned = ((pin, lanes) for (name, pin), lanes in self._lanes.items() if name == endpoint and pin is not None)
-        return frozenset(pin for pin, lanes in pinned if any(lanes.values()))
+        return frozenset(pin for pin, lanes in pinned if any(map(self._clear, lanes.values())))
 
     def _accept(self, new: NewJob) -> Job:
         known = self._known_by_key(new) or self._known(new.id)

@@ -235,7 +235,7 @@ class SqliteJobs:
         by_status = dict(zip(STATUSES, account.counts, strict=True))
         oldest = self._age(self._desk.book.oldest(account))
         pressing = self._age(self._desk.book.oldest(account, least=0)) if account.low else oldest
-        pinned_to = self._desk.book.queues.pinned_to(account)
+        pinned_to = self._desk.book.pinned_to(account)
         return JobCounts(by_status, account.retried, oldest, account.low, pressing, pinned_to)
 
     async def sweep(self) -> tuple[Job, ...]:

@@ -187,4 +187,4 @@ class JobCounts:
     oldest_pressing: float = 0.0
     """How long the oldest of the other queued ones has waited (seconds)."""
     pinned_to: frozenset[RevisionId] = frozenset()
-    """The revisions that queued ones are pinned to; perhaps some more that some were pinned to lately."""
+    """The revisions that queued ones are pinned to."""

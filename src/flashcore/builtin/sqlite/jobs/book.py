@@ -13,10 +13,10 @@ from flashcore.builtin.sqlite.jobs.known import Known
 from flashcore.builtin.sqlite.jobs.lanes import Lane, Use
 from flashcore.builtin.sqlite.jobs.queues import Queues
 from flashcore.builtin.sqlite.jobs.resting import Resting
-from flashcore.builtin.sqlite.jobs.stands import Stand
+from flashcore.builtin.sqlite.jobs.stands import Stand, pin_of
 from flashcore.model import job_steps
 from flashcore.model.job import Job, JobStatus, NewJob
-from flashcore.model.names import EndpointName, JobId, WorkerId
+from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +261,11 @@ class Book:
         heads = [self._head(lane) for lane in lanes if least is None or lane.queue.priority >= least]
         numbers = [n for n in heads if n is not None]
         return self._by_number[min(numbers)].job if numbers else None
+
+    def pinned_to(self, account: Account) -> frozenset[RevisionId]:
+        """The revisions that queued jobs of an endpoint are pinned to; its lanes must have been filled."""
+        pinned = ((pin, lane) for lane in self.queues.lanes(account) if (pin := pin_of(lane.queue.stand)) is not None)
+        return frozenset(pin for pin, lane in pinned if self._head(lane) is not None)
 
     def starving(self, account: Account) -> list[Lane]:
         """Lanes of an endpoint that must be filled before one can tell which job is the oldest."""

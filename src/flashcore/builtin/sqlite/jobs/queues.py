@@ -50,11 +50,6 @@ class Queues:
         """All lanes of an endpoint that may have jobs."""
         return [lane for queue in self._of(account) for lane in queue.among(ALL_LANES)]
 
-    def pinned_to(self, account: Account) -> frozenset[RevisionId]:
-        """The revisions with stands of their own in an endpoint's queues."""
-        stands = (stand for (e, stand), by_priority in self._by_stand.items() if e == account.e and by_priority)
-        return frozenset(RevisionId(stand) for stand in stands if stand is not None and not is_apart(stand))
-
     def drop(self, account: Account) -> None:
         """Take all queues of an endpoint away: nothing is queued any more."""
         for key in [key for key in self._by_stand if key[0] == account.e]:

@@ -22,6 +22,11 @@ def stand_of(job: Job) -> Stand:
     return job.new.pin
 
 
+def pin_of(stand: Stand) -> RevisionId | None:
+    """The revision that all jobs there are pinned to."""
+    return None if stand is None or is_apart(stand) else RevisionId(stand)
+
+
 def is_apart(stand: str) -> bool:
     """Whether its jobs are closed to some revisions."""
     return stand.startswith(APART)
