@@ -11,7 +11,7 @@ from itertools import chain
 from flashcore.hookspecs.jobs import JobStore, Recalling, RingsAtOnce, lane_share, remaining_lanes
 from flashcore.model.errors import Conflict
 from flashcore.model.job import Claimed, Job, JobStatus, Payload
-from flashcore.model.names import EndpointName, JobId, WorkerId
+from flashcore.model.names import EndpointName, WorkerId
 from flashcore.testing.conformance import require
 from flashcore.testing.store_checks.job_samples import (
     ENDPOINT,
@@ -126,7 +126,7 @@ async def check_pins(subject: Subject) -> None:
         require((await jobs.counts(ENDPOINT)).pinned_to == {OTHER_REVISION}, "the counts say what jobs are pinned to")
         require(names(await claim(jobs, 9, revision=OTHER_REVISION)) == ["others"], "each pin has its revision")
         await submit(jobs, "cancelled", pin=REVISION)
-        await jobs.cancel(JobId("cancelled"))
+        await jobs.cancel(job_id("cancelled"))
         require(not (await jobs.counts(ENDPOINT)).pinned_to, "nothing that is queued is pinned")
 
 
