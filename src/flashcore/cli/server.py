@@ -83,7 +83,7 @@ server.add_command(restore_state)
 @server.command("restart-gateway")
 @command
 def restart_gateway(invocation: Invocation) -> None:
-    """Replace the gateway by a new one: nobody is refused, requests under way end first and new ones wait."""
+    """Replace the gateway by a new one: new requests wait for it, those under way have `stop_grace` seconds to end."""
     answer = connect_running(invocation.project()).call("POST", "/api/v1/server/gateway/restart", {})
     if invocation.as_json:
         output.show_json(answer)
