@@ -11,9 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from tests.gateway.conftest import Running, eventually, http_replica, http_route, jobs_route, side
+from tests.gateway.conftest import (
+    Running,
+    eventually,
+    http_replica,
+    http_route,
+    jobs_route,
+    side,
+)
 
 from flashcore.model.layout import Layout
+from flashcore.model.names import EndpointName
+from flashcore.model.table import TABLES_PER_EPOCH, RoutingTable
+from flashcore.testing.fake_worker import FakeWorker, worker_hello
 from flashcore.wire.exposition import CONTENT_TYPE, Exposition, labels
 
 REVISION = "r" * 64
@@ -118,6 +128,59 @@ async def test_queues_show_their_depth_and_age(running: Running) -> None:
     assert value(families["flashcore_jobs"], endpoint="embed", status="in_queue") == 3
     assert value(families["flashcore_jobs_oldest_queued_seconds"], endpoint="embed") > 0
     assert value(families["flashcore_workers"], endpoint="embed", state="idle") == 0
+
+
+async def test_a_revision_that_left_is_told_of_until_four_more_have(running: Running, layout: Layout) -> None:
+    """Who reads the numbers now and then hears how a canary failed that was gone after a moment."""
+    async with http_replica(layout, "web-1") as replica:
+        for revision in "abcdef":
+            running.serve(http_route("web", side(replica.route, revision=revision)))
+            await running.get("/web/")
+        families = await scraped(running)
+        running.serve(http_route("web", side(replica.route, revision="c")))
+        await running.get("/web/")
+        again = await scraped(running)
+
+    told = [(one.labels["revision"], one.value) for one in families["flashcore_requests"].samples]
+    assert told == [(revision, 1) for revision in "bcdef"]
+    assert value(families["flashcore_request_duration_seconds"], "_count", revision="b") == 1
+    assert [one.labels["revision"] for one in families["flashcore_requests_in_flight"].samples] == ["f"]
+    assert value(again["flashcore_requests"], "_total", revision="c") == 1
+
+
+async def test_jobs_of_a_revision_that_left_are_told_of(running: Running, layout: Layout) -> None:
+    """Each series once, also where the revision comes back; nothing of an endpoint that is gone."""
+    first, second = worker_hello("embed", "a" * 64), worker_hello("embed", "a" * 64, replica="embed-2")
+    running.serve(jobs_route("embed", side(first)))
+    async with FakeWorker(layout.worker_socket, first, lambda _: b"1"):
+        await running.post("/v2/embed/runsync", {"input": {}})
+    running.serve(jobs_route("embed", side(revision="b" * 64)))
+    await eventually(lambda: not list(running.gateway.broker.books.of(EndpointName("embed"))))
+    running.serve(jobs_route("embed", side(revision="c" * 64)))
+    left = await scraped(running)
+    running.serve(jobs_route("embed", side(second)))
+    async with FakeWorker(layout.worker_socket, second, lambda _: b"1"):
+        await running.post("/v2/embed/runsync", {"input": {}})
+        back = await scraped(running)
+    running.serve()
+    await eventually(lambda: not list(running.gateway.broker.books.of(EndpointName("embed"))))
+    running.serve(http_route("web"))
+    gone = await scraped(running)
+
+    ended = {"revision": "a" * 12, "outcome": "succeeded"}
+    assert value(left["flashcore_job_attempts"], "_total", **ended) == 1
+    assert value(back["flashcore_job_attempts"], "_total", **ended) == 1
+    assert not gone["flashcore_job_attempts"].samples
+
+
+async def test_a_table_after_another_has_another_number(running: Running) -> None:
+    """The whole version is longer than a number of Prometheus is exact."""
+    shown = []
+    for number in (7, 8):
+        running.gateway.live.apply(RoutingTable(1_795_434_977 * TABLES_PER_EPOCH + number))
+        shown.append(value((await scraped(running))["flashcore_gateway_table_version"]))
+
+    assert shown == [7, 8]
 
 
 async def test_names_are_those_of_a_good_neighbour(running: Running, layout: Layout) -> None:

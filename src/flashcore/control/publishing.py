@@ -9,10 +9,9 @@ from math import inf
 from flashcore.hookspecs.providers import Clock
 from flashcore.model.errors import FlashcoreError
 from flashcore.model.names import EndpointName, ReplicaId
-from flashcore.model.table import EndpointRoute, RoutingTable
+from flashcore.model.table import TABLES_PER_EPOCH, EndpointRoute, RoutingTable
 from flashcore.wire.dataplane import DataPlane
 
-TABLES_PER_EPOCH = 1_000_000_000
 RETRY = 1.0
 """Seconds before a table that could not be given is given again."""
 

@@ -15,7 +15,7 @@ from flashcore.gateway.books import Attempt, Books, Worker, WorkerLink
 from flashcore.gateway.calling import Caller, Calls
 from flashcore.gateway.claiming import Claimer
 from flashcore.gateway.coalesce import Coalescer
-from flashcore.gateway.counting import SideCount
+from flashcore.gateway.counting import SideCount, remembered
 from flashcore.gateway.crew import Crew, CrewEvents
 from flashcore.gateway.fitting import Fitting
 from flashcore.gateway.recording import Ended, Heard, Recorder
@@ -51,6 +51,8 @@ class Broker:
         loop = asyncio.get_running_loop()
         self.store = store
         self.counts: dict[tuple[EndpointName, RevisionId], SideCount] = {}
+        self.past: dict[EndpointName, tuple[SideCount, ...]] = {}
+        """Of revisions that left; one that comes back is counted anew."""
         self._settings = settings
         self._changed = changed
         self._troubled = troubled
@@ -348,7 +350,8 @@ class Broker:
             return any(worker.revision == revision for worker in self.books.of(endpoint))
 
         for key in [key for key in self.counts if not counts(*key)]:
-            del self.counts[key]
+            self.past[key[0]] = remembered(self.past.get(key[0], ()), [self.counts.pop(key)], ())
+        self.past = {endpoint: past for endpoint, past in self.past.items() if endpoint in swap.new.jobs}
 
     async def _forget(self, endpoint: EndpointName) -> None:
         self._forgetting.pop(endpoint, None)

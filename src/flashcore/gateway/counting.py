@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Container, Iterable
 
 from flashcore.model.names import RevisionId
 from flashcore.model.table import SideSignals
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds of the latency histogram in seconds; what is slower counts under `+Inf`."""
+
+REMEMBERED = 4
+"""How many revisions of an endpoint are told of after they have left."""
 
 _NAMES = (*(f"{bound:g}" for bound in BOUNDS), "+Inf")
 
@@ -72,3 +76,15 @@ class SideCount:
             total += count
             latency[name] = total
         return latency
+
+
+def remembered(
+    past: Iterable[SideCount], left: Iterable[SideCount], present: Container[RevisionId]
+) -> tuple[SideCount, ...]:
+    """The last counts of those that left, the newest last.
+
+    Numbers are read now and then: without these nobody would read how a canary failed that was gone after a moment.
+    """
+    latest = {count.revision: count for count in left if count.revision not in present}
+    earlier = (count for count in past if count.revision not in latest and count.revision not in present)
+    return (*earlier, *latest.values())[-REMEMBERED:]

@@ -11,7 +11,7 @@ from time import monotonic
 
 from flashcore.gateway.bodyneed import NO_WISH, BodyWish, body_wish
 from flashcore.gateway.circuit import Circuit, CircuitState
-from flashcore.gateway.counting import SideCount, Tally
+from flashcore.gateway.counting import SideCount, Tally, remembered
 from flashcore.gateway.ejection import Ejected, ejected, is_panicking
 from flashcore.gateway.retrying import RetryBudget
 from flashcore.gateway.settings import Settings
@@ -92,6 +92,8 @@ class HttpService:
         self.public = False
         """Whether it may be called without a token."""
         self.counts: dict[RevisionId, SideCount] = {}
+        self.past: tuple[SideCount, ...] = ()
+        """Of revisions that left; one that comes back is counted anew."""
         self.room = WaitingRoom(loop, settings.hold_seconds, settings.waiting_limit, self.changed)
         self.budget = RetryBudget(settings.retry_share)
         self.tally = Tally()
@@ -125,6 +127,7 @@ class HttpService:
             self._set_limit(replica)
         still_busy = {revision: count for revision, count in old_counts.items() if count.in_flight}
         self.counts = {**still_busy, **routing.counts}
+        self.past = remembered(self.past, old_counts.values(), self.counts)
         self._tell_policy(routing)
         self.room.serve_all()
         self.changed()

@@ -19,6 +19,7 @@ from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.keyring import Keyring
 from flashcore.gateway.routes import Routes
 from flashcore.model.names import EndpointName
+from flashcore.model.table import TABLES_PER_EPOCH
 from flashcore.wire.exposition import CONTENT_TYPE, Exposition, labels
 
 _CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
@@ -49,7 +50,11 @@ class Metrics:
 
     def _gateway(self, page: Exposition, routes: Routes) -> None:
         page.gauge("flashcore_gateway_start_time_seconds", "When this gateway started.", {(): self._started})
-        page.gauge("flashcore_gateway_table_version", "The routing table that is served by.", {(): routes.version})
+        page.gauge(
+            "flashcore_gateway_table_version",
+            "The routing table that is served by, counted anew by each leader.",
+            {(): routes.version % TABLES_PER_EPOCH},  # the whole of it is longer than a number of Prometheus is exact
+        )
         if self.server is not None:
             page.gauge(
                 "flashcore_gateway_connections",
@@ -81,12 +86,13 @@ class Metrics:
 
     def _requests(self, page: Exposition, routes: Routes) -> None:
         sides = tuple(_sides(routes))
+        ever = (*((service.name, count) for service in routes.http.values() for count in service.past), *sides)
         page.counter(
             "flashcore_requests_total",
             "Requests that replicas were sent, by the class of their answers.",
             {
                 labels(endpoint=name, revision=_shown(count), code=code): count.classes[at]
-                for name, count in sides
+                for name, count in ever
                 for at, code in enumerate(_CLASSES)
                 if count.classes[at]
             },
@@ -94,10 +100,7 @@ class Metrics:
         page.histogram(
             "flashcore_request_duration_seconds",
             "From the choice of a replica to the last byte of its answer.",
-            {
-                labels(endpoint=name, revision=_shown(count)): (count.histogram(), count.seconds)
-                for name, count in sides
-            },
+            {labels(endpoint=name, revision=_shown(count)): (count.histogram(), count.seconds) for name, count in ever},
         )
         page.gauge(
             "flashcore_requests_in_flight",
@@ -201,7 +204,8 @@ class Metrics:
         )
 
     def _attempts(self, page: Exposition) -> None:
-        ended = self._broker.counts
+        past = {(name, count.revision): count for name, counts in self._broker.past.items() for count in counts}
+        ended = {**past, **self._broker.counts}
         page.counter(
             "flashcore_job_attempts_total",
             "Attempts at jobs that ended, by how.",

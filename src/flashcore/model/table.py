@@ -56,6 +56,10 @@ class EndpointRoute:
     """Anybody may call it, with or without a token."""
 
 
+TABLES_PER_EPOCH = 1_000_000_000
+"""A table's version is its leader's epoch times this, and its number among that leader's tables."""
+
+
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
     """All endpoints of one environment. `version` grows with each table; 0 is the empty one before the first."""
