@@ -25,6 +25,7 @@ WAITING: Mapping[str, Any] = {
         "generation": 2,
         "target": "fedcba9876543210",
         "state": "waiting",
+        "traffic": {"percent": 0},
         "reason": "promotion waits for a person",
     },
     "replicas": [
@@ -46,6 +47,15 @@ def test_a_rollout_that_waits_says_how_to_try_and_how_to_go_on(capsys: pytest.Ca
     shown = capsys.readouterr()
     assert "web       awaiting promotion  2/2 +2  0123456789ab  http://127.0.0.1:8700/web\n" in shown.out
     assert "http://127.0.0.1:8700/web--preview\n" in shown.err
+    assert "flashcore rollout promote web" in shown.err
+
+
+def test_a_version_that_has_a_share_of_the_calls_is_shown_at_no_preview(capsys: pytest.CaptureFixture[str]) -> None:
+    """The gateway knows none: the address was answered 404."""
+    show_deployments([{**WAITING, "rollout": {**WAITING["rollout"], "traffic": {"percent": 20}}}], "http://127.0.0.1")
+
+    shown = capsys.readouterr()
+    assert "--preview" not in shown.err
     assert "flashcore rollout promote web" in shown.err
 
 
