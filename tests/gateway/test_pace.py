@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashcore.wire.pace import LONGEST_LIST, MANY_SLOTS, Pace
+from flashcore.model.names import JobId
+from flashcore.wire.pace import LONGEST_LIST, MANY_SLOTS, PATIENCE, SETTLE, InHand, Pace
 
 
 def test_before_anything_is_known_it_gets_what_it_asks_for() -> None:
@@ -45,6 +46,23 @@ def test_jobs_that_become_long_are_noticed() -> None:
         pace.took(seconds)
 
     assert pace.allowance(1) == 1
+
+
+def test_a_long_job_keeps_short_ones_waiting_for_a_second_at_most() -> None:
+    """Q25, Q30: one that was cancelled is never reported, and others may take hours; the slots beside them are free."""
+    pace = Pace(slots=50)
+    pace.took(0.01)
+    hand = InHand(pace)
+    hand.take([JobId("long"), JobId("short")], now=10.0)
+    hand.end(JobId("short"), now=10.01)
+
+    assert hand.due_in(10.25) == PATIENCE - 0.25
+    assert hand.due_in(10.0 + PATIENCE) == 0
+
+    hand.take([JobId("next")], now=20.0)
+    hand.end(JobId("next"), now=20.01)
+
+    assert 0 < hand.due_in(20.02) < SETTLE
 
 
 def test_pacing_can_be_switched_off() -> None:

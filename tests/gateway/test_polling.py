@@ -139,6 +139,24 @@ async def test_a_worker_with_short_jobs_gets_more_than_it_asks_for(
     assert old.json["id"] == jobs[51]
 
 
+@holding
+async def test_a_worker_with_short_jobs_gets_more_while_one_of_them_is_long(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q25, Q30: its other slots are free. A job that was cancelled, which the SDK never reports, is such a one, too."""
+    took = Pace.took
+    monkeypatch.setattr(Pace, "took", lambda pace, _: took(pace, 0.001))
+    jobs = [await submit(running, number) for number in range(4)]
+    await take(running, batch=50)
+    for job in jobs[1:]:
+        await done(running, job, {"output": 1})
+
+    after = await submit(running)
+    more = await take(running, batch=49, busy=1)
+
+    assert [one["id"] for one in more.json] == [after]
+
+
 @pytest.mark.parametrize(
     ("posted", "outcome"),
     [

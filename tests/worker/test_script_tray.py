@@ -187,6 +187,17 @@ async def test_short_jobs_come_as_lists() -> None:
     assert len(got) == 30
 
 
+async def test_a_long_job_holds_up_no_short_ones() -> None:
+    """Q25, Q30: the slots beside it are free, be it one that was cancelled, of which nothing is ever posted."""
+    at = desk()
+    at.tray.take([job("long"), job("short")])
+    await at.ask(50)
+    at.tray.ended(JobId("short"), done())
+    at.tray.take([job("next")])
+
+    assert await at.ask(49, idle=False) == ["next"]
+
+
 async def test_a_package_that_takes_no_lists_gets_one_job() -> None:
     """The oldest versions read one job where they asked for one."""
     at = desk()

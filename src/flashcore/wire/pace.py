@@ -4,7 +4,7 @@ It sleeps for a second after each answer that fills all its slots. Its rate is t
 short the jobs are. Where jobs are known to be short, two ways around that need nothing of the SDK:
 
 * few slots: a longer list than it asked for. It still runs no more at a time than it has slots.
-* many slots: less than half of them, and the next only when all of those have been reported, so that it never is full.
+* many slots: less than half of them, and the next only when those have been reported, so that it never is full.
 
 Both cost something where jobs are long: a list is stuck behind its first job, and slots are left empty. So it is done
 only by what was measured, and a list is never longer than what takes about a second.
@@ -23,6 +23,8 @@ MANY_SLOTS = 20
 LONGEST_LIST = 50
 SETTLE = 0.03
 """Seconds that the SDK needs, after its last result was taken, to see that its slots are free."""
+PATIENCE = 1.0
+"""Seconds after which a job is long, and keeps no others waiting: as long as the SDK would have slept."""
 _SPARE = 10
 _WEIGHT = 0.3
 
@@ -62,19 +64,25 @@ class Pace:
 
 @dataclass(slots=True)
 class InHand:
-    """What one worker took and has not reported, and whether it is time for more. Times are of one monotonic clock."""
+    """What one worker took and has not reported, and when it is time for more. Times are of one monotonic clock."""
 
     pace: Pace
     taken: dict[JobId, float] = field(default_factory=dict)
     """By job, when."""
     _missed: set[JobId] = field(default_factory=set)
     """Of these, what it did not work on when it last said so."""
-    _settled_at: float = 0.0
     _last_end: float = 0.0
 
-    def may_take(self, now: float) -> bool:
-        """Whether it is time for more."""
-        return not (self.pace.in_batches and (self.taken or now < self._settled_at + SETTLE))
+    def due_in(self, now: float) -> float:
+        """Seconds until it is time for more, unless what it took is reported before."""
+        if not self.pace.in_batches:
+            return 0.0
+        awaited = self.awaited(now)
+        return max(awaited) + PATIENCE - now if awaited else max(0.0, self._last_end + SETTLE - now)
+
+    def awaited(self, now: float) -> list[float]:
+        """When it took those of which the reports are worth waiting for."""
+        return [since for since in self.taken.values() if now < since + PATIENCE]
 
     def take(self, jobs: Iterable[JobId], now: float) -> None:
         """It has these, too."""
@@ -87,8 +95,6 @@ class InHand:
             # One after the other, where there are fewer slots than jobs: each counts from the end of the last.
             self.pace.took(now - max(begun, self._last_end if self.pace.slots == 1 else 0.0))
         self._last_end = now
-        if not self.taken:
-            self._settled_at = now
 
     def lost(self, named: Collection[JobId]) -> set[JobId]:
         """It says that it works on these alone: what it had already left out the last time that it said so."""

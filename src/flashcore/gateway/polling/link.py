@@ -89,9 +89,9 @@ class PolledLink:
         return self._in_hand.taken
 
     @property
-    def may_take(self) -> bool:
-        """Whether it is time for more."""
-        return self._in_hand.may_take(self._loop.time())
+    def due_in(self) -> float:
+        """Seconds until it is time for more; there may be `job_news` before."""
+        return self._in_hand.due_in(self._loop.time())
 
     @property
     def waiting(self) -> int:
@@ -133,8 +133,9 @@ class PolledLink:
 
     def reported(self, job: JobId) -> None:
         """It is through with a job."""
-        self._in_hand.end(job, self._loop.time())
-        if not self.out:
+        now = self._loop.time()
+        self._in_hand.end(job, now)
+        if not self._in_hand.awaited(now):
             self._loop.call_later(SETTLE, self._tell)
 
     def empty_handed(self) -> set[JobId]:

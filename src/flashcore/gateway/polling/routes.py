@@ -111,11 +111,12 @@ class PolledApi:
         until = self._loop.time() + self._settings.poll_seconds
         try:
             while (left := until - self._loop.time()) > 0 and not link.closed:
-                if link.may_take:
+                due_in = link.due_in
+                if not due_in:
                     if link.waiting:
                         return link.take()
                     crew.offer(link, allowance if asked > 1 or _reads_lists(call) else 1)
-                await link.job_news(min(left, self._settings.heartbeat))
+                await link.job_news(min(left, self._settings.heartbeat, due_in or left))
                 crew.heard(link)
                 worker = crew.worker(link)
                 if worker is None or not worker.takes_work:

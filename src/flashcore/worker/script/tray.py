@@ -123,11 +123,12 @@ class Tray:
         until = self._loop.time() + HOLD
         try:
             while not self._closed and (left := until - self._loop.time()) > 0:
-                if self._hand.may_take(self._loop.time()):
+                due_in = self._hand.due_in(self._loop.time())
+                if not due_in:
                     if self._waiting:
                         return self._hand_out(allowance)
                     self._have_room_for(allowance)
-                await _wait(self._news, left)
+                await _wait(self._news, min(left, due_in or left))
         finally:
             self._have_room_for(0)
         return []
@@ -194,8 +195,9 @@ class Tray:
         self._items.pop(job, None)
         known = self._taken.pop(job, None)
         if known is not None:
-            self._hand.end(job, self._loop.time())
-            if not self._taken:
+            now = self._loop.time()
+            self._hand.end(job, now)
+            if not self._hand.awaited(now):
                 self._loop.call_later(SETTLE, self._news.set)
         return known
 
