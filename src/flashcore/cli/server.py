@@ -61,8 +61,14 @@ def start(
 @click.option("--keep-serving", is_flag=True, help="End only the control plane: gateway and replicas go on.")
 @command
 def stop(invocation: Invocation, keep_serving: bool) -> None:  # noqa: FBT001 - click names it
-    """End the platform and all replicas. What is deployed is remembered, and comes back with the next start."""
+    """End the platform and all replicas. What is deployed is remembered, and comes back with the next start.
+
+    One whose URL is configured is told to, and not waited for.
+    """
     project = invocation.project()
+    if project.settings.api.url:
+        _tell_to_stop(invocation, project, keep_serving=keep_serving)
+        return
     stopped = _stop(project, keep_serving=keep_serving)
     output.say("stopped" if stopped else "the platform is not running")
     if invocation.as_json:
@@ -89,6 +95,16 @@ def restart_gateway(invocation: Invocation) -> None:
         output.show_json(answer)
     else:
         output.say(f"the gateway goes on at {answer['gateway']} (pid {answer['gateway_pid']})")
+
+
+def _tell_to_stop(invocation: Invocation, project: Project, *, keep_serving: bool) -> None:
+    """Have the platform end whose URL is configured: its processes are another machine's, and cannot be waited for."""
+    said = connect_running(project).call("POST", "/api/v1/server/stop", {"keep_serving": keep_serving})
+    output.say(
+        f"the platform at {project.settings.api.url} stops, within {said['seconds']:.0f} s; it is not waited for"
+    )
+    if invocation.as_json:
+        output.show_json({"stopped": False})
 
 
 def _stop(project: Project, *, keep_serving: bool) -> bool:
