@@ -16,6 +16,7 @@ WAITING: Mapping[str, Any] = {
     "ready": 4,
     "revision": "0123456789abcdef",
     "path": "/web",
+    "preview": "/web--preview",
     "now": 0.0,
     "waits": [
         {"code": "gate", "blocked_by": "gate 'manual'", "reason": "promotion waits for a person", "until": None},
@@ -25,7 +26,6 @@ WAITING: Mapping[str, Any] = {
         "generation": 2,
         "target": "fedcba9876543210",
         "state": "waiting",
-        "traffic": {"percent": 0},
         "reason": "promotion waits for a person",
     },
     "replicas": [
@@ -52,7 +52,7 @@ def test_a_rollout_that_waits_says_how_to_try_and_how_to_go_on(capsys: pytest.Ca
 
 def test_a_version_that_has_a_share_of_the_calls_is_shown_at_no_preview(capsys: pytest.CaptureFixture[str]) -> None:
     """The gateway knows none: the address was answered 404."""
-    show_deployments([{**WAITING, "rollout": {**WAITING["rollout"], "traffic": {"percent": 20}}}], "http://127.0.0.1")
+    show_deployments([{**WAITING, "preview": None}], "http://127.0.0.1")
 
     shown = capsys.readouterr()
     assert "--preview" not in shown.err

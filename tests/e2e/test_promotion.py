@@ -33,7 +33,7 @@ def test_e21_a_promotion_waits_for_a_person_and_moves_everything_at_once(project
 
     waiting = project.must("deploy", "--json").json["deployments"][0]
 
-    assert waiting["status"] == "awaiting_promotion"
+    assert (waiting["status"], waiting["preview"]) == ("awaiting_promotion", "/v2/hello--preview")
     assert {project.must("call", "hello").out for _ in range(4)} == {"version 1\n"}
     assert project.must("call", "hello--preview").out == "version 2\n"
     project.must("rollout", "promote", "hello")

@@ -60,8 +60,8 @@ def show_deployments(deployments: Sequence[Mapping[str, Any]], gateway: str) -> 
             if brief(one["reason"]) != one["reason"]:
                 output.say(f"    all of it: flashcore status {one['endpoint']}")
         if one["status"] == DeploymentStatus.AWAITING_PROMOTION.value:
-            if one["rollout"]["traffic"]["percent"] == 0:  # with a share of the calls it is no preview any more
-                output.say(f"    try the new version: {gateway}{one['path']}--preview")
+            if one["preview"]:
+                output.say(f"    try the new version: {gateway}{one['preview']}")
             output.say(f"    next: flashcore rollout promote {one['endpoint']}, or abort")
 
 
