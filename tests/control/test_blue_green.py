@@ -82,6 +82,24 @@ def test_e20_before_the_promotion_the_target_is_a_preview() -> None:
     watched(scenario)
 
 
+def test_q31_a_preview_that_starts_again_is_still_the_preview() -> None:
+    """Q31: jobs for it wait, as they do for any replica; they would be given up for a preview that is gone."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 1, strategy=BY_HAND)
+        new = await update(world, 2, 1, strategy=BY_HAND)
+        await waiting(world)
+        world.provider.script = by_revision({new: Life(runs_after=NEVER)})
+        for replica in started(world, new):
+            world.provider.kill(replica)
+        await asyncio.sleep(60)
+        route = world.dataplane.route("hello")
+        assert route is not None
+        assert [(side.revision, len(side.replicas)) for side in route.sides if side.preview] == [(new, 0)]
+
+    watched(scenario)
+
+
 def test_e21_it_waits_for_a_person_as_long_as_it_takes() -> None:
     """E21, M52: no deadline passes meanwhile."""
 

@@ -107,6 +107,7 @@ def test_a_function_is_served_and_removed_without_a_trace(project: ProjectUnderT
     assert "greeting curl" in project.must("logs", "hello").out
 
     project.must("scale", "tools", "1")
+    assert "2 of 2 ready" in project.must("scale", "hello", "auto").err
     status = project.must("status", "hello", "--json").json
     assert (status["ready"], len(status["replicas"])) == (2, 2)
 

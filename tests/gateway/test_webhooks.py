@@ -97,6 +97,18 @@ async def test_the_end_of_a_job_is_told_once(layout: Layout, listener: Listener)
     assert given == expected
 
 
+async def test_it_belongs_to_the_trace_of_its_job(layout: Layout, listener: Listener) -> None:
+    """Who is told finds what the job was part of."""
+    trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
+    order = {"input": 1, "webhook": listener.url, "policy": {"ttl": 50}}
+    async with gateway_at(layout, QUICK) as running:
+        running.serve(jobs_route("hello", side(worker_hello("hello"))))
+        await running.post("/v2/hello/run", order, trace)
+        (told,) = await eventually(lambda: listener.told)
+
+    assert {name: told.headers[name] for name in trace} == trace
+
+
 async def test_it_is_tried_three_times(layout: Layout, listener: Listener) -> None:
     """Q-C14: the job is done all the while."""
     listener.statuses = [500, 503, 200]

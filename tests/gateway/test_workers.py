@@ -432,6 +432,8 @@ async def test_a_job_that_kills_its_workers_fails_for_good(running: Running) -> 
     assert done.status is JobStatus.FAILED
     assert "worker lost" in (done.error or "")
     assert "2 of 2 attempts" in (done.error or "")
+    count = running.gateway.broker.side(done.new.endpoint, hellos[0].identity.revision)
+    assert (count.requests, count.failures) == (2, 2)
 
 
 async def test_a_worker_whose_process_ended_is_not_waited_for(layout: Layout) -> None:

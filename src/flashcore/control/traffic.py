@@ -14,6 +14,7 @@ from flashcore.control.check import carries
 from flashcore.control.draft import Draft
 from flashcore.control.goals import PERSON
 from flashcore.control.sides import Side, Sides, open_rollout, sides_of
+from flashcore.hookspecs.resources import Ingress
 from flashcore.model.deployment import Deployment, DeploymentStatus
 from flashcore.model.names import RevisionId
 from flashcore.model.replica import Replica
@@ -98,7 +99,7 @@ def _side_routes(draft: Draft) -> tuple[SideRoute, ...]:
     for side in answering_first:
         if side.revision in answering:
             routes.append(_side_route(draft, side, answering[side.revision]))
-        elif side.revision == previewed and routable(side):
+        elif side.revision == previewed and (routable(side) or _queues(draft.deployment)):
             routes.append(_side_route(draft, side, 0))
     return tuple(routes)
 
@@ -112,6 +113,11 @@ def _sleeps_behind_preview(deployment: Deployment) -> bool:
 def _has_preview(deployment: Deployment) -> bool:
     rollout = deployment.rollout
     return rollout is not None and not rollout.state.finished and rollout.traffic.percent == 0
+
+
+def _queues(deployment: Deployment) -> bool:
+    """Whether calls wait where no replica is: jobs for a preview that starts again are not to be given up."""
+    return deployment.surface.ingress == Ingress.JOBS.value
 
 
 def _side_route(draft: Draft, side: Side, weight: int | None) -> SideRoute:

@@ -278,15 +278,13 @@ class Broker:
             self._ended_job(job.id)
         self._changed(job.new.endpoint)
 
-    def _attempt_ended(self, worker: Worker, attempt: Attempt, result: Result) -> None:
-        self.side(worker.endpoint, worker.revision).record(
-            self._loop.time() - attempt.begun, failed=result.error is not None
-        )
+    def _attempt_ended(self, worker: Worker, attempt: Attempt, failed: bool) -> None:  # noqa: FBT001 - an event's
+        self.side(worker.endpoint, worker.revision).record(self._loop.time() - attempt.begun, failed=failed)
 
     def _unfit(self, worker: Worker, attempt: Attempt, result: Result, link: WorkerLink) -> None:
         report = self._fitting.judge(worker, attempt.claimed, result, link)
         if isinstance(report, Ended):
-            self._attempt_ended(worker, attempt, result)
+            self._attempt_ended(worker, attempt, result.error is not None)
         self._recorder.add(report, link)
 
     def _withdraw(self, job: Job) -> None:

@@ -45,7 +45,8 @@ class CrewEvents:
     """There is a worker that may be given jobs, or one that takes more than before."""
     freed: Callable[[Worker], None]
     """A worker has fewer jobs than before."""
-    attempt_ended: Callable[[Worker, Attempt, Result], None]
+    attempt_ended: Callable[[Worker, Attempt, bool], None]
+    """An attempt came to its end, and whether it failed."""
     changed: Callable[[EndpointName], None]
     unfit: Callable[[Worker, Attempt, Result, WorkerLink], None]
     serves: Callable[[Worker, Mapping[str, str]], None]
@@ -207,7 +208,7 @@ class Crew:
             elif result.unfit is not None:
                 self._events.unfit(worker, attempt, result, link)
             else:
-                self._events.attempt_ended(worker, attempt, result)
+                self._events.attempt_ended(worker, attempt, result.error is not None)
                 self._recorder.add(Ended(Finish(result.id, worker.id, result.output, result.error), link), link)
         if stale:
             link.send(Received(tuple(stale)))
@@ -289,6 +290,8 @@ class Crew:
         self._settled(worker)
 
     def _give_back(self, worker: Worker, attempt: Attempt, reason: str, *, charged: bool) -> None:
+        if charged:
+            self._events.attempt_ended(worker, attempt, True)
         self._recorder.add(Returned(Return(attempt.claimed.id, worker.id, f"{reason} ({worker.id})", charged)))
 
     # -- what time and tables do -----------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from flashcore.model.names import JobId
 _log = logging.getLogger(__name__)
 
 SIGNATURE = "X-Flashcore-Signature"
+_TRACE = ("traceparent", "tracestate")
 AT_A_TIME = 96
 AT_ONE_PLACE = 32
 """Of these: a receiver that does not answer takes nearly a minute for each, in which others are told."""
@@ -133,7 +134,7 @@ class Webhooks:
     async def _try(self, job: Job, url: str) -> None:
         body = status_body(job)
         for attempt in range(1, self._patience.attempts + 1):
-            trouble = await self._post(job.id, url, body)
+            trouble = await self._post(job.new, url, body)
             if trouble is None:
                 return
             _log.warning(
@@ -142,7 +143,7 @@ class Webhooks:
             if attempt < self._patience.attempts:
                 await asyncio.sleep(self._patience.pause)
 
-    async def _post(self, job: JobId, url: str, body: bytes) -> str | None:
+    async def _post(self, job: NewJob, url: str, body: bytes) -> str | None:
         """None when it was taken, otherwise what went wrong."""
         # Most gateways never send one, and the client is large.
         import httpx2
@@ -165,11 +166,12 @@ class Webhooks:
             return f"{type(error).__name__}: {error}"
         return None if 200 <= answer.status_code < 300 else f"it was answered with {answer.status_code}"
 
-    def _headers(self, job: JobId, to: Destination, body: bytes) -> dict[str, str]:
+    def _headers(self, job: NewJob, to: Destination, body: bytes) -> dict[str, str]:
         return {
+            **{name: job.context[name] for name in _TRACE if name in job.context},
             "Host": to.host,
             "Content-Type": "application/json",
-            "X-Flashcore-Job": job,
+            "X-Flashcore-Job": job.id,
             SIGNATURE: signature(webhook_key(self._folder), time.time(), body),
         }
 
