@@ -121,13 +121,16 @@ async def test_a_batch_has_as_many_as_were_asked_for(running: Running) -> None:
     assert [one["id"] for one in second.json] == jobs[3:]
 
 
-async def test_a_worker_with_short_jobs_gets_more_than_it_asks_for(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Q-C18: it would sleep for a second after each; a version that cannot read lists gets one all the same."""
+@pytest.fixture
+def short_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs count as short, however long the machine was over them."""
     took = Pace.took
-    # However long the machine was over it.
     monkeypatch.setattr(Pace, "took", lambda pace, _: took(pace, 0.001))
+
+
+@pytest.mark.usefixtures("short_jobs")
+async def test_a_worker_with_short_jobs_gets_more_than_it_asks_for(running: Running) -> None:
+    """Q-C18: it would sleep for a second after each; a version that cannot read lists gets one all the same."""
     jobs = [await submit(running, number) for number in range(60)]
     await take(running)
     await done(running, jobs[0], {"output": 1})
@@ -139,13 +142,10 @@ async def test_a_worker_with_short_jobs_gets_more_than_it_asks_for(
     assert old.json["id"] == jobs[51]
 
 
+@pytest.mark.usefixtures("short_jobs")
 @holding
-async def test_a_worker_with_short_jobs_gets_more_while_one_of_them_is_long(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_with_short_jobs_gets_more_while_one_of_them_is_long(running: Running) -> None:
     """Q25, Q30: its other slots are free. A job that was cancelled, which the SDK never reports, is such a one, too."""
-    took = Pace.took
-    monkeypatch.setattr(Pace, "took", lambda pace, _: took(pace, 0.001))
     jobs = [await submit(running, number) for number in range(4)]
     await take(running, batch=50)
     for job in jobs[1:]:

@@ -93,8 +93,8 @@ def _side_routes(draft: Draft) -> tuple[SideRoute, ...]:
     sides = sides_of(draft)
     answering = shares(draft.deployment, sides)
     answering_first = sorted(sides.all, key=lambda side: side.revision not in answering)
-    target = sides.target.revision if sides.target else None
-    previewed = target if _has_preview(draft.deployment) else None
+    rollout = draft.deployment.rollout
+    previewed = sides.target.revision if sides.target and rollout and rollout.previews else None
     routes = []
     for side in answering_first:
         if side.revision in answering:
@@ -107,12 +107,7 @@ def _side_routes(draft: Draft) -> tuple[SideRoute, ...]:
 def _sleeps_behind_preview(deployment: Deployment) -> bool:
     """Nothing of the stable side runs because nobody calls: who does is kept waiting for it, not sent to a preview."""
     rollout = deployment.rollout
-    return rollout is not None and rollout.proving and _has_preview(deployment)
-
-
-def _has_preview(deployment: Deployment) -> bool:
-    rollout = deployment.rollout
-    return rollout is not None and not rollout.state.finished and rollout.traffic.percent == 0
+    return rollout is not None and rollout.proving and rollout.previews
 
 
 def _queues(deployment: Deployment) -> bool:

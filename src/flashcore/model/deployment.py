@@ -163,6 +163,11 @@ class Rollout:
     proving: bool = False
     """It began with the endpoint at zero: it is to show that one replica works, though nobody has called."""
 
+    @property
+    def previews(self) -> bool:
+        """Whether its target is called by those alone who ask for it; with a share of the calls it is no preview."""
+        return not self.state.finished and self.traffic.percent == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Retiring:

@@ -30,7 +30,7 @@ def summary(view: DeploymentView) -> dict[str, Any]:
         "ready": view.ready,
         "revision": view.stable or (view.rollout.target if view.rollout is not None else None),
         "path": path_of(view),
-        "preview": f"{path_of(view)}--preview" if _has_preview(view) else None,
+        "preview": f"{path_of(view)}--preview" if view.rollout is not None and view.rollout.previews else None,
     }
 
 
@@ -71,11 +71,6 @@ def settled(view: DeploymentView) -> bool:
     staying = [side for side in view.sides if side.role != "retiring"]
     as_wanted = sum(side.ready for side in staying) >= view.goal == sum(side.live for side in staying)
     return as_wanted or view.status is DeploymentStatus.FAILED
-
-
-def _has_preview(view: DeploymentView) -> bool:
-    """Whether the target is called by those alone who ask for it; with a share of the calls it is no preview."""
-    return view.rollout is not None and not view.rollout.state.finished and view.rollout.traffic.percent == 0
 
 
 def _waits_for_a_person(view: DeploymentView) -> bool:
