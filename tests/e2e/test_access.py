@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import time
@@ -89,6 +90,28 @@ def test_owners_call_as_ever_and_others_need_a_token(project: ProjectUnderTest) 
     inner, shown = b"fci_", project.must("status", "--json").out
     assert [path for path in kept if inner in path.read_bytes()] == []
     assert not any(word in shown for word in ("fci_", token))
+
+
+def test_a_log_is_followed_for_as_long_as_the_token_is_good(project: ProjectUnderTest) -> None:
+    """The answer is cut off, so that its reader does not take that for its end."""
+    project.write("flashcore.toml", 'app = "shop"\n')
+    project.write("app.py", APP.replace("return f", 'print("called", flush=True)\n    return f'))
+    project.must("deploy")
+    project.must("call", "hello", "greet")
+    token = project.must("token", "create", "reader", "--scope", "read").out.strip()
+    api = project.must("server", "status", "--json").json["dashboard"]
+    request = urllib.request.Request(  # noqa: S310 - the address is the platform's own
+        f"{api}api/v1/deployments/hello/logs?follow=true", headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
+        while b"called" not in answer.readline():
+            pass
+        project.must("token", "revoke", "reader")
+        with pytest.raises(http.client.IncompleteRead):
+            answer.read()
+
+    log = (Layout(project.root, "production").home / "logs" / "server.log").read_text()
+    assert "the token was revoked, GET /api/v1/deployments/hello/logs" in log
 
 
 def test_a_replica_answers_nobody_but_the_gateway(project: ProjectUnderTest) -> None:

@@ -91,6 +91,11 @@ class ControlApi:
                 next_step="look at logs/server.log of the environment in .flashcore; if it hangs, end it with kill -9: "
                 "replicas and gateway go on, and the next command starts it again",
             ) from error
+        except http.client.IncompleteRead as error:
+            raise errors.Unavailable(
+                f"the control plane broke its answer to {method} {path.partition('?')[0]} off",
+                next_step="run the command again: it says whether it has stopped, or the token is good no longer",
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._unavailable(error) from error
         finally:

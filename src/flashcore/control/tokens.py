@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shlex
 from collections.abc import Callable, Iterable
 
@@ -26,6 +28,8 @@ class Tokens:
         self._stored: dict[str, Stored[Token]] = {}
         self._being_made: set[str] = set()
         """Names of tokens on their way into the state."""
+        self._revoked: dict[str, asyncio.Event] = {}
+        """By the ids of tokens whose end somebody waits for."""
 
     async def load(self) -> None:
         """Read them, and tell the gateways."""
@@ -73,7 +77,22 @@ class Tokens:
         await workspace.commit()
         del self._stored[stored.id]
         self._tell()
+        if stored.id in self._revoked:
+            self._revoked.pop(stored.id).set()
         return stored.value
+
+    async def ended(self, token: Token) -> str:
+        """Wait until one that is valid is so no longer; returns what became of it."""
+        if token.id not in self._stored:
+            return "the token was revoked"
+        revoked = self._revoked.setdefault(token.id, asyncio.Event())
+        while not token.is_expired(self._ledger.now()):
+            left = None if token.expires_at is None else token.expires_at - self._ledger.now()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await revoked.wait()
+                    return "the token was revoked"
+        return "the token has expired"
 
     def valid(self, text: str) -> Token | None:
         """What is kept of a token; None where it is none of these, or its time is over."""

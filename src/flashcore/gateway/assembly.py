@@ -16,6 +16,7 @@ from flashcore.gateway.accessfile import kept_tokens
 from flashcore.gateway.broker import Broker
 from flashcore.gateway.callers.desk import CallersDesk
 from flashcore.gateway.callers.link import Links
+from flashcore.gateway.dismissing import Dismissals
 from flashcore.gateway.dispatch import Answerers, Front
 from flashcore.gateway.files import make_private_directory
 from flashcore.gateway.http.limits import Limits
@@ -94,8 +95,10 @@ class Gateway:
         self._quiet = QuietFront(self._usual, jobs, self.keyring)
         self.http = HttpServer(self._usual, limits, security.proxies, folder=layout.home)
         metrics.server = self.http
+        self._dismissals = Dismissals(self.keyring, front, self.http)
         self._servers: dict[Path, AbstractServer] = {}
-        self._signalling: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        """Those that last as long as the gateway."""
 
     async def start(self) -> None:
         """Take up the jobs that are under way and the last table, then let workers and control planes connect.
@@ -110,7 +113,8 @@ class Gateway:
         patience, home = self.settings.hello_patience, self.layout.home
         await self._listen(self.layout.worker_socket, lambda: WorkerConnection(self.broker.crew, patience, home))
         await self._listen(self.layout.dataplane_socket, self._link.connection)
-        self._signalling = asyncio.create_task(self._signaller.run(self.settings.signal_interval))
+        self._tasks.append(asyncio.create_task(self._signaller.run(self.settings.signal_interval), name="signals"))
+        self._tasks.append(asyncio.create_task(self._dismissals.run(), name="dismissals"))
 
     async def give_notice(self) -> None:
         """Say that it drains, and go on accepting for as long as those who ask need to send new requests elsewhere."""
@@ -154,8 +158,8 @@ class Gateway:
         self.live.close()
         await self.broker.close()
         self._link.close()
-        if self._signalling is not None:
-            self._signalling.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self.broker.store.close()
 
     async def _listen(self, path: Path, protocol: Callable[[], BaseProtocol]) -> None:

@@ -42,6 +42,23 @@ class Refusals:
             self._said_at, self._unsaid = now, 0
 
 
+class CutOffs:
+    """Who was let in and may not go on: of one look at all that is under way, a line for each token."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def note(self, token: str, reason: str, what: str, peer: str) -> None:
+        """One more, of that token."""
+        first, count = self._found.get((token, reason), (f"{shown(what)}, from {peer or 'a socket'}", 0))
+        self._found[token, reason] = first, count + 1
+
+    def tell(self) -> None:
+        """Write the lines."""
+        for (token, reason), (first, count) in self._found.items():
+            _log.warning("cut off: token %s, %s, %s (%d under way)", token or "-", reason, first, count)
+
+
 @dataclass(slots=True, eq=False)
 class Use:
     """Of one token for one scope."""

@@ -18,7 +18,7 @@ from flashcore.gateway.misspelt import Misspelt
 from flashcore.gateway.paths import addressed, first_segment, host_label, job_address
 from flashcore.gateway.planning import Plan, Signposts, plan_of
 from flashcore.gateway.proxying import RequestRoute
-from flashcore.gateway.routes import Routes
+from flashcore.gateway.routes import JobsRouting, Routes
 from flashcore.gateway.settings import Settings
 from flashcore.model.token import ALL_SCOPES, TokenScope
 from flashcore.wire import calls
@@ -86,6 +86,26 @@ class Front:
         plan = self._signposts.plan(head)
         return self._look_around(routes, head, peer) if plan is None else self._proxy(plan, head, peer)
 
+    def needs(self, head: RequestHead) -> frozenset[TokenScope] | None:
+        """The scopes of which one is needed for a request that was let in; None: it needs no token."""
+        if isinstance(head.plan, Plan):
+            return None if head.plan.service.public else _CALL
+        if head.path == _LINK_PATH:
+            return _CALL
+        first, rest = first_segment(head.path)
+        if first == JOB_API:
+            name, verb, _ = job_address(rest)
+            return self._job_scopes(self._routes().jobs.get(addressed(name, head).name), verb)
+        own = self._own.get((first, rest))
+        return None if own is None else own[1]
+
+    def _job_scopes(self, routing: JobsRouting | None, verb: str) -> frozenset[TokenScope] | None:
+        if verb in self._jobs.of_workers:
+            return _WORK
+        if routing is not None and routing.route.public and verb != _PURGE:
+            return None
+        return _CALL | _READ if verb == "health" else _CALL
+
     def _posts_for(self, routes: Routes) -> Signposts:
         return Signposts(routes, {JOB_API, *(name for name, _ in self._own)})
 
@@ -120,12 +140,8 @@ class Front:
         name, verb, job = job_address(path)
         to = addressed(name, head)
         routing = routes.jobs.get(to.name)
-        if verb in self._jobs.of_workers:
-            refusal = self._keyring.refusal(head, peer, _WORK)
-        elif routing is not None and routing.route.public and verb != _PURGE:
-            refusal = None
-        else:
-            refusal = self._keyring.refusal(head, peer, _CALL | _READ if verb == "health" else _CALL)
+        scopes = self._job_scopes(routing, verb)
+        refusal = None if scopes is None else self._keyring.refusal(head, peer, scopes)
         if refusal is not None:
             return _told(refusal)
         if routing is None:

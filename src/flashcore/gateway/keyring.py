@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from asyncio import Event
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
@@ -35,6 +36,26 @@ class _Holder:
     of_file: bool = False
     """It is the environment's own, or made of that: good for as long as the file says so."""
 
+    def allows(self, any_of: frozenset[TokenScope]) -> bool:
+        """Whether one of the scopes is among the token's, or all are."""
+        return TokenScope.ADMIN in self.allowed or not self.allowed.isdisjoint(any_of)
+
+    def is_over(self, now: float) -> bool:
+        """Whether its time is."""
+        return self.until != inf and now >= self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Somebody was let in by a token that is good no longer."""
+
+    answer: Response
+    reason: str
+    token: str
+    """Its name, or the public part of it."""
+    what: str
+    """What was asked for."""
+
 
 _NOBODY = _Holder("", frozenset(), 0.0)
 _REPLICA = _Holder("a replica's", frozenset({TokenScope.CALL}), inf, of_file=True)
@@ -48,6 +69,10 @@ class Keyring:
 
     def __init__(self, admin_file: Path, *, required: bool, any_name: bool = False) -> None:
         self.refusals = Refusals()
+        self.withdrawn = Event()
+        """Set once a token that was good is so no longer."""
+        self._next_end = inf
+        """When the next of the tokens expires."""
         self._uses = Uses()
         self._required = required
         self._any_name = any_name
@@ -62,8 +87,31 @@ class Keyring:
 
     def take_over(self, tokens: tuple[Token, ...]) -> None:
         """From now on these are the tokens, beside the environment's own."""
-        self._tokens = {token.id: token for token in tokens}
+        before, self._tokens = self._tokens, {token.id: token for token in tokens}
         self._known.clear()
+        self._next_end = self._end_after(time.time())
+        if any(self._tokens.get(token.id) != token for token in before.values()):
+            self.withdrawn.set()
+
+    def look_again(self) -> None:
+        """Set `withdrawn` where a token has expired, or the environment's own was replaced. Now and then."""
+        self._read_admin()
+        now = time.time()
+        if now >= self._next_end:
+            self._next_end = self._end_after(now)
+            self.withdrawn.set()
+
+    def lost(self, head: RequestHead, any_of: frozenset[TokenScope]) -> Lost | None:
+        """Why the sender of a request, who was let in, may not go on; None: it may, or was let in without a token."""
+        shown = head.index.get(TOKEN_HEADER) or head.index.get(b"authorization")
+        if shown is None or not self._required:
+            return None
+        holder = self._holder_of(shown)
+        if holder.allows(any_of) and not holder.is_over(time.time()):
+            return None
+        reason = "the token has expired" if holder.allowed else "the token was revoked"
+        self.refusals.counts[reason] = self.refusals.counts.get(reason, 0) + 1
+        return Lost(_no_token(reason), reason, holder.name or _public_part(shown), _asked(head))
 
     def refusal(self, head: RequestHead, peer: str, any_of: frozenset[TokenScope]) -> Response | None:
         """What the sender of a request is told that one of these scopes is needed for; None: it may pass."""
@@ -80,9 +128,9 @@ class Keyring:
                 self._uses.tell(use, _asked(head), peer)
             return None
         allowed = holder.allowed
-        if not allowed or (holder.until != inf and time.time() >= holder.until):
+        if not allowed or holder.is_over(time.time()):
             return self._unauthorized("the token is not valid here", head, peer, holder.name or _public_part(shown))
-        if TokenScope.ADMIN not in allowed and allowed.isdisjoint(any_of):
+        if not holder.allows(any_of):
             return self._forbidden(any_of, head, peer, holder.name)
         holder.uses[any_of] = self._uses.of(holder.name, _listed(any_of, "/"))
         return self.refusal(head, peer, any_of)
@@ -191,18 +239,18 @@ class Keyring:
         except OSError:  # out of descriptors, perhaps: that takes nobody's token away
             return
         if text != self._admin:
+            if self._admin:
+                self.withdrawn.set()
             self._admin, self._inner = text, inner_token(text) if text else ""
             self._known.clear()
 
+    def _end_after(self, now: float) -> float:
+        ends = (token.expires_at for token in self._tokens.values() if token.expires_at is not None)
+        return min((end for end in ends if end > now), default=inf)
+
     def _unauthorized(self, reason: str, head: RequestHead, peer: str, token: str) -> Response:
         self.refusals.note(reason, _asked(head), peer, token)
-        return error_response(
-            401,
-            "unauthorized",
-            f"A token is needed here: {reason}.",
-            _CHALLENGE,
-            next_step="send it as Authorization: Bearer TOKEN; make one: flashcore token create",
-        )
+        return _no_token(reason)
 
     def _forbidden(self, any_of: frozenset[TokenScope], head: RequestHead, peer: str, token: str) -> Response:
         self.refusals.note("the token lacks the scope", _asked(head), peer, token)
@@ -213,6 +261,16 @@ class Keyring:
             f"This token does not allow that: it needs the scope {wanted}.",
             next_step=f"make one that does: flashcore token create --scope {min(scope.value for scope in any_of)}",
         )
+
+
+def _no_token(reason: str) -> Response:
+    return error_response(
+        401,
+        "unauthorized",
+        f"A token is needed here: {reason}.",
+        _CHALLENGE,
+        next_step="send it as Authorization: Bearer TOKEN; make one: flashcore token create",
+    )
 
 
 def _listed(scopes: frozenset[TokenScope], between: str) -> str:

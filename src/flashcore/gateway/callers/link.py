@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from asyncio import AbstractEventLoop
 from math import inf
+from typing import Any
 
 from flashcore.gateway.callers.desk import CallersDesk
 from flashcore.gateway.callers.outbox import Outbox, Room
 from flashcore.gateway.http.errors import BadFraming
-from flashcore.gateway.http.exchange import Client
+from flashcore.gateway.http.exchange import Client, Dismissal
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.pace import BodyPace
@@ -161,6 +162,16 @@ class CallerLink:
             self._is_leaving = True
             self._client.write(encode_frame(calls.going_frame()))
         return bool(self._waiting or self._outbox)
+
+    def dismiss(self, why: Dismissal) -> bool:
+        """Tell it of every call that it waits for, and end. Its jobs go on."""
+        for waiting in list(self._waiting.values()):
+            self.refused(waiting, why.answer)
+        self._write()
+        self._client.write(encode_frame(calls.going_frame(_error_of(why.answer))))
+        self.abandon()
+        self._client.part()
+        return True
 
     def abandon(self) -> None:
         """The caller is gone. Its jobs go on."""
@@ -331,8 +342,7 @@ class CallerLink:
         error = error_response(
             status, code, message, next_step="open another link, and submit again under the same keys"
         )
-        body = error.body if isinstance(error.body, bytes) else b""
-        self._client.write(encode_frame(calls.going_frame(json.loads(body))))
+        self._client.write(encode_frame(calls.going_frame(_error_of(error))))
         self.abandon()
         self._client.turn_out(code)
 
@@ -391,6 +401,11 @@ def _refusal(number: int, response: Response) -> Refusal:
     after = next((float(value) for name, value in response.headers if name == b"retry-after"), None)
     body = response.body
     return Refusal(number, response.status, after, body if isinstance(body, bytes) else b"")
+
+
+def _error_of(response: Response) -> dict[str, Any]:
+    error: dict[str, Any] = json.loads(response.body if isinstance(response.body, bytes) else b"{}")
+    return error
 
 
 def _crashed() -> Response:

@@ -14,7 +14,7 @@ from math import inf
 from typing import cast
 
 from flashcore.gateway.http.errors import BadFraming, BadRequest
-from flashcore.gateway.http.exchange import Exchange
+from flashcore.gateway.http.exchange import Dismissal, Exchange
 from flashcore.gateway.http.forward import PeerLines, status_line
 from flashcore.gateway.http.framing import BodyReader, ChunkedBody, EndlessBody, LengthBody
 from flashcore.gateway.http.head import RequestHead
@@ -204,6 +204,19 @@ class ClientConnection(StreamProtocol):
             self._refuse(BadRequest(504, "gateway_stopping", "The gateway stops, and no answer came in time."))
         else:
             self._transport.abort()
+
+    def dismiss(self, why: Dismissal) -> None:
+        """End what is under way, in the way that its protocol has for it: who asked may not go on."""
+        exchange = self._exchange
+        if exchange is None or exchange.dismiss(why):
+            return
+        self._exchange = None
+        exchange.abandon()
+        if self._answer_started:
+            self.cut()
+        else:
+            self._persists = False
+            self.respond(why.answer)
 
     def abort(self) -> None:
         """Close at once."""
@@ -403,6 +416,10 @@ class ClientConnection(StreamProtocol):
         self._ended = True
         self._outflow.watch(self._shared.loop.time())
         self._transport.close()
+
+    def part(self) -> None:
+        """End the connection after what was written, and read on a little, so that the client sees that."""
+        self._close()
 
     def turn_out(self, reason: str) -> None:
         """End the connection for what the client does, and count that."""

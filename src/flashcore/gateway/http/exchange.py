@@ -6,6 +6,17 @@ from typing import Protocol
 
 from flashcore.gateway.http.forward import PeerLines
 from flashcore.gateway.http.respond import Response, Watcher
+from flashcore.model.light import light
+
+
+@light
+class Dismissal:
+    """Why somebody who was let in may not go on."""
+
+    answer: Response
+    """What is said where no answer has begun."""
+    reason: str
+    """The same in a few words, for protocols that have no room for more."""
 
 
 class Exchange(Protocol):
@@ -41,6 +52,10 @@ class Exchange(Protocol):
 
     def leave(self) -> bool:
         """The server stops. Whether this will be over by itself: nobody can say so of a tunnel."""
+        ...
+
+    def dismiss(self, why: Dismissal) -> bool:
+        """The client may not go on. Whether that was said in a way of the exchange's own, which has ended with it."""
         ...
 
     def abandon(self) -> None:
@@ -80,6 +95,10 @@ class Client(Protocol):
 
     def cut(self) -> None:
         """The answer cannot be completed: end the connection after what was written, without its proper end."""
+        ...
+
+    def part(self) -> None:
+        """As `cut`, but read on for a little, so that a client that is sending sees what was written."""
         ...
 
     def turn_out(self, reason: str) -> None:

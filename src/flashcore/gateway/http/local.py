@@ -6,7 +6,7 @@ from asyncio import Event, Task
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 
 from flashcore.gateway.http.errors import BadRequest
-from flashcore.gateway.http.exchange import Client
+from flashcore.gateway.http.exchange import Client, Dismissal
 from flashcore.gateway.http.framing import LAST_CHUNK, encode_chunk
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.respond import CONTINUE, Later, Request, Response, has_no_content, own_lines
@@ -107,6 +107,10 @@ class LocalExchange:
     def leave(self) -> bool:
         """It ends with its answer."""
         return True
+
+    def dismiss(self, why: Dismissal) -> bool:  # noqa: ARG002 - it is said in place of the answer
+        """It has no way of its own."""
+        return False
 
     def abandon(self) -> None:
         """Cancel the handler, what it awaits hears of it; drop what has come of the body."""

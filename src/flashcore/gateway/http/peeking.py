@@ -6,7 +6,7 @@ one replica after another.
 
 from __future__ import annotations
 
-from flashcore.gateway.http.exchange import Client
+from flashcore.gateway.http.exchange import Client, Dismissal
 from flashcore.gateway.http.head import RequestHead, without_expectation
 from flashcore.gateway.http.relay import Relay
 from flashcore.gateway.http.respond import CONTINUE
@@ -77,6 +77,10 @@ class PeekingExchange:
     def leave(self) -> bool:
         """It ends with its answer."""
         return True
+
+    def dismiss(self, why: Dismissal) -> bool:  # noqa: ARG002 - it is said in place of the answer
+        """It has no way of its own."""
+        return False
 
     def abandon(self) -> None:
         """Nobody was chosen: there is nothing to give back."""

@@ -14,7 +14,7 @@ from math import inf
 from time import monotonic
 
 from flashcore.gateway.http.errors import BadAnswer, BadFraming, Outcome, OutcomeKind
-from flashcore.gateway.http.exchange import Client
+from flashcore.gateway.http.exchange import Client, Dismissal
 from flashcore.gateway.http.forward import NOTHING_ADDED, answer_start, passes_upgrade, request_block
 from flashcore.gateway.http.framing import LAST_CHUNK, encode_chunk
 from flashcore.gateway.http.head import RequestHead, ResponseHead
@@ -24,6 +24,7 @@ from flashcore.gateway.http.route import Choice, Proxy, Unavailable, Upstream
 from flashcore.gateway.http.shared import Shared
 from flashcore.gateway.http.tunnel import Tunnel
 from flashcore.gateway.http.upstream import UpstreamConnection
+from flashcore.gateway.http.websocket import FrameEnds
 
 _NOTHING_TRIED: frozenset[str] = frozenset()
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE", b"QUERY"})
@@ -311,14 +312,16 @@ class Relay:
             return
         self._status = head.status
         self._first_byte = monotonic() - self._chosen_at
-        tunnel = Tunnel(self._client, connection, self._settle)
+        protocol = head.get(b"upgrade") or self._head.upgrade
+        frames = FrameEnds(rest) if protocol.lower() == b"websocket" else None
+        tunnel = Tunnel(self._client, connection, self._settle, frames)
         connection.become_tunnel(tunnel)
         self._client.write(
             b"%b%bconnection: upgrade\r\nupgrade: %b\r\nx-request-id: %b\r\n\r\n%b"
             % (
                 answer_start(head, upstream.answer_headers),
                 upstream.answer_headers.block,
-                head.get(b"upgrade") or self._head.upgrade,
+                protocol,
                 self._head.request_id,
                 rest,
             )
@@ -426,6 +429,14 @@ class Relay:
 
     def leave(self) -> bool:
         """It ends with its answer."""
+        return True
+
+    def dismiss(self, why: Dismissal) -> bool:  # noqa: ARG002 - within an answer there is no room for it
+        """An answer whose end is the connection's must not look whole; any other one is the connection's to end."""
+        if not (self._answered and self._until_close):
+            return False
+        self.abandon()
+        self._client.reset()
         return True
 
     def abandon(self) -> None:

@@ -138,6 +138,11 @@ class HttpServer:
         )
 
     @property
+    def connections(self) -> tuple[ClientConnection, ...]:
+        """Of clients, busy or idle, as they are now."""
+        return tuple(self._shared.connections)
+
+    @property
     def connection_count(self) -> int:
         """Client connections, busy or idle."""
         return len(self._shared.connections)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flashcore.gateway.http.errors import OutcomeKind
-from flashcore.gateway.http.exchange import Client
+from flashcore.gateway.http.exchange import Client, Dismissal
 from flashcore.gateway.http.head import ResponseHead
 from flashcore.gateway.http.upstream import UpstreamConnection
+from flashcore.gateway.http.websocket import POLICY_VIOLATION, FrameEnds, close_frame
 
 
 class Tunnel:
@@ -17,12 +18,20 @@ class Tunnel:
     Unix socket that is how its death looks, and a client that has nothing to say would never find out.
     """
 
-    __slots__ = ("_client", "_connection", "_end", "request_done")
+    __slots__ = ("_client", "_connection", "_end", "_frames", "request_done")
 
-    def __init__(self, client: Client, connection: UpstreamConnection, end: Callable[[OutcomeKind], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        connection: UpstreamConnection,
+        end: Callable[[OutcomeKind], None],
+        frames: FrameEnds | None = None,
+    ) -> None:
         self._client = client
         self._connection = connection
         self._end = end
+        self._frames = frames
+        """Where the frames of a WebSocket end that the replica sends; None for other protocols."""
         self.request_done = False
 
     # -- from the client -------------------------------------------------------------------------------------------
@@ -57,6 +66,16 @@ class Tunnel:
         """It may be open for days."""
         return False
 
+    def dismiss(self, why: Dismissal) -> bool:
+        """Close a WebSocket as its protocol says, between two frames; of another protocol nothing is known."""
+        self.abandon()
+        if self._frames is not None and self._frames.is_between:
+            self._client.write(close_frame(POLICY_VIOLATION, why.reason))
+            self._client.part()
+        else:
+            self._client.reset()
+        return True
+
     def abandon(self) -> None:
         """The client is gone, which is how most tunnels end."""
         self._connection.drop()
@@ -76,6 +95,8 @@ class Tunnel:
     def answer_more(self, piece: bytes, done: bool) -> None:  # noqa: FBT001 - see Asker.answer_more
         """On to the client; with the end of the replica's connection ends the client's."""
         if piece:
+            if self._frames is not None:
+                self._frames.feed(piece)
             self._client.write(piece)
         if done:
             self._end(OutcomeKind.ANSWERED)
