@@ -126,6 +126,31 @@ async def test_runsync_ends_its_wait_and_the_job_goes_on(running: Running) -> No
     assert ended.json["status"] == "COMPLETED"
 
 
+@pytest.mark.parametrize("running", [dataclasses.replace(FAST, stop_grace=0.05)], indirect=True)
+async def test_who_waits_for_a_job_when_the_gateway_stops_is_told_how_it_is(running: Running) -> None:
+    """Q10: as when the wait has ended. RunPod's client takes an error for the job's end, and asks no more."""
+    async with worker(running, Held()) as helper:
+        submitted = await running.post("/v2/hello/run", {"input": {}})
+        await helper.until(lambda: bool(helper.seen))
+        job = submitted.json["id"]
+        asking = [
+            asyncio.create_task(running.post("/v2/hello/runsync", {"input": {}})),
+            asyncio.create_task(running.get(f"/v2/hello/status-sync/{job}")),
+            asyncio.create_task(running.get(f"/v2/hello/stream/{job}?wait=90000")),
+        ]
+        await eventually(lambda: running.gateway.http.busy_count == len(asking))
+
+        await running.gateway.close()
+        answers = await asyncio.gather(*asking)
+
+    assert [(answer.status, answer.json["status"]) for answer in answers] == [
+        (200, "IN_QUEUE"),
+        (200, "IN_PROGRESS"),
+        (200, "IN_PROGRESS"),
+    ]
+    assert answers[0].json["id"].startswith("sync-")
+
+
 async def test_a_runsync_caller_who_leaves_does_not_stop_the_job(running: Running) -> None:
     """Q10."""
     held = Held()

@@ -102,6 +102,20 @@ async def test_a_take_waits_for_a_job(running: Running) -> None:
     assert (await asking).json["id"] == job
 
 
+@holding
+@pytest.mark.parametrize("route", ["job-take", "job-take-batch", "job-stop"])
+async def test_a_worker_that_waits_does_not_keep_a_gateway_that_stops(running: Running, route: str) -> None:
+    """Nothing has to come: it asks the next gateway, which all the others wait for, too."""
+    asking = asyncio.create_task(running.get(f"/v2/hello/{route}/w1?gpu=X&batch_size=2&job_in_progress=0", SDK))
+    await eventually(lambda: running.gateway.http.busy_count)
+
+    closing = asyncio.create_task(running.gateway.close())
+    answer = await asking
+
+    assert (answer.status, answer.headers["connection"]) == (204, "close")
+    await closing
+
+
 async def test_a_take_without_a_job_is_held_and_then_empty(running: Running) -> None:
     """The SDK asks again at once: an answer that came at once would come a thousand times a second."""
     began = asyncio.get_running_loop().time()

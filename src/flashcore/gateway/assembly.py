@@ -47,6 +47,9 @@ _log = logging.getLogger(__name__)
 _AFTER_QUIET = 1.0
 """Seconds for what is under way in a gateway that was quiet: who could have answered it is gone."""
 
+_LAST_ANSWERS = 1.0
+"""Seconds in which those who waited for jobs in vain are told how these are."""
+
 
 class Gateway:
     """A gateway of one environment. Made within a running loop; `start`, then `serve_http`, in the end `close`.
@@ -147,8 +150,12 @@ class Gateway:
 
     async def close(self) -> None:
         """Let requests under way end, store what workers reported, let go of everything. Jobs stay where they are."""
-        grace = _AFTER_QUIET if self._is_quiet else self.settings.stop_grace
-        aborted = await self.http.close(grace - self._notice)
+        grace = (_AFTER_QUIET if self._is_quiet else self.settings.stop_grace) - self._notice
+        await self.http.retire(grace)
+        self.jobs.dismiss_workers()
+        if not await self.http.emptied_within(grace):
+            self.broker.tell_all()
+        aborted = await self.http.close(_LAST_ANSWERS)
         if aborted:
             _log.warning("%d requests were still under way and are cut off", aborted)
         for path, server in self._servers.items():

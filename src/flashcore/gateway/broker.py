@@ -78,6 +78,7 @@ class Broker:
         self._calls = Calls(loop, self._submissions, self._ends, self._recall, self.wait, self._spawn)
         self._claimers: dict[EndpointName, tuple[Claimer, Task[None]]] = {}
         self._forgetting: dict[EndpointName, asyncio.TimerHandle] = {}
+        self._is_over = False
         self._tasks: set[Task[None]] = set()
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -116,6 +117,12 @@ class Broker:
             self._wake(endpoint)
             if endpoint in swap.new.jobs:
                 self._changed(endpoint)
+
+    def tell_all(self) -> None:
+        """Tell all who wait for a job how it is now, and from here on whoever asks: there is no time to wait."""
+        self._is_over = True
+        self._ends.wake_all()
+        self._chunks.wake_all()
 
     async def close(self) -> None:
         """Store what was reported, let the workers go. They keep what they have for the next gateway."""
@@ -208,7 +215,7 @@ class Broker:
             end = self._ends.expect(job_id)
             try:
                 job = await self.store.get(job_id)
-                if job is None or job.status.final or self._loop.time() >= until:
+                if job is None or job.status.final or self._is_over or self._loop.time() >= until:
                     return job
                 await self._ends.wait(job_id, end, until)
             finally:
@@ -230,7 +237,7 @@ class Broker:
                 if job is None:
                     return None
                 chunks = await self.store.read_stream(job_id, after)
-                if chunks or job.status.final or self._loop.time() >= until:
+                if chunks or job.status.final or self._is_over or self._loop.time() >= until:
                     return job, chunks
                 await asyncio.wait((chunk, end), timeout=until - self._loop.time(), return_when="FIRST_COMPLETED")
             finally:

@@ -85,7 +85,8 @@ class JobsApi:
         self._caller_of = caller_of
         self._routes = routes
         self._intake = intake
-        self._polled = PolledApi(Desk(broker.crew, settings), settings)
+        self._desk = Desk(broker.crew, settings)
+        self._polled = PolledApi(self._desk, settings)
         self.of_workers = self._polled.verbs
         """The routes that workers call."""
         self._endpoint_routes: Mapping[str, tuple[tuple[bytes, ...], _Action]] = {
@@ -106,6 +107,10 @@ class JobsApi:
     def of_callers(self) -> frozenset[str]:
         """The routes of those who have jobs done."""
         return frozenset((*self._endpoint_routes, *self._job_routes))
+
+    def dismiss_workers(self) -> None:
+        """Have those who ask for jobs not wait for any: they come again, to the next gateway."""
+        self._desk.dismiss()
 
     def largest_body(self, head: RequestHead) -> int:
         """The most bytes that the body of such a request may have."""

@@ -96,14 +96,49 @@ async def test_requests_under_way_are_finished_before_the_end(gateway: Gateway) 
     assert gateway.server.pool.open_count == 0
 
 
-async def test_idle_connections_are_closed_at_once(gateway: Gateway) -> None:
-    """They have been served and have nothing to wait for."""
+async def test_what_is_on_its_way_over_an_idle_connection_is_answered(start_gateway: StartGateway) -> None:
+    """Its client cannot know that the end has begun, and hears it in the answer, which is the connection's last."""
+    gateway = await start_gateway(Limits(parting_seconds=1000.0))
     wire = await gateway.connect()
     await wire.send(GET)
     await wire.answer()
 
-    assert await asyncio.wait_for(gateway.server.close(PATIENCE), 60) == 0
+    closing = asyncio.create_task(gateway.server.close(1000.0))
+    await eventually(lambda: gateway.server._shared.closing)  # noqa: SLF001 - a moment that is seen nowhere else
+    await wire.send(GET)
+    answer = await wire.answer()
+
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
     assert await wire.ends()
+    wire.writer.close()
+    assert await asyncio.wait_for(closing, 60) == 0
+
+
+async def test_idle_connections_are_closed_after_a_moment(start_gateway: StartGateway) -> None:
+    """They have been served and have nothing to wait for."""
+    gateway = await start_gateway(Limits(parting_seconds=0.01))
+    wire = await gateway.connect()
+    await wire.send(GET)
+    await wire.answer()
+
+    assert await asyncio.wait_for(gateway.server.close(1000.0), 60) == 0
+    assert await wire.ends()
+
+
+async def test_new_clients_are_served_while_idle_ones_may_ask(start_gateway: StartGateway) -> None:
+    """Nobody has to wait for the next server in that moment; and who was given none is gone at once."""
+    gateway = await start_gateway(Limits(parting_seconds=1000.0))
+    idle = await gateway.connect()
+    await idle.send(GET)
+    await idle.answer()
+
+    closing = asyncio.create_task(gateway.server.close(1000.0))
+    await eventually(lambda: gateway.server._shared.closing)  # noqa: SLF001 - as above
+    answer = await gateway.ask(GET)
+    idle.writer.close()
+
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert await asyncio.wait_for(closing, 60) == 0
 
 
 async def test_a_client_that_has_just_connected_is_still_served(start_gateway: StartGateway) -> None:

@@ -228,6 +228,11 @@ class ClientConnection(StreamProtocol):
         return self._exchange is not None
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it has been served, and may be used again."""
+        return self._exchange is None and not (self._fresh or self._ended)
+
+    @property
     def asked(self) -> RequestHead | None:
         """The request that is being answered."""
         return self._head if self._exchange is not None else None

@@ -57,6 +57,9 @@ class Limits:
     linger_seconds: float = 2.0
     """How long a refused client's bytes are read and dropped, so that it can read why it was refused."""
 
+    parting_seconds: float = 0.5
+    """How long a server that ends keeps idle connections open: a request may be on its way, and is answered."""
+
     connect_seconds: float = 5.0
     """Until a replica accepts a connection."""
 

@@ -101,26 +101,42 @@ class HttpServer:
         """Go on as before `quiesce`, with `front`."""
         self._shared.dispatcher, self._shared.closing = front, False
 
-    async def close(self, grace: float) -> int:
-        """Accept nothing more, let requests under way finish for `grace` seconds, then abort what is left.
+    async def retire(self, grace: float) -> None:
+        """Accept nothing more, and close what has nothing under way: idle connections, and tunnels (WebSockets).
 
-        Idle connections and tunnels (WebSockets) are closed at once: nobody can say when those would end. Who waits for
-        an answer at the end of the grace is told 504. Returns how many connections had to be given up.
+        Nobody can say when those would end. A request may be on its way over an idle connection, whose client would see
+        it lost: for a moment, and no longer than `grace` seconds, they stay, an answer says that it is the connection's
+        last, and new ones are accepted. After `quiesce` all have been told already.
         """
         shared = self._shared
-        shared.closing = True
+        if not shared.closing:
+            shared.closing = True
+            await self._departed_within(min(grace, shared.limits.parting_seconds), self._idle)
         for server in self._servers:
             server.close()
         for connection in list(shared.connections):
             connection.shut()
-        await self._empty_within(grace)
+
+    async def emptied_within(self, seconds: float) -> bool:
+        """Wait until no connection is left, `seconds` at most; whether that is so."""
+        await self._departed_within(seconds, lambda: len(self._shared.connections))
+        return not self._shared.connections
+
+    async def close(self, grace: float) -> int:
+        """`retire`, let requests under way finish for `grace` seconds, then abort what is left.
+
+        Who waits for an answer at the end of the grace is told 504. Returns how many connections had to be given up.
+        """
+        shared = self._shared
+        await self.retire(grace)
+        await self.emptied_within(grace)
         aborted = len(shared.connections)
         for connection in list(shared.connections):
             connection.give_up()
-        await self._empty_within(_FAREWELL_SECONDS)
+        await self.emptied_within(_FAREWELL_SECONDS)
         for connection in list(shared.connections):
             connection.abort()
-        await self._empty_within(_ABORT_SECONDS)
+        await self.emptied_within(_ABORT_SECONDS)
         if shared.tasks:
             await asyncio.wait(shared.tasks, timeout=_ABORT_SECONDS)
         shared.pool.close()
@@ -165,9 +181,9 @@ class HttpServer:
     def _connection(self) -> ClientConnection:
         return ClientConnection(self._shared)
 
-    async def _empty_within(self, seconds: float) -> None:
-        """Wait until no connection is left, `seconds` at most."""
-        await self._departed_within(seconds, lambda: len(self._shared.connections))
+    def _idle(self) -> int:
+        """1 while there is a connection over which another request may come, else 0."""
+        return any(connection.is_idle for connection in self._shared.connections)
 
     async def _departed_within(self, seconds: float, left: Callable[[], int]) -> None:
         """Wait until none of those is left, `seconds` at most."""

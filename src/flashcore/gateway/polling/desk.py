@@ -38,6 +38,14 @@ class Desk:
         self.crew = crew
         self._settings = settings
         self._known: dict[tuple[EndpointName, str], _Known] = {}
+        self.is_over = False
+        """Whether nobody is to wait any longer, for the gateway ends."""
+
+    def dismiss(self) -> None:
+        """Have everybody who waits go with what there is, and come again: to the next gateway."""
+        self.is_over = True
+        for known in self._known.values():
+            known.link.tell()
 
     def present(self, routing: JobsRouting, name: str, request: Request) -> PolledLink:
         """The link of a worker that asks for something; it is let in where it was not, or was away."""

@@ -49,7 +49,7 @@ class PolledLink:
             case _:
                 # A welcome or a refusal: nothing that this kind of worker asks for.
                 pass
-        self._tell()
+        self.tell()
 
     def send_soon(self, receipt: Received) -> None:
         """At once: a worker that posts a result waits for its receipt."""
@@ -60,7 +60,7 @@ class PolledLink:
         self.closed = True
         for job in list(self._receipts):
             self._resolve(job)
-        self._tell()
+        self.tell()
 
     def abort(self) -> None:
         """As `close`: nothing is on its way."""
@@ -136,7 +136,7 @@ class PolledLink:
         now = self._loop.time()
         self._in_hand.end(job, now)
         if not self._in_hand.awaited(now):
-            self._loop.call_later(SETTLE, self._tell)
+            self._loop.call_later(SETTLE, self.tell)
 
     def empty_handed(self) -> set[JobId]:
         """It says that it works on nothing: what it had already lost the last time that it said so."""
@@ -146,6 +146,11 @@ class PolledLink:
         """Done when what it posts of the job is stored, or when nobody can say any longer."""
         return self._receipts.setdefault(job, self._loop.create_future())
 
+    def tell(self) -> None:
+        """Have whoever waits look again."""
+        self._job_news.set()
+        self._stop_news.set()
+
     async def readable(self) -> None:
         """Wait until what it posts may come in."""
         await self._readable.wait()
@@ -154,10 +159,6 @@ class PolledLink:
         future = self._receipts.pop(job, None)
         if future is not None and not future.done():
             future.set_result(None)
-
-    def _tell(self) -> None:
-        self._job_news.set()
-        self._stop_news.set()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

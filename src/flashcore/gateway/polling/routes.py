@@ -110,7 +110,7 @@ class PolledApi:
         allowance = link.pace.allowance(asked)
         until = self._loop.time() + self._settings.poll_seconds
         try:
-            while (left := until - self._loop.time()) > 0 and not link.closed:
+            while (left := until - self._loop.time()) > 0 and not (link.closed or self._desk.is_over):
                 due_in = link.due_in
                 if not due_in:
                     if link.waiting:
@@ -132,7 +132,7 @@ class PolledApi:
         link = self._desk.present(call.routing, call.worker, call.request)
         until = self._loop.time() + self._settings.poll_seconds
         try:
-            while (left := until - self._loop.time()) > 0 and not link.closed:
+            while (left := until - self._loop.time()) > 0 and not (link.closed or self._desk.is_over):
                 if stops := self._stops(link):
                     return json_response(200, {"jobsToStop": stops})
                 await link.stop_news(min(left, self._settings.heartbeat))
