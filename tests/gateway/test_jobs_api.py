@@ -587,6 +587,23 @@ async def test_a_job_that_runs_too_long_times_out_and_is_stopped(running: Runnin
     assert "execution timeout" in answer.json["error"]
 
 
+@pytest.mark.parametrize("policy", ["executionTimeout", "ttl"])
+async def test_a_job_that_times_out_with_a_worker_is_a_failure_of_its_revision(running: Running, policy: str) -> None:
+    """A new version whose function hangs has failures, in the metrics and for the gates of its rollout."""
+    async with worker(running, Held()) as helper:
+        job = (await running.post("/v2/hello/run", {"input": {}, "policy": {policy: 1000}})).json["id"]
+        await helper.until(lambda: bool(helper.seen))
+        answer = await running.get(f"/v2/hello/status-sync/{job}")
+        await helper.until(lambda: bool(helper.stopped))
+        page = (await running.get("/metrics")).body.decode()
+        count = running.gateway.broker.side(EndpointName("hello"), helper.hello.identity.revision)
+
+    attempts = [line for line in page.splitlines() if line.startswith("flashcore_job_attempts_total")]
+    assert answer.json["status"] == "TIMED_OUT"
+    assert (count.requests, count.failures) == (1, 1)
+    assert [line.rpartition(" ")[2] for line in attempts if 'outcome="failed"' in line] == ["1"]
+
+
 async def test_a_job_that_nobody_takes_in_its_time_times_out(running: Running) -> None:
     """Q06: its ttl counts in the queue too."""
     running.serve(jobs_route("hello"))
@@ -594,6 +611,7 @@ async def test_a_job_that_nobody_takes_in_its_time_times_out(running: Running) -
     answer = await running.post("/v2/hello/runsync", {"input": {}, "policy": {"ttl": 200}})
 
     assert answer.json["status"] == "TIMED_OUT"
+    assert running.gateway.broker.counts == {}
 
 
 async def test_results_are_forgotten_after_their_retention(running: Running) -> None:

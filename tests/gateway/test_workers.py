@@ -436,6 +436,44 @@ async def test_a_job_that_kills_its_workers_fails_for_good(running: Running) -> 
     assert (count.requests, count.failures) == (2, 2)
 
 
+async def test_an_attempt_whose_lease_ran_out_counts_as_failed(layout: Layout) -> None:
+    """Whoever finds out, its worker was to blame."""
+    hello = worker_hello("hello")
+    store = await MemoryStores().open_jobs("memory:")
+    store.extend = _nothing_happens  # type: ignore[method-assign, assignment]  # no lease is renewed
+    async with gateway_at(layout, dataclasses.replace(FAST, lease=0.5), store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with worker(running, hello, Blocking()) as helper:
+            await submit(running)
+            await helper.until(lambda: bool(helper.stopped))
+            count = running.gateway.broker.side(EndpointName("hello"), hello.identity.revision)
+
+    assert (count.requests, count.failures) == (1, 1)
+
+
+async def test_an_attempt_that_another_gateway_found_too_long_counts_as_failed_here(running: Running) -> None:
+    """Here is its worker, which is told as well."""
+    hello = worker_hello("hello")
+    running.serve(jobs_route("hello", side(hello)))
+    broker, swept = running.gateway.broker, running.store.sweep
+    async with worker(running, hello, Blocking()) as helper:
+        running.store.sweep = _nothing_happens  # type: ignore[method-assign]  # the other one is faster
+        new = NewJob(JobId("j-u1"), EndpointName("hello"), Payload(b"1"), 1, execution_timeout=0.5)
+        await broker.submit(new)
+        await helper.until(lambda: bool(helper.seen))
+        await eventually(swept)
+
+        await broker.crew.renew_leases()
+        await helper.until(lambda: bool(helper.stopped))
+        count = broker.side(EndpointName("hello"), hello.identity.revision)
+
+    assert (count.requests, count.failures) == (1, 1)
+
+
+async def _nothing_happens(*_: object) -> tuple[()]:
+    return ()
+
+
 async def test_a_worker_whose_process_ended_is_not_waited_for(layout: Layout) -> None:
     """Q05: on the same machine the job goes back at once, not after the grace."""
     settings = dataclasses.replace(FAST, reconnect_grace=600.0, lease=900.0)

@@ -427,7 +427,7 @@ class Broker:
 
     def _swept(self, changed: Sequence[Job]) -> None:
         for job in changed:
-            self.crew.stop(job.id, job.attempt)
+            self.crew.ran_out(job.id, job.attempt)
             self._given_back(job)
 
     async def _renew_regularly(self) -> None:

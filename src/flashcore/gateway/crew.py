@@ -16,6 +16,7 @@ from flashcore.gateway.recording import Ended, Progressed, Recorder, Returned, S
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
 from flashcore.hookspecs.jobs import Finish, JobStore, Return
+from flashcore.model.job import JobStatus
 from flashcore.model.names import EndpointName, JobId, ReplicaId, worker_id
 from flashcore.wire.hello import Hello, Identity
 from flashcore.wire.messages import (
@@ -258,6 +259,14 @@ class Crew:
         self._stop(worker, worker.attempts[job])
         return True
 
+    def ran_out(self, job: JobId, number: int) -> None:
+        """That attempt's time is over, by the store's clock: it has failed, where a worker has the job yet."""
+        worker = self._books.holder(job, number)
+        if worker is None or worker.attempts[job].stopped:
+            return
+        self._events.attempt_ended(worker, worker.attempts[job], True)
+        self._stop(worker, worker.attempts[job])
+
     def _stop(self, worker: Worker, attempt: Attempt) -> None:
         if not attempt.stopped:
             attempt.stopped = True
@@ -316,9 +325,19 @@ class Crew:
             if running:
                 lost = await self._store.extend(worker.id, running, self._settings.lease)
                 for job in lost:
-                    # Between the look and the answer its result may have come.
-                    if job in worker.attempts:
-                        self._stop(worker, worker.attempts[job])
+                    await self._let_go(worker, job)
+
+    async def _let_go(self, worker: Worker, job_id: JobId) -> None:
+        """The store has no use for that job's attempt, as another gateway's sweep found, or a caller said there."""
+        job = await self._store.get(job_id)
+        # Between the look and the answer its result may have come.
+        attempt = worker.attempts.get(job_id)
+        if attempt is None:
+            return
+        if job is not None and job.status is JobStatus.TIMED_OUT:
+            self.ran_out(job_id, attempt.claimed.attempt)
+        else:
+            self._stop(worker, attempt)
 
     def table_swapped(self, touched: Iterable[EndpointName]) -> None:
         """Who is listed now at the endpoints that are routed otherwise; who waited for this table."""
