@@ -9,8 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flashcore.control.transitions import Transitions
 from flashcore.model.events import Event
+from flashcore.model.replica import Cause
 from flashcore.server.metrics import exposition
-from flashcore.testing.scenes import first, watched
+from flashcore.testing.scenes import first, update, watched
 from flashcore.testing.simulation import World
 
 
@@ -52,3 +53,44 @@ def test_what_is_counted_of_transitions_is_bounded() -> None:
         transitions.note(Event("deployment.status", 0.0, f"e{number}"))  # type: ignore[arg-type]  # a text
 
     assert len(transitions.counts) == 10_000
+
+
+def test_transitions_of_replicas_have_their_reason() -> None:
+    """From a closed set: why each of them went, not only that it did."""
+    transitions = Transitions()
+
+    async def scenario(world: World) -> None:
+        old = await first(world, 3)
+        killed, again, vanished = sorted(world.provider.states())
+        world.provider.restart_in_place(again)
+        world.provider.kill(killed)
+        world.provider.vanish(vanished)
+        await asyncio.sleep(300)
+        await world.controller.cordon("hello", min(world.provider.running()))
+        await world.controller.scale("hello", 2)
+        await asyncio.sleep(300)
+        await world.controller.restart("hello")
+        await asyncio.sleep(300)
+        await update(world, 2, replicas=2)
+        await asyncio.sleep(300)
+        assert world.view("hello").stable != old
+        await world.controller.undeploy("hello")
+        await world.controller.wait_gone("hello", 120)
+        for event in world.events:
+            transitions.note(event)
+
+    watched(scenario)
+
+    left = {"replica.draining", "replica.terminated", "replica.cordoned"}
+    reasons = {(kind, reason): count for (_, kind, reason), count in transitions.counts.items() if kind in left}
+    whys = {"surplus": 1, "restarted": 2, "replaced": 2, "taken_down": 2}
+    assert reasons == {
+        ("replica.cordoned", "by_person"): 1,
+        **{("replica.draining", why): count for why, count in whys.items()},
+        ("replica.terminated", "ended"): 1,
+        **{("replica.terminated", why): count for why, count in whys.items()},
+    }
+    again = [transitions.counts["hello", "replica.warming_up", why] for why in ("started_again", "ended")]
+    assert again == [1, 1]
+    known = {cause.value for cause in Cause}
+    assert {reason for _, kind, reason in transitions.counts if kind.startswith("replica.")} <= known

@@ -9,7 +9,7 @@ from flashcore.control.restarting import cancel_restart
 from flashcore.control.sides import live_count, open_rollout, ready_count, sides_of
 from flashcore.model.deployment import Budget, Rollout, RolloutState, Traffic, percent
 from flashcore.model.names import RevisionId
-from flashcore.model.replica import Phase
+from flashcore.model.replica import Cause, Phase
 from flashcore.model.revision import short
 
 _STEPPING = frozenset({RolloutState.RUNNING, RolloutState.WAITING, RolloutState.PAUSED})
@@ -81,7 +81,8 @@ def try_at_once(draft: Draft, revision: RevisionId) -> None:
 def _drop_unstarted(draft: Draft, target: RevisionId) -> None:
     """Old replicas that do not even run serve nobody, and may never: their places are the target's."""
     unstarted = [one for side in sides_of(draft).old for one in side.live if one.phase in _UNSTARTED]
-    draft.drain((one for one in unstarted if one.revision != target), f"its place is needed for {short(target)}")
+    superseded = (one for one in unstarted if one.revision != target)
+    draft.drain(superseded, Cause.REPLACED, f"its place is needed for {short(target)}")
 
 
 def _careful_budget(draft: Draft, goal: int) -> Budget:

@@ -9,7 +9,9 @@ from flashcore.control.refusals import require_staying
 from flashcore.model.deployment import Deployment
 from flashcore.model.errors import NotFound
 from flashcore.model.names import ReplicaId
-from flashcore.model.replica import Replica
+from flashcore.model.replica import Cause, Replica
+
+_BY_PERSON = {"code": Cause.BY_PERSON.value}
 
 
 def cordon(draft: Draft, replica: ReplicaId) -> Deployment:
@@ -17,7 +19,7 @@ def cordon(draft: Draft, replica: ReplicaId) -> Deployment:
     found = _live(draft, replica)
     if not found.cordoned:
         draft.put(dataclasses.replace(found, cordoned=True))
-        draft.tell("replica.cordoned", "by a person", revision=found.revision, replica=replica)
+        draft.tell("replica.cordoned", "by a person", revision=found.revision, replica=replica, data=_BY_PERSON)
     return draft.deployment
 
 
@@ -26,7 +28,7 @@ def uncordon(draft: Draft, replica: ReplicaId) -> Deployment:
     found = _live(draft, replica)
     if found.cordoned:
         draft.put(dataclasses.replace(found, cordoned=False))
-        draft.tell("replica.uncordoned", "by a person", revision=found.revision, replica=replica)
+        draft.tell("replica.uncordoned", "by a person", revision=found.revision, replica=replica, data=_BY_PERSON)
     return draft.deployment
 
 

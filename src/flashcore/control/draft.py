@@ -11,7 +11,7 @@ from flashcore.control.snapshot import Snapshot
 from flashcore.model.deployment import Deployment, Rollout
 from flashcore.model.events import Event
 from flashcore.model.names import EndpointName, ReplicaId, RevisionId
-from flashcore.model.replica import Health, Phase, Replica, move_phase
+from flashcore.model.replica import Cause, Health, Phase, Replica, move_phase
 from flashcore.model.revision import Revision
 
 NameReplica = Callable[[EndpointName, RevisionId], ReplicaId]
@@ -94,7 +94,9 @@ class Draft:
         self.changes += 1
         kind = _kind_of(before, replica)
         if kind is not None:
-            data = {"log_tail": list(replica.log_tail)} if replica.log_tail else None
+            data: dict[str, Any] = {"log_tail": list(replica.log_tail)} if replica.log_tail else {}
+            if replica.cause is not Cause.NONE:
+                data["code"] = replica.cause.value
             self.tell(kind, replica.reason, revision=replica.revision, replica=replica.id, data=data)
 
     def create(self, revision: RevisionId) -> None:
@@ -119,11 +121,11 @@ class Draft:
             self.replicas = left
             self.changes += 1
 
-    def drain(self, victims: Iterable[Replica], reason: str) -> None:
+    def drain(self, victims: Iterable[Replica], cause: Cause, reason: str) -> None:
         """Take replicas out of service."""
         for victim in victims:
             if victim.live:
-                self.put(move_phase(victim, Phase.DRAINING, self.now, reason))
+                self.put(move_phase(victim, Phase.DRAINING, self.now, reason, cause))
 
 
 def _kind_of(before: Replica, after: Replica) -> str | None:

@@ -9,6 +9,7 @@ from flashcore.control.placing import grow, shrink
 from flashcore.control.progress import advance
 from flashcore.control.sides import side_of, sides_of
 from flashcore.model.deployment import Budget, Rollout
+from flashcore.model.replica import Cause
 from flashcore.model.revision import short
 
 
@@ -27,7 +28,7 @@ def step(draft: Draft, rollout: Rollout) -> None:
     elif len(target.ready) >= goal:
         complete(draft, sides, rollout)
     else:
-        shrink(draft, sides.old, 0, f"replaced by {short(rollout.target)}")
-        shrink(draft, (target,), goal, "there are more than are wanted")
+        shrink(draft, sides.old, 0, Cause.REPLACED, f"replaced by {short(rollout.target)}")
+        shrink(draft, (target,), goal, Cause.SURPLUS, "there are more than are wanted")
         grow(draft, target, goal)
         advance(draft)

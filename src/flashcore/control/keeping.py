@@ -7,7 +7,7 @@ from flashcore.control.draft import Casualty, Draft
 from flashcore.control.placing import grow, shrink
 from flashcore.control.sides import Side, sides_of
 from flashcore.model.deployment import Deployment
-from flashcore.model.replica import Health
+from flashcore.model.replica import Cause, Health
 
 
 def keep(draft: Draft) -> None:
@@ -16,7 +16,7 @@ def keep(draft: Draft) -> None:
     left = len(sides.target.ready) if sides.target is not None else 0
     if sides.stable is None:
         if sides.target is not None:
-            shrink(draft, (sides.target,), 0, "the deployment has failed")
+            shrink(draft, (sides.target,), 0, Cause.TAKEN_BACK, "the deployment has failed")
         return
     wanted = max(0, draft.deployment.goal - left)
     old = restarting.outdated(draft, sides.stable)
@@ -24,9 +24,10 @@ def keep(draft: Draft) -> None:
         restarting.replace_one(draft, sides.stable, old, wanted)
     else:
         restarting.finish(draft)
-        shrink(draft, (sides.stable,), wanted, "there are more than are wanted")
+        shrink(draft, (sides.stable,), wanted, Cause.SURPLUS, "there are more than are wanted")
         grow(draft, sides.stable, wanted)
-    shrink(draft, sides.superseded, max(0, wanted - len(sides.stable.ready)), "the stable side has grown")
+    spare = max(0, wanted - len(sides.stable.ready))
+    shrink(draft, sides.superseded, spare, Cause.REPLACED, "the stable side has grown")
 
 
 def replace_failed(draft: Draft) -> None:
@@ -42,7 +43,7 @@ def replace_failed(draft: Draft) -> None:
         if panic and any(replica.health is Health.NOT_CHECKED for replica in side.live):
             continue
         for replica in failed[:1] if panic else failed:
-            draft.drain((replica,), f"its probes failed for too long: {replica.reason}")
+            draft.drain((replica,), Cause.PROBES_FAILED, f"its probes failed for too long: {replica.reason}")
             draft.casualties.append(Casualty(draft.replicas[replica.id], draft.now - replica.phase_since))
 
 
@@ -55,7 +56,7 @@ def expire(draft: Draft) -> None:
         if draft.now < end:
             draft.wake(end)
         elif not _is_last_resort(side, sides.stable, draft.deployment):
-            draft.drain(side.live, "retired")
+            draft.drain(side.live, Cause.RETIRED, "retired")
     existing = {side.revision for side in sides.retiring}
     retiring = tuple(entry for entry in draft.deployment.retiring if entry.revision in existing)
     if retiring != draft.deployment.retiring:
@@ -64,7 +65,7 @@ def expire(draft: Draft) -> None:
 
 def end(draft: Draft) -> None:
     """Let everything go."""
-    draft.drain(tuple(draft.replicas.values()), "the endpoint is taken down")
+    draft.drain(tuple(draft.replicas.values()), Cause.TAKEN_DOWN, "the endpoint is taken down")
 
 
 def _is_last_resort(side: Side, stable: Side | None, deployment: Deployment) -> bool:

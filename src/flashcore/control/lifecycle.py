@@ -15,7 +15,7 @@ from flashcore.control.health import Judgement
 from flashcore.hookspecs.providers import Gone, InstanceState, Pending, Running, Stopping
 from flashcore.model.deployment import Watch
 from flashcore.model.names import InstanceId
-from flashcore.model.replica import HEALTH_MOVES, Health, Phase, Replica, move_health, move_phase
+from flashcore.model.replica import HEALTH_MOVES, Cause, Health, Phase, Replica, move_health, move_phase
 from flashcore.wire.hello import Stage
 
 _NOT_YET_READY = frozenset({Phase.STARTING, Phase.WARMING_UP})
@@ -61,7 +61,7 @@ def reported(replica: Replica, state: InstanceState, now: float) -> Replica:
         case Gone():
             return _gone(replica, state, now)
         case Stopping():
-            return _leaving(replica, now, "its provider is stopping it") if replica.live else replica
+            return _leaving(replica, now, Cause.STOPPED, "its provider is stopping it") if replica.live else replica
         case _ if not replica.live:
             return replica
         case Pending():
@@ -76,11 +76,14 @@ def judged(replica: Replica, state: InstanceState | None, judgement: Judgement |
         return replica
     health = judgement.health
     if health is not Health.NOT_CHECKED and health in HEALTH_MOVES[replica.health]:
-        replica = move_health(replica, health, now, "" if health is Health.HEALTHY else judgement.detail)
+        if health is Health.HEALTHY:
+            replica = move_health(replica, health, now)
+        else:
+            replica = move_health(replica, health, now, judgement.detail, Cause.PROBES_FAILED)
     if replica.phase not in _NOT_YET_READY:
         return replica
     if replica.health is Health.FAILED:
-        return _leaving(replica, now, f"its probes never succeeded: {judgement.detail}")
+        return _leaving(replica, now, Cause.PROBES_FAILED, f"its probes never succeeded: {judgement.detail}")
     loading = isinstance(state, Running) and state.stage is Stage.LOADING
     return move_phase(replica, Phase.RUNNING, now) if replica.health is Health.HEALTHY and not loading else replica
 
@@ -96,29 +99,29 @@ def unprobed(replica: Replica, state: InstanceState | None, now: float) -> Repli
 
 def _gone(replica: Replica, state: Gone, now: float) -> Replica:
     if replica.live:
-        replica = _leaving(replica, now, state.reason)
+        replica = _leaving(replica, now, Cause.ENDED, state.reason)
     return _finished(dataclasses.replace(replica, log_tail=state.log_tail or replica.log_tail), now)
 
 
 def _finished(replica: Replica, now: float) -> Replica:
     if replica.live:
-        replica = _leaving(replica, now, replica.reason or "it is not there any more")
+        replica = _leaving(replica, now, Cause.LOST, replica.reason or "it is not there any more")
     if not replica.exists:
         return replica
     end = Phase.FAILED_TO_START if replica.failed else Phase.TERMINATED
-    return move_phase(replica, end, now, replica.reason)
+    return move_phase(replica, end, now, replica.reason, replica.cause)
 
 
-def _leaving(replica: Replica, now: float, reason: str) -> Replica:
+def _leaving(replica: Replica, now: float, cause: Cause, reason: str) -> Replica:
     """Draining by no will of ours: a failure, unless it had been ready once."""
     failed = replica.phase is not Phase.RUNNING
-    return dataclasses.replace(move_phase(replica, Phase.DRAINING, now, reason), failed=failed)
+    return dataclasses.replace(move_phase(replica, Phase.DRAINING, now, reason, cause), failed=failed)
 
 
 def _pending(replica: Replica, state: Pending, now: float) -> Replica:
     if replica.phase is Phase.RUNNING:
         # Its process is gone and its provider will start another in its place.
-        replica = _unready(move_phase(replica, Phase.WARMING_UP, now), now)
+        replica = move_phase(_unready(replica, now), Phase.WARMING_UP, now, cause=Cause.ENDED)
     if replica.reason == state.reason and replica.running_since is None:
         return replica
     # No process runs: the time in which it must get ready has not begun.
@@ -131,10 +134,11 @@ def _introduced(replica: Replica, state: Running, now: float) -> Replica:
         replica = move_phase(replica, Phase.STARTING, now)
     if replica.instance == state.instance:
         return replica if replica.address == state.address else dataclasses.replace(replica, address=state.address)
+    replica = _unready(replica, now)
     if replica.phase is Phase.RUNNING:
-        replica = move_phase(replica, Phase.WARMING_UP, now, "it was started again")
+        replica = move_phase(replica, Phase.WARMING_UP, now, "it was started again", Cause.STARTED_AGAIN)
     return dataclasses.replace(
-        _unready(replica, now), instance=InstanceId(state.instance), address=state.address, running_since=state.since
+        replica, instance=InstanceId(state.instance), address=state.address, running_since=state.since
     )
 
 
@@ -145,9 +149,9 @@ def _unready(replica: Replica, now: float) -> Replica:
 def _running(replica: Replica, state: Running, now: float) -> Replica:
     match state.stage:
         case Stage.FAILED:
-            return _leaving(replica, now, state.detail or "it says that it cannot serve")
+            return _leaving(replica, now, Cause.CANNOT_SERVE, state.detail or "it says that it cannot serve")
         case Stage.DRAINING:
-            return _leaving(replica, now, state.detail or "it was told to stop, not by the platform")
+            return _leaving(replica, now, Cause.STOPPED, state.detail or "it was told to stop, not by the platform")
         case Stage.LOADING if replica.phase is Phase.STARTING:
             return move_phase(replica, Phase.WARMING_UP, now)
         case Stage.READY if replica.health is Health.NOT_CHECKED:
@@ -168,7 +172,8 @@ def _overdue(replica: Replica, watch: Watch, judgement: Judgement | None, draft:
         return replica
     heard = judgement.detail if judgement is not None and judgement.instance == replica.instance else ""
     said = f"; its probes found: {heard}" if heard else ""
-    return _leaving(replica, draft.now, f"it was not ready within {watch.initial_delay:g} s of its start{said}")
+    reason = f"it was not ready within {watch.initial_delay:g} s of its start{said}"
+    return _leaving(replica, draft.now, Cause.NOT_READY_IN_TIME, reason)
 
 
 def _casualty(before: Replica, after: Replica, state: InstanceState | None, now: float) -> Casualty:

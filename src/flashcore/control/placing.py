@@ -9,6 +9,7 @@ from flashcore.control.sides import Side, live_count
 from flashcore.control.victims import choose
 from flashcore.model.deployment import Backoff
 from flashcore.model.names import RevisionId
+from flashcore.model.replica import Cause
 
 
 def grow(draft: Draft, side: Side, wanted: int) -> None:
@@ -24,8 +25,15 @@ def grow(draft: Draft, side: Side, wanted: int) -> None:
         draft.create(side.revision)
 
 
-def shrink(draft: Draft, sides: Sequence[Side], wanted: int, reason: str, doomed: Collection[RevisionId] = ()) -> None:
+def shrink(
+    draft: Draft,
+    sides: Sequence[Side],
+    wanted: int,
+    cause: Cause,
+    reason: str,
+    doomed: Collection[RevisionId] = (),
+) -> None:
     """Let go of as many replicas as are too many, over all these sides together."""
     too_many = live_count(sides) - wanted
     if too_many > 0:
-        draft.drain(choose(sides, too_many, doomed), reason)
+        draft.drain(choose(sides, too_many, doomed), cause, reason)

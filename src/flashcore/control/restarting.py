@@ -10,7 +10,7 @@ from flashcore.control.draft import Draft
 from flashcore.control.placing import grow
 from flashcore.control.sides import Side
 from flashcore.model.deployment import Deployment
-from flashcore.model.replica import Replica
+from flashcore.model.replica import Cause, Replica
 
 
 def outdated(draft: Draft, side: Side) -> tuple[Replica, ...]:
@@ -29,9 +29,9 @@ def replace_one(draft: Draft, side: Side, old: tuple[Replica, ...], wanted: int)
     ready = {replica.id for replica in side.ready}
     useless = tuple(replica for replica in old if replica.id not in ready)
     if useless:
-        draft.drain(useless, "restarted")
+        draft.drain(useless, Cause.RESTARTED, "restarted")
     elif len(ready) > wanted:
-        draft.drain(old[:1], "restarted")
+        draft.drain(old[:1], Cause.RESTARTED, "restarted")
     else:
         grow(draft, side, wanted + 1)
 

@@ -16,6 +16,7 @@ from flashcore.control.rollouts import repinned
 from flashcore.control.sides import Side, live_count, ready_count, sides_of
 from flashcore.hookspecs.strategies import Decision, Progress
 from flashcore.model.deployment import Backoff, Rollout, percent
+from flashcore.model.replica import Cause
 from flashcore.model.revision import short
 
 
@@ -30,9 +31,9 @@ def step(draft: Draft, rollout: Rollout) -> None:
     back = rollout.traffic if rollout.traffic.percent is None else percent(0)
     checked = check(Decision(goal, 0, Progress(), back), ground)
     reason = f"the rollout to {short(rollout.target)} is taken back"
-    shrink(draft, sides.retiring, live_count(sides.retiring) - checked.evict, "its place was needed")
-    shrink(draft, losing, checked.target, reason)
-    shrink(draft, (sides.stable,), checked.old, "there are more than are wanted")
+    shrink(draft, sides.retiring, live_count(sides.retiring) - checked.evict, Cause.REPLACED, "its place was needed")
+    shrink(draft, losing, checked.target, Cause.TAKEN_BACK, reason)
+    shrink(draft, (sides.stable,), checked.old, Cause.SURPLUS, "there are more than are wanted")
     grow(draft, sides.stable, checked.old)
     if checked.traffic != rollout.traffic:
         draft.amend_rollout(traffic=checked.traffic)

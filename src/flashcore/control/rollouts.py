@@ -17,6 +17,7 @@ from flashcore.control.traffic import shares
 from flashcore.hookspecs.strategies import Decision, Done, Failed, Progress, View, Wait
 from flashcore.model.deployment import Budget, Rollout, RolloutState
 from flashcore.model.names import RevisionId
+from flashcore.model.replica import Cause
 from flashcore.model.revision import short
 
 COLD = 10.0
@@ -157,9 +158,9 @@ def place(draft: Draft, sides: Sides, rollout: Rollout, checked: Checked) -> Non
     """Make the counts so. What is superseded goes first and never grows; only the stable side may, of the old ones."""
     target = target_of(sides, rollout)
     doomed = {side.revision for side in sides.superseded}
-    shrink(draft, sides.retiring, live_count(sides.retiring) - checked.evict, "its place was needed")
-    shrink(draft, sides.old, checked.old, f"replaced by {short(rollout.target)}", doomed)
-    shrink(draft, (target,), checked.target, "there are more than are wanted")
+    shrink(draft, sides.retiring, live_count(sides.retiring) - checked.evict, Cause.REPLACED, "its place was needed")
+    shrink(draft, sides.old, checked.old, Cause.REPLACED, f"replaced by {short(rollout.target)}", doomed)
+    shrink(draft, (target,), checked.target, Cause.SURPLUS, "there are more than are wanted")
     missing = checked.old - live_count(sides.old)
     if missing > 0 and sides.stable is not None:
         grow(draft, sides.stable, len(sides.stable.live) + missing)

@@ -39,6 +39,39 @@ class Health(Enum):
     FAILED = "failed"
 
 
+class Cause(Enum):
+    """Why a replica went to where it is, as a word for programs. `reason` says the same to people, with the details."""
+
+    NONE = ""
+    """It is on its way, or well."""
+    REPLACED = "replaced"
+    """A rollout has others in its place."""
+    TAKEN_BACK = "taken_back"
+    """Its rollout failed, or was aborted."""
+    RETIRED = "retired"
+    """The time for which its side was kept after a rollout is over."""
+    SURPLUS = "surplus"
+    """There were more than are wanted."""
+    RESTARTED = "restarted"
+    """A person had all of them replaced."""
+    TAKEN_DOWN = "taken_down"
+    """Its endpoint was."""
+    PROBES_FAILED = "probes_failed"
+    NOT_READY_IN_TIME = "not_ready_in_time"
+    CANNOT_SERVE = "cannot_serve"
+    """It says so itself."""
+    ENDED = "ended"
+    """Its process did, by itself."""
+    STOPPED = "stopped"
+    """Its provider, or somebody else, stopped it."""
+    LOST = "lost"
+    """Its provider knows nothing of it any more."""
+    STARTED_AGAIN = "started_again"
+    """Its process was, in place."""
+    BY_PERSON = "by_person"
+    """An operator said so of this one replica."""
+
+
 PHASE_MOVES: Mapping[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.STARTING, Phase.WARMING_UP, Phase.DRAINING}),
     Phase.STARTING: frozenset({Phase.WARMING_UP, Phase.RUNNING, Phase.DRAINING}),
@@ -79,6 +112,8 @@ class Replica:
     """When the present instance was first seen running; the initial delay counts from here."""
     reason: str = ""
     """Why it drains, failed, or waits; empty while all is well."""
+    cause: Cause = Cause.NONE
+    """The same in a word."""
     failed: bool = False
     """It drains because it could not start: it will end as FAILED_TO_START."""
     log_tail: tuple[str, ...] = ()
@@ -101,19 +136,19 @@ class Replica:
         return self.phase is Phase.RUNNING and self.health is Health.HEALTHY
 
 
-def move_phase(replica: Replica, to: Phase, now: float, reason: str = "") -> Replica:
+def move_phase(replica: Replica, to: Phase, now: float, reason: str = "", cause: Cause = Cause.NONE) -> Replica:
     """The replica in phase `to`, reached at `now`. Raises IllegalMove."""
     if to not in PHASE_MOVES[replica.phase]:
         raise IllegalMove(
             f"replica {replica.id} is {replica.phase.value} and cannot become {to.value}", replica=replica.id
         )
-    return dataclasses.replace(replica, phase=to, phase_since=now, reason=reason)
+    return dataclasses.replace(replica, phase=to, phase_since=now, reason=reason, cause=cause)
 
 
-def move_health(replica: Replica, to: Health, now: float, reason: str = "") -> Replica:
+def move_health(replica: Replica, to: Health, now: float, reason: str = "", cause: Cause = Cause.NONE) -> Replica:
     """The replica with health `to`, reached at `now`. Raises IllegalMove."""
     if to not in HEALTH_MOVES[replica.health]:
         raise IllegalMove(
             f"replica {replica.id} is {replica.health.value} and cannot become {to.value}", replica=replica.id
         )
-    return dataclasses.replace(replica, health=to, health_since=now, reason=reason)
+    return dataclasses.replace(replica, health=to, health_since=now, reason=reason, cause=cause)
