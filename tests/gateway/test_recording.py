@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from tests.gateway.conftest import eventually
 
 from flashcore.builtin.memory_state import MemoryStores
 from flashcore.gateway.books import Worker
 from flashcore.gateway.claiming import send_work
+from flashcore.gateway.load import WEIGHT, Load
 from flashcore.gateway.recording import Ended, Heard, Progressed, Recorder, Returned, Streamed
 from flashcore.hookspecs.jobs import Claim, Finish, JobStore, Return
 from flashcore.model.job import Claimed, Job, JobStatus, NewJob, Payload
@@ -21,7 +23,7 @@ from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, Re
 from flashcore.wire.messages import Message, Received, Taken, Work
 
 HELLO, WORKER, REVISION = EndpointName("hello"), WorkerId("w1/life"), RevisionId("r" * 64)
-ONE, TWO, THREE = map(JobId, ("one", "two", "three"))
+ONE, TWO, THREE, FOUR = map(JobId, ("one", "two", "three", "four"))
 
 
 @dataclass(eq=False)
@@ -145,7 +147,7 @@ async def test_a_worker_that_reports_too_much_is_read_from_again_when_half_is_st
     """Q11: up to the limit, and that included, nobody is held up."""
     store, _ = await claimed(ONE)
     link, full = Link(), Payload(bytes(500))
-    recorder = Recorder(store, 1000, Ears().heard)
+    recorder = Recorder(store, 2 * (500 + WEIGHT), Ears().heard)
 
     for _ in range(2):
         recorder.add(Progressed(WORKER, ONE, full), link)
@@ -155,6 +157,86 @@ async def test_a_worker_that_reports_too_much_is_read_from_again_when_half_is_st
 
     await settle(recorder, asyncio.create_task(recorder.run()))
     assert not link.is_paused
+
+
+async def test_a_worker_is_not_held_up_for_what_others_report() -> None:
+    """Q11: one whose generators are quicker than the store waits, and who has a result to tell does not."""
+    store, _ = await claimed(ONE, TWO)
+    greedy, modest = Link(), Link()
+    recorder = Recorder(store, 20 * WEIGHT, Ears().heard)
+
+    for number in range(40):
+        recorder.add(chunk(ONE, number, greedy), greedy)
+    recorder.add(Ended(Finish(TWO, WORKER, Payload(b"2")), modest), modest)
+    assert (greedy.is_paused, modest.is_paused) == (True, False)
+
+    await settle(recorder, asyncio.create_task(recorder.run()))
+    assert not greedy.is_paused
+
+
+async def test_all_who_report_much_wait_where_nothing_is_stored() -> None:
+    """Q26: what a gateway holds while its store is away has a bound, however many workers there are."""
+    links = [Link() for _ in range(50)]
+    limit = 100 * WEIGHT
+    load, held = Load(limit), 0
+
+    for _ in range(1000):
+        for link in links:
+            if not link.is_paused:
+                load.add(WEIGHT, link)
+                held += 2 * WEIGHT
+
+    assert all(link.is_paused for link in links)
+    assert limit < held <= 2 * limit
+
+
+class Deaf:
+    """A store that stores no chunk until it is let."""
+
+    def __init__(self, store: JobStore) -> None:
+        self.opened = asyncio.Event()
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        """The store's own method."""
+        return getattr(self._store, name)
+
+    async def append_stream(self, *given: Any) -> bool:
+        """As the store's own, later."""
+        await self.opened.wait()
+        return await self._store.append_stream(*given)
+
+
+async def progress_of(store: JobStore, identity: JobId) -> Payload | None:
+    """What a job has said last."""
+    job = await store.get(identity)
+    return None if job is None else job.progress
+
+
+async def test_a_stream_that_is_stored_slowly_holds_up_its_own_job_alone() -> None:
+    """Q11: the results, returns and progress of other jobs are stored meanwhile; its own end comes after its chunks."""
+    store, _ = await claimed(ONE, TWO, THREE, FOUR)
+    link, ears, deaf = Link(), Ears(), Deaf(store)
+
+    async with recording(cast("JobStore", deaf), ears) as recorder:
+        recorder.add(chunk(ONE, 0, link))
+        await asyncio.sleep(0)
+        recorder.add(Ended(Finish(ONE, WORKER, Payload(b"1")), link))
+        recorder.add(Progressed(WORKER, FOUR, Payload(b"4")))
+        recorder.add(Ended(Finish(TWO, WORKER, Payload(b"2")), link))
+        recorder.add(Returned(Return(THREE, WORKER, "its worker drains", charged=False), link))
+        await eventually(lambda: link.sent and ears.given_back)
+        await eventually(lambda: progress_of(store, FOUR))
+        meanwhile = [await store.get(job) for job in (ONE, TWO, THREE, FOUR)]
+        deaf.opened.set()
+        await recorder.settled()
+        last, chunks = await store.get(ONE), await store.read_stream(ONE, 0)
+
+    states = [job.status for job in meanwhile if job is not None]
+    assert states == [JobStatus.IN_PROGRESS, JobStatus.COMPLETED, JobStatus.IN_QUEUE, JobStatus.IN_PROGRESS]
+    assert last is not None
+    assert (last.status, len(chunks)) == (JobStatus.COMPLETED, 1)
+    assert [type(message) for message in link.sent] == [Received, Received, Taken, Received]
 
 
 class Choosy:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from flashcore.worker.gate import StreamGate
+from flashcore.worker.gate import WEIGHT, StreamGate
 
 
 def entering(
@@ -40,6 +40,24 @@ def test_a_chunk_larger_than_the_room_goes_alone() -> None:
     gate.set_open(value=True)
 
     assert gate.enter(1_000, lambda: False)
+
+
+def test_many_small_chunks_take_room_too() -> None:
+    """A million chunks of one byte are many megabytes, here and where they are stored."""
+    gate = StreamGate(room=2 * WEIGHT)
+    gate.set_open(value=True)
+
+    thread, told = entering(gate, 1)
+    thread.join(60)
+    second, told_second = entering(gate, 1)
+    second.join(60)
+    third, told_third = entering(gate, 1)
+    third.join(0.1)
+    assert (told, told_second, told_third) == ([True], [True], [])
+
+    gate.left(1)
+    third.join(60)
+    assert told_third == [True]
 
 
 def test_a_closed_gate_lets_nobody_in_until_it_opens() -> None:

@@ -1,7 +1,10 @@
 """What workers report, on its way into the store: in batches, in order, again and again until it is stored.
 
 Results are acknowledged only when the store has them. While the store is away they are held here, and beyond a limit
-no worker is read from, so that a generator waits rather than the gateway's memory grows.
+who reports much is not read from (see `load`), so that a generator waits rather than the gateway's memory grows.
+
+What a job says while it runs is stored in its order, and its end after it; that is nobody else's affair: a generator
+may yield faster than any store writes, and the results of other jobs do not wait for that.
 
 What a store cannot hold, whatever its state, holds nobody else up: a job whose result is such has failed.
 """
@@ -10,11 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from flashcore.gateway.books import WorkerLink
+from flashcore.gateway.load import Load
 from flashcore.hookspecs.jobs import Finish, JobStore, Return
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Job, Payload
@@ -122,85 +127,90 @@ class Heard:
     streamed: Callable[[JobId], None]
 
 
+@light
+class _Held:
+    """A report that is not stored yet, and who is held up when there are too many of its kind."""
+
+    report: Report
+    link: WorkerLink | None
+
+
 class Recorder:
     """One writer of everything that workers report."""
 
     def __init__(self, store: JobStore, limit: int, heard: Heard) -> None:
         self._loop = asyncio.get_running_loop()
         self._store = store
-        self._limit = limit
         self._heard = heard
-        self._reports: list[Report] = []
-        self._bytes = self._new_bytes = 0
-        self._paused: set[WorkerLink] = set()
+        self._said: dict[JobId, deque[_Held]] = {}
+        """What jobs said while they ran, and how they ended after it, in order."""
+        self._speaking: list[JobId] = []
+        """Jobs that have begun to say something."""
+        self._ends: list[_Held] = []
+        self._load = Load(limit)
         self._kick = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     def add(self, report: Report, link: WorkerLink | None = None) -> None:
-        """Store this as soon as may be. `link` is where it came from, and is held up when there is too much."""
-        self._reports.append(report)
-        size = report.size
-        self._new_bytes += size
-        self._bytes += size
-        self._idle.clear()
+        """Store this as soon as may be. `link` is where it came from, and is held up when there is too much of it."""
+        held = _Held(report, link)
+        said = self._said.get(report.job)
+        if said is not None:
+            said.append(held)
+        elif isinstance(report, Streamed | Progressed):
+            self._said[report.job] = deque((held,))
+            self._speaking.append(report.job)
+        else:
+            self._ends.append(held)
+        self._load.add(report.size, link)
         self._kick.set()
-        if link is not None and self._bytes > self._limit and link not in self._paused:
-            self._paused.add(link)
-            link.pause()
 
     async def run(self) -> None:
         """Store what comes, until cancelled."""
-        while True:
-            await self._kick.wait()
-            self._kick.clear()
-            batch, self._reports = self._reports, []
-            size, self._new_bytes = self._new_bytes, 0
-            await self._store_batch(batch)
-            self._bytes -= size
-            self._resume()
-            if not self._reports:
-                self._idle.set()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._kick.wait()
+                self._kick.clear()
+                for job in self._speaking:
+                    group.create_task(self._store_said(job))
+                self._speaking.clear()
+                ends, self._ends = self._ends, []
+                await self._store_ends(ends)
 
     async def settled(self) -> None:
         """Return once everything that was reported is stored."""
-        await self._idle.wait()
+        await self._load.gone()
 
-    def _resume(self) -> None:
-        if self._paused and self._bytes <= self._limit // 2:
-            paused, self._paused = self._paused, set()
-            for link in paused:
-                link.resume()
-
-    async def _store_batch(self, batch: Sequence[Report]) -> None:
-        """Chunks before ends: a stream's last chunk is there before its job is done."""
-        by_job: dict[JobId, list[Streamed | Progressed]] = {}
-        ends: list[Ended] = []
-        returns: list[Returned] = []
-        for report in batch:
-            if isinstance(report, Ended):
-                ends.append(report)
-            elif isinstance(report, Returned):
-                returns.append(report)
-            else:
-                by_job.setdefault(report.job, []).append(report)
-        if by_job:
-            await asyncio.gather(*map(self._store_in_order, by_job.values()))
+    async def _store_ends(self, held: Sequence[_Held]) -> None:
+        reports = [one.report for one in held]
+        ends = [report for report in reports if isinstance(report, Ended)]
+        returns = [report for report in reports if isinstance(report, Returned)]
         if ends:
             await self._each_stored(self._finish, ends)
         if returns:
             await self._each_stored(self._give_back, returns)
+        for one in held:
+            self._load.remove(one.report.size, one.link)
 
-    async def _store_in_order(self, reports: Sequence[Streamed | Progressed]) -> None:
-        last: Streamed | None = None
-        for report in reports:
-            if isinstance(report, Streamed):
-                await self._each_stored(self._append, [report])
-                last = report
-            else:
-                await self._each_stored(self._progress, [report])
-        if last is not None and last.link is not None and last.number is not None:
-            last.link.send(Taken(last.job, last.attempt, last.number + 1))
+    async def _store_said(self, job: JobId) -> None:
+        """Until there is nothing more. A stream's last chunk is there before its job is done."""
+        said = self._said[job]
+        while said:
+            last: Streamed | None = None
+            for held in [said.popleft() for _ in range(len(said))]:
+                report = held.report
+                if isinstance(report, Streamed):
+                    await self._each_stored(self._append, [report])
+                    last = report
+                elif isinstance(report, Progressed):
+                    await self._each_stored(self._progress, [report])
+                else:
+                    self._ends.append(held)
+                    self._kick.set()
+                    continue
+                self._load.remove(report.size, held.link)
+            if last is not None and last.link is not None and last.number is not None:
+                last.link.send(Taken(last.job, last.attempt, last.number + 1))
+        del self._said[job]
 
     async def _each_stored(self, store: Callable[[Sequence[R]], Awaitable[None]], reports: Sequence[R]) -> None:
         """Store them together; where one of them cannot be, whenever it is tried, each by itself."""

@@ -54,7 +54,7 @@ class Settings:
     caller_rate: float = 0.0
     """Jobs that one caller may submit in a second, over 10 s; 0: as many as it likes."""
     unrecorded_bytes: int = 64_000_000
-    """Reported by workers and not stored yet: beyond it no worker is read from."""
+    """Reported by workers and not stored yet: beyond it no worker is read from that has much of it."""
     retry_share: float = 0.2
     """Replicas asked in place of one that failed, as a share of the requests."""
     circuit_failures: int = 5

@@ -9,6 +9,9 @@ from collections.abc import Callable
 ROOM = 1 << 20
 """Bytes of chunks that may be on their way through this process."""
 
+WEIGHT = 512
+"""What each of them counts beside its own bytes: there may be a million of one byte, here and at the gateway."""
+
 
 class StreamGate:
     """Counts the bytes of chunks between generators and the connection; open while the gateway takes them."""
@@ -28,9 +31,9 @@ class StreamGate:
             self._changed.notify_all()
 
     def left(self, size: int) -> None:
-        """Chunks of that many bytes were handed to the connection."""
+        """A chunk of that many bytes need not be kept any longer."""
         with self._changed:
-            self._inside -= size
+            self._inside -= size + WEIGHT
             self._changed.notify_all()
 
     def wake(self) -> None:
@@ -44,14 +47,14 @@ class StreamGate:
             self._changed.wait_for(lambda: given_up() or self._has_room())
             if given_up():
                 return False
-            self._inside += size
+            self._inside += size + WEIGHT
             return True
 
     async def enter_async(self, size: int, given_up: Callable[[], bool]) -> bool:
         """The same for a coroutine; a thread waits for it where there is something to wait for."""
         with self._changed:
             if self._has_room() and not given_up():
-                self._inside += size
+                self._inside += size + WEIGHT
                 return True
         return await asyncio.to_thread(self.enter, size, given_up)
 
