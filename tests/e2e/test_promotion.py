@@ -40,6 +40,22 @@ def test_e21_a_promotion_waits_for_a_person_and_moves_everything_at_once(project
     assert {project.must("call", "hello").out for _ in range(4)} == {"version 2\n"}
 
 
+def test_whatever_waits_for_a_person_has_not_failed(project: ProjectUnderTest) -> None:
+    """A deploy, an undo and a look at either exit alike: there is nothing more for a script to wait for."""
+    project.write("app.py", APP.format(version=1))
+    project.must("deploy")
+    project.write("app.py", APP.format(version=2))
+    project.must("deploy")
+    project.must("rollout", "status", "hello", "--follow")
+    project.must("rollout", "promote", "hello")
+
+    undone = project.must("rollout", "undo", "hello", "--json").json["deployments"][0]
+
+    assert undone["status"] == "awaiting_promotion"
+    project.must("rollout", "promote", "hello")
+    assert project.must("call", "hello").out == "version 1\n"
+
+
 def test_an_aborted_rollout_leaves_the_old_version_alone(project: ProjectUnderTest) -> None:
     """After an abort nothing of the new version is left, and a second abort is refused."""
     project.write("app.py", APP.format(version=1))

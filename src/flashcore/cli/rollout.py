@@ -11,7 +11,7 @@ from flashcore.cli import output
 from flashcore.cli.api import ControlApi, of_deployment
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect
-from flashcore.cli.following import Followed, cursor_now, follow
+from flashcore.cli.following import Followed, Settled, cursor_now, follow
 from flashcore.cli.picture import picture
 from flashcore.cli.reasons import brief
 from flashcore.cli.status import show_deployments
@@ -67,7 +67,9 @@ def promote(invocation: Invocation, endpoint: str, full: bool, timeout: float) -
 
     Exits with 1 when another gate still holds it there.
     """
-    _ask_and_follow(invocation, endpoint, "promote", timeout, {"full": full})
+    settled = _ask_and_follow(invocation, endpoint, "promote", timeout, {"full": full})
+    if any(one["status"] == DeploymentStatus.AWAITING_PROMOTION.value for one in settled.deployments):
+        raise SystemExit(output.REFUSED)
 
 
 @rollout.command()
@@ -152,18 +154,18 @@ def _outcome(version: Mapping[str, Any]) -> str:
 
 def _ask_and_follow(
     invocation: Invocation, endpoint: str, operation: str, timeout: float, body: Mapping[str, Any] | None = None
-) -> None:
+) -> Settled:
     api = connect(invocation.project())
     cursor = cursor_now(api)
     generation = api.get(of_deployment(endpoint))["generation"]
     asked = api.call("POST", of_deployment(endpoint, operation), body)
     goes_back = operation == "abort" or (operation == "undo" and asked["generation"] == generation)
-    _follow(invocation, api, asked, cursor, timeout, rolled_out=not goes_back and operation != "restart")
+    return _follow(invocation, api, asked, cursor, timeout, rolled_out=not goes_back and operation != "restart")
 
 
 def _follow(
     invocation: Invocation, api: ControlApi, one: Mapping[str, Any], cursor: str, timeout: float, *, rolled_out: bool
-) -> None:
+) -> Settled:
     name = one["endpoint"]
     meant = frozenset({name}) if rolled_out else frozenset[str]()
     settled = follow(api, Followed((name,), {name: one["generation"]}, meant), cursor, timeout)
@@ -171,5 +173,6 @@ def _follow(
         output.show_json({"deployments": list(settled.deployments)})
     else:
         show_deployments(settled.deployments, api.get("/api/v1/server")["gateway"] or "")
-    if settled.failed or any(one["status"] == DeploymentStatus.AWAITING_PROMOTION.value for one in settled.deployments):
+    if settled.failed:
         raise SystemExit(output.REFUSED)
+    return settled
