@@ -16,6 +16,9 @@ from flashcore.model.manifest import MANIFEST_FILE
 
 Flashcore = Callable[..., Result]
 
+HANDLER = ("fastapi", "uvicorn", "websockets")
+"""What the handler of a load-balanced endpoint needs."""
+
 APP = """
 from flashcore import LoadBalancedEndpoint, QueueEndpoint
 first = QueueEndpoint("first-one", dependencies=["alpha"])
@@ -38,6 +41,7 @@ def flashcore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Flashcore:
     wheel(folder, "alpha", needs=["beta"])
     for name in ("beta", "fastapi", "uvicorn"):
         wheel(folder, name, "1.0")
+    wheel(folder, "websockets", "15.0")
     root = tmp_path / "shop"
     root.mkdir()
     (root / "flashcore.toml").write_text('app = "shop"\n')
@@ -128,14 +132,14 @@ def artifacts(flashcore: Flashcore, *options: str) -> dict[str, set[str]]:
 def test_options_say_what_is_bundled(flashcore: Flashcore) -> None:
     """B42: for a platform or a Python version, without some packages, or not at all."""
     nothing: dict[str, set[str]] = {"first-one": set(), "second": set(), "web": set()}
-    all_of_it = {"first-one": {"alpha", "beta"}, "second": set(), "web": {"fastapi", "uvicorn"}}
+    all_of_it = {"first-one": {"alpha", "beta"}, "second": set(), "web": set(HANDLER)}
     assert artifacts(flashcore) == nothing
 
     pytest.importorskip("uv", reason="uv is not installed")
     for folder in Path("../index").glob("*.whl"):
-        if folder.name.startswith(("fastapi", "uvicorn")):
+        if folder.name.startswith(HANDLER):
             folder.unlink()
-    for name in ("fastapi", "uvicorn"):
+    for name in HANDLER:
         wheel(Path("../index"), name, "99.0")
 
     assert artifacts(flashcore, "--platform", "linux-arm64") == all_of_it
@@ -143,7 +147,7 @@ def test_options_say_what_is_bundled(flashcore: Flashcore) -> None:
     assert artifacts(flashcore, "--python-version", "3.14", "--exclude", "beta,uvicorn") == {
         "first-one": {"alpha"},
         "second": set(),
-        "web": {"fastapi"},
+        "web": {"fastapi", "websockets"},
     }
     assert artifacts(flashcore, "--platform", "linux-amd64", "--no-deps") == nothing
 
@@ -155,7 +159,7 @@ def test_an_unknown_platform_is_a_mistake_of_use(flashcore: Flashcore) -> None:
 
 def test_lock_writes_what_build_then_uses(flashcore: Flashcore) -> None:
     """B40: for the targets that are named; without any for those that it has; `--check` tells what is missing."""
-    for name in ("fastapi", "uvicorn"):
+    for name in HANDLER:
         wheel(Path("../index"), name, "99.0")
     assert "flashcore lock --platform" in flashcore("lock", "--check", code=1).output
 
@@ -166,7 +170,7 @@ def test_lock_writes_what_build_then_uses(flashcore: Flashcore) -> None:
 
     assert "alpha: new -> 1.0" in said
     assert text.count("[[set]]") == 4  # two sets of requirements, two versions of Python
-    assert text.count("sha256:") == 8
+    assert text.count("sha256:") == 10
     assert "alpha" not in again.replace("resolving alpha", "")
     assert Path("flashcore.lock").read_text() == text
     flashcore("build", "--platform", "linux-arm64", "--python-version", "3.13")
@@ -175,7 +179,7 @@ def test_lock_writes_what_build_then_uses(flashcore: Flashcore) -> None:
 
 def test_a_lock_is_part_of_the_tree_and_changes_no_archive_that_bundles_nothing(flashcore: Flashcore) -> None:
     """B40: local replicas have environments of their own."""
-    for name in ("fastapi", "uvicorn"):
+    for name in HANDLER:
         wheel(Path("../index"), name, "99.0")
     before = document(flashcore("build", "--json"))["manifest"]["endpoints"]
 

@@ -45,6 +45,9 @@ class Index(Base):
 
 @web.route("head", "/items/{item_id}")
 async def item(item_id: int): ...
+
+@web.websocket("/talk/{room}")
+async def talk(socket, room: str): ...
 '''
 
 
@@ -96,6 +99,7 @@ def test_b24_functions_are_described_as_their_source_shows_them(project: Project
     ]
     assert (plain.doc, plain.module, plain.qualified_name, plain.line) == ("First line.", "app.py", "plain", 7)
     assert found["item"].route == Route("HEAD", "/items/{item_id}")
+    assert found["talk"].route == Route("WEBSOCKET", "/talk/{room}")
 
 
 def test_b36_classes_have_their_constructor_and_public_methods(project: ProjectWriter) -> None:
@@ -155,6 +159,7 @@ ROUTES = {
     '@web.get("/{x}/{x}")\ndef h(x): ...': "the placeholder 'x' occurs twice",
     '@web.get("/{x:date}")\ndef h(x): ...': "there is no kind of placeholder 'date'",
     '@web.route("BREW", "/a")\ndef h(): ...': "there is no method BREW",
+    '@web.websocket("/a")\ndef h(socket): ...': "WEBSOCKET /a: a WebSocket is served by a coroutine function",
     '@web.get("/a")\nclass H: ...': "a route cannot serve the class H",
 }
 

@@ -150,6 +150,18 @@ def create(values: dict[str, Any]) -> str:
     return "made"
 
 
+@web.websocket("/talk")
+async def talk(socket: str) -> None:
+    """As if it were one."""
+
+
+async def test_a_websocket_is_opened_and_not_called(gateway: Gateway) -> None:
+    """There is no answer to wait for."""
+    with pytest.raises(UsageError, match="open it with a WebSocket client, at /web/talk of the gateway"):
+        await talk("a")
+    assert gateway.seen == []
+
+
 async def test_a_route_is_called_like_a_function(gateway: Gateway) -> None:
     """Awaited or blocking, many at a time, or here."""
     gateway.answer = lambda seen: Answer(body={"at": seen.target})

@@ -69,21 +69,28 @@ def index() -> str:
 
 
 def test_a_gateway_is_replaced_without_a_call_refused(project: ProjectUnderTest) -> None:
-    """Who calls meanwhile waits for the next one, on the same port; who is being answered is answered."""
+    """Who calls meanwhile waits for the next one, on the same port; who is being answered is answered.
+
+    So is what comes over a connection that was kept: its client cannot know of the restart.
+    """
     project.write("app.py", WEB)
     project.must("deploy")
     address = urlsplit(project.url())
     ended = threading.Event()
     statuses: list[int] = []
 
-    def call() -> None:
+    def call(*, keep: bool) -> None:
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
         while not ended.is_set():
-            connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
             connection.request("GET", "/web/")
-            statuses.append(connection.getresponse().status)
-            connection.close()
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+            if not keep:
+                connection.close()
+        connection.close()
 
-    callers = [threading.Thread(target=call) for _ in range(4)]
+    callers = [threading.Thread(target=call, kwargs={"keep": number % 2 == 0}) for number in range(8)]
     for caller in callers:
         caller.start()
     pids = {project.must("server", "restart-gateway", "--json").json["gateway_pid"] for _ in range(3)}

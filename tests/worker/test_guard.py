@@ -62,7 +62,8 @@ async def test_a_draining_replica_closes_websockets_and_finishes_requests() -> N
         await send({"type": "websocket.accept"})
         while (await receive())["type"] != "websocket.disconnect":
             pass
-        await send({"type": "websocket.send", "text": "too late"})
+        with pytest.raises(OSError, match="draining"):
+            await send({"type": "websocket.send", "text": "too late"})
 
     guard = guarded(app)
     socket, request = Connection("websocket"), Connection("http")

@@ -9,12 +9,21 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI, Header, HTTPException, Response, UploadFile
+from fastapi import (
+    FastAPI,
+    Header,
+    HTTPException,
+    Response,
+    UploadFile,
+    WebSocket,
+    WebSocketDisconnect,
+    WebSocketException,
+)
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from tests.worker.conftest import function
 
-from flashcore.model.manifest import Route
+from flashcore.model.manifest import WEBSOCKET, Route
 from flashcore.worker.functions import FunctionTable, LoadedFunction
 from flashcore.worker.lb import create_app
 
@@ -212,6 +221,59 @@ def test_string_annotations_are_resolved_in_the_users_module() -> None:
 
     with client(create_app(table(post_f=space["f"]))) as caller:
         assert caller.post("/f", json={"n": 1}).json() == 2
+
+
+async def echo(socket: WebSocket, room: str, times: int = 1) -> None:
+    """Every message back, until there is none."""
+    await socket.accept()
+    while True:
+        await socket.send_text(f"{room}: {await socket.receive_text() * times}")
+
+
+def test_a_websocket_is_served_by_a_function_with_parameters_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the path and of the query. A client that leaves is no failure."""
+    app = create_app(FunctionTable([LoadedFunction(function("echo", route=Route(WEBSOCKET, "/talk/{room}")), echo)]))
+    with client(app) as caller, caller.websocket_connect("/talk/a?times=2") as socket:
+        socket.send_text("x")
+        assert socket.receive_text() == "a: xx"
+
+    assert capsys.readouterr().err == ""
+
+
+def test_a_websocket_whose_function_fails_is_closed_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    """As far as there is room in the frame; the traceback is in the log."""
+
+    async def fail(socket: WebSocket) -> None:
+        await socket.accept()
+        raise ValueError("é" * 200)
+
+    with (
+        client(create_app(table(websocket_talk=fail))) as caller,
+        caller.websocket_connect("/talk") as socket,
+        pytest.raises(WebSocketDisconnect) as closed,
+    ):
+        socket.receive_text()
+
+    assert (closed.value.code, closed.value.reason[:14]) == (1011, "ValueError: éé")
+    assert 121 < len(closed.value.reason.encode()) <= 123
+    assert "in fail" in capsys.readouterr().err
+
+
+def test_a_websocket_may_be_closed_with_a_code_of_its_own() -> None:
+    """By FastAPI's own exception."""
+
+    async def refuse(socket: WebSocket) -> None:
+        await socket.accept()
+        raise WebSocketException(1008, "not you")
+
+    with (
+        client(create_app(table(websocket_talk=refuse))) as caller,
+        caller.websocket_connect("/talk") as socket,
+        pytest.raises(WebSocketDisconnect) as closed,
+    ):
+        socket.receive_text()
+
+    assert (closed.value.code, closed.value.reason) == (1008, "not you")
 
 
 def test_ping_says_204_while_the_code_is_loaded() -> None:

@@ -9,12 +9,12 @@ from flashcore.build.drafts import Draft, by_name
 from flashcore.build.problems import Problems
 from flashcore.build.scan import Served
 from flashcore.hookspecs.resources import Ingress
-from flashcore.model.manifest import ParameterKind
+from flashcore.model.manifest import WEBSOCKET, FunctionKind, ParameterKind
 
 RESERVED_PATHS = frozenset({"/docs", "/execute", "/openapi.json", "/ping", "/ping/live", "/redoc"})
 """Paths that the replica's own server answers."""
 
-METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", WEBSOCKET})
 
 _PLACEHOLDER = re.compile(r"\{([^{}:]*)(?::([^{}]*))?\}")
 _CONVERTORS = frozenset({None, "float", "int", "path", "str", "uuid"})
@@ -69,6 +69,8 @@ def _route_problems(one: Served) -> Iterator[tuple[str, str]]:
         return
     if route.method not in METHODS:
         yield f"there is no method {route.method}", f"use one of {', '.join(sorted(METHODS))}"
+    if route.method == WEBSOCKET and one.entry.kind is not FunctionKind.ASYNC_FUNCTION:
+        yield "a WebSocket is served by a coroutine function", f"write async def {one.entry.name}, without yield"
     if not route.path.startswith("/"):
         yield "the path does not start with a slash", f"write '/{route.path}'"
     if route.path.rstrip("/") in RESERVED_PATHS:

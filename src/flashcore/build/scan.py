@@ -16,10 +16,10 @@ from flashcore.build.sources import Code, Sources
 from flashcore.build.syntax import Unparsable, nodes_of
 from flashcore.build.values import CannotRead, Definition, External, Member, ProjectModule, Resource, ResourceClass
 from flashcore.hookspecs.resources import Ingress
-from flashcore.model.manifest import FunctionEntry, Route
+from flashcore.model.manifest import WEBSOCKET, FunctionEntry, Route
 
 REMOTE = External("flashcore.remote")
-_VERBS = {"get": "GET", "post": "POST", "put": "PUT", "patch": "PATCH", "delete": "DELETE"}
+_VERBS = {"get": "GET", "post": "POST", "put": "PUT", "patch": "PATCH", "delete": "DELETE", "websocket": WEBSOCKET}
 _GIVING = frozenset({"function", "route", *_VERBS})
 """The attributes of endpoints by which functions are given to them."""
 

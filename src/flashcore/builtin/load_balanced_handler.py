@@ -39,7 +39,7 @@ class LoadBalancedHandlerGenerator:
 
     def requirements(self) -> tuple[str, ...]:
         """What `worker.lb` imports."""
-        return ("fastapi>=0.141", "uvicorn>=0.50")
+        return ("fastapi>=0.141", "uvicorn>=0.50", "websockets>=15")
 
 
 def _precedence(entry: FunctionEntry) -> tuple[list[tuple[int, str]], str, str]:

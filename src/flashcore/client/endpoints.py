@@ -10,7 +10,7 @@ from flashcore.client.functions import Link, RemoteClass, RemoteFunction, RouteF
 from flashcore.client.settings import declare, setting_names
 from flashcore.model.declaration import Declaration
 from flashcore.model.errors import InvalidDeclaration
-from flashcore.model.manifest import Route
+from flashcore.model.manifest import WEBSOCKET, Route
 from flashcore.model.names import EndpointName
 
 P = ParamSpec("P")
@@ -119,6 +119,10 @@ class LoadBalancedEndpoint(Endpoint):
     def delete(self, path: str) -> RouteDecorator:
         """Serve DELETE on `path`."""
         return self.route("DELETE", path)
+
+    def websocket(self, path: str) -> RouteDecorator:
+        """Serve WebSockets on `path`, by an async function that takes FastAPI's `WebSocket`."""
+        return self.route(WEBSOCKET, path)
 
 
 class RouteDecorator:

@@ -17,7 +17,8 @@ from flashcore.client.job_calls import JobCall, home_of, run_within, submit
 from flashcore.client.many import MapOptions, map_awaited, map_blocking, zip_awaited
 from flashcore.client.route_calls import TIMEOUT, CalledRoute, call_route
 from flashcore.client.whereabouts import Whereabouts
-from flashcore.model.manifest import Route
+from flashcore.model.errors import UsageError
+from flashcore.model.manifest import WEBSOCKET, Route
 from flashcore.model.names import EndpointName
 from flashcore.wire.envelope import Arguments, Call
 from flashcore.wire.seal import JOB_LIFETIME, new_stamp
@@ -177,6 +178,11 @@ class RouteFunction(Remote[P, R]):
         return f"<{self.route.method} {self.route.path} of endpoint {self._link.endpoint}>"
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Conversation[R]:
+        if self.route.method == WEBSOCKET:
+            raise UsageError(
+                f"{self!r} is no call with one answer",
+                next_step=f"open it with a WebSocket client, at /{self._link.endpoint}{self.route.path} of the gateway",
+            )
         called = CalledRoute(self._link.endpoint, self.route, self._target, self._timeout or TIMEOUT)
         return call_route(called, args, kwargs, self._link.carrier.key())
 

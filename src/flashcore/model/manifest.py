@@ -56,6 +56,10 @@ class Result:
     schema: Mapping[str, Any] | None = None
 
 
+WEBSOCKET = "WEBSOCKET"
+"""What stands for the method of a route that serves WebSockets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """An HTTP method (upper case) and path template (`/items/{item_id}`)."""

@@ -156,9 +156,10 @@ class _WebSocket:
         self._ended = False
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        """Pass it on. What comes after the end goes nowhere: the application has yet to hear of it."""
-        if not self._ended:
-            await self._send(message)
+        """Pass it on. Raises OSError after the end, as servers do: an application that only sends hears of it so."""
+        if self._ended:
+            raise ConnectionResetError("this replica is draining, and has closed the WebSocket")
+        await self._send(message)
 
     async def end(self, reason: str) -> None:
         """Close it; the application is told by its next `receive`."""

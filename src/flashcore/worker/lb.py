@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import importlib.util
 import inspect
 import json
 import logging
@@ -16,11 +17,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Response
+from fastapi import FastAPI, HTTPException, Response, WebSocketDisconnect, WebSocketException
 from fastapi.responses import StreamingResponse
 
 from flashcore.model.codec import to_json
-from flashcore.model.manifest import Route
+from flashcore.model.manifest import WEBSOCKET, Route
 from flashcore.worker.call import encode_item
 from flashcore.worker.direct import SealedRequests
 from flashcore.worker.failure import failure_of
@@ -39,12 +40,16 @@ KEEP_ALIVE = 75
 
 _LOGGERS = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
+_FAILED = 1011
+"""The code with which a WebSocket is closed whose function has failed; as of RFC 6455, 7.4."""
+_LONGEST_REASON = 123
+
 _JSON_LINES = "application/jsonl"
 _END = object()
 
 
 def create_app(functions: FunctionTable | Callable[[], FunctionTable]) -> FastAPI:
-    """The app: one route per function that has one, and `/ping`.
+    """The app: one route per function that has one, WebSockets among them, and `/ping`.
 
     Parameters are FastAPI's: path, query, body, headers, files, dependencies. Results are JSON by `worker.plain`,
     unless the function returns a Response, or is annotated to return a pydantic model, which filters as in FastAPI.
@@ -142,6 +147,10 @@ class _Serving:
         return await value if inspect.isawaitable(value) else value
 
     def _add_route(self, app: FastAPI, function: LoadedFunction, route: Route) -> None:
+        if route.method == WEBSOCKET:
+            _load_websockets()
+            app.add_api_websocket_route(route.path, _conversation(function), name=function.entry.name)
+            return
         filtered = _returns_model(function.target)
         options: dict[str, Any] = {} if filtered else {"response_model": None}
         operation = self._operation(function, _as_it_is if filtered else _answer)
@@ -160,11 +169,7 @@ class _Serving:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything; the caller is told what
                 return _failed(error)
 
-        functools.update_wrapper(operation, function.target)
-        # FastAPI looks through __wrapped__ and would take a wrapped generator for one.
-        del operation.__wrapped__  # type: ignore[attr-defined]  # update_wrapper has set it
-        operation.__signature__ = inspect.signature(function.target, eval_str=True)  # type: ignore[attr-defined]  # read by inspect
-        return operation
+        return _in_place_of(function, operation)
 
     async def _value(self, function: LoadedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if function.kind.on_loop:
@@ -212,6 +217,38 @@ class _Serving:
 
         self._pool.submit(run)
         return await future
+
+
+def _conversation(function: LoadedFunction) -> Callable[..., Awaitable[Any]]:
+    """A coroutine function with the parameters of the user's, for one WebSocket."""
+
+    async def operation(*args: Any, **kwargs: Any) -> None:
+        try:
+            await function.target(*args, **kwargs)
+        except WebSocketDisconnect:
+            return  # the client left, or this replica drains: the function was told so, and had nothing left to do
+        except WebSocketException:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as for a request
+            failure = failure_of(error)
+            sys.stderr.write(failure.error_traceback)
+            raise WebSocketException(_FAILED, _reason(f"{failure.error_type}: {failure.error_message}")) from None
+
+    return _in_place_of(function, operation)
+
+
+def _reason(text: str) -> str:
+    """As much of it as fits into the frame that closes a WebSocket."""
+    return text.encode()[:_LONGEST_REASON].decode(errors="ignore")
+
+
+def _in_place_of(function: LoadedFunction, operation: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The operation, as FastAPI is to see it: with the name and the parameters of the user's function."""
+    functools.update_wrapper(operation, function.target)
+    # FastAPI looks through __wrapped__ and would take a wrapped generator for one.
+    del operation.__wrapped__  # type: ignore[attr-defined]  # update_wrapper has set it
+    operation.__signature__ = inspect.signature(function.target, eval_str=True)  # type: ignore[attr-defined]  # read by inspect
+    return operation
 
 
 def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
@@ -270,6 +307,20 @@ def _http_protocol() -> Any:
     return IntakeProtocol
 
 
+def _load_websockets() -> Any:
+    """What speaks WebSockets, None where nothing is installed that does.
+
+    Imported with the first route for them, or when the first of them is opened: most endpoints have no use for it.
+    """
+    from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
+
+    return AutoWebSocketsProtocol
+
+
+def _websocket_protocol(**given: Any) -> Any:
+    return _load_websockets()(**given)
+
+
 def load_server(app: Application) -> None:
     """Import everything that `HttpServer` takes to serve this app: it would do so itself, after the fork.
 
@@ -284,6 +335,7 @@ def _config(app: Application) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=_http_protocol(),
+        ws=_websocket_protocol if importlib.util.find_spec("websockets") else "none",  # type: ignore[arg-type]  # it makes one
         log_config=None,
         access_log=False,
         server_header=False,
