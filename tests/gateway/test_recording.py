@@ -18,6 +18,7 @@ from flashcore.gateway.claiming import send_work
 from flashcore.gateway.load import WEIGHT, Load
 from flashcore.gateway.recording import Ended, Heard, Progressed, Recorder, Returned, Streamed
 from flashcore.hookspecs.jobs import Claim, Finish, JobStore, Return
+from flashcore.model.errors import StorageFull
 from flashcore.model.job import Claimed, Job, JobStatus, NewJob, Payload
 from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
 from flashcore.wire.messages import Message, Received, Taken, Work
@@ -276,6 +277,99 @@ async def test_a_result_that_no_store_can_hold_holds_nobody_else_up(caplog: pyte
     assert (ended[0].error or "").startswith("the job store cannot hold its result: UnicodeEncodeError: ")
     assert ears.finished == [ONE, TWO, THREE]
     assert f"of job {THREE} cannot be stored" in caplog.text
+
+
+class Cramped:
+    """A store that has no room for what is large, until it is given some; the rest it takes."""
+
+    def __init__(self, store: JobStore, most: int) -> None:
+        self.most = most
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        """The store's own method."""
+        return getattr(self._store, name)
+
+    async def finish(self, results: Sequence[Finish]) -> tuple[bool, ...]:
+        """See JobStore."""
+        self._require_room([result.output for result in results])
+        return await self._store.finish(results)
+
+    async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload, number: int | None = None) -> bool:
+        """See JobStore."""
+        self._require_room([chunk])
+        return await self._store.append_stream(worker, job, chunk, number)
+
+    def _require_room(self, payloads: Sequence[Payload | None]) -> None:
+        if any(payload is not None and len(payload.data) > self.most for payload in payloads):
+            raise StorageFull("the disk is full")
+
+
+LARGE = Payload(b'"%b"' % (b"x" * (2 << 20)))
+
+
+async def test_a_large_result_that_waits_for_room_holds_nobody_else_up() -> None:
+    """Q26: those beside it and after it are stored at once; it is, and its worker hears so, once there is room."""
+    store, _ = await claimed(ONE, TWO, THREE)
+    link, ears, cramped = Link(), Ears(), Cramped(store, 1 << 20)
+
+    async with recording(cast("JobStore", cramped), ears) as recorder:
+        recorder.add(Ended(Finish(ONE, WORKER, LARGE), link))
+        recorder.add(Ended(Finish(TWO, WORKER, Payload(b"2")), link))
+        await eventually(lambda: ears.finished == [TWO])
+        recorder.add(Ended(Finish(THREE, WORKER, Payload(b"3")), link))
+        await eventually(lambda: ears.finished == [TWO, THREE])
+        held, trouble = recorder.unstored(), recorder.trouble
+        await eventually(lambda: link.sent == [Received((TWO,)), Received((THREE,))])
+        cramped.most = 4 << 20
+        await recorder.settled()
+        at_last = await store.get(ONE)
+
+    assert (held, trouble) == ({WORKER: [ONE]}, "the disk is full")
+    assert (recorder.unstored(), recorder.trouble) == ({}, "")
+    assert at_last is not None
+    assert at_last.output == LARGE
+    assert link.sent[2:] == [Received((ONE,))]
+
+
+async def test_what_follows_a_chunk_that_waits_for_room_waits_behind_it() -> None:
+    """Q11: the job's later chunks, and its end, however small; another job's stream goes on."""
+    store, _ = await claimed(ONE, TWO)
+    link, ears, cramped = Link(), Ears(), Cramped(store, 1 << 20)
+
+    async with recording(cast("JobStore", cramped), ears) as recorder:
+        recorder.add(chunk(ONE, 0, link))
+        recorder.add(Streamed(WORKER, ONE, 1, LARGE, 1, link))
+        recorder.add(chunk(ONE, 2, link))
+        recorder.add(Ended(Finish(ONE, WORKER, Payload(b"1")), link))
+        recorder.add(chunk(TWO, 0, link))
+        await eventually(lambda: link.sent)
+        recorder.add(Ended(Finish(TWO, WORKER, Payload(b"2")), link))
+        await eventually(lambda: ears.finished == [TWO])
+        cramped.most = 4 << 20
+        await recorder.settled()
+
+    assert link.sent == [Taken(TWO, 1, 1), Received((TWO,)), Taken(ONE, 1, 3), Received((ONE,))]
+    assert [len(item.value.data) for item in await store.read_stream(ONE, 0)] == [3, len(LARGE.data), 3]
+    assert ears.finished == [TWO, ONE]
+
+
+async def test_a_result_that_is_reported_again_while_it_is_held_is_not_acknowledged() -> None:
+    """Q26: its worker came back over another connection; it hears there that the result is stored, and not before."""
+    store, _ = await claimed(ONE)
+    before, now, cramped = Link(), Link(), Cramped(store, 1 << 20)
+
+    async with recording(cast("JobStore", cramped), Ears()) as recorder:
+        recorder.add(Ended(Finish(ONE, WORKER, LARGE), before))
+        await eventually(lambda: recorder.trouble)
+        known = recorder.reported_again(WORKER, ONE, now)
+        unknown = recorder.reported_again(WORKER, TWO, now)
+        early = list(now.sent)
+        cramped.most = 4 << 20
+        await recorder.settled()
+
+    assert (known, unknown, early) == (True, False, [])
+    assert (before.sent, now.sent) == ([], [Received((ONE,))])
 
 
 def test_a_job_is_handed_out_with_the_time_that_it_has_left() -> None:

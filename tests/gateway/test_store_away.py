@@ -26,6 +26,8 @@ class Moody:
     def __init__(self, store: JobStore) -> None:
         self._store = store
         self.failure: Exception | None = None
+        self.of: set[str] = set()
+        """What fails; everything, where nothing is named."""
         self.refused: list[str] = []
         self.swept = 0
         """Sweeps since it was away."""
@@ -37,7 +39,7 @@ class Moody:
             return method
 
         async def call(*given: Any, **named: Any) -> Any:
-            if self.failure is not None:
+            if self.failure is not None and (not self.of or name in self.of):
                 self.refused.append(name)
                 self.swept = 0
                 raise self.failure
@@ -143,6 +145,77 @@ async def test_a_store_that_was_away_for_longer_than_a_lease_charges_nobody(layo
 
     assert ended.json["status"] == "COMPLETED"
     assert "retries" not in ended.json
+
+
+@pytest.mark.parametrize("what", ["finish", "extend"])
+async def test_a_store_that_takes_all_but_one_thing_for_longer_than_a_lease_charges_nobody(
+    layout: Layout, moody: Moody, what: str
+) -> None:
+    """Q26: a large result waits for room, or no lease can be renewed: the job is not taken from its worker for that."""
+    store: Any = moody
+    hello = worker_hello("hello")
+    settings = dataclasses.replace(FAST, lease=0.9, sweep_interval=0.01)
+    go_on = asyncio.Event()
+
+    async def answer(_: Assignment) -> bytes:
+        if what == "extend":
+            await go_on.wait()
+        return b"1"
+
+    async with gateway_at(layout, settings, store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        moody.failure, moody.of = StorageFull("there is no room for that"), {what}
+        async with FakeWorker(layout.worker_socket, hello, answer) as worker:
+            job = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
+            await eventually(lambda: what in moody.refused)
+            await asyncio.sleep(settings.lease * 1.5)
+            moody.failure = None
+            go_on.set()
+            ended = await running.get(f"/v2/hello/status-sync/{job}?wait=50000")
+
+    assert ended.json["status"] == "COMPLETED"
+    assert "retries" not in ended.json
+    assert len(worker.seen) == 1
+
+
+async def test_the_control_plane_hears_why_results_are_held(layout: Layout, moody: Moody) -> None:
+    """Q26: also where all else can be written, so that nothing else says so; and that they are stored."""
+    store: Any = moody
+    hello = worker_hello("hello")
+    async with gateway_at(layout, store=store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        moody.failure, moody.of = StorageFull("there is no room for that"), {"finish"}
+        async with FakeWorker(layout.worker_socket, hello, lambda _: b"1"):
+            plane = SocketDataPlane(layout.dataplane_socket)
+            await running.post("/v2/hello/run", {"input": {}})
+            await eventually(lambda: any(state.trouble == "there is no room for that" for state in plane.gateways()))
+            moody.failure = None
+            await eventually(lambda: not any(state.trouble for state in plane.gateways()))
+            await plane.close()
+
+
+async def test_a_worker_that_comes_back_is_not_told_that_a_held_result_is_stored(layout: Layout, moody: Moody) -> None:
+    """Q26: it reports it again over its new connection; were it told, a gateway that is killed now would lose it."""
+    store: Any = moody
+    hello = worker_hello("hello")
+    async with gateway_at(layout, store=store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        moody.failure, moody.of = StorageFull("there is no room for that"), {"finish"}
+        async with FakeWorker(layout.worker_socket, hello, lambda _: b"1") as worker:
+            job = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
+            await eventually(lambda: "finish" in moody.refused)
+            worker.hang_up()
+            await worker.until(lambda: worker.welcomes == 2)
+            # What is asked for now is answered after what the worker said when it was welcomed.
+            second = (await running.post("/v2/hello/run", {"input": {}})).json["id"]
+            await worker.until(lambda: second in worker.unreceived)
+            kept = set(worker.unreceived)
+            moody.failure = None
+            await eventually(lambda: not worker.unreceived)
+            ended = await running.get(f"/v2/hello/status/{job}")
+
+    assert kept == {job, second}
+    assert (ended.json["status"], "retries" in ended.json) == ("COMPLETED", False)
 
 
 @pytest.mark.parametrize("path", ["status/x-u1", "stream/x-u1", "health"])

@@ -80,6 +80,8 @@ class Broker:
         self._forgetting: dict[EndpointName, asyncio.TimerHandle] = {}
         self._is_over = False
         self._tasks: set[Task[None]] = set()
+        self._behind = False
+        """This gateway or its store stood still, which no worker is to pay for: leases are renewed before they end."""
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -388,28 +390,32 @@ class Broker:
             self._wake_all(endpoints)
 
     async def _sweep_regularly(self) -> None:
-        behind = False
         while True:
             due = self._loop.time() + self._settings.sweep_interval
             await asyncio.sleep(self._settings.sweep_interval)
             # A loop that stood still has heartbeats waiting that it did not read.
-            behind = behind or self._loop.time() - due > self._settings.heartbeat
+            behind = self._behind or self._loop.time() - due > self._settings.heartbeat
+            self._behind = False
             if not behind:
                 self.crew.look_at_silence()
             try:
                 await self._sweep(behind=behind)
-                behind = False
-                self._troubled(self.store.trouble if isinstance(self.store, TellsTrouble) else "")
+                self._troubled(self._trouble)
             except (StateError, StorageFull) as error:
                 _log.warning("jobs that ran out of time stay as they are: %s", error.message)
-                behind = True
+                self._behind = True
                 self._troubled(error.message)
             except Exception:  # noqa: BLE001 - whatever it was: without the sweep no job ends that ran out of time
                 _log.exception("jobs that ran out of time stay as they are")
-                behind = True
+                self._behind = True
+
+    @property
+    def _trouble(self) -> str:
+        """Why jobs, or results, cannot be kept at present; nothing while they can."""
+        return (self.store.trouble if isinstance(self.store, TellsTrouble) else "") or self._recorder.trouble
 
     async def _sweep(self, *, behind: bool) -> None:
-        """Apply what time did. `behind`: this gateway or its store stood still, which no worker is to pay for."""
+        """Apply what time did. `behind`: see `_behind`."""
         if behind:
             await self.crew.renew_leases()
         self._swept(await self.store.sweep())
@@ -437,8 +443,10 @@ class Broker:
                 await self.crew.renew_leases()
             except (StateError, StorageFull) as error:
                 _log.warning("leases are not renewed: %s", error.message)
+                self._behind = True
             except Exception:  # noqa: BLE001 - whatever it was: all jobs would be taken from their workers
                 _log.exception("leases are not renewed")
+                self._behind = True
 
     def _take_up(self, job: Job, worker_id: WorkerId) -> None:
         worker = self.books.get(worker_id)

@@ -198,7 +198,9 @@ class Crew:
         for result in results:
             attempt = worker.attempts.get(result.id)
             if attempt is None or attempt.claimed.attempt != result.attempt:
-                stale.append(result.id)
+                # What is on its way into the store is not acknowledged before it is there.
+                if not self._recorder.reported_again(worker.id, result.id, link):
+                    stale.append(result.id)
                 continue
             self._books.settle(worker, result.id)
             if attempt.stopped:
@@ -319,7 +321,9 @@ class Crew:
                 self._give_up(worker, "worker lost: it stopped sending heartbeats", charged=True)
 
     async def renew_leases(self) -> None:
-        """Renew the leases of all who are here, or are waited for."""
+        """Renew the leases of all who are here, or are waited for; of what they reported, until that is stored."""
+        for name, reported in self._recorder.unstored().items():
+            await self._store.extend(name, reported, self._settings.lease)
         for worker in self._books:
             running = worker.running
             if running:

@@ -4,7 +4,8 @@ Results are acknowledged only when the store has them. While the store is away t
 who reports much is not read from (see `load`), so that a generator waits rather than the gateway's memory grows.
 
 What a job says while it runs is stored in its order, and its end after it; that is nobody else's affair: a generator
-may yield faster than any store writes, and the results of other jobs do not wait for that.
+may yield faster than any store writes, and the results of other jobs do not wait for that. Nor do they for a large one:
+a store that is nearly full has room for them, and none for it.
 
 What a store cannot hold, whatever its state, holds nobody else up: a job whose result is such has failed.
 """
@@ -26,6 +27,7 @@ from flashcore.model.job import Job, Payload
 from flashcore.model.light import light
 from flashcore.model.names import JobId, WorkerId
 from flashcore.wire.messages import Received, Taken
+from flashcore.wire.spill import SPILLED_FROM
 
 _log = logging.getLogger(__name__)
 
@@ -143,26 +145,53 @@ class Recorder:
         self._store = store
         self._heard = heard
         self._said: dict[JobId, deque[_Held]] = {}
-        """What jobs said while they ran, and how they ended after it, in order."""
+        """By job, what is stored by itself: what it said while it ran, its end after that, in order; a large result."""
         self._speaking: list[JobId] = []
         """Jobs that have begun to say something."""
         self._ends: list[_Held] = []
+        self._owed: dict[tuple[WorkerId, JobId], WorkerLink | None] = {}
+        """Ends that are not stored yet, and who is told once they are."""
+        self._refused: dict[object, str] = {}
+        """Why the store does not take what it is being given, by what nobody else knows."""
         self._load = Load(limit)
         self._kick = asyncio.Event()
 
     def add(self, report: Report, link: WorkerLink | None = None) -> None:
         """Store this as soon as may be. `link` is where it came from, and is held up when there is too much of it."""
         held = _Held(report, link)
+        size, is_alone = report.size, True
+        if isinstance(report, Ended | Returned):
+            self._owed[report.worker, report.job] = report.link
+            is_alone = size > SPILLED_FROM
         said = self._said.get(report.job)
         if said is not None:
             said.append(held)
-        elif isinstance(report, Streamed | Progressed):
+        elif is_alone:
             self._said[report.job] = deque((held,))
             self._speaking.append(report.job)
         else:
             self._ends.append(held)
-        self._load.add(report.size, link)
+        self._load.add(size, link)
         self._kick.set()
+
+    @property
+    def trouble(self) -> str:
+        """Why the store does not take what is held; nothing while it does."""
+        return next(iter(self._refused.values()), "")
+
+    def unstored(self) -> dict[WorkerId, list[JobId]]:
+        """Jobs whose ends were reported and are not stored yet: they are still their workers'."""
+        found: dict[WorkerId, list[JobId]] = {}
+        for worker, job in self._owed:
+            found.setdefault(worker, []).append(job)
+        return found
+
+    def reported_again(self, worker: WorkerId, job: JobId, link: WorkerLink) -> bool:
+        """Whether that end is not stored yet; then its receipt goes over `link`, where the worker is now."""
+        is_owed = (worker, job) in self._owed
+        if is_owed:
+            self._owed[worker, job] = link
+        return is_owed
 
     async def run(self) -> None:
         """Store what comes, until cancelled."""
@@ -203,6 +232,8 @@ class Recorder:
                     last = report
                 elif isinstance(report, Progressed):
                     await self._each_stored(self._progress, [report])
+                elif isinstance(report, Ended) and report.size > SPILLED_FROM:
+                    await self._each_stored(self._finish, [report])
                 else:
                     self._ends.append(held)
                     self._kick.set()
@@ -227,23 +258,29 @@ class Recorder:
         """Do without what cannot be stored. A job of which that is the result ends nevertheless, and says why."""
         _log.error("what worker %s reports of job %s cannot be stored: %s", report.worker, report.job, problem)
         if not isinstance(report, Ended):
+            self._owed.pop((report.worker, report.job), None)
             return
         failed = Finish(report.job, report.worker, error=f"the job store cannot hold its result: {problem}")
         try:
             await self._until_stored(self._finish, [Ended(failed, report.link)])
         except Exception:  # noqa: BLE001 - the store fails whatever it is told: the job is queued again when its lease is over
             _log.exception("nor can it be stored that job %s has failed", report.job)
+            self._owed.pop((report.worker, report.job), None)
 
     async def _until_stored(self, store: Callable[[T], Awaitable[None]], what: T) -> None:
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                await store(what)
-                return
-            except (StateError, StorageFull) as error:
-                _log.warning("the job store is away, what workers report is held: %s", error.message)
-                await asyncio.sleep(pause)
-                pause = min(LONGEST_PAUSE, pause * 2)
+        pause, trial = FIRST_PAUSE, object()
+        try:
+            while True:
+                try:
+                    await store(what)
+                    return
+                except (StateError, StorageFull) as error:
+                    _log.warning("the job store is away, what workers report is held: %s", error.message)
+                    self._refused[trial] = error.message
+                    await asyncio.sleep(pause)
+                    pause = min(LONGEST_PAUSE, pause * 2)
+        finally:
+            self._refused.pop(trial, None)
 
     async def _append(self, reports: Sequence[Streamed]) -> None:
         (report,) = reports
@@ -259,16 +296,19 @@ class Recorder:
         for report in ends:
             self._heard.finished(report.finish.id)
         # After the answers that this brings about: callers wait for them, and nobody for a receipt.
-        self._loop.call_soon(
-            _acknowledge, [(report.finish.id, report.link) for report in ends if report.link is not None]
-        )
+        self._loop.call_soon(_acknowledge, self._receipts(ends))
 
     async def _give_back(self, returns: Sequence[Returned]) -> None:
         jobs = await self._store.give_back([report.end for report in returns])
-        _acknowledge([(report.end.id, report.link) for report in returns if report.link is not None])
+        _acknowledge(self._receipts(returns))
         for job in jobs:
             if job is not None:
                 self._heard.given_back(job)
+
+    def _receipts(self, ends: Sequence[Ended | Returned]) -> list[tuple[JobId, WorkerLink]]:
+        """Of what is stored now, and who waits to hear so."""
+        links = [(end.job, self._owed.pop((end.worker, end.job), None)) for end in ends]
+        return [(job, link) for job, link in links if link is not None]
 
 
 def _acknowledge(stored: Sequence[tuple[JobId, WorkerLink]]) -> None:
