@@ -506,12 +506,15 @@ def test_a_trace_goes_through_jobs_and_requests(shop: Any, request: Any, caller:
     assert here["request_id"] != there["request_id"]
 
 
-def test_a_call_without_a_trace_has_one_with_what_it_calls(shop: Any, with_key: None) -> None:
-    """Under the id of its request; whoever looks through logs finds them together."""
-    here, there = shop.hop_to_route.remote()
+@pytest.mark.parametrize("caller", ["with_key", "outside"])
+@pytest.mark.parametrize("name", ["hop_to_route", "hop_to_queue"])
+def test_a_call_without_a_trace_shares_its_requests_id(shop: Any, request: Any, caller: str, name: str) -> None:
+    """Whoever looks through logs finds them together. No trace is made up: it would keep tracers from recording."""
+    request.getfixturevalue(caller)
+    here, there = getattr(shop, name).remote()
 
-    assert "traceparent" not in here
-    assert there["traceparent"].split("-")[1] == here["request_id"]
+    assert here.keys() == there.keys() == {"request_id"}
+    assert there["request_id"] == here["request_id"]
 
 
 def _span_context() -> trace.SpanContext:

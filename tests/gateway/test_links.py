@@ -227,6 +227,23 @@ async def test_a_trace_that_is_none_is_left_out(running: Running, layout: Layout
     assert [seen.context.keys() - {"request_id"} for seen in worker.seen] == [set(), {"traceparent"}]
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"), [("mine", True), ("a b", False), ("é", False), ("x" * 129, False), (7, False)]
+)
+async def test_a_request_id_is_taken_over_as_from_a_header(
+    running: Running,
+    layout: Layout,
+    given: object,
+    kept: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """By it a job is found that belongs to another call; what is none is replaced."""
+    more: dict[str, Any] = {"x-request-id": given}
+    async with worker_of(running, layout, lambda _: b"1") as worker, linked(running) as caller:
+        await caller.ask(job(1, **more))
+
+    assert (worker.seen[0].context["request_id"] == given) is kept
+
+
 async def test_callers_have_an_allowance(layout: Layout) -> None:
     """Who submits more than it may is told when to come again."""
     async with gateway_at(layout, replace(FAST, caller_rate=0.2)) as running:

@@ -1,12 +1,12 @@
 """The trace that a call is part of (W3C Trace Context): of the span that is active here, or of the call worked on.
 
 There are no spans of flashcore's own. So a trace is carried on as it came: what the next call is told is the last span
-that somebody recorded.
+that somebody recorded. What came without a trace gives its request's id to its calls, and makes none up: a tracer that
+finds a parent which nobody has sampled records nothing.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 from flashcore.wire.current import CURRENT
 
 NAMES = ("traceparent", "tracestate")
+REQUEST_ID = "x-request-id"
 
-_HEX_ID = re.compile(r"(?!0{16})[0-9a-f]{32}")
 _NOTHING: Mapping[str, str] = {}
 
 
 def trace_headers() -> Mapping[str, str]:
-    """The headers that put a call into its trace; none for a call that begins one."""
+    """The headers that tell of which trace or request a call is part; none for one that begins both."""
     # OpenTelemetry is nobody's dependency here: who uses it has imported it.
     propagate = sys.modules.get("opentelemetry.propagate")
     if propagate is not None and (active := _injected(propagate)):
@@ -39,8 +39,8 @@ def _injected(propagate: Any) -> Mapping[str, str]:
 
 
 def _of_call(context: Mapping[str, str]) -> Mapping[str, str]:
-    """Those that it came with, or a trace under its request's id: then its own calls can be told to belong together."""
+    """Those that it came with, or its request's id: by either its own calls can be told to belong together."""
     if "traceparent" in context:
         return {name: context[name] for name in NAMES if name in context}
     request = context.get("request_id", "")
-    return {"traceparent": f"00-{request}-{request[:16]}-00"} if _HEX_ID.fullmatch(request) else _NOTHING
+    return {REQUEST_ID: request} if request else _NOTHING

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from flashcore.gateway.http.forward import is_in_trace, is_trace
 from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.http.parse import is_usable_id
 from flashcore.gateway.routes import JobsRouting
 from flashcore.gateway.webhooks.destination import checked_url
 from flashcore.model.errors import NotFound, ProtocolError, UsageError
@@ -75,6 +76,7 @@ def asked_over_link(submission: Submission, request_id: bytes) -> Asked:
     context = {"request_id": request_id.decode("latin-1")}
     lane_key, policy = None, _NO_POLICY
     if more:
+        _take_over_id(context, more.get("x-request-id"))
         _add_trace(context, more.get("traceparent"), more.get("tracestate"))
         lane_key = _word("lane", more.get("lane"))
     if payload.media == seal.MEDIA:
@@ -203,6 +205,12 @@ def _context(head: RequestHead) -> dict[str, str]:
         if 0 < len(state) <= MAX_TRACE_STATE:
             context["tracestate"] = state.decode("latin-1")
     return context
+
+
+def _take_over_id(context: dict[str, str], given: object) -> None:
+    """As of a request: what has not the right form is no id."""
+    if isinstance(given, str) and given.isascii() and is_usable_id(given.encode()):
+        context["request_id"] = given
 
 
 def _add_trace(context: dict[str, str], parent: object, state: object) -> None:

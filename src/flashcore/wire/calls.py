@@ -22,10 +22,10 @@ gateway    Answers   {"jobs": [[number, document, output], ...]}, a buffer for e
 
 `number` is the caller's, and no two calls under way have the same. `wait` is in milliseconds: how long the answer may
 be held until the job has ended; with 0 it comes once the job is kept. `key` is the idempotency key, or nothing; a
-sealed input has its own. `more` may hold `traceparent`, `tracestate`, `lane` (as the header X-Flashcore-Key) and
-`policy` (as in a body of HTTP). `document` is the status document; `output` the output's media type, null where there
-is none, and true where it, or the document, is too large to hold up others: the status is asked for over HTTP then.
-`after` is seconds, or null.
+sealed input has its own. `more` may hold `traceparent`, `tracestate`, `x-request-id`, `lane` (as the header
+X-Flashcore-Key) and `policy` (as in a body of HTTP). `document` is the status document; `output` the output's media
+type, null where there is none, and true where it, or the document, is too large to hold up others: the status is asked
+for over HTTP then. `after` is seconds, or null.
 
 A connection that breaks takes its answers along, not its jobs: a caller submits again under the same key, over another.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from tests.gateway.http.test_plain import told
 
 from flashcore.gateway.http.errors import BadRequest
-from flashcore.gateway.http.forward import PeerLines, add_headers, is_in_trace, request_block
+from flashcore.gateway.http.forward import PeerLines, add_headers, request_block
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.parse import parse_request
 from flashcore.gateway.http.plain import PlainHeads
@@ -19,7 +18,6 @@ from flashcore.gateway.http.recurring import RecurringHead
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333%d-01"
 HOP = add_headers((b"x-flashcore-instance", b"i1"))
-MADE_TRACE = re.compile(rb"traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-00")
 STRANGER = PeerLines(b"10.0.0.9", trusted=False)
 
 
@@ -44,9 +42,8 @@ def kept(raw: bytes) -> RecurringHead:
 
 
 def sent_on(head: RequestHead) -> bytes:
-    """What a replica is sent of it; of a trace that begins here, only that it is one."""
-    block = request_block(head, head.target, STRANGER, HOP)
-    return block if is_in_trace(head) else MADE_TRACE.sub(b"made", block)
+    """What a replica is sent of it."""
+    return request_block(head, head.target, STRANGER, HOP)
 
 
 def read_alike(last: RecurringHead, raw: bytes) -> bool:

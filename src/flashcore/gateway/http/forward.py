@@ -7,7 +7,6 @@ that was declared to be a proxy of ours.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -36,7 +35,6 @@ _NEVER_NAMED = frozenset({b"host"})
 _IN_TRACE = rb"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _TRACE = re.compile(rb"00%b|(?!00|ff)[0-9a-f]{2}%b(?:-[\x21-\x7e]{0,200})?" % (_IN_TRACE, _IN_TRACE))
 """Version 00 ends with its flags. Others may go on, but not for ever: what came in with a job is kept with it."""
-_HEX_ID = re.compile(rb"(?!0{16})[0-9a-f]{32}")
 _TRACE_NAMES = frozenset({b"traceparent", b"tracestate"})
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
@@ -51,7 +49,7 @@ class AddedHeaders:
     request_drop: frozenset[bytes]
     """Names that are not taken over from the client's request where that is part of a trace."""
     traceless_drop: frozenset[bytes]
-    """The same where a trace begins here."""
+    """The same where it is part of none: what has not the right form is no trace."""
     answer_drop: frozenset[bytes]
     """Names that are not taken over from the replica's answer."""
 
@@ -138,10 +136,7 @@ def request_block(head: RequestHead, target: bytes, peer: PeerLines, added: Adde
     outline = head.outline
     if outline is None or outline.traced is not traced or outline.added != added.names:
         outline = head.outline = _outline(head, peer, added, traced=traced)
-    trace = b"" if traced else _new_trace(head)
-    return b"".join(
-        (outline.block(head.method, target), trace, added.block, b"x-request-id: ", head.request_id, b"\r\n\r\n")
-    )
+    return b"".join((outline.block(head.method, target), added.block, b"x-request-id: ", head.request_id, b"\r\n\r\n"))
 
 
 def _outline(head: RequestHead, peer: PeerLines, added: AddedHeaders, *, traced: bool) -> Outline:
@@ -165,24 +160,17 @@ def _outline(head: RequestHead, peer: PeerLines, added: AddedHeaders, *, traced:
 
 
 def is_in_trace(head: RequestHead) -> bool:
-    """Whether the client's request says of which trace it is, in the right form (W3C Trace Context)."""
+    """Whether the client's request says of which trace it is, in the right form (W3C Trace Context).
+
+    One that does not is given none. Tracers, OpenTelemetry's for instance, go by their parent: below one that is not
+    sampled they record nothing, and below one that is, everything.
+    """
     return b"traceparent" in head.index and is_trace(head.index[b"traceparent"])
 
 
 def is_trace(parent: bytes) -> bool:
     """Whether that is a `traceparent`."""
     return _TRACE.fullmatch(parent) is not None
-
-
-def _new_trace(head: RequestHead) -> bytes:
-    """A trace that begins here, under the request's own id where that has the form of one.
-
-    It is not sampled: whoever wants to record it decides so.
-    """
-    trace = head.request_id
-    if b"x-request-id" in head.index and _HEX_ID.fullmatch(trace) is None:
-        trace = os.urandom(16).hex().encode()
-    return b"traceparent: 00-" + trace + b"-" + trace[:16] + b"-00\r\n"
 
 
 def passes_upgrade(head: RequestHead) -> bool:
