@@ -112,6 +112,36 @@ async def test_a_worker_takes_its_job_over_a_restart(layout: Layout, finished: s
     assert runs == [1]
 
 
+async def test_a_worker_that_has_a_job_for_the_second_time_takes_it_over_a_restart(layout: Layout) -> None:
+    """Q05: under whichever of its ids it has claimed it, and with what it has streamed by then."""
+    hello = worker_hello("hello")
+    go_on = asyncio.Event()
+
+    async def answer(job: Assignment) -> bytes:
+        await go_on.wait()
+        return b'"done"'
+
+    worker = FakeWorker(layout.worker_socket, hello, answer)
+    async with gateway(layout, hello) as running:
+        worker.start()
+        await running.gateway.broker.submit(NewJob(JOB, HELLO, Payload(b"1"), 3, execution_timeout=2.0))
+        await ended(running)
+        await running.gateway.broker.retry(JOB)
+        await worker.until(lambda: len(worker.seen) == 2)
+        worker.chunk(worker.seen[1], b'"before"', 0)
+        await worker.until(lambda: bool(worker.taken))
+    async with gateway(layout, hello) as running:
+        await worker.until(lambda: worker.welcomes == 2)
+        worker.chunk(worker.seen[1], b'"after"', 1)
+        go_on.set()
+        done = await ended(running)
+        chunks = await running.store.read_stream(JOB, 0)
+    await worker.stop()
+
+    assert (done.status, done.output, done.attempt) == (JobStatus.COMPLETED, Payload(b'"done"'), 2)
+    assert [chunk.value.data for chunk in chunks] == [b'"before"', b'"after"']
+
+
 async def test_shares_and_leases_outlive_the_gateway_in_a_rollout(layout: Layout) -> None:
     """Q35: the next one goes by the table that was kept, before any control plane has come."""
     old, new = worker_hello("hello", "a" * 64, slots=50), worker_hello("hello", "b" * 64, replica="new", slots=50)

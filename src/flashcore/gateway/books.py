@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from flashcore.model.job import Claimed
-from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId, worker_id
+from flashcore.model.names import (
+    EndpointName,
+    InstanceId,
+    JobId,
+    ReplicaId,
+    RevisionId,
+    WorkerId,
+    another_id,
+    worker_id,
+)
 from flashcore.wire.hello import Identity
 from flashcore.wire.messages import Message, Received
+
+_CLEAR_BEATS = 2
+"""The first over a connection may come before results of what the worker had over the last one."""
 
 
 class WorkerLink(Protocol):
@@ -85,7 +97,17 @@ class Worker:
     """Slots that a claim under way may fill."""
     heard: float = 0.0
     """When it last said something, by the loop's clock."""
+    claims_as: WorkerId = field(init=False)
+    """The id under which it claims jobs; those that it has keep the one under which they were claimed."""
+    is_barred: bool = True
+    """Jobs may be closed to that id, as an attempt under it was given up."""
+    clear_beats: int = 0
+    """Beats in a row, over this connection, that named nothing but what it was given."""
     attempts: dict[JobId, Attempt] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """It begins under its own id."""
+        self.claims_as = self.id
 
     @property
     def takes_work(self) -> bool:
@@ -102,6 +124,29 @@ class Worker:
     def running(self) -> list[JobId]:
         """Jobs whose results count."""
         return [job for job, attempt in self.attempts.items() if not attempt.stopped]
+
+    @property
+    def leased(self) -> Mapping[WorkerId, Sequence[JobId]]:
+        """The same by the id under which they were claimed."""
+        leased: dict[WorkerId, list[JobId]] = {}
+        for job in self.running:
+            leased.setdefault(self.attempts[job].claimed.worker, []).append(job)
+        return leased
+
+    def begin_anew(self) -> bool:
+        """Claim under another id from now on, where that makes a difference and is safe; whether it does.
+
+        A store never gives a job to the id that had it before, since that one may still be at it. This worker lets go
+        of whatever it is told to stop, and says so: then it may have each job again. Where it is the only one, nobody
+        else ever would. What it says of the earlier attempt, even now, has that one's number. Who asks over HTTP
+        tells no numbers.
+        """
+        has_let_go = self.clear_beats >= _CLEAR_BEATS and not any(attempt.stopped for attempt in self.attempts.values())
+        if not (self.is_barred and has_let_go and self.asks is None):
+            return False
+        self.is_barred = False
+        self.claims_as = another_id(self.id)
+        return True
 
 
 def _worker_of(identity: Identity) -> Worker:

@@ -28,7 +28,7 @@ from flashcore.hookspecs.jobs import EndsJobs, JobStore, Recalling, RingsAtOnce,
 from flashcore.model import job_steps
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Job, JobCounts, JobStatus, NewJob, StreamItem
-from flashcore.model.names import EndpointName, InstanceId, JobId, ReplicaId, RevisionId, WorkerId
+from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId, life_of, worker_id
 from flashcore.wire.messages import Result
 
 _log = logging.getLogger(__name__)
@@ -448,13 +448,12 @@ class Broker:
                 _log.exception("leases are not renewed")
                 self._behind = True
 
-    def _take_up(self, job: Job, worker_id: WorkerId) -> None:
-        worker = self.books.get(worker_id)
+    def _take_up(self, job: Job, claimed_as: WorkerId) -> None:
+        replica, instance = life_of(claimed_as)
+        worker = self.books.get(worker_id(replica, instance))
         if worker is None:
-            replica, _, instance = worker_id.partition("/")
-            worker = Worker(
-                worker_id, job.new.endpoint, ReplicaId(replica), InstanceId(instance), job.revision or RevisionId("")
-            )
+            name = worker_id(replica, instance)
+            worker = Worker(name, job.new.endpoint, replica, instance, job.revision or RevisionId(""))
             self.books.enter(worker)
         claimed = job_steps.as_claimed(job)
         since = self.store.now() - job.submitted_at - claimed.queued_for

@@ -55,6 +55,8 @@ class Claimer:
         self._served: set[WorkerId] = set()
         """Workers that got less than they asked for, with no ring since: there is nothing more for them."""
         self._expected = 0
+        self._is_counted = False
+        """The store has just said that jobs are queued."""
         # What was queued before this gateway began is not known.
         self._thorough = True
 
@@ -65,6 +67,7 @@ class Claimer:
     def count(self, queued: int) -> None:
         """So many jobs are queued, by the store's own count: what was expected may have been cancelled, or removed."""
         self._expected = queued
+        self._is_counted = queued > 0
         if queued:
             self.wake()
 
@@ -113,6 +116,9 @@ class Claimer:
             claims = [self._claim(ask, routing) for ask in asks]
             got = await asyncio.gather(*claims) if len(claims) > 1 else [await claims[0]]
             self._withdrawn.clear()
+            is_counted, self._is_counted = self._is_counted, False
+            if is_counted and not any(got) and sum(ask.worker.begin_anew() for ask in asks):
+                continue
             if not any(ask.is_last and jobs == ask.count for ask, jobs in zip(asks, got, strict=True)):
                 # What is left is for others than those who asked for all: pinned, or refused after a lost attempt.
                 self._thorough = self._expected > 0
@@ -126,7 +132,14 @@ class Claimer:
             return 0
         serving = self._fitting.serving(routing)
         claim = Claim(
-            self._endpoint, worker.id, worker.revision, count, self._lease, share.lanes, share.pinned_only, serving
+            self._endpoint,
+            worker.claims_as,
+            worker.revision,
+            count,
+            self._lease,
+            share.lanes,
+            share.pinned_only,
+            serving,
         )
         rings = self._rings
         worker.reserved += count
@@ -153,7 +166,7 @@ class Claimer:
         if self._books.get(worker.id) is not worker or worker.leaving or not worker.listed:
             # It left while the claim was under way: nothing was sent, so nothing is charged.
             for job in claimed:
-                end = Return(job.id, worker.id, "its worker left before it was sent", charged=False)
+                end = Return(job.id, job.worker, "its worker left before it was sent", charged=False)
                 self._recorder.add(Returned(end))
             return
         now = self._loop.time()

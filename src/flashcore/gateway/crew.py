@@ -16,7 +16,7 @@ from flashcore.gateway.recording import Ended, Progressed, Recorder, Returned, S
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
 from flashcore.hookspecs.jobs import Finish, JobStore, Return
-from flashcore.model.job import JobStatus
+from flashcore.model.job import Claimed, JobStatus
 from flashcore.model.names import EndpointName, JobId, ReplicaId, worker_id
 from flashcore.wire.hello import Hello, Identity
 from flashcore.wire.messages import (
@@ -113,6 +113,8 @@ class Crew:
         worker.link = link
         worker.listed = listed
         worker.leaving = False
+        # What became of the worker before, and of its jobs, may not be known here.
+        worker.is_barred, worker.clear_beats = True, 0
         worker.heard = self._loop.time()
         self._present[link] = worker
         link.send(Welcome(protocol, self._settings.heartbeat))
@@ -177,21 +179,17 @@ class Crew:
                 self._resize(worker, slots)
                 self._beat(worker, frozenset(ids))
             case Chunk(job, attempt, value, number):
-                if self._is_current(worker, job, attempt):
-                    self._recorder.add(Streamed(worker.id, job, attempt, value, number, link), link)
+                if (claimed := _current(worker, job, attempt)) is not None:
+                    self._recorder.add(Streamed(claimed.worker, job, attempt, value, number, link), link)
             case Progress(job, attempt, value):
-                if self._is_current(worker, job, attempt):
-                    self._recorder.add(Progressed(worker.id, job, value), link)
+                if (claimed := _current(worker, job, attempt)) is not None:
+                    self._recorder.add(Progressed(claimed.worker, job, value), link)
             case Leaving():
                 worker.leaving = True
             case Serves(takes):
                 self._events.serves(worker, takes)
             case _:
                 _log.warning("worker %s sent a %s, which is not for it to say", worker.id, type(message).__name__)
-
-    def _is_current(self, worker: Worker, job: JobId, number: int) -> bool:
-        attempt = worker.attempts.get(job)
-        return attempt is not None and attempt.claimed.attempt == number and not attempt.stopped
 
     def _results(self, worker: Worker, link: WorkerLink, results: Iterable[Result]) -> None:
         stale: list[JobId] = []
@@ -206,13 +204,14 @@ class Crew:
             if attempt.stopped:
                 stale.append(result.id)
             elif result.released:
-                end = Return(result.id, worker.id, "the worker gave it back", charged=False)
-                self._recorder.add(Returned(end, link), link)
+                back = Return(result.id, attempt.claimed.worker, "the worker gave it back", charged=False)
+                self._recorder.add(Returned(back, link), link)
             elif result.unfit is not None:
                 self._events.unfit(worker, attempt, result, link)
             else:
                 self._events.attempt_ended(worker, attempt, result.error is not None)
-                self._recorder.add(Ended(Finish(result.id, worker.id, result.output, result.error), link), link)
+                end = Finish(result.id, attempt.claimed.worker, result.output, result.error)
+                self._recorder.add(Ended(end, link), link)
         if stale:
             link.send(Received(tuple(stale)))
         self._settled(worker)
@@ -229,6 +228,7 @@ class Crew:
 
     def _beat(self, worker: Worker, named: frozenset[JobId]) -> None:
         strangers = tuple(job for job in named if job not in worker.attempts)
+        worker.clear_beats = 0 if strangers else worker.clear_beats + 1
         if strangers and worker.link is not None:
             worker.link.send(Stop(strangers))
         resend, dropped = left_out(worker, named, self._loop.time(), self._settings.silence)
@@ -267,6 +267,7 @@ class Crew:
         if worker is None or worker.attempts[job].stopped:
             return
         self._events.attempt_ended(worker, worker.attempts[job], True)
+        worker.is_barred = True
         self._stop(worker, worker.attempts[job])
 
     def _stop(self, worker: Worker, attempt: Attempt) -> None:
@@ -303,7 +304,9 @@ class Crew:
     def _give_back(self, worker: Worker, attempt: Attempt, reason: str, *, charged: bool) -> None:
         if charged:
             self._events.attempt_ended(worker, attempt, True)
-        self._recorder.add(Returned(Return(attempt.claimed.id, worker.id, f"{reason} ({worker.id})", charged)))
+        worker.is_barred = True
+        claimed = attempt.claimed
+        self._recorder.add(Returned(Return(claimed.id, claimed.worker, f"{reason} ({worker.id})", charged)))
 
     # -- what time and tables do -----------------------------------------------------------------------------------
 
@@ -325,9 +328,8 @@ class Crew:
         for name, reported in self._recorder.unstored().items():
             await self._store.extend(name, reported, self._settings.lease)
         for worker in self._books:
-            running = worker.running
-            if running:
-                lost = await self._store.extend(worker.id, running, self._settings.lease)
+            for claimed_as, leased in worker.leased.items():
+                lost = await self._store.extend(claimed_as, leased, self._settings.lease)
                 for job in lost:
                     await self._let_go(worker, job)
 
@@ -364,3 +366,11 @@ class Crew:
         for link in self._present:
             link.close()
         self._present.clear()
+
+
+def _current(worker: Worker, job: JobId, number: int) -> Claimed | None:
+    """The job as the worker got it, if that attempt is the one that counts."""
+    attempt = worker.attempts.get(job)
+    if attempt is None or attempt.claimed.attempt != number or attempt.stopped:
+        return None
+    return attempt.claimed

@@ -87,10 +87,10 @@ class Fitting:
         told = _told(result.error, [f"revision {short(worker.revision)} takes {takes}", *others])
         if self._may_wait(worker, claimed):
             self._log_once(worker, takes)
-            return Returned(Return(claimed.id, worker.id, told, charged=False, unfit=takes), link)
+            return Returned(Return(claimed.id, claimed.worker, told, charged=False, unfit=takes), link)
         if others:
-            return Ended(Finish(claimed.id, worker.id, error=told), link)
-        return Ended(Finish(claimed.id, worker.id, result.output, result.error), link)
+            return Ended(Finish(claimed.id, claimed.worker, error=told), link)
+        return Ended(Finish(claimed.id, claimed.worker, result.output, result.error), link)
 
     def nowhere(self, worker: Worker, claimed: Claimed) -> Ended | None:
         """The end of a job that was handed out because it fits none that serves; None for one that may fit."""
@@ -99,7 +99,7 @@ class Fitting:
             return None
         others = self._others(worker.endpoint, worker.revision, claimed, takes)
         told = _told(None, [f"revision {short(worker.revision)} takes {takes}", *others])
-        return Ended(Finish(claimed.id, worker.id, error=told))
+        return Ended(Finish(claimed.id, claimed.worker, error=told))
 
     def _log_once(self, worker: Worker, takes: str) -> None:
         """Whoever wonders why jobs wait is told of the first one: there may be a hundred thousand."""

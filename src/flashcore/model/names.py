@@ -27,6 +27,9 @@ MAX_ENDPOINT_NAME = 40
 RESERVED_ENDPOINT_NAMES = frozenset({"v2", "api", "metrics", "manifest", "ping"})
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
+_AGAIN = "~"
+"""Before what tells the ids of one life of a replica apart."""
+
 
 def endpoint_name(text: str) -> EndpointName:
     """Check an endpoint's name: a DNS label of at most 40 characters, not reserved, without `--`.
@@ -89,6 +92,17 @@ def new_instance_id() -> InstanceId:
 def worker_id(replica: ReplicaId, instance: InstanceId) -> WorkerId:
     """The id under which one life of a replica holds jobs."""
     return WorkerId(f"{replica}/{instance}")
+
+
+def another_id(worker: WorkerId) -> WorkerId:
+    """One more id of that life of a replica: jobs that are closed to the others are not closed to this one."""
+    return WorkerId(f"{worker.partition(_AGAIN)[0]}{_AGAIN}{secrets.token_hex(3)}")
+
+
+def life_of(worker: WorkerId) -> tuple[ReplicaId, InstanceId]:
+    """Whose id that is."""
+    replica, _, instance = worker.partition(_AGAIN)[0].partition("/")
+    return ReplicaId(replica), InstanceId(instance)
 
 
 def _reason_against(text: str) -> str | None:
