@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 from tests.gateway.conftest import FAST, Running, eventually, gateway_at, http_route, jobs_route, side
 
+from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.gateway.allowance import Allowance, TooManyJobs
 from flashcore.model.job import Payload
 from flashcore.model.layout import Layout
@@ -661,6 +662,72 @@ async def test_a_full_queue_takes_no_more_until_there_is_room(layout: Layout) ->
     assert (refused.status, refused.json["error"]["code"], waiting.status) == (429, "too_many_jobs", 429)
     assert int(refused.headers["retry-after"]) >= 1
     assert (other.status, queued, again) == (200, 3, 3)
+
+
+async def test_a_full_queue_takes_more_as_soon_as_it_is_worked_off(layout: Layout) -> None:
+    """Q13: no caller is told that a queue is full which is empty, however long ago somebody looked."""
+    hello = worker_hello("hello")
+    settings = dataclasses.replace(FAST, queued_limit=2, sweep_interval=600.0)
+    async with gateway_at(layout, settings) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with FakeWorker(layout.worker_socket, hello, lambda _: b"1"):
+            answers = [await running.post("/v2/hello/runsync", {"input": 1}) for _ in range(6)]
+        queued = [await running.post("/v2/hello/run", {"input": 1}) for _ in range(3)]
+        purged = await running.post("/v2/hello/purge-queue")
+        after = [await running.post("/v2/hello/run", {"input": 1}) for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [200] * 6
+    assert [answer.status for answer in queued] == [200, 200, 429]
+    assert purged.json["removed"] == 2
+    assert [answer.status for answer in after] == [200, 200, 429]
+
+
+async def test_a_queue_is_as_full_after_a_restart(layout: Layout) -> None:
+    """Q13: what an earlier gateway took in counts, and what is sent again under its key is no further job."""
+    settings = dataclasses.replace(FAST, queued_limit=3, sweep_interval=600.0)
+    layout.home.mkdir(parents=True, exist_ok=True)
+    statuses = []
+    for keys in (("same", "same", "other"), ("third", "fourth", "fifth")):
+        store = await SqliteStores().open_jobs(f"sqlite:///{layout.jobs_db}")
+        async with gateway_at(layout, settings, store) as running:
+            running.serve(jobs_route("hello"))
+            answers = [await running.post("/v2/hello/run", {"input": 1}, {"idempotency-key": key}) for key in keys]
+            statuses.append([answer.status for answer in answers])
+
+    assert statuses == [[200, 200, 200], [200, 429, 429]]
+
+
+def test_there_is_never_one_too_many_however_many_submit_at_once() -> None:
+    """Q13: also where the jobs are counted while some are on their way into the store, or out of it to a worker."""
+    allowance, hello = Allowance(queued=3, rate=0.0, recount=1.0), EndpointName("hello")
+
+    def submits() -> bool:
+        try:
+            allowance.take(hello, "ci")
+        except TooManyJobs:
+            return False
+        return True
+
+    assert [submits(), submits()] == [True, True]
+    allowance.counted(hello, 0)  # neither is stored yet
+    assert [submits(), submits()] == [True, False]
+    allowance.counted(hello, 3)  # all are, and nobody has heard of it
+    for _ in range(2):
+        allowance.kept(hello)
+    allowance.refused(hello)
+    assert [submits(), submits()] == [True, False]
+    allowance.kept(hello)
+
+    allowance.asks(hello, 10)
+    allowance.counted(hello, 1)  # a worker has got two, and nobody has heard of that
+    allowance.claimed(hello, 10, 2)
+    assert [submits(), submits(), submits()] == [True, True, False]
+    allowance.returned(hello)
+    allowance.refused(hello)
+    assert not submits()
+    allowance.refused(hello)
+    allowance.counted(hello, 0)  # others have taken all
+    assert [submits(), submits(), submits(), submits()] == [True, True, True, False]
 
 
 async def test_one_caller_cannot_submit_for_all(layout: Layout) -> None:

@@ -1,15 +1,21 @@
 """How many jobs an endpoint may have queued, and how many one caller may submit.
 
-Looked at for every job, so neither asks the store: what is queued is what a sweep counted, and all that came since.
-That may be too much until the next sweep, and it is then that a caller who was refused is told to come again.
+Looked at for every job, so neither asks the store. What is queued is counted here, job by job as they come and go: with
+those that are on their way into the store, so that however many submit at once there is never one too many, and without
+those that a worker has got, so that a queue that is worked off takes more at once. Each sweep puts right what this
+gateway cannot know, as what others did.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from flashcore.hookspecs.jobs import Claim, JobStore
 from flashcore.model.errors import Refused
+from flashcore.model.job import Claimed
 from flashcore.model.names import EndpointName
 
 WINDOW = 10.0
@@ -29,6 +35,18 @@ class TooManyJobs(Refused):
         self.after = after
 
 
+@dataclass(slots=True)
+class _Queue:
+    """One endpoint's."""
+
+    queued: int = 0
+    """Jobs in the store's queue, as far as is known."""
+    coming: int = 0
+    """Jobs that were taken in, and of which the store has not said that it has them."""
+    asked: int = 0
+    """Jobs that claims under way may take out."""
+
+
 class Allowance:
     """One gateway's: the most jobs of an endpoint, and of a caller in a second; 0: no limit."""
 
@@ -37,26 +55,55 @@ class Allowance:
         self._rate = rate
         self._recount = recount
         self._now = now
-        self._guess: dict[EndpointName, int] = {}
+        self._queues: defaultdict[EndpointName, _Queue] = defaultdict(_Queue)
         self._of_callers: dict[str, int] = {}
         self._since = now()
 
     def counted(self, endpoint: EndpointName, queued: int) -> None:
-        """So many jobs are queued there, by the store."""
-        self._guess[endpoint] = queued
+        """So many jobs are queued there, by the store: some that are coming may be among them, or some claimed not."""
+        queue = self._queues[endpoint]
+        queue.queued = min(max(queue.queued, queued - queue.coming), queued + queue.asked)
 
     def forget(self, endpoint: EndpointName) -> None:
         """That endpoint is gone."""
-        self._guess.pop(endpoint, None)
+        self._queues.pop(endpoint, None)
 
     def take(self, endpoint: EndpointName, caller: str) -> None:
-        """One more job of that caller. Raises TooManyJobs; then it was not counted."""
-        guess = self._guess.get(endpoint, 0)
-        if self._queued and guess >= self._queued:
+        """One more job of that caller; `kept` or `refused` tells what came of it. Raises TooManyJobs: not counted."""
+        queue = self._queues[endpoint]
+        if self._queued and queue.queued + queue.coming >= self._queued:
             raise TooManyJobs(f"endpoint {endpoint} has {self._queued} jobs queued, which is its limit", self._recount)
         if self._rate:
             self._count(caller)
-        self._guess[endpoint] = guess + 1
+        queue.coming += 1
+
+    def kept(self, endpoint: EndpointName) -> None:
+        """A job that was taken in is stored."""
+        self.refused(endpoint)
+        self._queues[endpoint].queued += 1
+
+    def refused(self, endpoint: EndpointName) -> None:
+        """The store has not taken a job, or has it for long."""
+        queue = self._queues[endpoint]
+        queue.coming = max(0, queue.coming - 1)
+
+    def asks(self, endpoint: EndpointName, count: int) -> None:
+        """A claim for so many jobs begins."""
+        self._queues[endpoint].asked += count
+
+    def claimed(self, endpoint: EndpointName, asked: int, got: int) -> None:
+        """It is over, and so many are queued no longer."""
+        self._queues[endpoint].asked -= asked
+        self.left(endpoint, got)
+
+    def left(self, endpoint: EndpointName, jobs: int) -> None:
+        """So many are queued no longer."""
+        queue = self._queues[endpoint]
+        queue.queued = max(0, queue.queued - jobs)
+
+    def returned(self, endpoint: EndpointName) -> None:
+        """A job is queued once more."""
+        self._queues[endpoint].queued += 1
 
     def _count(self, caller: str) -> None:
         now = self._now()
@@ -68,3 +115,25 @@ class Allowance:
             left = max(1.0, self._since + WINDOW - now)
             raise TooManyJobs(f"one caller may submit {self._rate:g} jobs a second, over {WINDOW:.0f} s", left)
         self._of_callers[caller] = had + 1
+
+
+@dataclass(frozen=True, slots=True)
+class CountedClaims:
+    """A store's claims, of which an allowance hears."""
+
+    store: JobStore
+    allowance: Allowance
+
+    async def claim(self, claim: Claim) -> Sequence[Claimed]:
+        """See JobStore."""
+        claimed: Sequence[Claimed] = ()
+        self.allowance.asks(claim.endpoint, claim.count)
+        try:
+            claimed = await self.store.claim(claim)
+        finally:
+            self.allowance.claimed(claim.endpoint, claim.count, len(claimed))
+        return claimed
+
+    def now(self) -> float:
+        """See JobStore."""
+        return self.store.now()

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from flashcore.gateway.allowance import Allowance
+from flashcore.gateway.allowance import Allowance, CountedClaims
 from flashcore.gateway.books import Attempt, Books, Worker, WorkerLink
 from flashcore.gateway.calling import Caller, Calls
 from flashcore.gateway.claiming import Claimer
@@ -26,7 +26,7 @@ from flashcore.gateway.wakes import Wakes
 from flashcore.gateway.webhooks.delivery import Patience, Webhooks
 from flashcore.hookspecs.jobs import EndsJobs, JobStore, Recalling, RingsAtOnce, TellsTrouble
 from flashcore.model import job_steps
-from flashcore.model.errors import StateError, StorageFull
+from flashcore.model.errors import FlashcoreError, StateError, StorageFull
 from flashcore.model.job import Job, JobCounts, JobStatus, NewJob, StreamItem
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId, life_of, worker_id
 from flashcore.wire.messages import Result
@@ -173,7 +173,18 @@ class Broker:
         return stored
 
     async def _store_jobs(self, jobs: Sequence[NewJob]) -> Sequence[Job]:
-        stored = await self.store.submit(jobs)
+        try:
+            stored = await self.store.submit(jobs)
+        except Exception as error:
+            if len(jobs) == 1 or isinstance(error, FlashcoreError):  # else each is submitted once more, by itself
+                for new in jobs:
+                    self.allowance.refused(new.endpoint)
+            raise
+        for new, job in zip(jobs, stored, strict=True):
+            if job.id == new.id:
+                self.allowance.kept(new.endpoint)
+            else:
+                self.allowance.refused(new.endpoint)
         for endpoint in {new.endpoint for new in jobs}:
             self._changed(endpoint)
         return stored
@@ -196,7 +207,11 @@ class Broker:
             await self._calls.look_up(job.id, until, caller)
 
     async def _submit_with_webhook(self, new: NewJob) -> Job:
-        await self._webhooks.owe(new)
+        try:
+            await self._webhooks.owe(new)
+        except Exception:
+            self.allowance.refused(new.endpoint)
+            raise
         accepted = False
         try:
             job = await self._submit(new)
@@ -257,6 +272,7 @@ class Broker:
         """Queue a failed job again. Raises IllegalMove for any other; None for one that is unknown."""
         retried = await self.store.retry(job)
         if retried is not None:
+            self.allowance.returned(retried.new.endpoint)
             await self._webhooks.owe_again(retried.new)
             self._expect_more(retried.new.endpoint)
         return retried
@@ -264,6 +280,7 @@ class Broker:
     async def purge(self, endpoint: EndpointName) -> int:
         """Remove all jobs that are queued now; returns how many."""
         removed = await self.store.purge(endpoint)
+        self.allowance.left(endpoint, removed)
         self._ends.wake_all()
         self._webhooks.look()
         self._changed(endpoint)
@@ -282,6 +299,7 @@ class Broker:
 
     def _given_back(self, job: Job) -> None:
         if job.status is JobStatus.IN_QUEUE:
+            self.allowance.returned(job.new.endpoint)
             self._expect_more(job.new.endpoint)
         else:
             self._ended_job(job.id)
@@ -335,8 +353,19 @@ class Broker:
             self._begin(endpoint)
 
     def _begin(self, endpoint: EndpointName) -> None:
-        claimer = Claimer(endpoint, self.store, self.books, self._recorder, self._fitting, self._settings.lease)
+        claims = CountedClaims(self.store, self.allowance)
+        claimer = Claimer(endpoint, claims, self.books, self._recorder, self._fitting, self._settings.lease)
         self._claimers[endpoint] = (claimer, self._spawn(claimer.run()))
+        self._spawn(self._count(endpoint))
+
+    async def _count(self, endpoint: EndpointName) -> None:
+        """What was queued before this gateway began counts, too."""
+        try:
+            counts = await self.store.counts(endpoint)
+        except (StateError, StorageFull) as error:
+            _log.warning("jobs of %s cannot be counted: %s", endpoint, error.message)  # the next sweep does
+        else:
+            self.allowance.counted(endpoint, counts.by_status.get(JobStatus.IN_QUEUE, 0))
 
     def _end(self, endpoint: EndpointName) -> None:
         """The endpoint left the table: unless it comes back soon, so do its jobs."""

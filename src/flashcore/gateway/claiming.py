@@ -7,11 +7,12 @@ import logging
 import random
 from collections.abc import Sequence
 
+from flashcore.gateway.allowance import CountedClaims
 from flashcore.gateway.books import Attempt, Books, Worker
 from flashcore.gateway.fitting import Fitting
 from flashcore.gateway.recording import FIRST_PAUSE, LONGEST_PAUSE, Recorder, Returned
 from flashcore.gateway.routes import JobsRouting
-from flashcore.hookspecs.jobs import Claim, JobStore, Return
+from flashcore.hookspecs.jobs import Claim, Return
 from flashcore.model.errors import StateError, StorageFull
 from flashcore.model.job import Claimed
 from flashcore.model.light import light
@@ -36,7 +37,7 @@ class Claimer:
     def __init__(
         self,
         endpoint: EndpointName,
-        store: JobStore,
+        store: CountedClaims,
         books: Books,
         recorder: Recorder,
         fitting: Fitting,
