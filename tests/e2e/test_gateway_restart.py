@@ -102,3 +102,70 @@ def test_a_gateway_is_replaced_without_a_call_refused(project: ProjectUnderTest)
     assert project.url() == f"http://{address.netloc}"
     assert len(statuses) > 20
     assert set(statuses) == {200}
+
+
+LONG = """
+import pathlib
+import time
+
+from flashcore import LoadBalancedEndpoint, QueueEndpoint
+
+web = LoadBalancedEndpoint("web", replicas=1, max_concurrency=20, termination_grace=1)
+hello = QueueEndpoint("hello")
+
+
+@web.get("/")
+def index() -> str:
+    return "hello"
+
+
+@web.get("/count")
+def count(until: str):
+    number = 0
+    while not pathlib.Path(until).exists():
+        yield number
+        number += 1
+        time.sleep(0.05)
+
+
+@hello.function
+def greet() -> str:
+    return "hello"
+"""
+
+
+def test_a_long_answer_goes_on_while_its_gateway_is_replaced(project: ProjectUnderTest) -> None:
+    """Beside it the next ones answer calls and do jobs, also after one was killed; a stop leaves none behind."""
+    project.write("app.py", LONG)
+    project.must("deploy")
+    address = urlsplit(project.url())
+    file = Layout(project.root, "production").gateway_file
+    ends = [project.root / "one", project.root / "two"]
+    connections = [http.client.HTTPConnection(address.hostname or "", address.port, timeout=60) for _ in ends]
+    answers = []
+    for connection, end in zip(connections, ends, strict=True):
+        connection.request("GET", f"/web/count?until={end}")
+        answers.append(connection.getresponse())
+        assert answers[-1].readline() == b"0\n"
+
+    pids = [project.must("server", "restart-gateway", "--json").json["gateway_pid"] for _ in range(2)]
+    said = project.must("call", "hello").out
+    killed = next(one for one in project.processes() if one.pid == pids[-1])
+    killed.kill()
+    deadline = time.monotonic() + 60
+    while (present := read_presence(file)) is None or present.pid == killed.pid:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    again = project.must("call", "hello").out
+    ends[0].touch()
+    rest = answers[0].read()
+    gateways = [one for one in project.processes() if "flashcore.gateway" in one.cmdline()]
+    project.must("server", "stop")
+
+    assert (said, again) == ("hello\n", "hello\n")
+    numbers = [int(line) for line in rest.splitlines()]
+    assert numbers == list(range(1, len(numbers) + 1)), "it is whole"
+    assert len(gateways) == 2, "the first one, for the other answer, and the one that serves"
+    assert not project.processes()
+    for connection in connections:
+        connection.close()

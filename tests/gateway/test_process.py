@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,21 +67,25 @@ class GatewayProcess:
         return await self.process.wait()
 
 
-async def spawn(layout: Layout, *arguments: str, jobs: str | None = None) -> GatewayProcess:
-    """Start one; it may not be listening yet."""
+async def spawn(
+    layout: Layout, *arguments: str, jobs: str | None = None, inherited: Sequence[int] = ()
+) -> GatewayProcess:
+    """Start one; it may not be listening yet. `inherited` are sockets that it listens on."""
     layout.home.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "flashcore.gateway", "--layout", str(layout.root), "--env", layout.environment),
         *("--jobs", jobs or f"sqlite:///{layout.jobs_db}", "--port", "0", *QUICK, *arguments),
+        *(f"--listen-fd={descriptor}" for descriptor in inherited),
         stderr=asyncio.subprocess.PIPE,
+        pass_fds=inherited,
     )
     return GatewayProcess(layout, process)
 
 
 @asynccontextmanager
-async def listening(layout: Layout, *arguments: str) -> AsyncIterator[GatewayProcess]:
+async def listening(layout: Layout, *arguments: str, inherited: Sequence[int] = ()) -> AsyncIterator[GatewayProcess]:
     """One that listens; killed in the end if it still runs."""
-    gateway = await spawn(layout, *arguments)
+    gateway = await spawn(layout, *arguments, inherited=inherited)
     try:
 
         def written() -> bool:

@@ -9,11 +9,15 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from tests.gateway.test_process import serving
+from tests.gateway.test_succession import talker, web
 
 from flashcore.gateway.handover import ask_for_listeners
+from flashcore.gateway.retired import retired_gateways
 from flashcore.model.errors import Unavailable
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.last_words import LastWords, last_words, size_of
@@ -111,6 +115,72 @@ async def test_of_two_restarts_at_once_one_keeper_is_left(project: Project, keep
     assert one.pid != other.pid
     assert [task.get_name() for task in asyncio.all_tasks()].count("gateway keeper") == 1
     assert [found.pid for found in gateways()] == [other.pid]
+
+
+async def test_a_restart_that_cannot_be_leaves_the_gateway_that_runs(project: Project, keeper: GatewayKeeper) -> None:
+    """Its settings are wrong, or a plugin of it: that is found out before the one that runs is asked for its place."""
+    first = await keeper.start()
+    wrong = replace(project, settings=replace(project.settings, gateway={"hold_seconds": -1.0}))
+    other = GatewayKeeper(wrong)
+    await other.start()
+
+    with pytest.raises(Unavailable, match="hold_seconds"):
+        await other.restart()
+
+    assert other.present == first
+    assert [one.pid for one in gateways()] == [first.pid]
+    assert [task.get_name() for task in asyncio.all_tasks()].count("gateway keeper") == 2, "each of the two keeps it"
+    await other.let_go()
+
+
+async def test_a_stop_ends_gateways_that_were_replaced(project: Project, keeper: GatewayKeeper) -> None:
+    """Whoever stops: this control plane has never heard of them."""
+    first = await keeper.start()
+    async with talker(project.layout) as replica, serving(project.layout, web(replica)):
+        address = urlsplit(first.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"GET /web/ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        second, third = await keeper.restart(), await keeper.restart()
+        await until(lambda: second.pid not in {one.pid for one in gateways()})
+        retired = retired_gateways(project.layout)
+        await keeper.let_go()
+
+        later = GatewayKeeper(project)
+        await later.start()
+        await later.stop(1.0)
+        heard = await reader.read()
+        writer.close()
+
+    assert [one.pid for one in retired] == [first.pid]
+    assert third.url == first.url
+    assert heard == b""
+    assert not gateways()
+    assert retired_gateways(project.layout) == ()
+
+
+async def test_a_gateway_that_was_replaced_is_not_taken_for_the_one_that_is_kept(
+    project: Project, keeper: GatewayKeeper
+) -> None:
+    """The next one is killed: that one is started again, beside the first, which still has something to do."""
+    first = await keeper.start()
+    async with talker(project.layout) as replica, serving(project.layout, web(replica)):
+        address = urlsplit(first.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"GET /web/ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        second = await keeper.restart()
+
+        psutil.Process(second.pid).kill()
+        await until(lambda: keeper.present is not None and keeper.present.pid not in (first.pid, second.pid))
+        writer.write(b"still")
+        heard = await reader.readexactly(5)
+        running = {one.pid for one in gateways()}
+        writer.close()
+
+    assert keeper.present is not None
+    assert heard == b"still"
+    assert running == {first.pid, keeper.present.pid}
 
 
 async def test_a_gateway_that_does_not_come_up_is_told_of_in_its_own_words(project: Project) -> None:

@@ -10,6 +10,7 @@ from flashcore.cli import output
 from flashcore.cli.backup import backup, restore_state
 from flashcore.cli.common import Invocation, command
 from flashcore.cli.connecting import connect_or_start, connect_running
+from flashcore.gateway.retired import retired_gateways
 from flashcore.model.errors import UsageError
 from flashcore.server.daemon import (
     STOP_TIMEOUT,
@@ -89,7 +90,7 @@ server.add_command(restore_state)
 @server.command("restart-gateway")
 @command
 def restart_gateway(invocation: Invocation) -> None:
-    """Replace the gateway by a new one: new requests wait for it, those under way have `stop_grace` seconds to end."""
+    """Have a new gateway take the place of the one that runs, which ends what it had begun beside the new one."""
     answer = connect_running(invocation.project()).call("POST", "/api/v1/server/gateway/restart", {})
     if invocation.as_json:
         output.show_json(answer)
@@ -114,7 +115,8 @@ def _stop(project: Project, *, keep_serving: bool) -> bool:
     """
     wait_for_start(project)
     if running_server(project) is None:
-        left = was_cut_off(project) or running_gateway(project) or left_something(project.layout)
+        gateways = running_gateway(project) or retired_gateways(project.layout)
+        left = was_cut_off(project) or gateways or left_something(project.layout)
         if keep_serving or not left:
             return False
         connect_or_start(project)

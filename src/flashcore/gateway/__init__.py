@@ -10,7 +10,7 @@ table           taking over a routing table, all of it or nothing;  tablefile  t
 routes          what a table means, as a value;  http_service, targets, waiting  what lives on over tables
 circuit, ejection, retrying   replicas that fail: left alone, never too many of them; asked again within a budget
 planning        what a request's head says by a table: where it goes, what a policy may see of it
-handover        the listening sockets, for the next gateway
+handover        the listening sockets, for the next gateway;  succession  its place;  retired  who gave that up
 keyring, security   who may call;  accessfile  the tokens that were last heard of;  metrics  what /metrics says
 proxying        one request's way to a replica;  bodyneed  what a policy has to see of its body first
 

@@ -20,6 +20,7 @@ from flashcore.gateway.dismissing import Dismissals
 from flashcore.gateway.dispatch import Answerers, Front
 from flashcore.gateway.files import make_private_directory
 from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.onward import Onward
 from flashcore.gateway.http.route import Dispatcher
 from flashcore.gateway.http.server import HttpServer
 from flashcore.gateway.intake import Intake
@@ -34,7 +35,7 @@ from flashcore.gateway.routes import Routes
 from flashcore.gateway.security import Security
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.signals import ChangedEndpoints, Signaller
-from flashcore.gateway.sockets import listen_on_path
+from flashcore.gateway.sockets import bound_to_path, listen_on_path
 from flashcore.gateway.table import LiveTable, RoutingPolicies, TableRefused
 from flashcore.gateway.tablefile import kept_table
 from flashcore.gateway.workers import WorkerConnection
@@ -45,7 +46,10 @@ from flashcore.wire.hop import hop_secret
 _log = logging.getLogger(__name__)
 
 _AFTER_QUIET = 1.0
-"""Seconds for what is under way in a gateway that was quiet: who could have answered it is gone."""
+"""Seconds for what is under way in a gateway that was quiet, or has waited for it: nobody is expected to answer it."""
+
+_LOOK_FOR_TOKENS = 1.0
+"""Seconds between two looks at the tokens, where nobody tells of them."""
 
 _LAST_ANSWERS = 1.0
 """Seconds in which those who waited for jobs in vain are told how these are."""
@@ -85,6 +89,7 @@ class Gateway:
         local = LocalRoutes(routes, lambda: self.url)
         self._readiness = local.readiness
         self._notice = 0.0
+        self._is_retired = self._has_waited = False
         self._is_quiet = False
         intake = Intake(self.broker, settings)
         misspelt = Misspelt()
@@ -96,12 +101,14 @@ class Gateway:
         self.front = front = Front(routes, Answerers(jobs, links, local, metrics, misspelt), self.keyring, settings)
         self._usual = in_front(front)
         self._quiet = QuietFront(self._usual, jobs, self.keyring)
-        self.http = HttpServer(self._usual, limits, security.proxies, folder=layout.home)
+        # Who comes over the Unix socket is a gateway of this environment, and tells who its clients are.
+        self.http = HttpServer(self._usual, limits, security.proxies | {""}, folder=layout.home)
         metrics.server = self.http
         self._dismissals = Dismissals(self.keyring, front, self.http)
         self._servers: dict[Path, AbstractServer] = {}
         self._tasks: list[asyncio.Task[None]] = []
         """Those that last as long as the gateway."""
+        self._signalling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take up the jobs that are under way and the last table, then let workers and control planes connect.
@@ -116,7 +123,8 @@ class Gateway:
         patience, home = self.settings.hello_patience, self.layout.home
         await self._listen(self.layout.worker_socket, lambda: WorkerConnection(self.broker.crew, patience, home))
         await self._listen(self.layout.dataplane_socket, self._link.connection)
-        self._tasks.append(asyncio.create_task(self._signaller.run(self.settings.signal_interval), name="signals"))
+        await self.http.listen_on(await bound_to_path(self.layout.onward_socket))
+        self._signalling = asyncio.create_task(self._signaller.run(self.settings.signal_interval), name="signals")
         self._tasks.append(asyncio.create_task(self._dismissals.run(), name="dismissals"))
 
     async def give_notice(self) -> None:
@@ -148,9 +156,32 @@ class Gateway:
         self.http.reopen(self._usual)
         _log.info("takes new work again")
 
+    async def retire(self) -> None:
+        """Let go of all that only one gateway may have, for the next one. What replicas are at goes on, as it is.
+
+        Who waits for a job is told how it is by now, and what was being stored is stored before it is answered.
+        """
+        self._is_retired = True
+        self.http.give_way(Onward(self.layout.onward_socket, self.settings.hold_seconds))
+        self.live.close()
+        self.broker.stop_claiming()
+        self.jobs.dismiss_workers()
+        self.broker.tell_all()
+        given_up = await self.http.settle(self.settings.stop_grace)
+        if given_up:
+            _log.warning("%d requests about jobs had no answer in time and are told so", given_up)
+        await self._let_go()
+        self._tasks.append(asyncio.create_task(self._hear_of_tokens(), name="tokens"))
+
+    async def finish(self) -> None:
+        """Return when everything has ended that goes on after `retire`, or when it has gone on for long enough."""
+        await self.http.emptied_within(self.settings.handover_grace)
+        self._has_waited = True
+
     async def close(self) -> None:
         """Let requests under way end, store what workers reported, let go of everything. Jobs stay where they are."""
-        grace = (_AFTER_QUIET if self._is_quiet else self.settings.stop_grace) - self._notice
+        over = self._is_quiet or self._has_waited
+        grace = (_AFTER_QUIET if over else self.settings.stop_grace) - self._notice
         await self.http.retire(grace)
         self.jobs.dismiss_workers()
         if not await self.http.emptied_within(grace):
@@ -158,15 +189,32 @@ class Gateway:
         aborted = await self.http.close(_LAST_ANSWERS)
         if aborted:
             _log.warning("%d requests were still under way and are cut off", aborted)
-        for path, server in self._servers.items():
-            server.close()
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-        self.live.close()
-        await self.broker.close()
-        self._link.close()
+        if not self._is_retired:
+            self.live.close()
+            await self._let_go()
         for task in self._tasks:
             task.cancel()
+
+    async def _hear_of_tokens(self) -> None:
+        """From the gateway that is told of them: what a token has begun here ends with it, too."""
+        last = kept_tokens(self.layout.access_file)
+        while True:
+            await asyncio.sleep(_LOOK_FOR_TOKENS)
+            tokens = kept_tokens(self.layout.access_file)
+            if tokens != last:
+                self.keyring.take_over(tokens)
+                last = tokens
+
+    async def _let_go(self) -> None:
+        """Of workers, of the control plane and of the jobs."""
+        for path, server in self._servers.items():
+            server.close()
+            _remove(path)
+        _remove(self.layout.onward_socket)
+        await self.broker.close()
+        self._link.close()
+        if self._signalling is not None:
+            self._signalling.cancel()
         await self.broker.store.close()
 
     async def _listen(self, path: Path, protocol: Callable[[], BaseProtocol]) -> None:
@@ -181,3 +229,8 @@ class Gateway:
             _log.info("serving by table %d, the last that was kept", table.version)
         except TableRefused as error:
             _log.warning("the table that was kept cannot be served: %s", error)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()

@@ -123,13 +123,17 @@ class Broker:
     def tell_all(self) -> None:
         """Tell all who wait for a job how it is now, and from here on whoever asks: there is no time to wait."""
         self._is_over = True
-        self._ends.wake_all()
-        self._chunks.wake_all()
+        self._ends.expire_all()
+        self._chunks.expire_all()
+
+    def stop_claiming(self) -> None:
+        """Hand out nothing more."""
+        for endpoint in list(self._claimers):
+            self._claimers.pop(endpoint)[1].cancel()
 
     async def close(self) -> None:
         """Store what was reported, let the workers go. They keep what they have for the next gateway."""
-        for claimer in list(self._claimers):
-            self._claimers.pop(claimer)[1].cancel()
+        self.stop_claiming()
         self.crew.close()
         try:
             async with asyncio.timeout(self._settings.stop_grace):

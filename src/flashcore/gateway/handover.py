@@ -1,4 +1,4 @@
-"""Giving a gateway's listening sockets to the process that will start the next one.
+"""Giving a gateway's listening sockets to the process that will start the next one, and its place to that one.
 
 Connections that come while no gateway runs then wait in the sockets' queues, and are not refused. The socket on which
 they are given away lies in a folder that only this user can look into.
@@ -12,14 +12,16 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
 _MOST = 16
 _ANSWER_SECONDS = 2.0
+_RETIRE = b"retire"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,14 @@ class Listeners:
 
 
 class Handover:
-    """A gateway's side: gives `listeners` to everybody who connects at `path`."""
+    """A gateway's side: gives `listeners` to everybody who connects at `path`; calls `retire` where one asks for it."""
 
-    def __init__(self, path: Path, listeners: Callable[[], Listeners]) -> None:
+    def __init__(self, path: Path, listeners: Callable[[], Listeners], retire: Callable[[], None]) -> None:
         self._path = path
         self._listeners = listeners
+        self._retire = retire
         self._socket = socket.socket(socket.AF_UNIX)
+        self._hearing: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin, in place of a socket that another gateway left. Raises OSError."""
@@ -61,6 +65,8 @@ class Handover:
         if self._socket.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._socket.close()
+            for task in self._hearing:
+                task.cancel()
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
 
@@ -68,38 +74,101 @@ class Handover:
         given = self._listeners()
         try:
             connection, _ = self._socket.accept()
-            with connection:
+            try:
+                connection.setblocking(False)
                 shown = {"host": given.host, "encrypted": len(given.encrypted), "plain": len(given.plain)}
-                socket.send_fds(connection, [json.dumps(shown).encode()], list(given.all))
+                socket.send_fds(connection, [json.dumps({**shown, "retires": True}).encode()], list(given.all))
+            except OSError:
+                connection.close()
+                raise
         except OSError as error:
             _log.warning("the listening sockets could not be given away: %s", error)
+        else:
+            task = asyncio.get_running_loop().create_task(self._hear(connection))
+            self._hearing.add(task)
+            task.add_done_callback(self._hearing.discard)
+
+    async def _hear(self, connection: socket.socket) -> None:
+        """Who takes the sockets may want more than those."""
+        said = b""
+        with connection, contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                said = await asyncio.get_running_loop().sock_recv(connection, len(_RETIRE))
+        if said == _RETIRE:
+            self._retire()
 
 
 def ask_for_listeners(path: Path) -> Listeners | None:
     """The sockets of the gateway that gives them away at `path`; None where none does. Blocks for 2 s at most."""
+    with _connected(path) as connection:
+        answer = None if connection is None else _answer(connection)
+    return None if answer is None else answer[0]
+
+
+class Heard(Enum):
+    """What became of the wish that a gateway retires."""
+
+    YES = "yes"
+    """It does: it has given up its place once the environment's lock is free."""
+    NOT_UNDERSTOOD = "not understood"
+    """It is of a version that cannot."""
+    NOT = "not"
+    """There is none, or it hangs, or ends already."""
+
+
+def ask_to_retire(path: Path) -> Heard:
+    """Ask the gateway at `path` for its place. Blocks for 2 s at most."""
+    with _connected(path) as connection:
+        answer = None if connection is None else _answer(connection)
+        if connection is None or answer is None:
+            return Heard.NOT
+        given, retires = answer
+        for descriptor in given.all:  # whoever starts a gateway has them already
+            os.close(descriptor)
+        if not retires:
+            return Heard.NOT_UNDERSTOOD
+        try:
+            connection.sendall(_RETIRE)
+        except OSError:
+            return Heard.NOT
+    return Heard.YES
+
+
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[socket.socket | None]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_ANSWER_SECONDS)
         try:
             connection.connect(str(path))
-            data, descriptors, _, _ = socket.recv_fds(connection, 4096, _MOST)
         except OSError:
-            return None
+            yield None
+        else:
+            yield connection
+
+
+def _answer(connection: socket.socket) -> tuple[Listeners, bool] | None:
+    """The sockets, which are the caller's to close, and whether the gateway can be asked to retire."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(connection, 4096, _MOST)
+    except OSError:
+        return None
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
-    given = _read(data, descriptors)
-    if given is None:
+    answer = _read(data, descriptors)
+    if answer is None:
         for descriptor in descriptors:  # nobody would close them
             os.close(descriptor)
-    return given
+    return answer
 
 
-def _read(data: bytes, descriptors: list[int]) -> Listeners | None:
+def _read(data: bytes, descriptors: list[int]) -> tuple[Listeners, bool] | None:
     """None where what is said does not fit what came: a process may have too many descriptors to be given more."""
     try:
         said = json.loads(data)
         host, encrypted, plain = str(said["host"]), int(said["encrypted"]), int(said["plain"])
+        retires = said.get("retires") is True
     except (ValueError, KeyError, TypeError):
         return None
     if len(descriptors) != encrypted + plain:
         return None
-    return Listeners(host, tuple(descriptors[:encrypted]), tuple(descriptors[encrypted:]))
+    return Listeners(host, tuple(descriptors[:encrypted]), tuple(descriptors[encrypted:])), retires

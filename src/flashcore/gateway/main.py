@@ -6,29 +6,30 @@ import argparse
 import asyncio
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from flashcore.gateway.assembly import Gateway
 from flashcore.gateway.buffers import keep_buffers
 from flashcore.gateway.collecting import collect_seldom
 from flashcore.gateway.descriptors import allow_many_connections
-from flashcore.gateway.files import make_private_directory
 from flashcore.gateway.handover import Handover, Listeners
+from flashcore.gateway.retired import noted_as_retired
 from flashcore.gateway.security import Security, is_loopback, peer_address
 from flashcore.gateway.settings import Settings, settings_from
-from flashcore.hookspecs.jobs import JobStore
+from flashcore.gateway.succession import Office, succeed, take_office
+from flashcore.gateway.table import RoutingPolicies
+from flashcore.hookspecs.state import Stores
 from flashcore.model.errors import FlashcoreError, Refused
 from flashcore.model.layout import Layout
 from flashcore.model.parts import PartRef
@@ -56,6 +57,15 @@ class Options:
     settings: Settings
     security: Security
     inherited: Listeners
+    succeeds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What plugins give to a gateway."""
+
+    policies: RoutingPolicies
+    stores: Stores
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -77,6 +87,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--trusted-proxy", action="append", default=[], help="whose X-Forwarded headers are believed")
     parser.add_argument("--listen-fd", action="append", default=[], type=int, help="a socket that listens already")
     parser.add_argument("--listen-tls-fd", action="append", default=[], type=int, help="the same, to speak TLS on")
+    parser.add_argument("--succeed", action="store_true", help="have the gateway that runs retire, and take its place")
     # The registry reads these by itself.
     parser.add_argument("--no-plugins", action="store_true", help="load built-in plugins only")
     parser.add_argument("--no-plugin", action="append", metavar="NAME", help="do not load this plugin")
@@ -89,14 +100,17 @@ def parse(arguments: Sequence[str]) -> Options:
     security.check(given.host)
     settings = settings_from(given.set)
     inherited = Listeners(given.host, tuple(given.listen_tls_fd), tuple(given.listen_fd))
-    return Options(layout, given.host, given.port, given.strict_port, given.jobs, settings, security, inherited)
+    return Options(
+        layout, given.host, given.port, given.strict_port, given.jobs, settings, security, inherited, given.succeed
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; 0 when all went well, 1 with the reason on standard error when not.
 
     SIGTERM gives those who share out requests notice (Gateway.give_notice). SIGINT does not: whoever sends it holds the
-    listening sockets for the next gateway, and until that is there, new connections wait in them.
+    listening sockets for the next gateway, and until that is there, new connections wait in them. A gateway that is
+    asked to retire lets the next one begin, and ends when what it had begun has ended (Gateway.retire).
     """
     given = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
@@ -104,19 +118,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parse(given)
         allow_many_connections()
         keep_buffers()
-        with _only_gateway(options.layout):
-            registry = open_registry(setting_of_process(given, os.environ, options.layout.root))
-            with contextlib.closing(registry):
-                _run(options, registry)
+        setting = setting_of_process(given, os.environ, options.layout.root)
+        with contextlib.closing(open_registry(setting)) as registry:
+            parts = _Parts(registry.routing_policies, _job_stores(registry, options.jobs_url))
+            with contextlib.closing(_office(options)) as office:
+                _run(options, parts, office)
     except FlashcoreError as error:
         _log.error("%s", error)
         return 1
     return 0
 
 
-def _run(options: Options, registry: Registry) -> None:
+def _office(options: Options) -> Office:
+    """Be the environment's gateway; whatever is wrong with this process before here, the one that runs goes on."""
+    if not options.succeeds:
+        return take_office(options.layout)
+    options.security.context()
+    return succeed(options.layout, options.settings.stop_grace)
+
+
+def _job_stores(registry: Registry, url: str) -> Stores:
+    """What opens the job store; all of it is loaded then, whoever holds the jobs."""
+    return registry.state_backends.make(PartRef(urlsplit(url).scheme))
+
+
+def _run(options: Options, parts: _Parts, office: Office) -> None:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(options, registry))
+        runner.run(_serve(options, parts, office))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -127,32 +155,60 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
-async def _serve(options: Options, registry: Registry) -> None:
+async def _serve(options: Options, parts: _Parts, office: Office) -> None:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[signal.Signals] = loop.create_future()
+    retiring = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stop, number)
+    layout = options.layout
     gateway = Gateway(
-        options.layout,
-        await _open_jobs(registry, options.jobs_url),
-        registry.routing_policies,
+        layout,
+        await parts.stores.open_jobs(options.jobs_url),
+        parts.policies,
         options.settings,
         security=options.security,
     )
-    file = options.layout.gateway_file
-    handover = Handover(options.layout.listeners_socket, lambda: _listeners(gateway, options.host))
+    handover = Handover(layout.listeners_socket, lambda: _listeners(gateway, options.host), retiring.set)
     try:
         await gateway.start()
         gateway.url = await (_take_over(gateway, options) if options.inherited.all else _open_door(gateway, options))
         handover.start()
-        write_presence(file, own_presence(gateway.url, _own_version()))
+        write_presence(layout.gateway_file, own_presence(gateway.url, _own_version()))
         collect_seldom()
-        if await stop is signal.SIGTERM:
+        await _first(stop, retiring.wait())
+        if not stop.done():
+            with noted_as_retired(layout, _own_version()):
+                await _retire(gateway, office, handover, stop)
+        elif stop.result() is signal.SIGTERM:
             await gateway.give_notice()
     finally:
         handover.close()
         await gateway.close()
-        remove_presence(file)
+        remove_presence(layout.gateway_file)
+
+
+async def _retire(gateway: Gateway, office: Office, handover: Handover, stop: asyncio.Future[signal.Signals]) -> None:
+    """Make room for the next gateway, then go on with what replicas are at, until that is over or somebody says so."""
+    _log.info("retiring: the next gateway takes over")
+    handover.close()
+    remove_presence(gateway.layout.gateway_file)
+    await gateway.retire()
+    office.close()
+    _log.info("retired; %d connections are open still", gateway.http.connection_count)
+    await _first(stop, gateway.finish())
+
+
+async def _first(stop: asyncio.Future[signal.Signals], work: Coroutine[Any, Any, object]) -> None:
+    """Return when `work` is done, or dropped because of a signal. Raises what it raises."""
+    task = asyncio.ensure_future(work)
+    either: set[asyncio.Future[Any]] = {stop, task}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+        return
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def _stop(stop: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
@@ -160,11 +216,6 @@ def _stop(stop: asyncio.Future[signal.Signals], number: signal.Signals) -> None:
     if stop.done():
         os._exit(128 + number)
     stop.set_result(number)
-
-
-async def _open_jobs(registry: Registry, url: str) -> JobStore:
-    scheme = urlsplit(url).scheme
-    return await registry.state_backends.make(PartRef(scheme)).open_jobs(url)
 
 
 def _listeners(gateway: Gateway, host: str) -> Listeners:
@@ -239,23 +290,6 @@ def _last_port(layout: Layout) -> int:
     """Where the last gateway was called by programs of this machine; 0 where that is not known."""
     last = read_presence(layout.gateway_file)
     return 0 if last is None else urlsplit(last.url).port or 0
-
-
-@contextmanager
-def _only_gateway(layout: Layout) -> Iterator[None]:
-    """Hold the environment's lock, which the kernel lets go of however this process ends. Raises Refused."""
-    make_private_directory(layout.home)
-    with (layout.home / "gateway.lock").open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            other = read_presence(layout.gateway_file)
-            where = f" at {other.url} (pid {other.pid})" if other is not None else ""
-            raise Refused(
-                f"environment {layout.environment!r} of {layout.root} has a gateway already{where}",
-                next_step="use it, or stop it first: flashcore server stop",
-            ) from None
-        yield
 
 
 def _shown_host(host: str) -> str:

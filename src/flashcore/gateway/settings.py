@@ -80,6 +80,9 @@ class Settings:
     stop_grace: float = 10.0
     """How long requests under way are waited for when the gateway stops."""
 
+    handover_grace: float = 600.0
+    """How long a gateway that was replaced goes on with the requests, streams and WebSockets that replicas are at."""
+
     def __post_init__(self) -> None:
         """Refuse numbers that would stop everything."""
         for field in fields(self):

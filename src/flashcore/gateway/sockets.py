@@ -17,9 +17,15 @@ _ANSWER_SECONDS = 1.0
 
 async def listen_on_path(path: Path, protocol: Callable[[], BaseProtocol]) -> AbstractServer:
     """Listen at `path`, in place of a socket that a dead process left there. Raises Refused when somebody answers."""
+    bound = await bound_to_path(path)
+    return await asyncio.get_running_loop().create_unix_server(protocol, sock=bound, backlog=_BACKLOG)
+
+
+async def bound_to_path(path: Path) -> socket.socket:
+    """A socket to listen on at `path`; as `listen_on_path`."""
     if await _answers(path):
         raise Refused(f"another process listens at {path}", next_step="stop it, or let it serve", path=str(path))
-    return await asyncio.get_running_loop().create_unix_server(protocol, sock=_bound(path), backlog=_BACKLOG)
+    return _bound(path)
 
 
 def _bound(path: Path) -> socket.socket:

@@ -44,18 +44,20 @@ class Wakes(Generic[K]):
     def wake(self, key: K) -> None:
         """Something happened."""
         for waiting in self._waiting.pop(key, ()):
-            if waiting.done():
-                continue
-            try:
-                waiting.set_result(True)
-            except Exception as error:  # noqa: BLE001 - one who cannot take it is no reason to wake nobody else
-                told = {"message": "somebody who waited for a job failed", "exception": error}
-                self._loop.call_exception_handler(told)
+            if not waiting.done():
+                self._tell(waiting, woken=True)
 
     def wake_all(self) -> None:
         """Something happened that may concern anybody."""
         for key in list(self._waiting):
             self.wake(key)
+
+    def expire_all(self) -> None:
+        """The time is over for everybody."""
+        waiting, self._waiting = self._waiting, {}
+        for one in (one for those in waiting.values() for one in those):
+            if not one.done():
+                self._tell(one, woken=False)
 
     def forget(self, key: K, future: _Waiting) -> None:
         """Nobody waits for it any longer."""
@@ -66,6 +68,13 @@ class Wakes(Generic[K]):
             waiting.remove(future)
         if not waiting:
             del self._waiting[key]
+
+    def _tell(self, waiting: _Waiting, *, woken: bool) -> None:
+        try:
+            waiting.set_result(woken)
+        except Exception as error:  # noqa: BLE001 - one who cannot take it is no reason to tell nobody else
+            told = {"message": "somebody who waited for a job failed", "exception": error}
+            self._loop.call_exception_handler(told)
 
     async def wait(self, key: K, future: Future[bool], until: float) -> bool:
         """Wait for the wake until the loop's clock shows `until`; False when that came first."""

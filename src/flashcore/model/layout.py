@@ -12,6 +12,7 @@ PROJECT/.flashcore/
     farewell.json        whether the last control plane that was to end everything did
     gateway.json         port in use, url
     gateway.lock         held by the running gateway
+    retired/PID.json     a gateway that was replaced and finishes what it had begun
     table.json           the last routing table that it served by
     access.json          the tokens that it last heard of, without their secrets
     token                0600; the control API's local token
@@ -118,6 +119,11 @@ class Layout:
         return self.home / "gateway.json"
 
     @property
+    def retired(self) -> Path:
+        """One file for each gateway that was replaced and finishes what it had begun, by its pid."""
+        return self.home / "retired"
+
+    @property
     def table_file(self) -> Path:
         """The last routing table that the gateway served by; `table_changes_file` has what changed in it since."""
         return self.home / "table.json"
@@ -180,6 +186,11 @@ class Layout:
     def listeners_socket(self) -> Path:
         """Where the gateway gives its listening sockets to who starts the next one."""
         return self.run / "listeners.sock"
+
+    @property
+    def onward_socket(self) -> Path:
+        """Where gateways that were replaced send what they do not do themselves any more."""
+        return self.run / "onward.sock"
 
     @property
     def dataplane_socket(self) -> Path:

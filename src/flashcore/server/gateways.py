@@ -1,4 +1,8 @@
-"""Keeping the gateway alive: one process that goes on when this one ends, found again when this one comes back."""
+"""Keeping the gateway alive: one process that goes on when this one ends, found again when this one comes back.
+
+Where it is replaced, the next one does that itself: once it has loaded all that it can without being the gateway, it
+asks the one that runs to retire. Nothing that happens here in between can leave the environment without both.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import flashcore
 from flashcore.gateway.handover import Listeners, ask_for_listeners
+from flashcore.gateway.retired import retired_gateways
 from flashcore.model.errors import Unavailable
 from flashcore.presence import Presence, read_presence
 from flashcore.registry.policy import policy_arguments
@@ -41,6 +46,8 @@ class GatewayKeeper:
         self._present: Presence | None = None
         self._process: subprocess.Popen[bytes] | None = None
         """The one that was started here last; it may not listen yet."""
+        self._retired: set[asyncio.Task[None]] = set()
+        """Waiting for the end of those that were started here, which is theirs to choose."""
         self._own = False
         self._restarting = asyncio.Lock()
         self._listeners: Listeners | None = None
@@ -57,26 +64,73 @@ class GatewayKeeper:
         await self._hold_listeners()
         if self._present.version != flashcore.__version__:
             log.info("the gateway is of version %s; it is replaced by this one's", self._present.version)
-            await self.replace()
+            await self._upgrade()
         self._task = asyncio.create_task(self._keep(self._present), name="gateway keeper")
         return self._present
 
     async def restart(self) -> Presence:
-        """Replace the gateway that runs: requests under way end, new ones wait. Raises Unavailable."""
+        """Have another gateway take the place of the one that runs, which finishes what it has begun.
+
+        Raises Unavailable where the next one cannot be started; the one that runs goes on then.
+        """
         async with self._restarting:  # two at once would leave a keeper behind that nobody knows of
             await self.let_go()
-            present = await self.replace()
-            self._task = asyncio.create_task(self._keep(present), name="gateway keeper")
-            return present
+            try:
+                return await self._replace()
+            finally:
+                if self._present is not None:
+                    self._task = asyncio.create_task(self._keep(self._present), name="gateway keeper")
 
-    async def replace(self) -> Presence:
-        """End the gateway and start another one on its sockets."""
-        if self._present is not None and self._present.alive:
-            # Its sockets are held here: nobody needs to be told to go elsewhere meanwhile.
-            way = signal.SIGTERM if self._listeners is None else signal.SIGINT
-            await asyncio.to_thread(_end, self._present, self._project.settings.gateway_grace, way)
-        self._present = await self._start_at_last()
+    async def _replace(self) -> Presence:
+        before, self._present = self._present, None  # who looks meanwhile is not to take it for the one that is kept
+        try:
+            if before is not None and before.alive:
+                self._present = await self._started_after(before)
+            else:
+                self._present = await self._start_at_last()
+        finally:
+            if self._present is None:
+                self._present = self._serving()
         return self._present
+
+    async def _started_after(self, before: Presence) -> Presence:
+        """The next gateway, once it listens. Raises Unavailable while the last one serves all the same."""
+        if self._listeners is None:
+            # Nobody could connect meanwhile: it gives notice to those who share out requests.
+            await asyncio.to_thread(_end, before, self._project.settings.gateway_grace, signal.SIGTERM)
+            return await self._start_at_last()
+        self._await_end_of(before)
+        try:
+            self._process = self._spawn("--succeed")
+            self._own = True
+            present = await self._until_listening(self._process, 2 * self._project.settings.gateway_grace)
+        except Unavailable as error:
+            if self._serving() is not None:
+                raise
+            log.error("%s", error)  # it let go, and nobody has its place
+            return await self._start_at_last()
+        await self._hold_listeners()
+        log.info("the gateway at %s (pid %d) took over from pid %d", present.url, present.pid, before.pid)
+        return present
+
+    def _await_end_of(self, retiring: Presence) -> None:
+        """Who starts a process has to take note of its end, or it stays in the system's table."""
+        process = self._process
+        if process is not None and process.pid == retiring.pid:
+            task = asyncio.create_task(_reaped(process, retiring), name=f"end of gateway {retiring.pid}")
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
+
+    def _serving(self) -> Presence | None:
+        """The gateway that says that it serves."""
+        present = read_presence(self._project.layout.gateway_file)
+        return present if present is not None and present.alive else None
+
+    async def _upgrade(self) -> None:
+        try:
+            await self._replace()
+        except Unavailable as error:
+            log.error("the older gateway goes on: %s", error)
 
     async def abandon(self) -> None:
         """Undo the start: end the gateway if it was started here, leave one that was running before."""
@@ -91,8 +145,13 @@ class GatewayKeeper:
             if not task.cancelled() and (problem := task.exception()) is not None:
                 log.error("nobody has looked after the gateway any more", exc_info=problem)
 
+    async def end_retired(self, grace: float) -> None:
+        """End those that were replaced, which have `grace` seconds for what they had begun."""
+        retired = await asyncio.to_thread(retired_gateways, self._project.layout)
+        await asyncio.gather(*(asyncio.to_thread(_end, one, grace, signal.SIGTERM) for one in retired))
+
     async def stop(self, grace: float) -> None:
-        """End the gateway: SIGTERM, and SIGKILL when it does not finish within `grace` and a little."""
+        """End every gateway: SIGTERM, and SIGKILL when one does not finish within `grace` and a little."""
         await self.let_go()
         # First: where they are open here a caller would still be let in by the kernel, and answered by nobody.
         self._drop_listeners()
@@ -101,6 +160,8 @@ class GatewayKeeper:
         self._present = None
         if self._process is not None and self._process.poll() is None:
             await asyncio.to_thread(_end_newborn, self._process)
+        await self.end_retired(grace)
+        await asyncio.gather(*self._retired)
 
     async def _keep(self, present: Presence) -> None:
         delay = _FIRST_DELAY
@@ -128,8 +189,8 @@ class GatewayKeeper:
                 await asyncio.sleep(delay)
 
     async def _find_or_start(self) -> Presence:
-        present = read_presence(self._project.layout.gateway_file)
-        if present is not None and present.alive:
+        present = self._serving()
+        if present is not None:
             log.info("taking over the gateway at %s (pid %d)", present.url, present.pid)
             return present
         if self._process is None or self._process.poll() is not None:
@@ -166,17 +227,17 @@ class GatewayKeeper:
             return None
         return held
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self, *more: str) -> subprocess.Popen[bytes]:
         """Start the process. Not in a thread: who is called away meanwhile would not know of it. Raises Unavailable."""
         try:
-            return self._started()
+            return self._started(more)
         except OSError as error:
             raise Unavailable(
                 f"the gateway cannot be started: {error}",
                 next_step="it is tried again; look at disk, memory and limits",
             ) from error
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self, more: Sequence[str]) -> subprocess.Popen[bytes]:
         project, settings = self._project, self._project.settings
         inherited = self._inherited() or Listeners(settings.host)
         if not inherited.all:
@@ -194,6 +255,7 @@ class GatewayKeeper:
                     *(f"--set={name}={value}" for name, value in settings.gateway.items()),
                     *(f"--listen-tls-fd={descriptor}" for descriptor in inherited.encrypted),
                     *(f"--listen-fd={descriptor}" for descriptor in inherited.plain),
+                    *more,
                     *policy_arguments(sys.argv[1:]),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -204,9 +266,9 @@ class GatewayKeeper:
                 cwd=project.root,
             )
 
-    async def _until_listening(self, process: subprocess.Popen[bytes]) -> Presence:
+    async def _until_listening(self, process: subprocess.Popen[bytes], longer: float = 0.0) -> Presence:
         """The file appears when the gateway listens; a file is all that is sure to be seen over a restart."""
-        deadline = asyncio.get_running_loop().time() + _START_TIMEOUT
+        deadline = asyncio.get_running_loop().time() + _START_TIMEOUT + longer
         while process.poll() is None and asyncio.get_running_loop().time() < deadline:
             present = read_presence(self._project.layout.gateway_file)
             if present is not None and present.pid == process.pid:
@@ -252,6 +314,11 @@ async def _ended(gateway: Presence) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
+
+
+async def _reaped(process: subprocess.Popen[bytes], gateway: Presence) -> None:
+    await _ended(gateway)
+    process.wait()
 
 
 async def _polled_to_end(gateway: Presence) -> None:

@@ -114,7 +114,9 @@ async def _until_ended(ending: asyncio.Future[Shutdown], platform: Platform) -> 
 async def _quiesce(platform: Platform, keeper: GatewayKeeper) -> None:
     """Have what was accepted answered, by replicas that are all there, before any of them ends."""
     await keeper.let_go()
-    left = await platform.dataplane.quiesce(platform.project.settings.gateway_grace)
+    grace = platform.project.settings.gateway_grace
+    # Those that were replaced have nothing to be quiet about: they end.
+    left, _ = await asyncio.gather(platform.dataplane.quiesce(grace), keeper.end_retired(grace))
     if left:
         log.warning("%d requests are still under way; their replicas have their own grace for them", left)
 

@@ -100,6 +100,11 @@ class CallerLink:
 
     # -- from the client connection --------------------------------------------------------------------------------
 
+    @property
+    def is_ours(self) -> bool:
+        """Some of its calls have no answer yet."""
+        return bool(self._waiting)
+
     def start(self) -> None:
         """Nothing is to be said first."""
         self._set_deadline()
@@ -172,6 +177,11 @@ class CallerLink:
         self.abandon()
         self._client.part()
         return True
+
+    def retire(self) -> None:
+        """Its caller opens the next one at the next gateway; this one ends with what there is to say."""
+        if not self.leave():
+            self._end()
 
     def abandon(self) -> None:
         """The caller is gone. Its jobs go on."""

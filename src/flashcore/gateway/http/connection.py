@@ -15,7 +15,7 @@ from typing import cast
 
 from flashcore.gateway.http.errors import BadFraming, BadRequest
 from flashcore.gateway.http.exchange import Dismissal, Exchange
-from flashcore.gateway.http.forward import PeerLines, status_line
+from flashcore.gateway.http.forward import UNKNOWN, PeerLines, status_line
 from flashcore.gateway.http.framing import BodyReader, ChunkedBody, EndlessBody, LengthBody
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.headreader import END, HeadReader
@@ -97,7 +97,7 @@ class ClientConnection(StreamProtocol):
         self.peer = peername[0] if isinstance(peername, tuple) else ""
         scheme = b"http" if self._transport.get_extra_info("sslcontext") is None else b"https"
         self.peer_lines = PeerLines(
-            self.peer.encode() or b"unknown", trusted=self.peer in shared.trusted_peers, scheme=scheme
+            self.peer.encode() or UNKNOWN, trusted=self.peer in shared.trusted_peers, scheme=scheme
         )
         self._outflow = Outflow(self._transport, shared.limits.write_seconds, shared.limits.body_rate)
         shared.connections.add(self)
@@ -192,6 +192,15 @@ class ClientConnection(StreamProtocol):
         else:
             self.shut_tunnel()
 
+    def retire(self, until: float) -> None:
+        """Another gateway is in this one's place. What a replica is at goes on; who asks nothing has until `until`."""
+        exchange = self._exchange
+        if exchange is None:
+            if not self._heads.size and not self._ahead:
+                self._read_deadline = min(self._read_deadline, until)
+        else:
+            exchange.retire()
+
     def shut_tunnel(self) -> None:
         """Begin nothing more on what outlives its request; a tunnel is closed now: nobody can say when it would end."""
         if self._exchange is not None and not self._exchange.leave():
@@ -231,6 +240,11 @@ class ClientConnection(StreamProtocol):
     def is_idle(self) -> bool:
         """Whether it has been served, and may be used again."""
         return self._exchange is None and not (self._fresh or self._ended)
+
+    @property
+    def awaits_gateway(self) -> bool:
+        """Whether the gateway itself owes something to the client."""
+        return self._exchange is not None and self._exchange.is_ours
 
     @property
     def asked(self) -> RequestHead | None:
@@ -405,13 +419,16 @@ class ClientConnection(StreamProtocol):
         """The answer is complete: the next request, or the end."""
         if self._ended:
             return
+        shared = self._shared
         self._exchange = None
         self._head = None
         self._answer_deadline = inf
+        if shared.closing:
+            shared.departed.set()
         if not self._persists:
             self._close()
             return
-        self._read_deadline = self._shared.loop.time() + self._shared.limits.idle_seconds
+        self._read_deadline = shared.loop.time() + shared.idle_seconds
         if self._ahead or self._paused:
             self._read_ahead()
 

@@ -22,6 +22,11 @@ class Dismissal:
 class Exchange(Protocol):
     """What a client connection tells the exchange that it is busy with."""
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the gateway itself that owes an answer here, and no replica."""
+        ...
+
     def start(self) -> None:
         """Begin; the body, where there is one, follows. Raises `BadRequest` to refuse it."""
         ...
@@ -56,6 +61,10 @@ class Exchange(Protocol):
 
     def dismiss(self, why: Dismissal) -> bool:
         """The client may not go on. Whether that was said in a way of the exchange's own, which has ended with it."""
+        ...
+
+    def retire(self) -> None:
+        """Another gateway is in this one's place. What a replica is at goes on."""
         ...
 
     def abandon(self) -> None:

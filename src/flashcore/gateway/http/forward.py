@@ -40,6 +40,10 @@ _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
 
 
+UNKNOWN = b"unknown"
+"""The address of a peer that has none, on a Unix socket: it says nothing beside those that others have named."""
+
+
 @dataclass(frozen=True, slots=True)
 class AddedHeaders:
     """Headers that the gateway adds, encoded once. Make one with `add_headers`."""
@@ -107,7 +111,9 @@ class PeerLines:
         host = index.get(b"host", b"")
         if not self._trusted:
             return self._stranger + host + b"\r\n"
-        chain = index[b"x-forwarded-for"] + b", " + self._peer if b"x-forwarded-for" in index else self._peer
+        chain = index.get(b"x-forwarded-for", self._peer)
+        if b"x-forwarded-for" in index and self._peer != UNKNOWN:
+            chain += b", " + self._peer
         return b"x-forwarded-proto: %b\r\nx-forwarded-for: %b\r\nx-forwarded-host: %b\r\n" % (
             self._proto(head),
             chain,

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Coroutine
 from flashcore.gateway.http.errors import BadRequest
 from flashcore.gateway.http.exchange import Client, Dismissal
 from flashcore.gateway.http.framing import LAST_CHUNK, encode_chunk
-from flashcore.gateway.http.head import RequestHead
+from flashcore.gateway.http.head import RequestHead, without_expectation
+from flashcore.gateway.http.onward import Onward
+from flashcore.gateway.http.relay import Relay
 from flashcore.gateway.http.respond import CONTINUE, Later, Request, Response, has_no_content, own_lines
 from flashcore.gateway.http.route import Local
 from flashcore.gateway.http.shared import Shared
@@ -25,6 +27,7 @@ class LocalExchange:
         "_client",
         "_handler",
         "_head",
+        "_is_begun",
         "_is_unread",
         "_limit",
         "_pending",
@@ -41,7 +44,7 @@ class LocalExchange:
         self._head = head
         self._handler = verdict.handler
         self._limit = shared.limits.local_body_bytes if verdict.body_bytes is None else verdict.body_bytes
-        self._is_unread = False
+        self._is_begun = self._is_unread = False
         self._pieces: list[bytes] = []
         self._size = 0
         self._spill: Spill | None = None
@@ -49,6 +52,11 @@ class LocalExchange:
         self._writable: Event | None = None
 
     # -- from the client connection --------------------------------------------------------------------------------
+
+    @property
+    def is_ours(self) -> bool:
+        """The handler is at work; what follows the start of its answer needs nothing but time."""
+        return self._pending is not None and not self._is_begun
 
     def start(self) -> None:
         """Call the handler, or wait for the body. Raises `BadRequest` where that will be too long."""
@@ -83,9 +91,14 @@ class LocalExchange:
             self._write_pieces()
 
     def receive_end(self) -> None:
-        """The handler can be called."""
-        if not self._is_unread:
+        """The handler can be called, or whoever is in its place by now."""
+        if self._is_unread:
+            return
+        onward = self._shared.onward
+        if onward is None:
             self._handle()
+        else:
+            self._hand_on(onward)
 
     def hold_output(self) -> None:
         """Take no more pieces from the handler's iterator."""
@@ -111,6 +124,9 @@ class LocalExchange:
     def dismiss(self, why: Dismissal) -> bool:  # noqa: ARG002 - it is said in place of the answer
         """It has no way of its own."""
         return False
+
+    def retire(self) -> None:
+        """A handler that is at work gives its answer; what comes of a body until then goes onward."""
 
     def abandon(self) -> None:
         """Cancel the handler, what it awaits hears of it; drop what has come of the body."""
@@ -142,6 +158,17 @@ class LocalExchange:
         limit = self._limit
         if size > limit:
             raise BadRequest(413, "body_too_large", f"The body is longer than the {limit} bytes that are taken here.")
+
+    def _hand_on(self, onward: Onward) -> None:
+        """All of it came, and another gateway is to answer."""
+        client, head = self._client, self._head
+        if head.expects_continue:
+            head = without_expectation(head)
+        relay = Relay(client, self._shared, head, onward.dispatch(head, client.peer))
+        client.hand_over(relay)
+        body = bytes(self._whole_body())
+        self._pieces, self._spill = [], None
+        relay.start_with([body], complete=True)
 
     # -- the handler -----------------------------------------------------------------------------------------------
 
@@ -213,6 +240,7 @@ class LocalExchange:
             framing = b"transfer-encoding: chunked\r\n"
         elif has_body:
             self._client.close_after()
+        self._is_begun = True
         request_id = b"x-request-id: %b\r\n\r\n" % head.request_id
         self._client.write(b"".join((own, framing, self._shared.date_line, self._client.connection_line(), request_id)))
         return has_body

@@ -34,6 +34,11 @@ class PeekingExchange:
         self._held = False
         self._is_due = False
 
+    @property
+    def is_ours(self) -> bool:
+        """A replica answers."""
+        return False
+
     def start(self) -> None:
         """Wait for the body, or go on at once where there is none."""
         if self._complete:
@@ -81,6 +86,9 @@ class PeekingExchange:
     def dismiss(self, why: Dismissal) -> bool:  # noqa: ARG002 - it is said in place of the answer
         """It has no way of its own."""
         return False
+
+    def retire(self) -> None:
+        """The choice that is to come is not made here."""
 
     def abandon(self) -> None:
         """Nobody was chosen: there is nothing to give back."""

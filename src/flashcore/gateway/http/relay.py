@@ -93,6 +93,9 @@ class Relay:
 
     def start(self) -> None:
         """Choose a replica, for the first time or again; mostly the request is sent within this call."""
+        onward = self._shared.onward
+        if onward is not None and not onward.has(self._proxy):
+            self._proxy = onward.dispatch(self._head, self._client.peer)
         try:
             tried = frozenset(tried for tried, _, _ in self._failures) if self._failures else _NOTHING_TRIED
             choice = self._proxy.route.choose(tried)
@@ -115,13 +118,20 @@ class Relay:
         self._pending = None
         if future.cancelled():
             if not self._gone:
-                self._refuse(Unavailable("hold_cancelled", "The gateway stopped holding this request. Send it again."))
+                self._hold_ended()
             return
         error = future.exception()
         if error is None:
             self._chosen(future.result())
         elif not self._gone:
             self._client.crash(error)
+
+    def _hold_ended(self) -> None:
+        """Nobody is waited for here any more; where there is a next gateway the request waits there."""
+        if self._shared.onward is not None:
+            self.start()
+        else:
+            self._refuse(Unavailable("hold_cancelled", "The gateway stopped holding this request. Send it again."))
 
     def _chosen(self, choice: Choice) -> None:
         if isinstance(choice, Unavailable):
@@ -406,6 +416,11 @@ class Relay:
 
     # -- from the client connection --------------------------------------------------------------------------------
 
+    @property
+    def is_ours(self) -> bool:
+        """A replica answers."""
+        return False
+
     def hold_output(self) -> None:
         """The client is slow: read less from the replica."""
         self._held = True
@@ -438,6 +453,9 @@ class Relay:
         self.abandon()
         self._client.reset()
         return True
+
+    def retire(self) -> None:
+        """It goes on; whoever chooses a replica from here on is sent onward."""
 
     def abandon(self) -> None:
         """Stop what is under way: the wait for a replica, the connecting, or the request itself."""

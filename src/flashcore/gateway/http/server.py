@@ -16,9 +16,10 @@ from pathlib import Path
 from flashcore.gateway.http.connection import ClientConnection
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.limits import Limits
+from flashcore.gateway.http.onward import Onward
 from flashcore.gateway.http.pool import UpstreamPool
 from flashcore.gateway.http.route import Dispatcher
-from flashcore.gateway.http.shared import Shared
+from flashcore.gateway.http.shared import LAST_CALL, Shared
 
 LOOKED_AT_ONCE = 500
 """Connections, whose deadlines take a fifth of a millisecond to look at."""
@@ -101,6 +102,35 @@ class HttpServer:
         """Go on as before `quiesce`, with `front`."""
         self._shared.dispatcher, self._shared.closing = front, False
 
+    def give_way(self, onward: Onward) -> None:
+        """Accept nothing more, and have all that no replica was sent yet go onward, from now on.
+
+        What replicas are at goes on, tunnels as well; links, and whoever waits for the gateway itself, are the
+        gateway's to end: `settle` waits for that. Answers end their connections. An idle one stays for a moment.
+        """
+        shared = self._shared
+        shared.dispatcher = shared.onward = onward
+        shared.closing = True
+        self._stop_listening()
+        until = shared.loop.time() + LAST_CALL
+        for connection in list(shared.connections):
+            connection.retire(until)
+
+    async def settle(self, grace: float) -> int:
+        """Wait until the gateway itself owes nobody anything, `grace` seconds at most; then tell who is left.
+
+        Returns how many those were.
+        """
+
+        def left() -> list[ClientConnection]:
+            return [connection for connection in self._shared.connections if connection.awaits_gateway]
+
+        await self._departed_within(grace, lambda: len(left()))
+        given_up = left()
+        for connection in given_up:
+            connection.give_up()
+        return len(given_up)
+
     async def retire(self, grace: float) -> None:
         """Accept nothing more, and close what has nothing under way: idle connections, and tunnels (WebSockets).
 
@@ -112,8 +142,7 @@ class HttpServer:
         if not shared.closing:
             shared.closing = True
             await self._departed_within(min(grace, shared.limits.parting_seconds), self._idle)
-        for server in self._servers:
-            server.close()
+        self._stop_listening()
         for connection in list(shared.connections):
             connection.shut()
 
@@ -145,12 +174,13 @@ class HttpServer:
         return aborted
 
     def descriptors(self, *, encrypted: bool) -> tuple[int, ...]:
-        """Of the listening sockets, those on which TLS is spoken or the others."""
+        """Of the listening sockets on ports, those on which TLS is spoken or the others."""
         return tuple(
             sock.fileno()
             for server in self._servers
             if (server in self._encrypted) is encrypted
             for sock in getattr(server, "sockets", ())
+            if sock.family != socket.AF_UNIX
         )
 
     @property
@@ -184,6 +214,10 @@ class HttpServer:
     def _idle(self) -> int:
         """1 while there is a connection over which another request may come, else 0."""
         return any(connection.is_idle for connection in self._shared.connections)
+
+    def _stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
 
     async def _departed_within(self, seconds: float, left: Callable[[], int]) -> None:
         """Wait until none of those is left, `seconds` at most."""

@@ -14,7 +14,15 @@ from flashcore.gateway.http.route import Dispatcher
 
 if TYPE_CHECKING:
     from flashcore.gateway.http.connection import ClientConnection
+    from flashcore.gateway.http.onward import Onward
     from flashcore.gateway.http.pool import UpstreamPool
+
+
+LAST_CALL = 5.0
+"""Seconds in which a client of a gateway that was replaced may ask once more on a connection that it has open.
+
+No end of an idle connection is safe from a request that is on its way; one that was idle for so long hardly meets any.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,10 +45,17 @@ class Shared:
     """Clients' messages that were refused, by the stable name of the reason."""
     closing: bool = False
     """No answer keeps its connection."""
+    onward: Onward | None = None
+    """Where everything goes that no replica was sent yet, once another gateway has taken this one's place."""
     departed: Event = field(default_factory=Event)
-    """Set with each connection's end while closing."""
+    """Set with each answer's and each connection's end while closing."""
     date_line: bytes = b""
     """The Date header, as of the last sweep."""
+
+    @property
+    def idle_seconds(self) -> float:
+        """Between two requests of one client connection."""
+        return self.limits.idle_seconds if self.onward is None else LAST_CALL
 
     def count_refusal(self, reason: str) -> None:
         """One more message was refused, or connection ended, for that reason."""

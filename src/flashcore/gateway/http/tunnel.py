@@ -36,6 +36,11 @@ class Tunnel:
 
     # -- from the client -------------------------------------------------------------------------------------------
 
+    @property
+    def is_ours(self) -> bool:
+        """A replica answers."""
+        return False
+
     def start(self) -> None:
         """Nothing is left to begin."""
 
@@ -75,6 +80,9 @@ class Tunnel:
         else:
             self._client.reset()
         return True
+
+    def retire(self) -> None:
+        """It goes on."""
 
     def abandon(self) -> None:
         """The client is gone, which is how most tunnels end."""

@@ -1,0 +1,444 @@
+"""A gateway that takes another one's place: the next one serves at once, the last one ends what it had begun.
+
+Real processes, on the sockets of the first of them, as the control plane starts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from tests.gateway.conftest import Answer, eventually, fetch, http_replica, http_route, jobs_route, side
+from tests.gateway.test_process import GatewayProcess, listening, serving, spawn
+
+from flashcore.gateway.handover import Listeners, ask_for_listeners
+from flashcore.gateway.retired import retired_gateways
+from flashcore.model.layout import Layout
+from flashcore.model.names import InstanceId, ReplicaId
+from flashcore.model.parts import PartRef
+from flashcore.model.table import EndpointRoute, ReplicaRoute, RoutingTable
+from flashcore.presence import read_presence
+from flashcore.testing.fake_worker import FakeWorker, worker_hello
+from flashcore.wire.messages import Assignment
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+
+
+class Talker:
+    """A replica that streams an answer, piece by piece as it is told, and answers an upgrade with an echo."""
+
+    def __init__(self, path: Path) -> None:
+        self.route = ReplicaRoute(ReplicaId("web-1"), InstanceId("i1"), f"unix:{path}", 10)
+        self.pieces: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """One connection, with one request."""
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        if b"upgrade: websocket" in head:
+            writer.write(SWITCHED)
+            while data := await reader.read(1000):
+                writer.write(data)
+        else:
+            writer.write(CHUNKED)
+            while piece := await self.pieces.get():
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            writer.write(b"0\r\n\r\n")
+        writer.close()
+
+
+@asynccontextmanager
+async def talker(layout: Layout) -> AsyncIterator[Talker]:
+    """One that listens."""
+    path = layout.root / "talker.sock"
+    replica = Talker(path)
+    server = await asyncio.start_unix_server(replica.serve, str(path))
+    try:
+        yield replica
+    finally:
+        server.close()
+
+
+@contextmanager
+def held_listeners(layout: Layout) -> Iterator[Listeners]:
+    """The sockets of the gateway that runs, as a control plane holds them."""
+    given = ask_for_listeners(layout.listeners_socket)
+    assert given is not None
+    try:
+        yield given
+    finally:
+        for descriptor in given.all:
+            os.close(descriptor)
+
+
+@asynccontextmanager
+async def successor(layout: Layout, *arguments: str) -> AsyncIterator[GatewayProcess]:
+    """A gateway that took the place of the one that ran."""
+    with held_listeners(layout) as held:
+        async with listening(layout, "--succeed", *arguments, inherited=held.plain) as gateway:
+            yield gateway
+
+
+async def opened(gateway: GatewayProcess, *lines: str) -> tuple[StreamReader, StreamWriter]:
+    """A connection on which these lines were asked."""
+    host, _, port = gateway.presence.url.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write("\r\n".join([*lines, "host: localhost", "", ""]).encode())
+    return reader, writer
+
+
+async def call(url: str, method: str, path: str, body: Any = None) -> Answer:
+    """One request, whichever gateway is there."""
+    return await asyncio.to_thread(fetch, url, method, path, body)
+
+
+def web(replica: Talker) -> EndpointRoute:
+    """The route to it."""
+    return http_route("web", side(replica.route), routing=PartRef("p2c"))
+
+
+async def test_a_stream_and_a_tunnel_go_on_over_several_gateways(layout: Layout) -> None:
+    """Each next one answers what is new at once, at the same address; the first ends with the last that it began."""
+    async with talker(layout) as replica, listening(layout) as first, serving(layout, web(replica)):
+        url = first.presence.url
+        stream, stream_writer = await opened(first, "GET /web/stream HTTP/1.1")
+        tunnel, tunnel_writer = await opened(first, "GET /web/ws HTTP/1.1", "connection: upgrade", "upgrade: websocket")
+        replica.pieces.put_nowait(b"one")
+        assert (await stream.readuntil(b"one\r\n")).startswith(b"HTTP/1.1 200")
+        await tunnel.readuntil(b"\r\n\r\n")
+
+        async with successor(layout) as second, successor(layout) as third:
+            answers = [await call(url, "GET", "/ping") for _ in range(3)]
+            retired = {one.pid for one in retired_gateways(layout)}
+            present = third.presence
+            replica.pieces.put_nowait(b"two")
+            tunnel_writer.write(b"hello")
+            said = await stream.readuntil(b"two\r\n"), await tunnel.readexactly(5)
+            replica.pieces.put_nowait(b"")
+            end = await stream.readexactly(5)
+            assert first.process.returncode is None, "the tunnel is open still"
+            tunnel_writer.close()
+            status, other = await first.process.wait(), await second.process.wait()
+        stream_writer.close()
+
+    assert [answer.status for answer in answers] == [200] * 3
+    assert first.process.pid in retired
+    assert (present.pid, present.url) == (third.process.pid, url)
+    assert said == (b"3\r\ntwo\r\n", b"hello")
+    assert end == b"0\r\n\r\n"
+    assert (status, other) == (0, 0)
+    assert retired_gateways(layout) == ()
+
+
+async def test_whoever_waits_for_a_job_is_told_how_it_is_and_goes_on_at_the_next(layout: Layout) -> None:
+    """Callers have what the API gives when their time is over; workers come back with what they have."""
+    go_on = asyncio.Event()
+    begun: list[str] = []
+
+    async def answer(job: Assignment) -> bytes:
+        begun.append(job.id)
+        await go_on.wait()
+        return bytes(job.input.data)
+
+    hello = worker_hello("hello", slots=2)
+    async with listening(layout) as first, serving(layout, jobs_route("hello", side(hello))):
+        url = first.presence.url
+        async with FakeWorker(layout.worker_socket, hello, answer) as worker:
+            waiting = asyncio.create_task(call(url, "POST", "/v2/hello/runsync?wait=60000", {"input": 1}))
+            await eventually(lambda: len(worker.seen) == 1)
+            job = worker.seen[0].id
+            asking = asyncio.create_task(call(url, "GET", f"/v2/hello/status-sync/{job}?wait=60000"))
+            reading = asyncio.create_task(call(url, "GET", f"/v2/hello/stream/{job}?wait=60000"))
+            await asked(first, 3)
+
+            async with successor(layout):
+                told = [await one for one in (waiting, asking, reading)]
+                go_on.set()
+                done = await call(url, "GET", f"/v2/hello/status-sync/{job}?wait=50000")
+                other = await call(url, "POST", "/v2/hello/runsync?wait=50000", {"input": 2})
+                status = await first.process.wait()
+
+    assert [one.status for one in told] == [200] * 3
+    assert {one.json["status"] for one in told} == {"IN_PROGRESS"}
+    assert told[2].json["stream"] == []
+    assert (done.json["status"], done.json["output"], other.json["output"]) == ("COMPLETED", 1, 2)
+    assert len(begun) == 2, "nothing was done twice"
+    assert status == 0
+
+
+async def test_workers_that_ask_for_jobs_are_answered_and_ask_the_next(layout: Layout) -> None:
+    """With nothing, at once; what they had before they report to the next gateway."""
+    async with listening(layout) as first, serving(layout, jobs_route("hello", side())):
+        url = first.presence.url
+        job = (await call(url, "POST", "/v2/hello/run", {"input": 1})).json["id"]
+        taken = await call(url, "GET", "/v2/hello/job-take/w1")
+        idle = asyncio.create_task(call(url, "GET", "/v2/hello/job-take/w2?job_in_progress=0"))
+        stops = asyncio.create_task(call(url, "GET", "/v2/hello/job-stop/w1"))
+        await asked(first, 2)
+
+        async with successor(layout):
+            answers = [(await one).status for one in (idle, stops)]
+            done = await call(url, "POST", f"/v2/hello/job-done/w1/{job}", {"output": 7})
+            seen = await call(url, "GET", f"/v2/hello/status/{job}")
+
+    assert taken.json["id"] == job
+    assert answers == [204, 204]
+    assert done.status == 200
+    assert (seen.json["status"], seen.json["output"]) == ("COMPLETED", 7)
+
+
+async def test_a_connection_that_is_kept_is_answered_once_more_by_the_next(layout: Layout) -> None:
+    """It may have been asked on at the very moment: what came is answered, by whoever can, and it ends with that."""
+    async with http_replica(layout, "web-1") as replica, listening(layout) as first:
+        routes = (http_route("web", side(replica.route), routing=PartRef("p2c")), jobs_route("hello", side()))
+        async with serving(layout, *routes):
+            address = first.presence.url.removeprefix("http://")
+            kept = [http.client.HTTPConnection(address, timeout=60) for _ in range(2)]
+            for connection in kept:
+                await asyncio.to_thread(ask, connection, "GET", "/web/a")
+
+            async with successor(layout):
+                page = await asyncio.to_thread(ask, kept[0], "GET", "/web/b")
+                job = await asyncio.to_thread(ask, kept[1], "POST", "/v2/hello/run", b'{"input": 1}')
+                state = await call(f"http://{address}", "GET", f"/v2/hello/status/{job.json['id']}")
+
+    assert (page.status, page.json["target"], page.headers["connection"]) == (200, "/b", "close")
+    assert replica.seen[-1].headers["x-forwarded-for"] == "127.0.0.1"
+    assert (job.status, job.headers["connection"]) == (200, "close")
+    assert state.json["status"] == "IN_QUEUE"
+
+
+async def test_a_body_that_is_on_its_way_comes_to_the_next(layout: Layout) -> None:
+    """Nobody has read it yet, so nobody has to send it again."""
+    async with listening(layout) as first, serving(layout, jobs_route("hello", side())):
+        url = first.presence.url
+        body = json.dumps({"input": "x" * 300_000}).encode()
+        reader, writer = await opened(first, "POST /v2/hello/run HTTP/1.1", f"content-length: {len(body)}")
+        writer.write(body[:100_000])
+        await asked(first, 1)
+
+        async with successor(layout):
+            writer.write(body[100_000:])
+            head = await reader.readuntil(b"\r\n\r\n")
+            job = json.loads(await reader.read())["id"]
+            state = await call(url, "GET", f"/v2/hello/status/{job}")
+        writer.close()
+
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in head
+    assert state.json["status"] == "IN_QUEUE"
+
+
+async def test_who_waits_for_a_replica_waits_at_the_next(layout: Layout) -> None:
+    """The last one hears of no replica any more."""
+    async with http_replica(layout, "web-1") as replica, listening(layout) as first:
+        held = http_route("web", side(replica.route), routing=PartRef("p2c"), held=True)
+        async with serving(layout, held) as plane:
+            url = first.presence.url
+            waiting = asyncio.create_task(call(url, "POST", "/web/held", {"a": 1}))
+            await asked(first, 1)
+
+            async with successor(layout) as second:
+                await asked(second, 1)
+                released = http_route("web", side(replica.route), routing=PartRef("p2c"))
+                await plane.publish(RoutingTable(2, (released,)))
+                answer = await waiting
+
+    assert (answer.status, answer.json["target"]) == (200, "/held")
+    assert replica.seen[0].body == b'{"a": 1}'
+
+
+async def test_a_next_gateway_that_cannot_begin_leaves_the_last_one_as_it_is(layout: Layout) -> None:
+    """Whatever is found wrong before it would be the gateway."""
+    async with listening(layout) as first, serving(layout, jobs_route("hello", side())):
+        with held_listeners(layout) as held:
+            wrong = await spawn(
+                layout, "--succeed", "--tls-certificate", "none.pem", "--tls-key", "none.pem", inherited=held.plain
+            )
+            said = await wrong.last_words()
+        answer = await first.call("POST", "/v2/hello/run", {"input": 1})
+
+    assert wrong.process.returncode == 1
+    assert "none.pem" in said
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("victim", ["last", "next"])
+async def test_the_sudden_end_of_either_is_not_the_others(layout: Layout, victim: str) -> None:
+    """Kill -9: the kernel gives the place free, and what goes on at the other one goes on."""
+    async with talker(layout) as replica, listening(layout) as first, serving(layout, web(replica)):
+        url = first.presence.url
+        tunnel, writer = await opened(first, "GET /web/ws HTTP/1.1", "connection: upgrade", "upgrade: websocket")
+        await tunnel.readuntil(b"\r\n\r\n")
+
+        async with successor(layout) as second:
+            doomed, stays = (first, second) if victim == "last" else (second, first)
+            if victim == "next":
+                with held_listeners(layout) as held:
+                    await doomed.end(signal.SIGKILL)
+                    async with listening(layout, "--succeed", inherited=held.plain):
+                        answer = await call(url, "GET", "/ping")
+                        writer.write(b"still")
+                        heard = await tunnel.readexactly(5)
+            else:
+                await doomed.end(signal.SIGKILL)
+                answer = await call(url, "GET", "/ping")
+                heard = await tunnel.read()
+            assert stays.process.returncode is None
+        writer.close()
+
+    assert answer.status == 200
+    assert heard == (b"" if victim == "last" else b"still")
+
+
+async def test_a_gateway_that_is_killed_as_it_retires_is_followed_all_the_same(layout: Layout) -> None:
+    """It was asked, and could not let go in order: the next one finds what it left."""
+    async with listening(layout) as first:
+        with held_listeners(layout) as held:
+            first.process.send_signal(signal.SIGSTOP)
+            next_one = await spawn(layout, "--succeed", inherited=held.plain)
+            await eventually(lambda: wants_the_place(next_one))
+            await first.end(signal.SIGKILL)
+            await eventually(lambda: presence_pid(layout) == next_one.process.pid)
+        url = next_one.presence.url
+        answer = await call(url, "GET", "/ping/live")
+        status = await next_one.end(signal.SIGTERM)
+        await next_one.process.communicate()
+
+    assert (answer.status, status) == (200, 0)
+
+
+@pytest.mark.slow
+async def test_a_gateway_that_hangs_is_killed_by_the_next(layout: Layout) -> None:
+    """It would keep the environment for ever."""
+    async with listening(layout) as first:
+        with held_listeners(layout) as held:
+            first.process.send_signal(signal.SIGSTOP)
+            async with listening(layout, "--succeed", "--set", "stop_grace=0.5", inherited=held.plain) as second:
+                answer = await second.call("GET", "/ping/live")
+            status = await first.process.wait()
+
+    assert answer.status == 200
+    assert status == -signal.SIGKILL
+
+
+async def test_what_goes_on_for_longer_than_the_grace_is_cut_off(layout: Layout) -> None:
+    """A WebSocket may be open for days, and a gateway of before is not to be."""
+    brief = listening(layout, "--set", "handover_grace=0.2")
+    async with talker(layout) as replica, brief as first, serving(layout, web(replica)):
+        tunnel, writer = await opened(first, "GET /web/ws HTTP/1.1", "connection: upgrade", "upgrade: websocket")
+        await tunnel.readuntil(b"\r\n\r\n")
+        async with successor(layout):
+            heard = await tunnel.read()
+            status = await first.process.wait()
+        writer.close()
+
+    assert (heard, status) == (b"", 0)
+
+
+async def test_a_retired_gateway_that_is_told_to_end_lets_answers_end(layout: Layout) -> None:
+    """One signal is an order to finish within the usual grace, two are an order to hurry."""
+    patient = listening(layout, "--set", "stop_grace=30")
+    async with http_replica(layout, "web-1") as replica, patient as first:
+        route = http_route("web", side(replica.route), routing=PartRef("p2c"))
+        async with serving(layout, route):
+            replica.open.clear()
+            slow = asyncio.create_task(first.call("GET", "/web/slow"))
+            await eventually(lambda: replica.seen)
+            async with successor(layout) as second:
+                hasty = asyncio.create_task(second.call("GET", "/web/slow"))
+                await eventually(lambda: len(replica.seen) == 2)
+                async with successor(layout):
+                    for number in (signal.SIGTERM, signal.SIGINT):  # two of one kind may arrive as one
+                        second.process.send_signal(number)
+                    hurried = await second.process.wait()
+                    first.process.send_signal(signal.SIGTERM)
+                    replica.open.set()
+                    answer, status = await slow, await first.process.wait()
+                with pytest.raises((OSError, http.client.HTTPException)):
+                    await hasty
+
+    assert (answer.status, status) == (200, 0)
+    assert hurried == 128 + signal.SIGINT
+
+
+async def test_nobody_who_keeps_asking_notices_three_successions(layout: Layout) -> None:
+    """Requests and jobs, on connections that are kept and on new ones: all answered, each job stored once."""
+    ended = asyncio.Event()
+    hello = worker_hello("hello", slots=4)
+    statuses: list[int] = []
+    jobs: list[str] = []
+
+    async def ask_on(url: str, method: str, path: str, body: bytes | None, *, keeps: bool) -> None:
+        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+        while not ended.is_set():
+            answer = await asyncio.to_thread(ask, connection, method, path, body)
+            statuses.append(answer.status)
+            if method == "POST":
+                jobs.append(answer.json["id"])
+            if not keeps:
+                connection.close()
+        connection.close()
+
+    async with http_replica(layout, "web-1", concurrency=100) as replica, listening(layout) as first:
+        routes = (http_route("web", side(replica.route), routing=PartRef("p2c")), jobs_route("hello", side(hello)))
+        async with serving(layout, *routes), FakeWorker(layout.worker_socket, hello, lambda job: job.input.data):
+            url = first.presence.url
+            kinds: list[tuple[str, str, bytes | None]] = [
+                ("GET", "/web/x", None), ("POST", "/v2/hello/run", b'{"input": 1}'),
+                ("POST", "/v2/hello/runsync", b'{"input": 1}'),
+            ]  # fmt: skip
+            asking = [asyncio.create_task(ask_on(url, *kind, keeps=keeps)) for kind in kinds for keeps in (True, False)]
+            async with successor(layout), successor(layout), successor(layout) as last:
+                await eventually(lambda: len(statuses) > 300)
+                ended.set()
+                await asyncio.gather(*asking)
+
+                async def settled() -> bool:
+                    counts = (await last.call("GET", "/v2/hello/health")).json["jobs"]
+                    return bool(counts["inQueue"] + counts["inProgress"] == 0)
+
+                await eventually(settled)
+                counts = (await last.call("GET", "/v2/hello/health")).json["jobs"]
+
+    assert set(statuses) == {200}
+    assert len(set(jobs)) == len(jobs) == counts["completed"]
+
+
+def ask(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> Answer:
+    """One request on a connection that is kept."""
+    connection.request(method, path, body)
+    answer = connection.getresponse()
+    return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+
+
+async def asked(gateway: GatewayProcess, requests: int) -> None:
+    """Wait until so many requests are under way at the gateway."""
+
+    async def are() -> bool:
+        page = (await gateway.call("GET", "/metrics")).body.decode()
+        busy = next(line for line in page.splitlines() if 'side="client",state="busy"' in line)
+        return float(busy.split()[-1]) > requests  # the one that asks for the numbers is one of them
+
+    await eventually(are)
+
+
+def wants_the_place(gateway: GatewayProcess) -> bool:
+    """Whether it has come so far as to wait for the environment's lock."""
+    return any(file.path.endswith("gateway.lock") for file in psutil.Process(gateway.process.pid).open_files())
+
+
+def presence_pid(layout: Layout) -> int:
+    """The process that says that it is the gateway; 0 while none does."""
+    found = read_presence(layout.gateway_file)
+    return 0 if found is None else found.pid
