@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from flashcore.configured import Configured
@@ -23,6 +24,7 @@ from flashcore.control.manifests.lasting import require_lasting
 from flashcore.control.store import Leadership, Ledger
 from flashcore.control.tokens import Tokens
 from flashcore.control.transitions import Transitions
+from flashcore.gateway.retired import said_by_retired
 from flashcore.hookspecs.artifacts import ArtifactStore
 from flashcore.hookspecs.providers import Provider, ProviderContext
 from flashcore.hookspecs.state import StateBackend
@@ -73,7 +75,7 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
         stack.push_async_callback(state.close)
         ledger = Ledger(state, project.settings.scope, KINDS)
         artifacts = _open_artifacts(registry, project.artifacts_url)
-        dataplane = SocketDataPlane(project.layout.dataplane_socket)
+        dataplane = SocketDataPlane(project.layout.dataplane_socket, beside=partial(said_by_retired, project.layout))
         stack.push_async_callback(dataplane.close)
         leadership = await _lead(registry, ledger, project.state_url)
         tokens = Tokens(ledger, leadership, dataplane.grant)

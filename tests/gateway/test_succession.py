@@ -10,9 +10,11 @@ import http.client
 import json
 import os
 import signal
+import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,14 @@ import pytest
 from tests.gateway.conftest import Answer, eventually, fetch, http_replica, http_route, jobs_route, side
 from tests.gateway.test_process import GatewayProcess, listening, serving, spawn
 
+from flashcore.control.link import SocketDataPlane
 from flashcore.gateway.handover import Listeners, ask_for_listeners
-from flashcore.gateway.retired import retired_gateways
+from flashcore.gateway.retired import retired_gateways, said_by_retired
 from flashcore.model.layout import Layout
-from flashcore.model.names import InstanceId, ReplicaId
+from flashcore.model.names import EndpointName, InstanceId, ReplicaId
 from flashcore.model.parts import PartRef
 from flashcore.model.table import EndpointRoute, ReplicaRoute, RoutingTable
+from flashcore.model.token import TokenScope, new_token
 from flashcore.presence import read_presence
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
 from flashcore.wire.messages import Assignment
@@ -119,7 +123,7 @@ async def test_a_stream_and_a_tunnel_go_on_over_several_gateways(layout: Layout)
 
         async with successor(layout) as second, successor(layout) as third:
             answers = [await call(url, "GET", "/ping") for _ in range(3)]
-            retired = {one.pid for one in retired_gateways(layout)}
+            retired = {one.presence.pid for one in retired_gateways(layout)}
             present = third.presence
             replica.pieces.put_nowait(b"two")
             tunnel_writer.write(b"hello")
@@ -415,6 +419,70 @@ async def test_nobody_who_keeps_asking_notices_three_successions(layout: Layout)
     assert len(set(jobs)) == len(jobs) == counts["completed"]
 
 
+async def test_a_replica_is_given_no_more_than_it_takes_by_both_together(layout: Layout) -> None:
+    """What it is at for the last gateway counts for the next, until it is done with that."""
+    async with http_replica(layout, "web-1", concurrency=1) as replica, listening(layout) as first:
+        route = http_route("web", side(replica.route), routing=PartRef("p2c"))
+        async with serving(layout, route):
+            url = first.presence.url
+            replica.open.clear()
+            slow = asyncio.create_task(call(url, "GET", "/web/one"))
+            await eventually(lambda: replica.seen)
+            async with successor(layout) as second:
+                other = asyncio.create_task(call(url, "GET", "/web/two"))
+                await eventually(lambda: waiting_at(second))
+                numbers = (await second.call("GET", "/metrics")).body.decode()
+                replica.open.set()
+                answers = [(await one).status for one in (slow, other)]
+                busiest = replica.busiest
+                await eventually(lambda: holds(second, "flashcore_gateway_retired 0"))
+
+    assert answers == [200, 200]
+    assert busiest == 1
+    assert "flashcore_gateway_retired 1" in numbers
+    assert "flashcore_gateway_retired_requests 1" in numbers
+
+
+async def test_the_control_plane_counts_what_is_under_way_at_a_retired_gateway(layout: Layout) -> None:
+    """A replica with nothing but an old stream is not idle."""
+    async with talker(layout) as replica, listening(layout) as first:
+        plane = SocketDataPlane(layout.dataplane_socket, beside=partial(said_by_retired, layout))
+        await plane.publish(RoutingTable(1, (web(replica),)))
+        await eventually(lambda: [state.applied for state in plane.gateways()] == [1])
+
+        def in_flight() -> list[int]:
+            return sorted(side.in_flight for one in plane.signals(EndpointName("web")) for side in one.sides)
+
+        tunnel, writer = await opened(first, "GET /web/ws HTTP/1.1", "connection: upgrade", "upgrade: websocket")
+        await tunnel.readuntil(b"\r\n\r\n")
+        await eventually(lambda: in_flight() == [1])
+        async with successor(layout):
+            await eventually(lambda: in_flight() == [0, 1])
+            writer.close()
+            await eventually(lambda: in_flight() == [0])
+        await plane.close()
+
+
+async def test_a_token_that_is_revoked_ends_what_it_began_at_a_retired_gateway_too(layout: Layout) -> None:
+    """Which no control plane tells of it."""
+    text, token = new_token("caller", (TokenScope.CALL,), time.time())
+    keyed = f"authorization: Bearer {text}"
+    guarded = listening(layout, "--auth", "on")
+    async with talker(layout) as replica, guarded as first, serving(layout, web(replica)) as plane:
+        plane.grant((token,))
+        await eventually(layout.access_file.exists)
+        stream, writer = await opened(first, "GET /web/stream HTTP/1.1", keyed)
+        replica.pieces.put_nowait(b"one")
+        await stream.readuntil(b"one\r\n")
+        async with successor(layout, "--auth", "on"):
+            plane.grant(())
+            rest = await stream.read()
+        replica.pieces.put_nowait(b"")
+        writer.close()
+
+    assert rest == b"", "cut off, without an end"
+
+
 def ask(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> Answer:
     """One request on a connection that is kept."""
     connection.request(method, path, body)
@@ -431,6 +499,16 @@ async def asked(gateway: GatewayProcess, requests: int) -> None:
         return float(busy.split()[-1]) > requests  # the one that asks for the numbers is one of them
 
     await eventually(are)
+
+
+async def holds(gateway: GatewayProcess, line: str) -> bool:
+    """Whether its numbers have this line."""
+    return line in (await gateway.call("GET", "/metrics")).body.decode().splitlines()
+
+
+async def waiting_at(gateway: GatewayProcess) -> bool:
+    """Whether a request waits there for a replica."""
+    return await holds(gateway, 'flashcore_requests_waiting{endpoint="web"} 1')
 
 
 def wants_the_place(gateway: GatewayProcess) -> bool:

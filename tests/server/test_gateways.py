@@ -152,7 +152,7 @@ async def test_a_stop_ends_gateways_that_were_replaced(project: Project, keeper:
         heard = await reader.read()
         writer.close()
 
-    assert [one.pid for one in retired] == [first.pid]
+    assert [one.presence.pid for one in retired] == [first.pid]
     assert third.url == first.url
     assert heard == b""
     assert not gateways()

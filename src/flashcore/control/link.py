@@ -10,11 +10,10 @@ hello: it is called again without one, and sent whole tables for as long as that
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -49,8 +48,15 @@ from flashcore.wire.versions import DATA_PLANE, PARTS, QUIESCES
 _log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 18
+_LOOK_BESIDE = 0.5
+"""Seconds between two looks at what gateways say that were replaced: they say it in files."""
+
 _LATE = 2.0
 """Seconds beyond its grace after which a gateway is not waited for that was told to take no new work."""
+
+
+Signalled = Mapping[EndpointName, tuple[EndpointSignals, ...]]
+"""What several gateways say, by endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,11 @@ class _Gateway:
 
 
 class SocketDataPlane:
-    """A DataPlane of the one gateway that listens at `path`. Made within a running loop; `close` it in the end."""
+    """A DataPlane of the one gateway that listens at `path`. Made within a running loop; `close` it in the end.
+
+    `beside` reads what others say that it has replaced and that finish what they had begun: they are heard, and told
+    nothing, as they begin nothing.
+    """
 
     def __init__(
         self,
@@ -89,6 +99,7 @@ class SocketDataPlane:
         name: str = "gateway",
         times: LinkTimes | None = None,
         limits: PartLimits | None = None,
+        beside: Callable[[], Signalled] = dict,
     ) -> None:
         self._path = path
         self._times = times or LinkTimes()
@@ -102,7 +113,13 @@ class SocketDataPlane:
         self._access: Access | None = None
         self._quiet: asyncio.Future[int] | None = None
         self._news = NewsDesk()
-        self._task = asyncio.get_running_loop().create_task(self._stay_connected(), name="data plane link")
+        self._beside = beside
+        self._heard_beside: Signalled = {}
+        loop = asyncio.get_running_loop()
+        self._tasks = (
+            loop.create_task(self._stay_connected(), name="data plane link"),
+            loop.create_task(self._listen_beside(), name="retired gateways"),
+        )
 
     # -- DataPlane -------------------------------------------------------------------------------------------------
 
@@ -142,7 +159,8 @@ class SocketDataPlane:
     def signals(self, endpoint: EndpointName) -> tuple[EndpointSignals, ...]:
         """See DataPlane."""
         found = self._gateway.signals.get(endpoint)
-        return () if found is None else (found,)
+        beside = self._heard_beside.get(endpoint, ())
+        return beside if found is None else (found, *beside)
 
     def changes(self) -> AsyncGenerator[News, None]:
         """See DataPlane. Changes that come while nobody looks are told as one; ends when the data plane is closed."""
@@ -150,10 +168,17 @@ class SocketDataPlane:
 
     async def close(self) -> None:
         """Hang up; the gateway goes on. Idempotent."""
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
         self._news.close()
+
+    async def _listen_beside(self) -> None:
+        while True:
+            before, self._heard_beside = self._heard_beside, await asyncio.to_thread(self._beside)
+            if self._heard_beside != before:
+                self._news.tell_of_endpoints({*before, *self._heard_beside})
+            await asyncio.sleep(_LOOK_BESIDE)
 
     # -- connecting ------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,10 @@ from flashcore.gateway.link import ControlLink
 from flashcore.gateway.local import LocalRoutes
 from flashcore.gateway.metrics import Metrics
 from flashcore.gateway.misspelt import Misspelt
+from flashcore.gateway.predecessors import Predecessors
 from flashcore.gateway.quiet import QuietFront
+from flashcore.gateway.remainder import Remainder
+from flashcore.gateway.retired import Rest
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.security import Security
 from flashcore.gateway.settings import Settings
@@ -74,6 +77,8 @@ class Gateway:
         self.settings = settings
         self.url = ""
         changed = ChangedEndpoints()
+        self._changed = changed
+        self._name = name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self.live = LiveTable(policies, asyncio.get_running_loop(), settings, changed.add, hop_secret(layout.hop_key))
         routes: Callable[[], Routes] = partial(getattr, self.live, "routes")
         security = security or Security()
@@ -83,7 +88,6 @@ class Gateway:
         self._link = ControlLink(self.live, self.keyring, layout, self)
         self.broker = Broker(store, settings, routes, changed.add, layout.home, self._link.troubled)
         self.live.on_swap(self.broker.table_swapped)
-        name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._signaller = Signaller(name, self.broker, routes, changed, self._link.tell)
         self._link.signaller = self._signaller
         local = LocalRoutes(routes, lambda: self.url)
@@ -104,11 +108,13 @@ class Gateway:
         # Who comes over the Unix socket is a gateway of this environment, and tells who its clients are.
         self.http = HttpServer(self._usual, limits, security.proxies | {""}, folder=layout.home)
         metrics.server = self.http
+        self._predecessors = metrics.predecessors = Predecessors(layout, routes)
         self._dismissals = Dismissals(self.keyring, front, self.http)
         self._servers: dict[Path, AbstractServer] = {}
         self._tasks: list[asyncio.Task[None]] = []
         """Those that last as long as the gateway."""
-        self._signalling: asyncio.Task[None] | None = None
+        self._duties: list[asyncio.Task[None]] = []
+        """Those of the environment's one gateway."""
 
     async def start(self) -> None:
         """Take up the jobs that are under way and the last table, then let workers and control planes connect.
@@ -120,11 +126,13 @@ class Gateway:
         await self.broker.start()
         self.keyring.take_over(kept_tokens(self.layout.access_file))
         self._serve_kept_table()
+        self._predecessors.look()
         patience, home = self.settings.hello_patience, self.layout.home
         await self._listen(self.layout.worker_socket, lambda: WorkerConnection(self.broker.crew, patience, home))
         await self._listen(self.layout.dataplane_socket, self._link.connection)
         await self.http.listen_on(await bound_to_path(self.layout.onward_socket))
-        self._signalling = asyncio.create_task(self._signaller.run(self.settings.signal_interval), name="signals")
+        self._duties.append(asyncio.create_task(self._signaller.run(self.settings.signal_interval), name="signals"))
+        self._duties.append(asyncio.create_task(self._predecessors.watch(), name="predecessors"))
         self._tasks.append(asyncio.create_task(self._dismissals.run(), name="dismissals"))
 
     async def give_notice(self) -> None:
@@ -156,10 +164,11 @@ class Gateway:
         self.http.reopen(self._usual)
         _log.info("takes new work again")
 
-    async def retire(self) -> None:
+    async def retire(self, tell: Callable[[Rest], None]) -> None:
         """Let go of all that only one gateway may have, for the next one. What replicas are at goes on, as it is.
 
-        Who waits for a job is told how it is by now, and what was being stored is stored before it is answered.
+        Who waits for a job is told how it is by now, and what was being stored is stored before it is answered. From
+        then on `tell` is told what is left, whenever that changes.
         """
         self._is_retired = True
         self.http.give_way(Onward(self.layout.onward_socket, self.settings.hold_seconds))
@@ -171,6 +180,9 @@ class Gateway:
         if given_up:
             _log.warning("%d requests about jobs had no answer in time and are told so", given_up)
         await self._let_go()
+        rest = Remainder(self._name, self.live.routes, tell)
+        rest.look()
+        self._tasks.append(asyncio.create_task(rest.watch(self._changed), name="what is left"))
         self._tasks.append(asyncio.create_task(self._hear_of_tokens(), name="tokens"))
 
     async def finish(self) -> None:
@@ -213,8 +225,8 @@ class Gateway:
         _remove(self.layout.onward_socket)
         await self.broker.close()
         self._link.close()
-        if self._signalling is not None:
-            self._signalling.cancel()
+        for duty in self._duties:
+            duty.cancel()
         await self.broker.store.close()
 
     async def _listen(self, path: Path, protocol: Callable[[], BaseProtocol]) -> None:

@@ -13,6 +13,7 @@ from flashcore.gateway.bodyneed import NO_WISH, BodyWish, body_wish
 from flashcore.gateway.circuit import Circuit, CircuitState
 from flashcore.gateway.counting import SideCount, Tally, remembered
 from flashcore.gateway.ejection import Ejected, ejected, is_panicking
+from flashcore.gateway.retired import Held
 from flashcore.gateway.retrying import RetryBudget
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.targets import Pool, Target, pool_of
@@ -131,6 +132,20 @@ class HttpService:
         self._tell_policy(routing)
         self.room.serve_all()
         self.changed()
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """What its replicas are at for this gateway."""
+        return tuple(
+            Held(self.name, one.candidate.replica, one.candidate.instance, one.leased)
+            for one in self._targets.values()
+            if one.leased
+        )
+
+    def hold_elsewhere(self, counts: Mapping[tuple[ReplicaId, InstanceId], int]) -> None:
+        """Replicas are at so much for other gateways."""
+        for target in self._targets.values():
+            target.hold_elsewhere(counts.get((target.candidate.replica, target.candidate.instance), 0))
 
     def retire(self) -> None:
         """The endpoint is gone: who waits for it is told."""

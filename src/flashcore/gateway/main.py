@@ -24,7 +24,7 @@ from flashcore.gateway.buffers import keep_buffers
 from flashcore.gateway.collecting import collect_seldom
 from flashcore.gateway.descriptors import allow_many_connections
 from flashcore.gateway.handover import Handover, Listeners
-from flashcore.gateway.retired import noted_as_retired
+from flashcore.gateway.retired import Notice
 from flashcore.gateway.security import Security, is_loopback, peer_address
 from flashcore.gateway.settings import Settings, settings_from
 from flashcore.gateway.succession import Office, succeed, take_office
@@ -178,8 +178,8 @@ async def _serve(options: Options, parts: _Parts, office: Office) -> None:
         collect_seldom()
         await _first(stop, retiring.wait())
         if not stop.done():
-            with noted_as_retired(layout, _own_version()):
-                await _retire(gateway, office, handover, stop)
+            with Notice(layout, _own_version()) as notice:
+                await _retire(gateway, office, handover, notice, stop)
         elif stop.result() is signal.SIGTERM:
             await gateway.give_notice()
     finally:
@@ -188,12 +188,14 @@ async def _serve(options: Options, parts: _Parts, office: Office) -> None:
         remove_presence(layout.gateway_file)
 
 
-async def _retire(gateway: Gateway, office: Office, handover: Handover, stop: asyncio.Future[signal.Signals]) -> None:
+async def _retire(
+    gateway: Gateway, office: Office, handover: Handover, notice: Notice, stop: asyncio.Future[signal.Signals]
+) -> None:
     """Make room for the next gateway, then go on with what replicas are at, until that is over or somebody says so."""
     _log.info("retiring: the next gateway takes over")
     handover.close()
     remove_presence(gateway.layout.gateway_file)
-    await gateway.retire()
+    await gateway.retire(notice.tell)
     office.close()
     _log.info("retired; %d connections are open still", gateway.http.connection_count)
     await _first(stop, gateway.finish())

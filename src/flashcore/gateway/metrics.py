@@ -17,6 +17,7 @@ from flashcore.gateway.http.respond import Request, Response
 from flashcore.gateway.http.server import HttpServer
 from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.keyring import Keyring
+from flashcore.gateway.predecessors import Predecessors
 from flashcore.gateway.routes import Routes
 from flashcore.model.names import EndpointName
 from flashcore.model.table import TABLES_PER_EPOCH
@@ -28,11 +29,12 @@ _SHOWN_DIGITS = 12
 
 
 class Metrics:
-    """Answers /metrics. `server` and `links` are known once the gateway is put together."""
+    """Answers /metrics. `server` and the others are known once the gateway is put together."""
 
     def __init__(self, routes: Callable[[], Routes], broker: Broker, keyring: Keyring) -> None:
         self.server: HttpServer | None = None
         self.links: Links | None = None
+        self.predecessors: Predecessors | None = None
         self._routes = routes
         self._broker = broker
         self._keyring = keyring
@@ -78,6 +80,17 @@ class Metrics:
                 {(): self.links.under_way},
             )
             page.counter("flashcore_gateway_link_jobs_total", "Jobs that came over links.", {(): self.links.desk.taken})
+        if self.predecessors is not None:
+            page.gauge(
+                "flashcore_gateway_retired",
+                "Gateways that were replaced and finish what they had begun.",
+                {(): len(self.predecessors.retired)},
+            )
+            page.gauge(
+                "flashcore_gateway_retired_requests",
+                "Requests that replicas are answering through those.",
+                {(): sum(one.rest.under_way for one in self.predecessors.retired)},
+            )
         page.counter(
             "flashcore_gateway_unauthorized_total",
             "Requests that were refused for who sent them.",

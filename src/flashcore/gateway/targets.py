@@ -42,7 +42,16 @@ class CountedUpstream(Upstream):
 class Target:
     """One life of a replica that answers HTTP. Its in-flight count lives as long as anybody waits for an answer."""
 
-    __slots__ = ("_freed", "address_text", "candidate", "circuit", "count", "panicking_upstream", "upstream")
+    __slots__ = (
+        "_elsewhere",
+        "_freed",
+        "address_text",
+        "candidate",
+        "circuit",
+        "count",
+        "panicking_upstream",
+        "upstream",
+    )
 
     def __init__(
         self,
@@ -57,6 +66,8 @@ class Target:
         self.candidate = Candidate(
             route.replica, route.instance, revision, max_concurrency=route.max_concurrency, warm_since=monotonic()
         )
+        self._elsewhere = 0
+        """How much of what is in flight here came from gateways that this one has replaced."""
         self.count = count
         self.circuit = circuit
         self._freed = freed
@@ -88,6 +99,18 @@ class Target:
         """As `lease`; the answer tells that too many replicas fail for any of them to be left out."""
         self.lease()
         return self.panicking_upstream
+
+    @property
+    def leased(self) -> int:
+        """Requests that it is at for this gateway."""
+        return self.candidate.in_flight - self._elsewhere
+
+    def hold_elsewhere(self, count: int) -> None:
+        """So much of what it takes at a time is taken by other gateways, which count it for themselves."""
+        fewer, self._elsewhere = self._elsewhere - count, count
+        self.candidate.in_flight -= fewer
+        for _ in range(fewer):
+            self._freed(self)
 
     def _release(self) -> None:
         self.candidate.in_flight -= 1

@@ -58,6 +58,11 @@ class GatewayKeeper:
         """The gateway that runs now."""
         return self._present
 
+    @property
+    def is_replacing(self) -> bool:
+        """Whether the next one is on its way; the last one serves until it is there."""
+        return self._restarting.locked()
+
     async def start(self) -> Presence:
         """Return when a gateway answers. Raises Unavailable with what it said when it does not come up."""
         self._present = await self._find_or_start()
@@ -148,7 +153,7 @@ class GatewayKeeper:
     async def end_retired(self, grace: float) -> None:
         """End those that were replaced, which have `grace` seconds for what they had begun."""
         retired = await asyncio.to_thread(retired_gateways, self._project.layout)
-        await asyncio.gather(*(asyncio.to_thread(_end, one, grace, signal.SIGTERM) for one in retired))
+        await asyncio.gather(*(asyncio.to_thread(_end, one.presence, grace, signal.SIGTERM) for one in retired))
 
     async def stop(self, grace: float) -> None:
         """End every gateway: SIGTERM, and SIGKILL when one does not finish within `grace` and a little."""

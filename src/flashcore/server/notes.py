@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from flashcore.composition import Platform
+from flashcore.gateway.retired import retired_gateways
 from flashcore.registry.doctor import RESTART, restart_findings
 from flashcore.registry.index import read, setting_of_process
 from flashcore.registry.reports import State
@@ -32,7 +33,11 @@ def _state_notes(platform: Platform) -> Iterator[str]:
 
 def _gateway_notes(platform: Platform, keeper: GatewayKeeper) -> Iterator[str]:
     if keeper.present is None:
-        yield "the gateway does not run; it is being started"
+        yield (
+            "the gateway is being replaced" if keeper.is_replacing else "the gateway does not run; it is being started"
+        )
+    for one in retired_gateways(platform.project.layout):
+        yield f"gateway {one.presence.pid} was replaced and finishes what it had begun: {one.rest.under_way} requests"
     for gateway in platform.dataplane.gateways():
         if gateway.refused > gateway.applied:
             yield f"gateway {gateway.gateway} refuses table {gateway.refused}: {gateway.reason}"
