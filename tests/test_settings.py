@@ -68,6 +68,11 @@ def test_without_a_project_the_next_step_is_named(tmp_path: Path) -> None:
     [
         ("app = ", "not valid TOML"),
         ('aap = "x"', "did you mean 'app'"),
+        ("gateway_port = 1", "did you mean ports.gateway? write gateway = ... under [ports]"),
+        ("port_gateway = 1", "did you mean ports.gateway?"),
+        ("api_port = 1", "did you mean ports.api?"),
+        ('tls_key = "k"', "did you mean tls.key?"),
+        ('api-url = "x"', "did you mean api.url?"),
         ("app = 3", "app: str is needed"),
         ('app = "No Good"', "no-good"),
         ("[ports]\ngateway = 70000", "port number"),

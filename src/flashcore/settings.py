@@ -32,7 +32,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -266,9 +266,9 @@ def _checked(table: dict[str, Any], origin: Callable[[str], str]) -> Settings:
     known = [f.name for f in dataclasses.fields(Settings)]
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known settings: {', '.join(known)}, environments"
-            raise ConfigurationError(f"{origin(key)}: there is no setting {key!r}", next_step=hint, setting=key)
+            raise ConfigurationError(
+                f"{origin(key)}: there is no setting {key!r}", next_step=_meant(key, known), setting=key
+            )
     try:
         settings = from_json(Settings, table)
     except CodecError as error:
@@ -289,6 +289,21 @@ def _checked(table: dict[str, Any], origin: Callable[[str], str]) -> Settings:
                 next_step="set it to 0 to 65535; 0 is any that is free",
             )
     return settings
+
+
+def _meant(key: str, known: Sequence[str]) -> str:
+    """What to write in place of a setting that there is not: a table's that has the same words, else a near one."""
+    for table, form in (("ports", Ports), ("tls", Tls), ("api", ApiSettings), ("mothership", MothershipSettings)):
+        for name in (f.name for f in dataclasses.fields(form)):
+            if _words(key) == _words(f"{table}_{name}"):
+                return f"did you mean {table}.{name}? write {name} = ... under [{table}]"
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known settings: {', '.join(known)}, environments"
+
+
+def _words(name: str) -> list[str]:
+    """In any order, and one of a thing as good as several."""
+    return sorted(word.removesuffix("s") for word in re.split(r"[^a-z]+", name.lower()))
 
 
 def _require_label(text: str, what: str, origin: str) -> None:

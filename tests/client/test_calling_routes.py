@@ -246,3 +246,20 @@ async def test_a_replica_calls_its_own_routes_in_the_process(gateway: Gateway, m
     assert await item(3) == {"id": 3, "verbose": False}
     assert create.remote({}) == "made"
     assert gateway.seen == []
+
+
+@pytest.mark.parametrize("name", ["spawn", "spawn_async", "job"])
+def test_a_route_makes_no_jobs_and_says_what_does(name: str) -> None:
+    """Nobody would keep its answer: a request ends with it."""
+    endpoint = LoadBalancedEndpoint("answers")
+    route = endpoint.get("/scalars")(scalars)
+
+    with pytest.raises(AttributeError) as caught:
+        getattr(route, name)
+
+    said = str(caught.value)
+    assert f"GET /scalars of endpoint answers is called over HTTP and has no {name}" in said
+    assert "QueueEndpoint" in said
+    assert not hasattr(route, name)
+    with pytest.raises(AttributeError, match="has no attribute 'spown'"):
+        getattr(route, "spown")  # noqa: B009 - there is none of that name for a type checker

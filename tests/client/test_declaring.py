@@ -103,6 +103,16 @@ def test_volumes_are_values_or_dicts(volume: Any) -> None:
     ("settings", "message"),
     [
         ({"max_concurency": 2}, "max_concurency: there is no such setting; did you mean max_concurrency?"),
+        (
+            {"auto_promote": False},
+            "auto_promote: there is no such setting; the strategy has it: write strategy=BlueGreen(auto_promote=...)",
+        ),
+        ({"path": "/up"}, "path: there is no such setting; the probe has it: write probe=HttpProbe(path=...)"),
+        (
+            {"header": "x-user"},
+            "the routing has it: write routing=HashRouting(header=...) or routing=StickyRouting(header=...)",
+        ),
+        ({"interval": 2}, "interval: there is no such setting; health has it: write health={'interval': ...}"),
         ({"zzz": 2}, "there is no such setting; there are auto_rollback, "),
         ({"extra": {}}, "extra: there is no such setting"),
         ({"replicas": "2"}, "replicas: a number or (least, most) is needed, not '2'"),

@@ -7,7 +7,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 
 from flashcore.client.carry import Carrier
 from flashcore.client.exchange import Conversation
@@ -27,6 +27,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
+
+_OF_JOBS = frozenset({"spawn", "spawn_async", "job"})
+"""What functions of a queue have, and routes have not."""
 
 LOCAL_ATTRIBUTE = "__flashcore_local__"
 """Under this name the worker finds the function or class as its author wrote it."""
@@ -176,6 +179,18 @@ class RouteFunction(Remote[P, R]):
 
     def __repr__(self) -> str:
         return f"<{self.route.method} {self.route.path} of endpoint {self._link.endpoint}>"
+
+    if not TYPE_CHECKING:  # a type checker knows without this that there is nothing of these names
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in _OF_JOBS:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise AttributeError(
+                f"{self.route.method} {self.route.path} of endpoint {self._link.endpoint} is called over HTTP and has "
+                f"no {name}: its answer belongs to the request, and nobody keeps it for later. Call it and wait "
+                f"(await {self.__name__}(...), or {self.__name__}.remote(...)), or give the work to a QueueEndpoint, "
+                "whose functions are jobs"
+            )
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Conversation[R]:
         if self.route.method == WEBSOCKET:

@@ -4,17 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import cache
 from typing import Any, get_type_hints
 
 from flashcore.client.part_forms import part_ref
 from flashcore.model.codec import CodecError, from_json, to_json
-from flashcore.model.declaration import Bounds, Declaration, Policy, Template, require_sound, settings_of
+from flashcore.model.declaration import (
+    Bounds,
+    Declaration,
+    Policy,
+    ProbePolicy,
+    Template,
+    require_sound,
+    settings_of,
+)
 from flashcore.model.errors import InvalidDeclaration
 from flashcore.model.names import endpoint_name
+from flashcore.model.parts import (
+    BlueGreen,
+    ExecProbe,
+    HashRouting,
+    HttpProbe,
+    QueueDelay,
+    RequestCount,
+    Rolling,
+    StickyRouting,
+)
 
 PART_SETTINGS = frozenset({"provider", "strategy", "scaler", "routing", "probe"})
 """Settings whose value is a part."""
+
+_FORMS: Mapping[str, tuple[type, ...]] = {
+    "strategy": (Rolling, BlueGreen),
+    "scaler": (QueueDelay, RequestCount),
+    "routing": (HashRouting, StickyRouting),
+    "probe": (HttpProbe, ExecProbe),
+}
+"""The forms with options that come along, by the setting whose value they are."""
 
 _LARGEST_INTEGER = 2**53 - 1
 _WITH_EXPONENT = 1e21
@@ -85,8 +112,23 @@ def _read_setting(name: str, value: Any) -> Any:
 def _near(name: str) -> str:
     from difflib import get_close_matches
 
+    elsewhere = _elsewhere(name)
+    if elsewhere:
+        return elsewhere
     near = get_close_matches(name, sorted(_hints()), n=1)
     return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(_hints()))}"
+
+
+def _elsewhere(name: str) -> str:
+    """Where to write what is no setting of an endpoint, but of one of its parts."""
+    for setting, forms in _FORMS.items():
+        found = [form.__name__ for form in forms if name in {f.name for f in fields(form)}]
+        if found:
+            written = " or ".join(f"{setting}={form}({name}=...)" for form in found)
+            return f"; the {setting} has it: write {written}"
+    if name in {f.name for f in fields(ProbePolicy)}:
+        return f"; health has it: write health={{{name!r}: ...}}"
+    return ""
 
 
 def _plainly(name: str, value: Any) -> Any:
