@@ -309,6 +309,30 @@ async def test_a_token_goes_no_further_wherever_it_is_shown(layout: Layout, path
     assert not any("authorization" in headers for headers in running.seen)
 
 
+TWICE = {
+    "equal": ["Authorization: Bearer {0}", "Authorization: Bearer {0}"],
+    "different": ["Authorization: Bearer {0}", "authorization: Basic eDp5"],
+    "the other first": ["authorization: Basic eDp5", "Authorization: Bearer {0}"],
+    "our own header": ["X-Flashcore-Token: {0}", "x-flashcore-token: {0}"],
+    "and no value": ["Authorization: Bearer {0}", "Authorization:"],
+}
+
+
+@pytest.mark.parametrize("auth", [True, False])
+@pytest.mark.parametrize("path", ["/web/", "/open/", "/v2/embed/health", "/v2/embed-open/health", "/ping"])
+@pytest.mark.parametrize("lines", TWICE.values(), ids=TWICE)
+async def test_credentials_that_come_twice_are_refused(layout: Layout, lines: list[str], path: str, auth: bool) -> None:  # noqa: FBT001 - a parameter
+    """RFC 9110 5.3: each reader might take another one for the sender's, and a replica would be sent our token."""
+    text, token = made(TokenScope.CALL)
+    sent = "\r\n".join(lines).format(text)
+    async with guarded(layout, token, auth=auth) as running:
+        told = await _told_before_a_body(running, f"GET {path} HTTP/1.1\r\nhost: localhost\r\n{sent}\r\n\r\n")
+
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"repeated_credentials"' in told
+    assert running.seen == []
+
+
 async def test_requests_carry_the_key_of_the_replicas_revision(layout: Layout) -> None:
     """And not one that the caller made up."""
     layout.home.mkdir(parents=True)

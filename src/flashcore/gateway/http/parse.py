@@ -9,7 +9,7 @@ understand in two ways (request smuggling: RFC 9112 section 11.2).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
 from httptools import (
@@ -29,6 +29,8 @@ _ABSOLUTE = re.compile(rb"https?://([^/?]+)(/?[^?]*)(\?.*)?", re.IGNORECASE)
 _VERSION = re.compile(rb"[^\r\n]* HTTP/(?!1\.[01]\r)[0-9.]+\r\n")
 _OTHER_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [^ \r\n]+ HTTP/1\.[01]\r\n")
 _USABLE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_CREDENTIALS = (b"authorization", b"proxy-authorization", b"x-flashcore-token")
+"""Headers that say who sends a request: each comes once, or not at all (RFC 9110 5.3)."""
 _BODILESS = frozenset({204, 304})
 
 
@@ -80,6 +82,8 @@ def _request(method: bytes, collector: _Collector, minor: int, new_id: Callable[
     if b"#" in target:
         raise BadRequest(400, "malformed_target", "A request target has no fragment.")
     _check_host(index.get(b"host"), minor)
+    if len(index) < len(collector.headers):
+        _check_credentials([name for name, _ in collector.headers])
     path, _, query = target.partition(b"?")
     connection = tokens(index[b"connection"]) if b"connection" in index else NO_TOKENS
     request_id = index.get(b"x-request-id")
@@ -145,6 +149,13 @@ def _check_host(host: bytes | None, minor: int) -> None:
     elif host.translate(None, HOST_BYTES):
         # A repeated Host is joined by a comma, which no host may hold: it ends here too.
         raise BadRequest(400, "malformed_host", "The Host header does not name one host.")
+
+
+def _check_credentials(names: Sequence[bytes]) -> None:
+    """Of two of them nobody can say which is meant: a replica might read the one, and the gateway the other."""
+    for name in _CREDENTIALS:
+        if names.count(name) > 1:
+            raise BadRequest(400, "repeated_credentials", f"The header {name.decode()} came more than once.")
 
 
 def _check_coding(coding: bytes, minor: int) -> None:
