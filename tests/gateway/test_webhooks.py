@@ -20,10 +20,10 @@ from tests.gateway.test_jobs_api import echo
 
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.gateway.settings import Settings
-from flashcore.gateway.webhooks.delivery import AT_ONE_PLACE, Patience, Webhooks
+from flashcore.gateway.webhooks.delivery import ROOM, Patience, Webhooks
 from flashcore.gateway.webhooks.destination import InvalidWebhook, checked_url, look_up
 from flashcore.gateway.webhooks.spool import Spool
-from flashcore.gateway.webhooks.turns import Turns
+from flashcore.gateway.webhooks.turns import Room, Turns
 from flashcore.model.errors import Refused
 from flashcore.model.job import Job, JobStatus, NewJob, Payload
 from flashcore.model.layout import Layout
@@ -142,10 +142,11 @@ async def test_the_next_gateway_tells_what_the_last_one_owed(layout: Layout, lis
         await eventually(lambda: len(listener.told) == 2)
 
 
-async def test_a_receiver_that_does_not_answer_keeps_nobody_else_from_being_told(
-    tmp_path: Path, listener: Listener
+@pytest.mark.parametrize("receivers", [1, 50])
+async def test_receivers_that_do_not_answer_keep_nobody_else_from_being_told(
+    tmp_path: Path, listener: Listener, receivers: int
 ) -> None:
-    """It has its turns, and a place is forgotten once nobody wants to go there."""
+    """Each has its first turn, and all of them together few more: fifty filled all that there were."""
     asked, left, gone = 0, 0, asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -162,26 +163,106 @@ async def test_a_receiver_that_does_not_answer_keeps_nobody_else_from_being_told
         return jobs[job]
 
     webhooks = Webhooks(tmp_path, Patience(1, 0.0, 600.0, private=True), find)
-    with contextlib.closing(await asyncio.start_server(hang, "127.0.0.1", 0)) as server:
-        dead = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        urls = [f"{dead}/{number}" for number in range(2 * AT_ONE_PLACE)] + [listener.url]
-        for number, url in enumerate(urls):
+    async with contextlib.AsyncExitStack() as dead:
+        urls = []
+        for _ in range(receivers):
+            server = dead.enter_context(contextlib.closing(await asyncio.start_server(hang, "127.0.0.1", 0)))
+            urls.append(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        many = [f"{url}{number}" for url in urls for number in range(2 * ROOM.further)]
+        for number, url in enumerate([*many, listener.url]):
             new = NewJob(JobId(f"job-{number}"), EndpointName("hello"), Payload(b"1"), 0, webhook=url)
             jobs[new.id] = Job(new, JobStatus.COMPLETED, 0.0, finished_at=0.0)
             await webhooks.owe(new)
             webhooks.ended(new.id)
         await eventually(lambda: listener.told)
-        await eventually(lambda: asked == AT_ONE_PLACE)
+        await eventually(lambda: asked == receivers + ROOM.further)
         await webhooks.close()
         gone.set()
-        await eventually(lambda: left == AT_ONE_PLACE)
+        await eventually(lambda: left == receivers + ROOM.further)
 
-    assert [one.headers["x-flashcore-job"] for one in listener.told] == [f"job-{2 * AT_ONE_PLACE}"]
+    assert [one.headers["x-flashcore-job"] for one in listener.told] == [f"job-{len(many)}"]
+
+
+async def test_the_next_gateway_tells_others_than_those_that_do_not_answer(tmp_path: Path, listener: Listener) -> None:
+    """Where an earlier one's webhooks go is looked up before they wait for their turns."""
+    jobs: dict[JobId, Job] = {}
+
+    async def find(job: JobId) -> Job | None:
+        return jobs[job]
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    dead = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    spool = Spool(tmp_path / "webhooks")
+    for number in range(200):
+        url = listener.url if number == 199 else dead
+        new = NewJob(JobId(f"job-{number:03}"), EndpointName("hello"), Payload(b"1"), 0, webhook=url)
+        jobs[new.id] = Job(new, JobStatus.COMPLETED, 0.0, finished_at=0.0)
+        spool.add(new.id)
+    webhooks = Webhooks(tmp_path, Patience(1, 0.0, 600.0, private=True), find)
+    await webhooks.start()
+
+    await eventually(lambda: listener.told)
+    await webhooks.close()
+    server.close()
+
+    assert [one.headers["x-flashcore-job"] for one in listener.told] == ["job-199"]
+
+
+async def _at_work(turns: Turns, place: str, most: int, *, well: bool = True) -> int:
+    """How many are there at a time, of so many who want to."""
+    present, busiest, enough = 0, 0, asyncio.Event()
+
+    async def go() -> None:
+        nonlocal present, busiest
+        async with turns.at(place) as turn:
+            present += 1
+            busiest = max(busiest, present)
+            if busiest == most:
+                enough.set()
+            await enough.wait()
+            present -= 1
+            turn.went_well = well
+
+    tasks = [asyncio.create_task(go()) for _ in range(most + 5)]
+    await enough.wait()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    return busiest
+
+
+async def test_a_place_that_takes_what_it_is_sent_is_sent_more_at_a_time() -> None:
+    """Until it fails."""
+    turns = Turns(Room(first=2, proven=10, further=3, at_one_place=8))
+
+    unknown = await _at_work(turns, "a", 1 + 3)
+    proven = await _at_work(turns, "a", 8, well=False)
+    failed = await _at_work(turns, "a", 1 + 3)
+
+    assert (unknown, proven, failed) == (4, 8, 4)
+
+
+async def test_a_proven_place_needs_no_first_turn() -> None:
+    """Where more receivers do not answer than there are first turns."""
+    turns = Turns(Room(first=2, proven=2, further=1, at_one_place=8))
+    async with turns.at("good") as turn:
+        turn.went_well = True
+    async with turns.at("a"), turns.at("b"), turns.at("b"):
+        async with turns.at("good") as again:
+            again.went_well = True
+        other = asyncio.create_task(_go(turns, "other"))
+        await asyncio.sleep(0)
+        assert not other.done()
+    await other
 
 
 async def test_a_place_that_nobody_wants_is_forgotten() -> None:
     """A caller may name as many as it likes."""
-    turns = Turns(1)
+    turns = Turns(Room(first=2, proven=1, further=0, at_one_place=1))
     async with turns.at("a"):
         waiting = asyncio.create_task(_go(turns, "a"))
         await asyncio.sleep(0)
@@ -190,6 +271,18 @@ async def test_a_place_that_nobody_wants_is_forgotten() -> None:
         await asyncio.gather(waiting, return_exceptions=True)
     await _go(turns, "a")
 
+    assert len(turns) == 0
+
+
+async def test_a_turn_of_who_left_at_that_moment_is_the_next_ones() -> None:
+    """Cancelled between having it and knowing it."""
+    turns = Turns(Room(first=1, proven=0, further=0, at_one_place=1))
+    async with turns.at("a"):
+        first, second = (asyncio.create_task(_go(turns, place)) for place in "bc")
+        await asyncio.sleep(0)
+    first.cancel()
+
+    await second
     assert len(turns) == 0
 
 

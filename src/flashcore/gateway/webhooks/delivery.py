@@ -17,7 +17,7 @@ from flashcore.gateway.documents import status_body
 from flashcore.gateway.files import make_private_directory, replace_file
 from flashcore.gateway.webhooks.destination import Destination, look_up, place_of
 from flashcore.gateway.webhooks.spool import Spool
-from flashcore.gateway.webhooks.turns import Turns
+from flashcore.gateway.webhooks.turns import Room, Turn, Turns
 from flashcore.model.errors import Refused, StateError, StorageFull
 from flashcore.model.job import Job, NewJob
 from flashcore.model.names import JobId
@@ -26,9 +26,10 @@ _log = logging.getLogger(__name__)
 
 SIGNATURE = "X-Flashcore-Signature"
 _TRACE = ("traceparent", "tracestate")
-AT_A_TIME = 96
-AT_ONE_PLACE = 32
-"""Of these: a receiver that does not answer takes nearly a minute for each, in which others are told."""
+ROOM = Room()
+"""A receiver that does not answer takes nearly a minute for each job, in which others are told."""
+_LOOKED_UP = 32
+"""Jobs at a time of which an earlier gateway owed the webhook, and nobody knows yet where it goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class Webhooks:
         """By job, the place that is told; of what an earlier gateway owed, no place that is known."""
         self._sending: dict[JobId, Task[None]] = {}
         self._again: set[JobId] = set()
-        self._room = asyncio.Semaphore(AT_A_TIME)
-        self._turns = Turns(AT_ONE_PLACE)
+        self._looking = asyncio.Semaphore(_LOOKED_UP)
+        self._turns = Turns(ROOM)
 
     async def start(self) -> None:
         """Go on where the last gateway stopped."""
@@ -119,22 +120,34 @@ class Webhooks:
             self.ended(job)
 
     async def _deliver(self, job_id: JobId) -> None:
-        async with self._turns.at(self._owed.get(job_id, "")), self._room:
-            try:
+        try:
+            async with self._turns.at(await self._place(job_id)) as turn:
                 job = await self._find(job_id)
-            except (StateError, StorageFull) as error:
-                _log.warning("the webhook of job %s waits for the store: %s", job_id, error.message)
-                return
-            if job is not None and not job.status.final:
-                return
-            if job is not None and job.new.webhook is not None:
-                await self._try(job, job.new.webhook)
-            await self._settle(job_id)
+                if job is not None and not job.status.final:
+                    return
+                if job is not None and job.new.webhook is not None:
+                    await self._try(job, job.new.webhook, turn)
+                await self._settle(job_id)
+        except (StateError, StorageFull) as error:
+            _log.warning("the webhook of job %s waits for the store: %s", job_id, error.message)
 
-    async def _try(self, job: Job, url: str) -> None:
+    async def _place(self, job_id: JobId) -> str:
+        """Where it goes; of what an earlier gateway owed, the job says it."""
+        place = self._owed.get(job_id, "")
+        if not place:
+            async with self._looking:
+                job = await self._find(job_id)
+            if job is not None and job.new.webhook is not None:
+                place = place_of(job.new.webhook)
+                if job_id in self._owed:
+                    self._owed[job_id] = place
+        return place
+
+    async def _try(self, job: Job, url: str, turn: Turn) -> None:
         body = status_body(job)
         for attempt in range(1, self._patience.attempts + 1):
             trouble = await self._post(job.new, url, body)
+            turn.went_well = trouble is None
             if trouble is None:
                 return
             _log.warning(
