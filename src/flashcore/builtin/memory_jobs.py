@@ -5,10 +5,11 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from itertools import accumulate
 
 from flashcore.builtin.local.clock import Clock
 from flashcore.builtin.local.doorbell import Doorbell
-from flashcore.hookspecs.jobs import Claim, Finish, Return, after
+from flashcore.hookspecs.jobs import READ_AT_ONCE, Claim, Finish, Return, after
 from flashcore.model import job_steps
 from flashcore.model.errors import Conflict, StateError
 from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload, StreamItem
@@ -116,10 +117,10 @@ class MemoryJobs:
         self._require_open()
         if self._known(job) is None:
             return ()
-        if after is None:
-            return tuple(self._chunks.pop(job, ()))
-        self._chunks[job] = [item for item in self._chunks.get(job, ()) if item.number >= after]
-        return tuple(self._chunks[job])
+        left = [item for item in self._chunks.get(job, ()) if item.number >= (after or 0)]
+        given = _read_at_once(left)
+        self._chunks[job] = left[len(given) :] if after is None else left
+        return given
 
     async def finish(self, results: Sequence[Finish]) -> tuple[bool, ...]:
         """See JobStore."""
@@ -347,3 +348,9 @@ class MemoryJobs:
     def _require_open(self) -> None:
         if self._closed:
             raise StateError("the job store is closed", next_step="open it again")
+
+
+def _read_at_once(items: Sequence[StreamItem]) -> tuple[StreamItem, ...]:
+    """The first ones, as far as they are read at once."""
+    sizes = accumulate(len(item.value.data) for item in items)
+    return tuple(items[: 1 + sum(size < READ_AT_ONCE for size in sizes)])

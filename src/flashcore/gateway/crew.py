@@ -197,7 +197,8 @@ class Crew:
             attempt = worker.attempts.get(result.id)
             if attempt is None or attempt.claimed.attempt != result.attempt:
                 # What is on its way into the store is not acknowledged before it is there.
-                if not self._recorder.reported_again(worker.id, result.id, link):
+                names = {worker.id, worker.claims_as}
+                if not any(self._recorder.reported_again(name, result.id, link) for name in names):
                     stale.append(result.id)
                 continue
             self._books.settle(worker, result.id)

@@ -27,6 +27,9 @@ from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 BLOB_THRESHOLD = 1 << 20
 """Payloads of more bytes are kept beside the store, addressed by content."""
 
+READ_AT_ONCE = 4 << 20
+"""Bytes of a stream that a reader is given at once, or its next chunk alone where that is larger."""
+
 ALL_LANES = range(100)
 
 
@@ -137,6 +140,9 @@ class JobStore(Protocol):
 
     async def read_stream(self, job: JobId, after: int | None = None) -> tuple[StreamItem, ...]:
         """Take the chunks that nobody has read yet; each chunk is given once.
+
+        Of many it gives the first ones, READ_AT_ONCE bytes of them or a little more: a stream may be longer than the
+        memory of who passes it on. Only an empty answer says that there is nothing to be read at present.
 
         With `after`, the number of chunks that the reader has: those that follow are given and stay, so that a reader
         whose answer was lost may ask again; those before need not be kept any longer. Chunks of an attempt that did not

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from flashcore.hookspecs.jobs import JobStore
+from flashcore.hookspecs.jobs import READ_AT_ONCE, JobStore
 from flashcore.model.job import Payload
 from flashcore.model.names import WorkerId
 from flashcore.testing.conformance import require
@@ -64,6 +64,27 @@ async def check_numbered_reads(subject: Subject) -> None:
         require(await _read_after(jobs, 9) == [], "who has taken them")
         await finish(jobs, "a")
         require(await _read_after(jobs, 12) == [], "that was all")
+
+
+async def check_long_streams(subject: Subject) -> None:
+    """A reader is given no more than so much at once, and the rest when it asks again, however it asks."""
+    async with subject.jobs() as jobs:
+        await submit(jobs, "a")
+        await claim(jobs)
+        quarter = b"7" * (READ_AT_ONCE // 4)
+        for _ in range(10):
+            require(await jobs.append_stream(WORKER, job_id("a"), Payload(quarter)), "a chunk is taken")
+        first, same = [await jobs.read_stream(job_id("a"), 0) for _ in range(2)]
+        require(4 <= len(first) < 10, "some of them", len(first))
+        require(first == same, "the same ones, as nobody says that it has them")
+        numbers: list[int] = []
+        while items := await jobs.read_stream(job_id("a")):
+            numbers += [item.number for item in items]
+            require(len(items) <= len(first), "never more", len(items))
+        require(numbers == list(range(10)), "all of them, each once and in order", numbers)
+        large = Payload(b"8" * (2 * READ_AT_ONCE))
+        require(await jobs.append_stream(WORKER, job_id("a"), large), "a chunk larger than that is taken")
+        require(len(await jobs.read_stream(job_id("a"))) == 1, "and given alone")
 
 
 async def check_repeated_chunks(subject: Subject) -> None:

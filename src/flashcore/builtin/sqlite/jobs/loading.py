@@ -11,10 +11,14 @@ from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Loaded, Sh
 from flashcore.builtin.sqlite.jobs.known import kind_of
 from flashcore.builtin.sqlite.jobs.rows import loaded, select_jobs
 from flashcore.builtin.sqlite.jobs.stands import Stand
+from flashcore.hookspecs.jobs import READ_AT_ONCE
 from flashcore.model.job import Payload, StreamItem
 from flashcore.model.names import EndpointName, JobId
 
 _JOBS = select_jobs(KEPT_INLINE)
+
+_CHUNK = 512
+"""About how many bytes a chunk takes beside its payload."""
 
 _NEXT_QUEUE = """
 select pin, priority from state
@@ -113,7 +117,7 @@ def take_chunks(n: int, connection: sqlite3.Connection) -> list[StreamItem]:
     """The unread chunks of a job, which are unread no more."""
     found = _chunks(connection, n)
     if found:
-        connection.execute("delete from chunk where n = ?", (n,))
+        connection.execute("delete from chunk where n = ? and number <= ?", (n, found[-1].number))
     return found
 
 
@@ -168,8 +172,16 @@ def _as_payload(media: str, data: bytes | None, blob: str | None) -> Payload:
 
 
 def _chunks(connection: sqlite3.Connection, n: int) -> list[StreamItem]:
+    """The first ones, as many as are read at once. Those in files are not in memory, and count as little."""
     found = connection.execute("select number, media, data, blob from chunk where n = ? order by c", (n,))
-    return [StreamItem(number, _as_payload(*payload)) for number, *payload in found]
+    items: list[StreamItem] = []
+    size = 0
+    for number, media, data, blob in found:
+        items.append(StreamItem(number, _as_payload(media, data, blob)))
+        size += _CHUNK + len(data or b"")
+        if size >= READ_AT_ONCE:
+            break
+    return items
 
 
 def _one(connection: sqlite3.Connection, query: str) -> int:
