@@ -581,57 +581,6 @@ async def test_the_result_of_another_attempt_is_received_and_ignored(running: Ru
     assert after == done
 
 
-async def test_a_job_that_timed_out_is_retried_by_the_only_worker_there_is(running: Running) -> None:
-    """Q02: once that has let go of it; what comes of the first attempt after that counts for nothing."""
-    hello = worker_hello("hello")
-    running.serve(jobs_route("hello", side(hello)))
-    broker, blocking = running.gateway.broker, Blocking()
-    job = JobId("j0-u1")
-    async with worker(running, hello, blocking) as helper:
-        helper.ignores_stops = True
-        await broker.submit(NewJob(job, EndpointName("hello"), Payload(b'"in"'), 0, execution_timeout=0.5))
-        late = await ended(running, job)
-        await broker.retry(job)
-        await helper.until(lambda: bool(helper.stopped))
-        assert len(helper.seen) == 1  # its function has not come to its end
-        await helper.finish(job)
-        await helper.until(lambda: len(helper.seen) == 2)
-        helper.send(Results((Result(job, 1, Payload(b'"late"')),)))
-        blocking.open.set()
-        done = await ended(running, job)
-
-    assert (late.status, done.status) == (JobStatus.TIMED_OUT, JobStatus.COMPLETED)
-    assert (done.output, done.attempt) == (Payload(b'"in"'), 2)
-    assert (done.worker or "").startswith(f"hello-1/{hello.identity.instance}~")
-
-
-async def test_the_only_worker_has_its_job_again_once_it_is_no_longer_frozen(running: Running) -> None:
-    """Q22: charged, as nobody else ever comes; and not while it still works on the first attempt."""
-    hello = worker_hello("hello")
-    running.serve(jobs_route("hello", side(hello)))
-    blocking = Blocking()
-    async with worker(running, hello, blocking) as helper:
-        helper.ignores_stops = True
-        (job,) = await submit(running)
-        await helper.until(lambda: bool(helper.seen))
-        helper.freeze()
-
-        async def is_queued() -> bool:
-            found = await running.store.get(JobId(job))
-            return found is not None and found.status is JobStatus.IN_QUEUE
-
-        await eventually(is_queued)
-        helper.thaw()
-        await helper.until(lambda: helper.welcomes == 2 and len(helper.stopped) > 2)
-        assert len(helper.seen) == 1
-        await helper.finish(JobId(job))
-        await helper.until(lambda: len(helper.seen) == 2)
-        blocking.open.set()
-        done = await ended(running, job)
-
-    assert (done.status, done.attempt, done.charged) == (JobStatus.COMPLETED, 2, 1)
-
-
 async def test_a_job_that_its_worker_does_not_know_goes_elsewhere(running: Running) -> None:
     """A worker that says that it lives, and leaves the job out for long, does not work on it."""
     first, second = worker_hello("hello", replica="w1"), worker_hello("hello", replica="w2")
