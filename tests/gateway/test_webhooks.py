@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import hmac
 import json
-import threading
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -325,13 +324,12 @@ async def test_a_job_that_is_retried_while_its_failure_is_told_is_told_of_again(
     assert [json.loads(one.body)["status"] for one in listener.told] == ["FAILED", "COMPLETED"]
 
 
-async def test_a_retried_job_that_ends_before_its_webhook_is_kept_is_told_of(
-    layout: Layout, listener: Listener, monkeypatch: pytest.MonkeyPatch
+async def test_a_retried_job_that_ends_before_its_retry_is_answered_is_told_of(
+    layout: Layout, listener: Listener
 ) -> None:
-    """Q12: a disk may be slower than a job."""
+    """Q12: a job may be faster than who had it queued again."""
     outcomes = iter(["broken", None])
     hello = worker_hello("hello")
-    ended = threading.Event()
 
     def answer(job: Assignment) -> Result:
         return Result(job.id, job.attempt, Payload(b"1"), error=next(outcomes))
@@ -341,20 +339,79 @@ async def test_a_retried_job_that_ends_before_its_webhook_is_kept_is_told_of(
         async with FakeWorker(layout.worker_socket, hello, answer):
             job = (await running.post("/v2/hello/runsync", {"input": 1, "webhook": listener.url})).json["id"]
             await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
-            add = Spool.add
+            retry = running.store.retry
 
-            def add_late(spool: Spool, job: JobId) -> None:
-                assert ended.wait(60)
-                add(spool, job)
+            async def retry_slowly(job: JobId) -> Job | None:
+                retried = await retry(job)
+                await eventually(lambda: _is_completed(running, job))
+                return retried
 
-            monkeypatch.setattr(Spool, "add", add_late)
-            retried = asyncio.ensure_future(running.post(f"/v2/hello/retry/{job}"))
-            await eventually(lambda: _is_completed(running, job))
-            ended.set()
-            await retried
+            running.store.retry = retry_slowly  # type: ignore[method-assign]  # its answer is late
+            await running.post(f"/v2/hello/retry/{job}")
             await eventually(lambda: len(listener.told) == 2)
 
     assert [json.loads(one.body)["status"] for one in listener.told] == ["FAILED", "COMPLETED"]
+
+
+async def test_a_retried_job_is_told_of_though_the_gateway_ends_at_that_moment(
+    layout: Layout, listener: Listener
+) -> None:
+    """Q12: what it will owe is on disk before it is queued again."""
+    url, hello = f"sqlite:///{layout.root}/jobs.db", worker_hello("hello")
+    store = await SqliteStores().open_jobs(url)
+    retry, is_queued = store.retry, asyncio.Event()
+
+    async def retry_and_hang(job: JobId) -> Job | None:
+        await retry(job)
+        is_queued.set()
+        await asyncio.Event().wait()
+        return None
+
+    async with gateway_at(layout, QUICK, store) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with FakeWorker(layout.worker_socket, hello, _fails):
+            job = (await running.post("/v2/hello/runsync", {"input": 1, "webhook": listener.url})).json["id"]
+            await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
+        store.retry = retry_and_hang  # type: ignore[method-assign]  # as if the process ended there
+        running.serve(jobs_route("hello"))
+        asking = asyncio.create_task(running.gateway.broker.retry(job))
+        await is_queued.wait()
+        kept = [path.name for path in (layout.home / "webhooks").iterdir()]
+        asking.cancel()
+    async with gateway_at(layout, QUICK, await SqliteStores().open_jobs(url)) as running:
+        again = worker_hello("hello", replica="w2")
+        running.serve(jobs_route("hello", side(again)))
+        async with FakeWorker(layout.worker_socket, again, echo):
+            await eventually(lambda: len(listener.told) == 2)
+
+    assert kept == [job]
+    assert [json.loads(one.body)["status"] for one in listener.told] == ["FAILED", "COMPLETED"]
+
+
+async def test_a_retry_that_cannot_be_kept_changes_nothing(
+    layout: Layout, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q26: the disk is full. The job stays as it is, and its failure was told once."""
+    hello = worker_hello("hello")
+
+    def add(spool: Spool, job: JobId) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with gateway_at(layout, QUICK) as running:
+        running.serve(jobs_route("hello", side(hello)))
+        async with FakeWorker(layout.worker_socket, hello, _fails):
+            job = (await running.post("/v2/hello/runsync", {"input": 1, "webhook": listener.url})).json["id"]
+            await eventually(lambda: not list((layout.home / "webhooks").iterdir()))
+            monkeypatch.setattr(Spool, "add", add)
+            refused = await running.post(f"/v2/hello/retry/{job}")
+            status = await running.get(f"/v2/hello/status/{job}")
+
+    assert (refused.status, status.json["status"]) == (503, "FAILED")
+    assert len(listener.told) == 1
+
+
+def _fails(job: Assignment) -> Result:
+    return Result(job.id, job.attempt, Payload(b"1"), error="broken")
 
 
 async def _is_completed(running: Running, job: str) -> bool:

@@ -27,7 +27,7 @@ from flashcore.gateway.webhooks.delivery import Patience, Webhooks
 from flashcore.hookspecs.jobs import EndsJobs, JobStore, Recalling, RingsAtOnce, TellsTrouble
 from flashcore.model import job_steps
 from flashcore.model.errors import FlashcoreError, StateError, StorageFull
-from flashcore.model.job import Job, JobCounts, JobStatus, NewJob, StreamItem
+from flashcore.model.job import Job, JobCounts, JobStatus, NewJob, StreamItem, check_job_move
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId, life_of, worker_id
 from flashcore.wire.messages import Result
 
@@ -274,12 +274,18 @@ class Broker:
 
     async def retry(self, job: JobId) -> Job | None:
         """Queue a failed job again. Raises IllegalMove for any other; None for one that is unknown."""
-        retried = await self.store.retry(job)
-        if retried is not None:
-            self.allowance.returned(retried.new.endpoint)
-            await self._webhooks.owe_again(retried.new)
-            self._expect_more(retried.new.endpoint)
-        return retried
+        found = await self.store.get(job)
+        if found is None or found.new.webhook is None or not found.status.final:
+            return self._retried(await self.store.retry(job))
+        check_job_move(job, found.status, JobStatus.IN_QUEUE)
+        async with self._webhooks.retrying(found.new):
+            return self._retried(await self.store.retry(job))
+
+    def _retried(self, job: Job | None) -> Job | None:
+        if job is not None:
+            self.allowance.returned(job.new.endpoint)
+            self._expect_more(job.new.endpoint)
+        return job
 
     async def purge(self, endpoint: EndpointName) -> int:
         """Remove all jobs that are queued now; returns how many."""

@@ -9,7 +9,8 @@ import logging
 import secrets
 import time
 from asyncio import Task
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,8 @@ class Webhooks:
         """By job, the place that is told; of what an earlier gateway owed, no place that is known."""
         self._sending: dict[JobId, Task[None]] = {}
         self._again: set[JobId] = set()
+        self._retried: set[JobId] = set()
+        """Jobs that are being queued again at this moment."""
         self._looking = asyncio.Semaphore(_LOOKED_UP)
         self._turns = Turns(ROOM)
 
@@ -82,15 +85,33 @@ class Webhooks:
             raise StorageFull(f"a webhook cannot be kept: {error}", next_step="free some space") from error
         self._owed[new.id] = place_of(new.webhook)
 
-    async def owe_again(self, new: NewJob) -> None:
-        """The job was queued again, and may have ended since: what is being told of its last end is true no longer."""
-        self._again.discard(new.id)
-        if (telling := self._sending.get(new.id)) is not None:
-            if self._owed.pop(new.id, None) is not None:
-                telling.cancel()
+    @asynccontextmanager
+    async def retrying(self, new: NewJob) -> AsyncIterator[None]:
+        """The job is queued again within the block: its next end is owed before, and nothing told of its last one.
+
+        Raises StorageFull when that could not be kept; nothing has changed then.
+        """
+        was_owed = new.id in self._owed
+        self._retried.add(new.id)
+        try:
+            await self._fall_silent(new.id)
+            await self.owe(new)
+            yield
+        except StorageFull:
+            if not was_owed:
+                await self._settle(new.id)
+            raise
+        finally:
+            self._retried.discard(new.id)
+            self.ended(new.id)  # it may have, before it was known to be queued
+
+    async def _fall_silent(self, job: JobId) -> None:
+        """Tell nothing more of its end: that is true no longer in a moment."""
+        self._again.discard(job)
+        if (telling := self._sending.get(job)) is not None:
+            if job in self._owed:
+                telling.cancel()  # one that was told is being struck off the disk, which nothing can stop
             await asyncio.wait((telling,))
-        await self.owe(new)
-        self.ended(new.id)
 
     async def forgive(self, new: NewJob) -> None:
         """The job was not accepted."""
@@ -99,7 +120,7 @@ class Webhooks:
 
     def ended(self, job: JobId) -> None:
         """The job has its final state. On the path of every job: cheap."""
-        if job not in self._owed:
+        if job not in self._owed or job in self._retried:
             return
         if job in self._sending:
             # That one may have looked a moment too early.
