@@ -8,6 +8,8 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from flashcore.model.layout import Layout
 from flashcore.presence import read_presence
@@ -108,6 +110,8 @@ LONG = """
 import pathlib
 import time
 
+from fastapi import WebSocket
+
 from flashcore import LoadBalancedEndpoint, QueueEndpoint
 
 web = LoadBalancedEndpoint("web", replicas=1, max_concurrency=20, termination_grace=1)
@@ -126,6 +130,13 @@ def count(until: str):
         yield number
         number += 1
         time.sleep(0.05)
+
+
+@web.websocket("/echo")
+async def echo(socket: WebSocket) -> None:
+    await socket.accept()
+    async for text in socket.iter_text():
+        await socket.send_text(text)
 
 
 @hello.function
@@ -147,21 +158,26 @@ def test_a_long_answer_goes_on_while_its_gateway_is_replaced(project: ProjectUnd
         connection.request("GET", f"/web/count?until={end}")
         answers.append(connection.getresponse())
         assert answers[-1].readline() == b"0\n"
+    with connect(f"ws://{address.netloc}/web/echo") as socket:
+        pids = [project.must("server", "restart-gateway", "--json").json["gateway_pid"] for _ in range(2)]
+        said = project.must("call", "hello").out
+        killed = next(one for one in project.processes() if one.pid == pids[-1])
+        killed.kill()
+        deadline = time.monotonic() + 60
+        while (present := read_presence(file)) is None or present.pid == killed.pid:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        again = project.must("call", "hello").out
+        socket.send("still")
+        echoed = socket.recv(timeout=60)
+        ends[0].touch()
+        rest = answers[0].read()
+        gateways = [one for one in project.processes() if "flashcore.gateway" in one.cmdline()]
+        project.must("server", "stop")
+        with pytest.raises(ConnectionClosed, match="1012"):
+            socket.recv(timeout=60)
 
-    pids = [project.must("server", "restart-gateway", "--json").json["gateway_pid"] for _ in range(2)]
-    said = project.must("call", "hello").out
-    killed = next(one for one in project.processes() if one.pid == pids[-1])
-    killed.kill()
-    deadline = time.monotonic() + 60
-    while (present := read_presence(file)) is None or present.pid == killed.pid:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    again = project.must("call", "hello").out
-    ends[0].touch()
-    rest = answers[0].read()
-    gateways = [one for one in project.processes() if "flashcore.gateway" in one.cmdline()]
-    project.must("server", "stop")
-
+    assert echoed == "still"
     assert (said, again) == ("hello\n", "hello\n")
     numbers = [int(line) for line in rest.splitlines()]
     assert numbers == list(range(1, len(numbers) + 1)), "it is whole"

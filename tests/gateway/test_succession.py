@@ -25,6 +25,7 @@ from tests.gateway.test_process import GatewayProcess, listening, serving, spawn
 
 from flashcore.control.link import SocketDataPlane
 from flashcore.gateway.handover import Listeners, ask_for_listeners
+from flashcore.gateway.http.websocket import RESTARTING, close_frame
 from flashcore.gateway.retired import retired_gateways, said_by_retired
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, InstanceId, ReplicaId
@@ -347,7 +348,8 @@ async def test_what_goes_on_for_longer_than_the_grace_is_cut_off(layout: Layout)
             status = await first.process.wait()
         writer.close()
 
-    assert (heard, status) == (b"", 0)
+    assert heard == close_frame(RESTARTING, "the gateway stops"), "a WebSocket is told so in its own way"
+    assert status == 0
 
 
 async def test_a_retired_gateway_that_is_told_to_end_lets_answers_end(layout: Layout) -> None:

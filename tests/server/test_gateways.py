@@ -17,8 +17,9 @@ from tests.gateway.test_process import serving
 from tests.gateway.test_succession import talker, web
 
 from flashcore.gateway.handover import ask_for_listeners
+from flashcore.gateway.http.websocket import RESTARTING, close_frame
 from flashcore.gateway.retired import retired_gateways
-from flashcore.model.errors import Unavailable
+from flashcore.model.errors import Refused, Unavailable
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.last_words import LastWords, last_words, size_of
 from flashcore.settings import Project, open_project
@@ -154,7 +155,35 @@ async def test_a_stop_ends_gateways_that_were_replaced(project: Project, keeper:
 
     assert [one.presence.pid for one in retired] == [first.pid]
     assert third.url == first.url
-    assert heard == b""
+    assert heard == close_frame(RESTARTING, "the gateway stops")
+    assert not gateways()
+    assert retired_gateways(project.layout) == ()
+
+
+async def test_a_stop_in_the_middle_of_a_restart_leaves_no_gateway(project: Project, keeper: GatewayKeeper) -> None:
+    """Neither the one that runs nor the one that is on its way; and nobody begins another one then."""
+    await keeper.start()
+    restarting = asyncio.create_task(keeper.restart())
+    await until(lambda: len(gateways()) == 2)
+
+    await keeper.stop(0.2)
+
+    assert restarting.done()
+    assert not gateways()
+    with pytest.raises(Refused):
+        await keeper.restart()
+
+
+async def test_a_restart_that_is_called_off_leaves_no_gateway_behind(project: Project, keeper: GatewayKeeper) -> None:
+    """Its request was cut off as the control plane ended: the gateway that is on its way goes on by itself."""
+    await keeper.start()
+    restarting = asyncio.create_task(keeper.restart())
+    await until(lambda: len(gateways()) == 2)
+    restarting.cancel()
+    await asyncio.wait({restarting})
+
+    await keeper.stop(0.2)
+
     assert not gateways()
     assert retired_gateways(project.layout) == ()
 

@@ -15,6 +15,7 @@ from flashcore.gateway.http.connection import ClientConnection
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.respond import Request, Response
 from flashcore.gateway.http.server import LOOKED_AT_ONCE
+from flashcore.gateway.http.websocket import RESTARTING, close_frame
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
@@ -193,7 +194,7 @@ async def test_what_does_not_finish_is_told_so_and_counted(gateway: Gateway) -> 
 
 
 async def test_tunnels_end_at_once_when_the_server_stops(gateway: Gateway) -> None:
-    """M57: nobody can say when they would; a request under way has the whole grace."""
+    """M57: nobody can say when they would, and WebSockets are told; a request under way has the whole grace."""
     release = asyncio.Event()
 
     async def upgraded(wire: Wire) -> None:
@@ -214,7 +215,7 @@ async def test_tunnels_end_at_once_when_the_server_stops(gateway: Gateway) -> No
     await eventually(lambda: gateway.server.busy_count == 2)
 
     closing = asyncio.create_task(gateway.server.close(PATIENCE))
-    assert await socket.ends()
+    assert await socket.rest() == close_frame(RESTARTING, "the gateway stops")
     ended_first = not closing.done()
     release.set()
 

@@ -8,7 +8,7 @@ from flashcore.gateway.http.errors import OutcomeKind
 from flashcore.gateway.http.exchange import Client, Dismissal
 from flashcore.gateway.http.head import ResponseHead
 from flashcore.gateway.http.upstream import UpstreamConnection
-from flashcore.gateway.http.websocket import POLICY_VIOLATION, FrameEnds, close_frame
+from flashcore.gateway.http.websocket import POLICY_VIOLATION, RESTARTING, FrameEnds, close_frame
 
 
 class Tunnel:
@@ -68,7 +68,9 @@ class Tunnel:
         return True
 
     def leave(self) -> bool:
-        """It may be open for days."""
+        """It may be open for days. A WebSocket is closed as its protocol says, where that can be."""
+        if self._frames is not None and self._frames.is_between:
+            self._client.write(close_frame(RESTARTING, "the gateway stops"))
         return False
 
     def dismiss(self, why: Dismissal) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import struct
 
+RESTARTING = 1012
+"""The status of a close that says: come again (IANA's registry of them). Replicas that drain say the same."""
+
 POLICY_VIOLATION = 1008
 """The status of a close that says: you may not (RFC 6455 7.4.1)."""
 
