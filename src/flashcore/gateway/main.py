@@ -178,8 +178,7 @@ async def _serve(options: Options, parts: _Parts, office: Office) -> None:
         collect_seldom()
         await _first(stop, retiring.wait())
         if not stop.done():
-            with Notice(layout, _own_version()) as notice:
-                await _retire(gateway, office, handover, notice, stop)
+            await _retire(gateway, office, handover, stop)
         elif stop.result() is signal.SIGTERM:
             await gateway.give_notice()
     finally:
@@ -188,17 +187,22 @@ async def _serve(options: Options, parts: _Parts, office: Office) -> None:
         remove_presence(layout.gateway_file)
 
 
-async def _retire(
-    gateway: Gateway, office: Office, handover: Handover, notice: Notice, stop: asyncio.Future[signal.Signals]
-) -> None:
+async def _retire(gateway: Gateway, office: Office, handover: Handover, stop: asyncio.Future[signal.Signals]) -> None:
     """Make room for the next gateway, then go on with what replicas are at, until that is over or somebody says so."""
     _log.info("retiring: the next gateway takes over")
-    handover.close()
-    remove_presence(gateway.layout.gateway_file)
-    await gateway.retire(notice.tell)
-    office.close()
-    _log.info("retired; %d connections are open still", gateway.http.connection_count)
-    await _first(stop, gateway.finish())
+    with contextlib.ExitStack() as noted:
+        try:
+            notice = noted.enter_context(Notice(gateway.layout, _own_version()))
+        except OSError as error:
+            _log.error("this gateway ends with what it has begun: it cannot say that it goes on (%s)", error)
+            return  # nobody would find it, nor count what replicas are at for it
+        handover.close()
+        remove_presence(gateway.layout.gateway_file)
+        await gateway.retire(notice.tell)
+        office.close()
+        _log.info("retired; %d connections are open still", gateway.http.connection_count)
+        await _first(stop, gateway.finish())
+        await gateway.close()
 
 
 async def _first(stop: asyncio.Future[signal.Signals], work: Coroutine[Any, Any, object]) -> None:

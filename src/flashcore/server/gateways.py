@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 import flashcore
 from flashcore.gateway.handover import Listeners, ask_for_listeners
 from flashcore.gateway.retired import retired_gateways
-from flashcore.model.errors import Unavailable
+from flashcore.model.errors import Refused, Unavailable
 from flashcore.presence import Presence, read_presence
 from flashcore.registry.policy import policy_arguments
 from flashcore.server.last_words import last_words, size_of
@@ -50,6 +50,7 @@ class GatewayKeeper:
         """Waiting for the end of those that were started here, which is theirs to choose."""
         self._own = False
         self._restarting = asyncio.Lock()
+        self._is_stopping = False
         self._listeners: Listeners | None = None
         """The gateway's sockets, held here so that the next one has them and nobody is refused in between."""
 
@@ -76,9 +77,12 @@ class GatewayKeeper:
     async def restart(self) -> Presence:
         """Have another gateway take the place of the one that runs, which finishes what it has begun.
 
-        Raises Unavailable where the next one cannot be started; the one that runs goes on then.
+        Raises Unavailable where the next one cannot be started; the one that runs goes on then. Raises Refused while
+        everything ends.
         """
         async with self._restarting:  # two at once would leave a keeper behind that nobody knows of
+            if self._is_stopping:
+                raise Refused("the platform stops", next_step="start it again: flashcore server start")
             await self.let_go()
             try:
                 return await self._replace()
@@ -111,6 +115,7 @@ class GatewayKeeper:
             present = await self._until_listening(self._process, 2 * self._project.settings.gateway_grace)
         except Unavailable as error:
             if self._serving() is not None:
+                await self._hold_listeners()
                 raise
             log.error("%s", error)  # it let go, and nobody has its place
             return await self._start_at_last()
@@ -141,6 +146,12 @@ class GatewayKeeper:
         """Undo the start: end the gateway if it was started here, leave one that was running before."""
         await (self.stop(0.0) if self._own else self.let_go())
 
+    async def begin_stop(self) -> None:
+        """Stop watching, once a restart that is under way is through; there will be no other one."""
+        self._is_stopping = True
+        async with self._restarting:
+            await self.let_go()
+
     async def let_go(self) -> None:
         """Stop watching; the gateway goes on, also one that is on its way up."""
         task, self._task = self._task, None
@@ -157,7 +168,7 @@ class GatewayKeeper:
 
     async def stop(self, grace: float) -> None:
         """End every gateway: SIGTERM, and SIGKILL when one does not finish within `grace` and a little."""
-        await self.let_go()
+        await self.begin_stop()
         # First: where they are open here a caller would still be let in by the kernel, and answered by nobody.
         self._drop_listeners()
         if self._present is not None and self._present.alive:
@@ -202,7 +213,13 @@ class GatewayKeeper:
             self._process = self._spawn()
             self._own = True
         # Otherwise it is on its way up: somebody waited for it before, and was called away.
-        present = await self._until_listening(self._process)
+        try:
+            present = await self._until_listening(self._process)
+        except Unavailable:
+            other = self._serving()
+            if other is None:
+                raise
+            present = other  # another one was on its way, which an earlier control plane had started
         log.info("the gateway listens at %s (pid %d)", present.url, present.pid)
         return present
 

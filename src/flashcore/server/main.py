@@ -113,7 +113,7 @@ async def _until_ended(ending: asyncio.Future[Shutdown], platform: Platform) -> 
 
 async def _quiesce(platform: Platform, keeper: GatewayKeeper) -> None:
     """Have what was accepted answered, by replicas that are all there, before any of them ends."""
-    await keeper.let_go()
+    await keeper.begin_stop()
     grace = platform.project.settings.gateway_grace
     # Those that were replaced have nothing to be quiet about: they end.
     left, _ = await asyncio.gather(platform.dataplane.quiesce(grace), keeper.end_retired(grace))
