@@ -416,6 +416,23 @@ async def test_the_job_of_a_worker_that_does_not_come_back_goes_to_another(runni
 
 
 @not_waiting
+async def test_a_worker_that_names_no_process_is_waited_for_as_any(running: Running) -> None:
+    """Whatever it says of itself: its job is not its own for ever."""
+    hello = worker_hello("hello", boot_id=boot_id())
+    hello = dataclasses.replace(hello, identity=dataclasses.replace(hello.identity, pid=-1))
+    running.serve(jobs_route("hello", side(hello)))
+    async with worker(running, hello, Blocking()) as lost:
+        (job,) = await submit(running)
+        await lost.until(lambda: bool(lost.seen))
+
+    async def is_queued() -> bool:
+        found = await running.store.get(JobId(job))
+        return found is not None and found.status is JobStatus.IN_QUEUE
+
+    await eventually(is_queued)
+
+
+@not_waiting
 async def test_a_job_that_kills_its_workers_fails_for_good(running: Running) -> None:
     """Q05: the budget is used up, and the reason is told."""
     hellos = [worker_hello("hello", replica=f"w{number}") for number in range(2)]

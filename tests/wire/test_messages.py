@@ -99,6 +99,38 @@ def test_a_message_of_a_later_version_is_named() -> None:
         from_frame(Frame(250))
 
 
+@pytest.mark.parametrize(
+    "greeting",
+    [Hello(identity, Status(Stage.READY), 4), messages.ControlHello(VersionRange(2, 9))],
+    ids=["hello", "control hello"],
+)
+def test_a_greeting_of_a_later_version_is_read_as_far_as_it_is_known(greeting: Message) -> None:
+    """It comes before peers have agreed on a version, and is how they learn of each other's."""
+    frame = to_frame(greeting)
+
+    def grown(value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {"added_later": {"x": 1}, **{key: grown(item) for key, item in value.items()}}
+
+    later = grown(frame.head)
+    assert isinstance(later, dict)
+
+    assert from_frame(Frame(frame.kind, later)) == greeting
+
+
+def test_a_message_that_is_nested_too_deeply_is_refused() -> None:
+    """As one that does not fit in any other way: its peer is told, and nobody else's connection is concerned."""
+    nested: dict[str, object] = {}
+    for _ in range(5_000):
+        nested = {"a": nested}
+
+    with pytest.raises(ProtocolError, match="does not fit"):
+        from_frame(Frame(messages.Kind.HELLO, {"identity": nested}, (b"x",)))
+    with pytest.raises(ProtocolError, match="does not fit"):
+        from_frame(Frame(messages.Kind.RESULTS, {"results": [nested]}, (b"x",)))
+
+
 def test_a_message_that_lacks_a_field_is_refused() -> None:
     """A peer that leaves something out is told what."""
     with pytest.raises(ProtocolError, match="grace"):

@@ -15,5 +15,5 @@ def process_is_gone(identity: Identity, this_boot: str) -> bool:
         return psutil.Process(identity.pid).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
         return True
-    except psutil.Error:
+    except (psutil.Error, ValueError):  # it is not there to be seen, or what was said is no process id
         return False

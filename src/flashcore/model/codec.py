@@ -83,6 +83,18 @@ def from_json(cls: type[T], value: Any, path: str = "") -> T:
     return built
 
 
+def known_part(cls: type, value: Any) -> Any:
+    """A JSON form without the fields that `cls`, or a dataclass that is a field of it, does not know."""
+    if not isinstance(value, Mapping):
+        return value
+    hints, _ = _shape(cls)
+    return {
+        key: known_part(hints[key], item) if is_dataclass(hints[key]) else item
+        for key, item in value.items()
+        if key in hints
+    }
+
+
 def _read(hint: Any, value: Any, path: str) -> Any:
     if hint is Any:
         return value

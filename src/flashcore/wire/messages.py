@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from flashcore.model.codec import CodecError, from_json, to_json
+from flashcore.model.codec import CodecError, from_json, known_part, to_json
 from flashcore.model.errors import ProtocolError
 from flashcore.model.job import Payload
 from flashcore.model.light import light
@@ -319,6 +319,9 @@ _KIND_OF: Mapping[type, Kind] = {
 }
 _TYPE_OF: Mapping[int, type] = {int(kind): cls for cls, kind in _KIND_OF.items()}
 
+_GREETINGS = frozenset({Hello, ControlHello})
+"""What is said before peers have agreed on a version: a later one's may say more than is known here."""
+
 
 def to_frame(message: Message) -> Frame:
     """The message as a frame; payload bytes become buffers, in the order in which they stand in the message."""
@@ -336,8 +339,9 @@ def from_frame(frame: Frame) -> Message:
         raise ProtocolError(f"a message of unknown kind {frame.kind}", next_step="upgrade the older process")
     remaining = list(frame.buffers)
     try:
-        message: Message = from_json(cls, _refill(frame.head, remaining) if remaining else frame.head)
-    except (CodecError, IndexError) as error:
+        head = known_part(cls, frame.head) if cls in _GREETINGS else frame.head
+        message: Message = from_json(cls, _refill(head, remaining) if remaining else head)
+    except (CodecError, IndexError, RecursionError) as error:
         raise ProtocolError(f"a {cls.__name__} message does not fit: {error}") from error
     return message
 
