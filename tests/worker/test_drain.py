@@ -8,6 +8,7 @@ import pytest
 from tests.worker.conftest import QUEUE_HANDLER, RunningReplica, Start, function, value_of, write_artifact
 
 from flashcore.testing.fake_gateway import FakeGateway
+from flashcore.wire.hello import Stage
 from flashcore.wire.messages import Drain
 
 CODE = """
@@ -38,6 +39,14 @@ CODE = """
         time.sleep(seconds)
         return "done"
 
+    def stick(_):
+        from flashcore.worker import runner
+
+        runner.STUCK_AFTER = 0.05
+        print("begun", flush=True)
+        while True:
+            time.sleep(0.01)
+
     async def tidy(seconds):
         from flashcore.worker import queue, runtime
 
@@ -64,13 +73,13 @@ async def patient(start: Start, gateway: FakeGateway, tmp_path: Path) -> Running
     return await _worker(start, gateway, tmp_path, "100.0")
 
 
-async def _worker(start: Start, gateway: FakeGateway, folder: Path, grace: str) -> RunningReplica:
+async def _worker(start: Start, gateway: FakeGateway, folder: Path, grace: str, slots: str = "2") -> RunningReplica:
     entries = [
         *(function(name, "async_function") for name in ("hold", "sleep", "tidy")),
-        *(function(name) for name in ("hold_thread", "block")),
+        *(function(name) for name in ("hold_thread", "block", "stick")),
     ]
     handler = write_artifact(folder / "artifact", QUEUE_HANDLER, {"code_of_user.py": CODE}, entries)
-    started = await start(handler, FLASHCORE_SLOTS="2", FLASHCORE_GRACE=grace)
+    started = await start(handler, FLASHCORE_SLOTS=slots, FLASHCORE_GRACE=grace)
     await gateway.worker()
     return started
 
@@ -206,3 +215,25 @@ async def test_results_wait_for_a_gateway_that_comes_back(patient: RunningReplic
     assert value_of((await gateway.result(job)).output)["$flashcore"]["value"] == "done"
     assert await patient.ended() == 0
     assert gateway.leaving
+
+
+async def test_a_replica_gives_itself_up_for_a_job_that_does_not_end(
+    start: Start, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    """Q22: nothing interrupts a plain function. One that hangs for each slot, and no job would run here again.
+
+    The drain waits for the others, and not for one that is past its own timeout only later.
+    """
+    patient = await _worker(start, gateway, tmp_path, "100.0", slots="3")
+    listener = await patient.ready()
+    held = gateway.give(calling("hold"))
+    gateway.give(calling("stick", 0), timeout=0.01)
+    gateway.give(calling("stick", 0), timeout=0.5)
+
+    said = await listener.until_stage(Stage.DRAINING)
+    await gateway.until(lambda: gateway.leaving)
+    go_on(patient)
+
+    assert value_of((await gateway.result(held)).output)["$flashcore"]["value"] == "done"
+    assert await patient.ended() == 0
+    assert "still runs, 0.05 s past its execution timeout, and cannot be interrupted" in said.detail

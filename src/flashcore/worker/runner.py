@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from flashcore.model.errors import NotFound, UsageError
@@ -27,6 +27,9 @@ from flashcore.worker.reply import JsonReply, SealedReply
 TIMEOUT_SLACK = 0.5
 """Seconds after a job's timeout before the worker ends it itself: the gateway's clock comes first, it knows more."""
 
+STUCK_AFTER = 10.0
+"""Seconds beyond its timeout that a job may take to end, before the replica whose slot it holds is given up."""
+
 Piece = Chunk | Progress | Result
 
 
@@ -36,7 +39,7 @@ class JobRunner:
     The result of a job that is alone may go by `Express` instead.
 
     Each assignment ends in exactly one result, when its slot is free again: a plain function that was stopped keeps
-    its slot until it returns.
+    its slot until it returns. One that does not return is `stuck`: its slot is lost, and soon all of them would be.
     """
 
     def __init__(
@@ -50,6 +53,8 @@ class JobRunner:
     ) -> None:
         self.gate = StreamGate()
         self.produced: Callable[[list[Piece]], None] = lambda _pieces: None
+        self.stuck: Callable[[str], None] = lambda _reason: None
+        """Told that a job does not end, by the control loop, once for each; it is not waited for any longer."""
         self.opener = Opener("", None)
         """Reads the jobs' inputs; sealed ones only where it is one with a key."""
         self._callables = callables
@@ -61,8 +66,9 @@ class JobRunner:
         self._pool = ThreadPool(slots)
         self._waiting: deque[Execution] = deque()
         self._running: dict[JobId, Execution] = {}
+        self._stuck: set[JobId] = set()
         self._on_loop: dict[JobId, str] = {}
-        self._deadlines = Deadlines(lambda late: self.stop(late, Stopped.BY_TIME))
+        self._deadlines = Deadlines(self._end_late)
         self._pieces: deque[Piece] = deque()
         self._collecting = False
         self._express: Express | None = None
@@ -86,9 +92,9 @@ class JobRunner:
 
     @property
     def ids(self) -> tuple[JobId, ...]:
-        """Every job that is here, waiting ones included."""
+        """Every job that is here, waiting ones included, but for those that are stuck."""
         self._settle()
-        return (*self._running, *self.waiting)
+        return (*(job for job in self._running if job not in self._stuck), *self.waiting)
 
     @property
     def waiting(self) -> tuple[JobId, ...]:
@@ -102,7 +108,8 @@ class JobRunner:
 
     def take(self, assignments: Iterable[Assignment]) -> None:
         """Run them as slots become free; those that are here already are not taken twice."""
-        here = set(self.ids)
+        self._settle()
+        here = {*self._running, *self.waiting}
         self._waiting += [Execution(a, self._worker_id, self._produce) for a in assignments if a.id not in here]
         self._start_waiting()
 
@@ -117,6 +124,20 @@ class JobRunner:
             self._produce(execution.unfinished())
         for job in wanted & self._running.keys():
             self._running[job].stop(why, self.gate)  # the first reason stands
+
+    def _end_late(self, late: Collection[JobId]) -> None:
+        self.stop(late, Stopped.BY_TIME)
+        left = [self._running[job] for job in late if job in self._running]
+        asyncio.get_running_loop().call_later(STUCK_AFTER, self._look_at_late, left)
+
+    def _look_at_late(self, late: list[Execution]) -> None:
+        self._settle()
+        for execution in late:
+            if self._running.get(execution.id) is execution:
+                self._stuck.add(execution.id)
+                past = f"{STUCK_AFTER:g} s past its execution timeout"
+                self.stuck(f"job {execution.id} still runs, {past}, and cannot be interrupted")
+        self.produced([])  # who waits for the last one need not wait for these
 
     def give_up(self) -> list[Result]:
         """The results, as of now, of what does not end; what still comes of it is ignored."""
@@ -212,4 +233,5 @@ class JobRunner:
         """Whether the result of this job is still of interest."""
         self._on_loop.pop(job, None)
         self._deadlines.drop(job)
+        self._stuck.discard(job)
         return self._running.pop(job, None) is not None

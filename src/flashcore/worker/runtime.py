@@ -24,7 +24,7 @@ from flashcore.worker.logs import LogFile, Output
 from flashcore.worker.loop_thread import LoopThread
 from flashcore.worker.replica import Replica
 from flashcore.worker.script.declared import WorkerScript
-from flashcore.worker.services import HttpService, QueueService, Service, StartupFailed
+from flashcore.worker.services import Exits, HttpService, QueueService, Service, StartupFailed
 from flashcore.worker.settings import WorkerSettings
 from flashcore.worker.signals import StopSignals
 
@@ -86,7 +86,8 @@ class Runtime:
         handler, app = getattr(module, "handler", None), getattr(module, "app", None)
         script = getattr(module, "script", None)
         if callable(handler):
-            return QueueService(handler, self._settings, self._replica, self._threads, self._output, self._be_unwanted)
+            exits = Exits(self._be_unwanted, self._retire)
+            return QueueService(handler, self._settings, self._replica, self._threads, self._output, exits)
         if callable(app):
             return HttpService(app, self._settings, self._threads, self._output)
         if isinstance(script, WorkerScript):
@@ -94,7 +95,7 @@ class Runtime:
         raise BuildError(f"{path} defines no handler, app or script", next_step="build again: flashcore build")
 
     def _script_service(self, script: WorkerScript) -> Service:
-        from flashcore.worker.script.service import Exits, ScriptService
+        from flashcore.worker.script.service import ScriptService
 
         exits = Exits(self._be_unwanted, self._retire)
         return ScriptService(script, self._settings, self._replica, self._threads, self._output, exits)
@@ -134,14 +135,14 @@ class Runtime:
 
     def _retire(self, reason: str) -> None:
         self._output.say(f"the replica is to be replaced: {reason}")
-        self._drain(self._settings.grace)
+        self._drain(self._settings.grace, reason)
 
-    def _drain(self, grace: float) -> None:
+    def _drain(self, grace: float, reason: str = "") -> None:
         if self._draining:
             return  # the first word stands: a provider that comes back asks again
         self._draining = True
         self._output.say(f"draining: {grace:g} s for what is running")
-        self._replica.tell(Stage.DRAINING)
+        self._replica.tell(Stage.DRAINING, reason)
         self._tasks.append(asyncio.get_running_loop().create_task(self._wind_down(grace)))
 
     async def _wind_down(self, grace: float) -> None:

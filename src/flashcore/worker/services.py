@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +54,16 @@ class Service(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Exits:
+    """How a replica comes to its end before its time; both are told why."""
+
+    unwanted: Callable[[str], None]
+    """The gateway does not want it."""
+    retire: Callable[[str], None]
+    """It wants to be replaced by a new one, once it has finished what it has."""
+
+
 class QueueService:
     """A handler that the gateway gives jobs to."""
 
@@ -65,17 +76,18 @@ class QueueService:
         replica: Replica,
         threads: LoopThread,
         output: Output,
-        unwanted: Callable[[str], None],
+        exits: Exits,
     ) -> None:
         path = needed(settings.worker_socket, "FLASHCORE_WORKER_SOCKET", "a queue-based endpoint")
         self._threads = threads
         self._main = MainLoop(output.say)
         holder = worker_id(settings.replica, settings.instance)
         self._runner = JobRunner(callables_of(handler), settings.slots, holder, threads, self._main, output)
+        self._runner.stuck = exits.retire
         self._runner.opener = Opener.of_process(os.environ)
         self._worker = QueueWorker(self._runner, output.say)
         self._runner.hurry_by(self._worker.express)
-        self._link = GatewayLink(path, replica.hello, self._worker, unwanted)
+        self._link = GatewayLink(path, replica.hello, self._worker, exits.unwanted)
         self._watch = StallWatch(threads, self._main.loop, output.say)
         self._tasks: list[asyncio.Task[None]] = []
 

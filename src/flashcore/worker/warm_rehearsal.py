@@ -25,7 +25,7 @@ from flashcore.worker.handler import Handler, create_handler
 from flashcore.worker.logs import LogFile, Output
 from flashcore.worker.loop_thread import LoopThread
 from flashcore.worker.replica import Replica
-from flashcore.worker.services import HttpService, QueueService
+from flashcore.worker.services import Exits, HttpService, QueueService
 from flashcore.worker.settings import WorkerSettings, read_settings
 from flashcore.worker.warm_code import gather, observed
 from flashcore.worker.warm_environ import encode_environment
@@ -114,7 +114,9 @@ class _Gateway:
 
 def _do_a_job(folder: Path) -> None:
     with _appeared(folder) as (settings, threads, replica):
-        service = QueueService(_handler(), settings, replica, threads, Output(LogFile(None, 0)), _ignore)
+        service = QueueService(
+            _handler(), settings, replica, threads, Output(LogFile(None, 0)), Exits(_ignore, _ignore)
+        )
         gateway = threads.run(_Gateway(service.finish).listen(folder / "worker"), LONGEST)
         service.serve(lambda address: replica.tell(Stage.READY, address=address))
         asyncio.get_event_loop().close()

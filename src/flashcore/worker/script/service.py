@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from flashcore.wire.hello import Hello
 from flashcore.worker.link import GatewayLink
@@ -19,21 +18,11 @@ from flashcore.worker.script.declared import WorkerScript
 from flashcore.worker.script.http import LocalServer
 from flashcore.worker.script.routes import SdkRoutes
 from flashcore.worker.script.tray import Tray
-from flashcore.worker.services import Ready, StartupFailed, needed
+from flashcore.worker.services import Exits, Ready, StartupFailed, needed
 from flashcore.worker.settings import WorkerSettings
 
 ENDS_WITHIN = 1.5
 """Seconds, beyond the grace, that the script has to end once it has nothing to do any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exits:
-    """How a replica comes to its end before its time; both are told why."""
-
-    unwanted: Callable[[str], None]
-    """The gateway does not want it."""
-    retire: Callable[[str], None]
-    """It wants to be replaced by a new one, once it has finished what it has."""
 
 
 class ScriptService:
