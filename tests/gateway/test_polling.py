@@ -233,6 +233,52 @@ async def test_streamed_items_are_read_once_and_in_order(running: Running) -> No
     assert (again["status"], again["stream"]) == ("COMPLETED", [])
 
 
+async def test_a_streamed_item_is_acknowledged_once_it_is_stored(running: Running) -> None:
+    """Q11, Q26: who has the answer never posts it again, and a gateway that ended in between would have lost it."""
+    append, goes_on, came = running.store.append_stream, asyncio.Event(), asyncio.Event()
+
+    async def append_slowly(*item: Any) -> bool:
+        came.set()
+        await goes_on.wait()
+        return await append(*item)
+
+    running.store.append_stream = append_slowly  # type: ignore[method-assign, assignment]  # the disk takes its time
+    job = await submit(running)
+    await take(running)
+    path = f"/v2/hello/job-stream/w1/{job}?gpu=X&isStream=false"
+    posting = asyncio.create_task(running.post(path, {"output": 1}, SDK))
+    await came.wait()
+    beside = await running.get("/v2/hello/health")
+    waited = not posting.done()
+    goes_on.set()
+    posted = await posting
+    read = (await running.get(f"/v2/hello/stream/{job}")).json
+
+    assert (beside.status, waited, posted.status) == (200, True, 200)
+    assert [item["output"] for item in read["stream"]] == [1]
+
+
+async def test_a_streamed_item_that_cannot_be_stored_holds_up_nothing(running: Running) -> None:
+    """The log says so; its worker goes on, and so does the job."""
+
+    async def refuse(*_: Any) -> bool:
+        raise OverflowError("a mistake of the store's")
+
+    append = running.store.append_stream
+    job = await submit(running)
+    await take(running)
+    path = f"/v2/hello/job-stream/w1/{job}?gpu=X&isStream=false"
+    running.store.append_stream = refuse  # type: ignore[method-assign, assignment]  # whatever it is told
+    first = await running.post(path, {"output": 1}, SDK)
+    running.store.append_stream = append  # type: ignore[method-assign]
+    second = await running.post(path, {"output": 2}, SDK)
+    stale = await running.post(f"/v2/hello/job-stream/w1/{job}x?gpu=X&isStream=false", {"output": 3}, SDK)
+    read = (await running.get(f"/v2/hello/stream/{job}")).json
+
+    assert [one.status for one in (first, second, stale)] == [200, 200, 200]
+    assert [item["output"] for item in read["stream"]] == [2]
+
+
 @holding
 async def test_a_cancelled_job_is_stopped_and_its_result_ignored(running: Running) -> None:
     """Q-C9: the worker hears of it on its other question; what it posts is taken all the same."""

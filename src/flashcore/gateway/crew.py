@@ -191,6 +191,16 @@ class Crew:
             case _:
                 _log.warning("worker %s sent a %s, which is not for it to say", worker.id, type(message).__name__)
 
+    def stream(self, link: WorkerLink, chunk: Chunk, stored: Callable[[], None]) -> bool:
+        """As a Chunk, of who does not count its chunks and waits for each; False: it is stale, nobody is told."""
+        worker = self._present.get(link)
+        claimed = None if worker is None else _current(worker, chunk.id, chunk.attempt)
+        if worker is None or claimed is None:
+            return False
+        worker.heard = self._loop.time()
+        self._recorder.add(Streamed(claimed.worker, chunk.id, chunk.attempt, chunk.value, stored=stored), link)
+        return True
+
     def _results(self, worker: Worker, link: WorkerLink, results: Iterable[Result]) -> None:
         stale: list[JobId] = []
         for result in results:

@@ -95,6 +95,8 @@ class Streamed:
     number: int | None = None
     link: WorkerLink | None = None
     """Who waits to hear how many are stored; nobody who does not count."""
+    stored: Callable[[], None] | None = None
+    """Told once it is, for who waits for this one alone; also where it cannot be, ever."""
 
     @property
     def size(self) -> int:
@@ -229,6 +231,8 @@ class Recorder:
                 report = held.report
                 if isinstance(report, Streamed):
                     await self._each_stored(self._append, [report])
+                    if report.stored is not None:
+                        report.stored()
                     last = report
                 elif isinstance(report, Progressed):
                     await self._each_stored(self._progress, [report])

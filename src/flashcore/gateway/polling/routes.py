@@ -196,8 +196,14 @@ class PolledApi:
                 link, Results((Result(call.job, attempt, error=f"a streamed item: {error.message}"),))
             )
         else:
-            self._desk.crew.message(link, Chunk(call.job, attempt, chunk))
+            await self._stored(link, Chunk(call.job, attempt, chunk))
         return json_response(200, {})
+
+    async def _stored(self, link: PolledLink, chunk: Chunk) -> None:
+        """Return once the chunk is on disk: who has the answer never sends it again."""
+        stored = asyncio.Event()
+        if self._desk.crew.stream(link, chunk, stored.set):
+            await stored.wait()
 
     async def _ping(self, call: PolledCall) -> Response:
         """A ping proves that there is a process that pings; the SDK's outlives its worker. So it brings nobody back.
