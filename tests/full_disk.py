@@ -1,10 +1,15 @@
-"""A disk without room, as far as this process is concerned."""
+"""A disk without room: for this process alone, or a small file system that is filled."""
 
 from __future__ import annotations
 
+import contextlib
 import resource
+import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 
 @contextmanager
@@ -16,3 +21,27 @@ def no_file_grows_beyond(size: int) -> Generator[None, None, None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def small_disk_at(place: Path, megabytes: int = 4) -> Generator[Path, None, None]:
+    """A file system of that size in a folder, which is made where there is none. Skips where that is not allowed."""
+    place.mkdir(exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "tmpfs", place], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this user may not mount a file system")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)  # a test that failed may have files open
+
+
+def fill(disk: Path) -> Path:
+    """Take all the room that there is; the file that has it."""
+    filler = disk / "filler"
+    with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return filler

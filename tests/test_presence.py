@@ -5,11 +5,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
+from tests.full_disk import no_file_grows_beyond
 
-from flashcore.presence import presence_of
+from flashcore.presence import own_presence, presence_of, read_presence, write_presence
 
 
 @pytest.fixture
@@ -69,3 +71,15 @@ def test_another_process_of_the_same_number_is_not_it(child: subprocess.Popen[by
     assert present.alive
     assert not replace(present, started_at=present.started_at - 60, ticks=present.ticks and present.ticks - 1).alive
     assert not replace(present, started_at=present.started_at - 60, boot="another").alive
+
+
+def test_one_for_which_there_is_no_room_leaves_what_was_there(tmp_path: Path) -> None:
+    """And nothing beside it: a full disk had a file more with each start that was tried."""
+    file, first = tmp_path / "server.json", own_presence("http://first", "1")
+    write_presence(file, first)
+
+    with no_file_grows_beyond(0), pytest.raises(OSError, match="File too large"):
+        write_presence(file, own_presence("http://second", "1"))
+
+    assert read_presence(file) == first
+    assert list(tmp_path.iterdir()) == [file]

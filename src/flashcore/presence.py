@@ -77,10 +77,15 @@ def presence_of(pid: int, url: str, version: str) -> Presence:
 
 
 def write_presence(path: Path, presence: Presence) -> None:
-    """Write the file in one step; readers see the old one or the new one."""
+    """Write the file in one step; readers see the old one or the new one. Raises OSError, and leaves nothing then."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(to_json(presence)), encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(json.dumps(to_json(presence)), encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
 
 
 def read_presence(path: Path) -> Presence | None:

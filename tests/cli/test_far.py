@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from tests.full_disk import small_disk_at
 
 from flashcore.cli.certificates import ends_at
 from flashcore.cli.common import Invocation
@@ -119,3 +121,17 @@ def test_doctor_says_what_is_wrong_with_it(tmp_path: Path, text: str, said: str)
     findings = [one for one in examine(Invocation(tmp_path, None, as_json=False)) if one.severity is Severity.WRONG]
 
     assert any(said in finding.message and finding.next_step for finding in findings), findings
+
+
+def test_the_disk_that_is_looked_at_is_the_one_of_the_local_data(tmp_path: Path) -> None:
+    """It may be another one than the project's; and files may run out before bytes do."""
+    (tmp_path / "flashcore.toml").write_text('app = "shop"\n')
+    with small_disk_at(tmp_path / ".flashcore", megabytes=1):
+        findings = [one for one in examine(Invocation(tmp_path, None, as_json=False)) if "free at" in one.message]
+        subprocess.run(["mount", "-o", "remount,size=2g,nr_inodes=20", tmp_path / ".flashcore"], check=True)
+        after = [one for one in examine(Invocation(tmp_path, None, as_json=False)) if "can be made at" in one.message]
+
+    assert [(one.severity, one.message) for one in findings] == [
+        (Severity.WRONG, f"0.0 GB free at {tmp_path / '.flashcore'}")
+    ]
+    assert [one.severity for one in after] == [Severity.WRONG]

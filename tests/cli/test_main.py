@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +142,34 @@ def test_ctrl_c_is_no_failure_while_a_command_is_imported(
 
     assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("start", [["-m", "flashcore"], ["-c", "from flashcore.__main__ import main; main()"]])
+def test_ctrl_c_while_the_command_line_is_imported_shows_no_traceback(tmp_path: Path, start: list[str]) -> None:
+    """As `python -m flashcore` and as the installed command: the shell has status 130 of it."""
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport threading\n")
+
+    ran = subprocess.run(
+        [sys.executable, *start, "status"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_command_in_the_background_of_a_script_goes_on_ignoring_ctrl_c(tmp_path: Path) -> None:
+    """It was started so: an interrupt is for what is in the foreground."""
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.argv = ['flashcore', '--version']\n"
+        "from flashcore.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert ran.stdout.splitlines()[-1:] == ["True"]

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from tests.full_disk import fill, small_disk_at
 from tests.gateway.test_process import serving
 from tests.gateway.test_succession import talker, web
 
@@ -250,6 +251,18 @@ def test_last_words_are_the_end_of_a_log(tmp_path: Path, log: str, words: LastWo
 
     assert last_words(tmp_path / "log", len("before\n")) == words
     assert last_words(tmp_path / "none", size_of(tmp_path / "none")).said.startswith("its log cannot be read")
+
+
+def test_a_full_disk_is_said_to_be_why_there_are_no_last_words(tmp_path: Path) -> None:
+    """Q26: a gateway that could not start for it said so nowhere; whoever deploys has to hear it."""
+    with small_disk_at(tmp_path / "disk", megabytes=1) as disk:
+        (disk / "gateway.log").touch()
+        quiet = last_words(disk / "gateway.log", 0)
+        fill(disk)
+        full = last_words(disk / "gateway.log", 0)
+
+    assert quiet == LastWords("")
+    assert full == LastWords(f"there is no room for a word of it in {disk / 'gateway.log'}", "make room on that disk")
 
 
 def test_sockets_that_are_not_what_is_said_of_them_are_closed(project: Project) -> None:

@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import shutil
-import subprocess
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.full_disk import no_file_grows_beyond
+from tests.full_disk import fill, no_file_grows_beyond, small_disk_at
 from tests.stores.wal import used
 
 from flashcore.builtin.sqlite_jobs import SqliteJobs
@@ -25,15 +24,8 @@ ENDPOINT, WORKER, REVISION = EndpointName("e"), WorkerId("w/1"), RevisionId("1" 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of four megabytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("this user may not mount a file system")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)  # a test that failed may have files open
+    with small_disk_at(tmp_path / "disk") as place:
+        yield place
 
 
 async def open_state(folder: Path) -> StateBackend:
@@ -284,14 +276,12 @@ async def test_a_store_that_was_killed_is_not_called_damaged_because_the_disk_is
     # What a process that is killed leaves: the log, and no file of shared memory.
     shutil.copytree(whole, killed, ignore=shutil.ignore_patterns("*-shm"))
     await state.close()
-    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
-        while True:
-            filler.write(b"x" * 4096)
+    filler = fill(small_disk)
 
     with pytest.raises(StorageFull):
         await open_state(killed)
 
-    (small_disk / "filler").unlink()
+    filler.unlink()
     state = await open_state(killed)
     assert [entry.key for entry in (await state.read("k")).entries] == ["k"]
     await state.close()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
+import os
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from flashcore.cli.common import Invocation
 from flashcore.model.errors import FlashcoreError
@@ -15,6 +16,7 @@ from flashcore.registry.doctor import Finding, Severity, plugin_findings, restar
 from flashcore.settings import Project
 
 _ENOUGH_DISK = 1 << 30
+_ENOUGH_FILES = 1000
 _SOON = 14
 """Days before its end at which a certificate is to be renewed."""
 
@@ -57,10 +59,15 @@ def _python() -> Iterator[Finding]:
 
 
 def _disk(project: Project) -> Iterator[Finding]:
-    free = shutil.disk_usage(project.root).free
+    # Its local data may lie on a disk of its own; before the first deploy there is none.
+    place = next(filter(Path.is_dir, (project.layout.home, project.layout.local)), project.root)
+    room = os.statvfs(place)
+    free, files = room.f_bavail * room.f_frsize, room.f_favail
+    step = "free some space: a full disk stops submissions and deploys"
     severity = Severity.FINE if free > _ENOUGH_DISK else Severity.WRONG
-    step = "" if free > _ENOUGH_DISK else "free some space: a full disk stops submissions and deploys"
-    yield Finding(severity, f"{free / 1e9:.1f} GB free at {project.root}", step)
+    yield Finding(severity, f"{free / 1e9:.1f} GB free at {place}", "" if severity is Severity.FINE else step)
+    if room.f_files and files < _ENOUGH_FILES:
+        yield Finding(Severity.WRONG, f"no more than {files} files can be made at {place}", step)
 
 
 def _socket_paths(project: Project) -> Iterator[Finding]:

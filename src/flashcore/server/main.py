@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ from fastapi import FastAPI
 
 import flashcore
 from flashcore.composition import Platform, open_platform
-from flashcore.model.errors import FlashcoreError
+from flashcore.model.errors import FlashcoreError, StorageFull
 from flashcore.presence import Presence, own_presence, remove_presence, write_presence
 from flashcore.server.app import create_app
 from flashcore.server.bell import Bell
@@ -53,10 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         log.exception("the control plane failed")
-        accident = FlashcoreError(f"the control plane failed: {error!r}", next_step="its log has the traceback")
-        _report(options.ready_fd, {"error": accident.as_json()})
+        _report(options.ready_fd, {"error": _accident(error, options.project).as_json()})
         return 1
     return 0
+
+
+def _accident(error: Exception, place: Path) -> FlashcoreError:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = f"the control plane cannot go on: there is no room to write {error.filename or place}"
+        return StorageFull(full, next_step="make room, then start it again")
+    return FlashcoreError(f"the control plane failed: {error!r}", next_step="its log has the traceback")
 
 
 async def _serve(project: Project, ready_fd: int | None) -> None:
