@@ -22,6 +22,7 @@ from tests.process_provider.conftest import (
     until,
 )
 
+from flashcore.builtin.process.ending import ChildProcess, OtherProcess
 from flashcore.builtin.process.link import SILENCE
 from flashcore.builtin.process.options import ProcessOptions
 from flashcore.builtin.process.supervised import KILL_MARGIN
@@ -323,6 +324,26 @@ async def test_nothing_outlives_a_replica(machine: Machine) -> None:
     await gone(provider)
 
     assert processes_of(machine) == []
+
+
+async def test_a_replica_that_cannot_be_looked_after_is_killed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Q24: it is told to be gone, and would be an orphan that not even the end of the platform ends."""
+
+    async def fails(_: object) -> int:
+        await asyncio.sleep(0)  # who else looks after it has begun by then
+        raise ArithmeticError("a mistake")
+
+    monkeypatch.setattr(ChildProcess, "ended", fails)
+    monkeypatch.setattr(OtherProcess, "ended", fails)
+    provider = await machine.provider()
+
+    await provider.apply(await machine.revision(), frozenset({ONE}), HINTS)
+    state = await gone(provider)
+
+    assert "the provider failed" in state.reason
+    await eventually(lambda: processes_of(machine) == [])
 
 
 async def test_a_process_with_the_same_name_elsewhere_is_left_alone(machine: Machine) -> None:

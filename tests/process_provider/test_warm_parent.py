@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.descriptors import no_file_can_be_opened
 
 from flashcore.builtin.process import ending, warm_parent
 from flashcore.builtin.process.ending import ChildProcess, EndWatch, OtherProcess
@@ -196,6 +197,22 @@ async def test_an_end_is_seen_without_a_descriptor_too(monkeypatch: pytest.Monke
     await asyncio.sleep(0.01)
     assert not ended.done()
     assert not EndWatch(process.pid).over
+
+    process.signal(15)
+
+    assert await ended == -15
+
+
+async def test_a_process_that_cannot_be_looked_at_counts_as_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no file can be opened there is no word of it; it was taken for gone, ran on, and nobody knew of it."""
+    monkeypatch.setattr(ending, "_LOOK_EVERY", 0.001)
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)  # noqa: ASYNC220 - it returns at once
+    with no_file_can_be_opened():
+        process = ChildProcess(child)
+        ended = asyncio.create_task(process.ended())
+        await asyncio.sleep(0.01)
+        assert not ended.done()
+        assert not EndWatch(process.pid).over
 
     process.signal(15)
 

@@ -37,6 +37,9 @@ from flashcore.model.names import EndpointName, JobId, WorkerId
 
 SCHEMA = Schema("jobs", 0x666C6A31)
 
+_SHORTAGE_PAUSE = 0.5
+"""Seconds until a file is tried again that could not be opened for lack of descriptors or memory."""
+
 
 class SqliteJobs:
     """A JobStore in a file."""
@@ -96,7 +99,7 @@ class SqliteJobs:
                 continue
             claimed = [(n, job_steps.as_claimed(job)) for n, job in taken]
             found = [
-                await self._with_input(n, one, one.input, claim.endpoint) if isinstance(one.input, Shelved) else one
+                await self._with_input(n, one, one.input, claim) if isinstance(one.input, Shelved) else one
                 for n, one in claimed
             ]
             came = [one for one in found if one is not None]
@@ -317,15 +320,23 @@ class SqliteJobs:
     def _hand_out(self, book: Book, entry: Entry, claim: Claim, now: float) -> Job:
         return book.put(entry, job_steps.taken(entry.job, claim.worker, claim.revision, now, claim.lease))
 
-    async def _with_input(self, n: int, claimed: Claimed, known: Shelved, endpoint: EndpointName) -> Claimed | None:
-        """None for a job whose input is lost: it has failed, and those that were claimed with it have not."""
-        try:
-            return replace(claimed, input=await self._payloads.fetch(n, INPUT, known))
-        except StateCorrupt as damage:
-            (ended,) = await self.finish([Finish(claimed.id, claimed.worker, error=damage.message)])
-            if ended:
-                self._ended(endpoint, claimed.id)
-            return None
+    async def _with_input(self, n: int, claimed: Claimed, known: Shelved, claim: Claim) -> Claimed | None:
+        """None for a job whose input is lost: it has failed, and those that were claimed with it have not.
+
+        Where no file can be opened now it waits until one can be, or until the job is its worker's no longer.
+        """
+        while True:
+            try:
+                return replace(claimed, input=await self._payloads.fetch(n, INPUT, known))
+            except StateCorrupt as damage:
+                (ended,) = await self.finish([Finish(claimed.id, claimed.worker, error=damage.message)])
+                if ended:
+                    self._ended(claim.endpoint, claimed.id)
+                return None
+            except StateError:
+                await asyncio.sleep(min(_SHORTAGE_PAUSE, claim.lease / 3))
+                if await self.extend(claimed.worker, [claimed.id], claim.lease):
+                    return None
 
     def _finish(self, results: Sequence[Finish], book: Book) -> tuple[bool, ...]:
         now = self._clock()

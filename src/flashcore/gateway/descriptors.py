@@ -1,12 +1,21 @@
-"""How many connections the system lets this process have."""
+"""How many connections the system lets this process have, and what is said when there are as many."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import resource
+from math import inf
+from typing import Any
+
+_log = logging.getLogger(__name__)
 
 ENOUGH = 1 << 16
 """Descriptors: an idle connection costs a kilobyte or two."""
+
+_SAY_EVERY = 10.0
+"""Seconds."""
 
 
 def allow_many_connections() -> None:
@@ -20,3 +29,21 @@ def allow_many_connections() -> None:
         # Some systems promise more than they grant.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def complain_seldom(loop: asyncio.AbstractEventLoop) -> None:
+    """Have the loop say now and then that no connection can be accepted.
+
+    asyncio's own tries it once a second, as often as its backlog is long, and wrote two thousand tracebacks each time.
+    """
+    said_at = -inf
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal said_at
+        if not context["message"].startswith("socket.accept()"):
+            loop.default_exception_handler(context)
+        elif loop.time() - said_at >= _SAY_EVERY:
+            said_at = loop.time()
+            _log.error("no connection can be accepted: %s", context.get("exception"))
+
+    loop.set_exception_handler(handle)

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from flashcore.gateway.assembly import Gateway
 from flashcore.gateway.buffers import keep_buffers
 from flashcore.gateway.collecting import collect_seldom
-from flashcore.gateway.descriptors import allow_many_connections
+from flashcore.gateway.descriptors import allow_many_connections, complain_seldom
 from flashcore.gateway.handover import Handover, Listeners
 from flashcore.gateway.retired import Notice
 from flashcore.gateway.security import Security, is_loopback, peer_address
@@ -157,6 +157,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 async def _serve(options: Options, parts: _Parts, office: Office) -> None:
     loop = asyncio.get_running_loop()
+    complain_seldom(loop)
     stop: asyncio.Future[signal.Signals] = loop.create_future()
     retiring = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

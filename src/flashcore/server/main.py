@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 import flashcore
 from flashcore.composition import Platform, open_platform
+from flashcore.gateway.descriptors import complain_seldom
 from flashcore.model.errors import FlashcoreError, StorageFull
 from flashcore.presence import Presence, own_presence, remove_presence, write_presence
 from flashcore.server.app import create_app
@@ -67,6 +68,7 @@ def _accident(error: Exception, place: Path) -> FlashcoreError:
 
 
 async def _serve(project: Project, ready_fd: int | None) -> None:
+    complain_seldom(asyncio.get_running_loop())
     opened = doors(project)
     make_private(project.layout.home)
     make_private(project.layout.logs)

@@ -196,7 +196,10 @@ class EndWatch:
 
 
 def _runs(pid: int) -> bool:
+    """Whether it does, as far as can be seen: without a file that can be opened, nothing can."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+    except (psutil.Error, OSError):
+        return True

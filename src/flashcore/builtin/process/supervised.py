@@ -243,6 +243,12 @@ class SupervisedReplica:
         except asyncio.CancelledError:
             process.let_go()
             raise
+        except BaseException:
+            # It is told to be gone: nobody would look after it any more. It may not lead its group yet.
+            process.signal(signal.SIGKILL)
+            process.kill_group()
+            process.let_go()
+            raise
         await self._bury(launch, status)
 
     async def _talk(self, link: ReplicaLink, listening: Listening) -> None:

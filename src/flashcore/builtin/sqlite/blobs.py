@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from flashcore.builtin.local.folder import sync_folder
-from flashcore.builtin.sqlite.faults import damaged, disk_fault
+from flashcore.builtin.sqlite.faults import damaged, disk_fault, unreadable
 from flashcore.wire.spill import view_of
 
 
@@ -49,7 +49,10 @@ class Blobs:
                 then(partial(self._pins.subtract, pinned))
 
     async def read(self, digest: str) -> memoryview:
-        """A view of the content of a file, which is not in memory. Raises StateCorrupt when it is gone or another."""
+        """A view of the content of a file, which is not in memory.
+
+        Raises StateCorrupt when it is gone or another, StateError where no file can be opened now.
+        """
         return await asyncio.to_thread(self._read, digest)
 
     def remove(self, digests: Iterable[str]) -> None:
@@ -85,8 +88,10 @@ class Blobs:
         try:
             with path.open("rb") as file:
                 content, marks = view_of(file.fileno()), _marks(file.fileno())
-        except (OSError, ValueError) as problem:  # ValueError: of an empty file there is no view
-            raise damaged(path, str(getattr(problem, "strerror", None) or problem)) from problem
+        except OSError as problem:
+            raise unreadable(problem, path) from problem
+        except ValueError as problem:  # of an empty file there is no view
+            raise damaged(path, str(problem)) from problem
         # Whoever asks for a job again and again is not to have its payload read from end to end each time.
         if self._sound.get(digest) != marks:
             if _digest(content) != digest:

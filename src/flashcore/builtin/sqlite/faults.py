@@ -17,6 +17,8 @@ _FULL = frozenset(
 """A write that did not fit. A quota and a limit on the size of files show themselves as failed writes; where there is
 no room at all, the file of shared memory that even a reader needs cannot be made."""
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What a process runs short of, and has again a moment later."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -53,6 +55,17 @@ def disk_fault(problem: OSError, path: Path) -> FlashcoreError:
     return StateError(
         f"{path} cannot be written: {problem.strerror}",
         next_step="see that the disk is well and the folder writable for this user",
+        path=str(path),
+    )
+
+
+def unreadable(problem: OSError, path: Path) -> StateError:
+    """The error to raise when a file cannot be opened: it is lost, unless this process is short of means."""
+    if problem.errno not in _SHORTAGE:
+        return damaged(path, str(problem.strerror or problem))
+    return StateError(
+        f"{path} cannot be opened now: {problem.strerror}",
+        next_step="try again; raise this process's limits (ulimit -n, memory) if it goes on",
         path=str(path),
     )
 

@@ -12,7 +12,7 @@ from flashcore.builtin.sqlite.jobs import loading
 from flashcore.builtin.sqlite.jobs.entry import Shelved
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.hookspecs.jobs import BLOB_THRESHOLD
-from flashcore.model.errors import StateCorrupt
+from flashcore.model.errors import StateError
 from flashcore.model.job import Job, NewJob, Payload
 
 OUTPUT, PROGRESS, INPUT = range(3)
@@ -67,10 +67,10 @@ class Payloads:
         return job
 
     async def _left(self, n: int, slot: int, known: Shelved) -> Payload | None:
-        """As `fetch`, None for one that is lost."""
+        """As `fetch`, None for one that is lost, or cannot be read now: what became of the job is told all the same."""
         try:
             return await self.fetch(n, slot, known)
-        except StateCorrupt:
+        except StateError:
             return None
 
     async def fetch(self, n: int, slot: int, known: Shelved) -> Payload:
