@@ -68,16 +68,16 @@ class GatewayProcess:
 
 
 async def spawn(
-    layout: Layout, *arguments: str, jobs: str | None = None, inherited: Sequence[int] = ()
+    layout: Layout, *arguments: str, jobs: str | None = None, inherited: Sequence[int] = (), passed: Sequence[int] = ()
 ) -> GatewayProcess:
-    """Start one; it may not be listening yet. `inherited` are sockets that it listens on."""
+    """Start one; it may not be listening yet. `inherited` are sockets that it listens on, `passed` others."""
     layout.home.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "flashcore.gateway", "--layout", str(layout.root), "--env", layout.environment),
         *("--jobs", jobs or f"sqlite:///{layout.jobs_db}", "--port", "0", *QUICK, *arguments),
         *(f"--listen-fd={descriptor}" for descriptor in inherited),
         stderr=asyncio.subprocess.PIPE,
-        pass_fds=inherited,
+        pass_fds=(*inherited, *passed),
     )
     return GatewayProcess(layout, process)
 

@@ -10,6 +10,9 @@ import http.client
 import json
 import os
 import signal
+import socket
+import ssl
+import sys
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Iterator
@@ -33,6 +36,7 @@ from flashcore.model.parts import PartRef
 from flashcore.model.table import EndpointRoute, ReplicaRoute, RoutingTable
 from flashcore.model.token import TokenScope, new_token
 from flashcore.presence import read_presence
+from flashcore.testing.certificate import make_certificate
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
 from flashcore.wire.messages import Assignment
 
@@ -276,6 +280,74 @@ async def test_a_next_gateway_that_cannot_begin_leaves_the_last_one_as_it_is(lay
     assert wrong.process.returncode == 1
     assert "none.pem" in said
     assert answer.status == 200
+
+
+OLDER = """
+import fcntl, json, signal, socket, sys
+from pathlib import Path
+from flashcore.model.layout import Layout
+from flashcore.presence import own_presence, write_presence
+
+layout = Layout(Path(sys.argv[1]), sys.argv[2])
+layout.run.mkdir(parents=True)
+lock = (layout.home / "gateway.lock").open("a+b")
+fcntl.flock(lock, fcntl.LOCK_EX)
+door, given = socket.socket(), socket.socket(socket.AF_UNIX)
+door.bind(("127.0.0.1", 0))
+door.listen()
+given.bind(str(layout.listeners_socket))
+given.listen()
+signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+write_presence(layout.gateway_file, own_presence("http://127.0.0.1:1", "0"))
+while True:
+    asker, _ = given.accept()
+    socket.send_fds(asker, [b'{"host": "127.0.0.1", "encrypted": 0, "plain": 1}'], [door.fileno()])
+    asker.close()
+"""
+
+
+async def test_a_gateway_of_before_ends_what_it_has_and_is_followed(layout: Layout) -> None:
+    """It gives its sockets away and knows of no retiring: SIGINT tells it that there is a next one."""
+    layout.home.mkdir(parents=True, exist_ok=True)
+    last = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OLDER, str(layout.root), layout.environment, stderr=asyncio.subprocess.PIPE
+    )
+    await eventually(lambda: presence_pid(layout) == last.pid)
+
+    async with successor(layout) as gateway:
+        answer = await gateway.call("GET", "/ping/live")
+        status = await last.wait()
+    await last.communicate()
+
+    assert (answer.status, status) == (200, 0)
+
+
+async def test_a_connection_with_tls_that_is_kept_is_answered_by_the_next(layout: Layout, tmp_path: Path) -> None:
+    """What is encrypted here goes onward over the socket of this machine's gateways, and is known to have been."""
+    files = await asyncio.to_thread(make_certificate, tmp_path)
+    tls = ("--tls-certificate", str(files.certificate), "--tls-key", str(files.key))
+    context = ssl.create_default_context(cafile=str(files.certificate))
+    async with http_replica(layout, "web-1") as replica, listening(layout, *tls) as first:
+        async with serving(layout, http_route("web", side(replica.route), routing=PartRef("p2c"))):
+            with held_listeners(layout) as held:
+                with socket.socket(fileno=os.dup(held.encrypted[0])) as door:
+                    port = door.getsockname()[1]
+                kept = http.client.HTTPSConnection("localhost", port, timeout=60, context=context)
+                before = await asyncio.to_thread(ask, kept, "GET", "/web/a")
+                fds = [f"--listen-tls-fd={descriptor}" for descriptor in held.encrypted]
+                gateway = await spawn(layout, "--succeed", *tls, *fds, inherited=held.plain, passed=held.encrypted)
+                await eventually(lambda: presence_pid(layout) == gateway.process.pid)
+                after = await asyncio.to_thread(ask, kept, "GET", "/web/b")
+                again = await asyncio.to_thread(ask, kept, "GET", "/web/c")
+                kept.close()
+                status = await gateway.end(signal.SIGTERM)
+                await gateway.process.communicate()
+        ended = await first.process.wait()
+
+    assert [one.status for one in (before, after, again)] == [200] * 3
+    assert [one.headers.get("connection") for one in (before, after, again)] == [None, "close", None]
+    assert {one.headers["x-forwarded-proto"] for one in replica.seen} == {"https"}
+    assert (status, ended) == (0, 0)
 
 
 @pytest.mark.parametrize("victim", ["last", "next"])

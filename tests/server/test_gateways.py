@@ -135,6 +135,24 @@ async def test_a_restart_that_cannot_be_leaves_the_gateway_that_runs(project: Pr
     await other.let_go()
 
 
+async def test_a_restart_that_fails_once_there_is_room_is_told_of_and_tried_again(
+    project: Project, keeper: GatewayKeeper
+) -> None:
+    """The job store cannot be opened, which nobody can try out while another gateway has it."""
+    first = await keeper.start()
+    wrong = replace(project, settings=replace(project.settings, jobs="sqlite:////proc/none/jobs.db"))
+    other = GatewayKeeper(wrong)
+    await other.start()
+
+    with pytest.raises(Unavailable, match="/proc/none"):
+        await other.restart()
+    # The keeper of before sees the end of its own gateway, and starts one that can open it.
+    await until(lambda: other.present is not None and other.present.pid != first.pid)
+
+    assert [one.pid for one in gateways()] == [other.present and other.present.pid]
+    await other.let_go()
+
+
 async def test_a_stop_ends_gateways_that_were_replaced(project: Project, keeper: GatewayKeeper) -> None:
     """Whoever stops: this control plane has never heard of them."""
     first = await keeper.start()

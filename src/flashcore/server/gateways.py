@@ -77,8 +77,8 @@ class GatewayKeeper:
     async def restart(self) -> Presence:
         """Have another gateway take the place of the one that runs, which finishes what it has begun.
 
-        Raises Unavailable where the next one cannot be started; the one that runs goes on then. Raises Refused while
-        everything ends.
+        Raises Unavailable where the next one cannot be started: the one that runs goes on then, or, where that has made
+        room already, another start is tried until one succeeds. Raises Refused while everything ends.
         """
         async with self._restarting:  # two at once would leave a keeper behind that nobody knows of
             if self._is_stopping:
@@ -87,8 +87,7 @@ class GatewayKeeper:
             try:
                 return await self._replace()
             finally:
-                if self._present is not None:
-                    self._task = asyncio.create_task(self._keep(self._present), name="gateway keeper")
+                self._task = asyncio.create_task(self._keep(self._present), name="gateway keeper")
 
     async def _replace(self) -> Presence:
         before, self._present = self._present, None  # who looks meanwhile is not to take it for the one that is kept
@@ -103,7 +102,7 @@ class GatewayKeeper:
         return self._present
 
     async def _started_after(self, before: Presence) -> Presence:
-        """The next gateway, once it listens. Raises Unavailable while the last one serves all the same."""
+        """The next gateway, once it listens. Raises Unavailable, whether the last one serves still or made room."""
         if self._listeners is None:
             # Nobody could connect meanwhile: it gives notice to those who share out requests.
             await asyncio.to_thread(_end, before, self._project.settings.gateway_grace, signal.SIGTERM)
@@ -113,12 +112,10 @@ class GatewayKeeper:
             self._process = self._spawn("--succeed")
             self._own = True
             present = await self._until_listening(self._process, 2 * self._project.settings.gateway_grace)
-        except Unavailable as error:
+        except Unavailable:
             if self._serving() is not None:
                 await self._hold_listeners()
-                raise
-            log.error("%s", error)  # it let go, and nobody has its place
-            return await self._start_at_last()
+            raise
         await self._hold_listeners()
         log.info("the gateway at %s (pid %d) took over from pid %d", present.url, present.pid, before.pid)
         return present
@@ -140,7 +137,9 @@ class GatewayKeeper:
         try:
             await self._replace()
         except Unavailable as error:
-            log.error("the older gateway goes on: %s", error)
+            log.error("the older gateway is not replaced: %s", error)
+            if self._present is None:
+                self._present = await self._start_at_last()
 
     async def abandon(self) -> None:
         """Undo the start: end the gateway if it was started here, leave one that was running before."""
@@ -179,12 +178,14 @@ class GatewayKeeper:
         await self.end_retired(grace)
         await asyncio.gather(*self._retired)
 
-    async def _keep(self, present: Presence) -> None:
+    async def _keep(self, present: Presence | None) -> None:
+        """Start the next one whenever this one ends; at once where there is none."""
         delay = _FIRST_DELAY
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
-            await _ended(present)
+            if present is not None:
+                await _ended(present)
             self._present = None
             delay = _FIRST_DELAY if clock() - began > _STEADY else min(delay * 2, _LONGEST_DELAY)
             log.warning("the gateway ended; it is started again in %.1f s", delay)
