@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -145,12 +146,23 @@ def greet() -> str:
 """
 
 
+def kill(project: ProjectUnderTest, gateway: int, file: Path) -> None:
+    """Kill a gateway, and wait until another one is in its place."""
+    next(one for one in project.processes() if one.pid == gateway).kill()
+    deadline = time.monotonic() + 60
+    while (present := read_presence(file)) is None or present.pid == gateway:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_long_answer_goes_on_while_its_gateway_is_replaced(project: ProjectUnderTest) -> None:
     """Beside it the next ones answer calls and do jobs, also after one was killed; a stop leaves none behind."""
     project.write("app.py", LONG)
     project.must("deploy")
     address = urlsplit(project.url())
     file = Layout(project.root, "production").gateway_file
+    first = read_presence(file)
+    assert first is not None
     ends = [project.root / "one", project.root / "two"]
     connections = [http.client.HTTPConnection(address.hostname or "", address.port, timeout=60) for _ in ends]
     answers = []
@@ -161,18 +173,15 @@ def test_a_long_answer_goes_on_while_its_gateway_is_replaced(project: ProjectUnd
     with connect(f"ws://{address.netloc}/web/echo") as socket:
         pids = [project.must("server", "restart-gateway", "--json").json["gateway_pid"] for _ in range(2)]
         said = project.must("call", "hello").out
-        killed = next(one for one in project.processes() if one.pid == pids[-1])
-        killed.kill()
-        deadline = time.monotonic() + 60
-        while (present := read_presence(file)) is None or present.pid == killed.pid:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        kill(project, pids[-1], file)
         again = project.must("call", "hello").out
         socket.send("still")
         echoed = socket.recv(timeout=60)
         ends[0].touch()
         rest = answers[0].read()
         gateways = [one for one in project.processes() if "flashcore.gateway" in one.cmdline()]
+        shown = project.must("server", "status", "--json").json
+        notes = project.must("status", "--json").json["notes"]
         project.must("server", "stop")
         with pytest.raises(ConnectionClosed, match="1012"):
             socket.recv(timeout=60)
@@ -182,6 +191,8 @@ def test_a_long_answer_goes_on_while_its_gateway_is_replaced(project: ProjectUnd
     numbers = [int(line) for line in rest.splitlines()]
     assert numbers == list(range(1, len(numbers) + 1)), "it is whole"
     assert len(gateways) == 2, "the first one, for the other answer, and the one that serves"
+    assert [one["pid"] for one in shown["retired_gateways"]] == [first.pid]
+    assert f"gateway {first.pid} was replaced and finishes what it had begun: 2 requests" in notes
     assert not project.processes()
     for connection in connections:
         connection.close()

@@ -14,6 +14,7 @@ import flashcore
 from flashcore.composition import Platform
 from flashcore.control.shutdown import SLACK
 from flashcore.control.store.backup import dump
+from flashcore.gateway.retired import retired_gateways
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.notes import platform_notes
 from flashcore.server.shutdown import Shutdown
@@ -52,6 +53,10 @@ def process_routes(platform: Platform, keeper: GatewayKeeper, stop: Callable[[Sh
             "dashboard": str(request.base_url),
             "gateway": present.url if present is not None else None,
             "gateway_pid": present.pid if present is not None else None,
+            "retired_gateways": [
+                {"pid": one.presence.pid, "requests": one.rest.under_way}
+                for one in retired_gateways(platform.project.layout)
+            ],
             "provider": settings.provider,
             "manifest": platform.manifests.progress().source,
             "plugins": dict(platform.registry.versions()),
