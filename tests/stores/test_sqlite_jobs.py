@@ -432,3 +432,40 @@ async def test_a_purge_of_many_jobs_holds_nobody_up(tmp_path: Path) -> None:
     assert len(during) >= 3
     assert set(during) == {JobStatus.IN_QUEUE}
     assert after == 1 + len(during)
+
+
+async def test_a_job_that_changes_all_the_time_can_be_asked_for(tmp_path: Path) -> None:
+    """Q11: whoever reads a stream that grows with each commit is answered with what is on disk by the next one."""
+    jobs = await open_jobs(tmp_path)
+    await jobs.submit([new_job("streams")])
+    await jobs.claim(claim_of(1))
+    commits = 0
+    is_over = False
+
+    async def stream() -> None:
+        nonlocal commits
+        while not is_over:
+            await jobs.append_stream(WORKER, JobId("streams"), Payload(b"1"), commits)
+            commits += 1
+
+    async def submit(writer: int) -> None:
+        number = 0
+        while not is_over:
+            number += 1
+            await jobs.submit([new_job(f"{writer}-{number}")])
+
+    writing = [asyncio.create_task(stream())]
+    for writer in range(3):  # each beginning while what those before it write is on its way
+        for _ in range(4):
+            await asyncio.sleep(0)
+        writing.append(asyncio.create_task(submit(writer)))
+    waited = []
+    for _ in range(50):
+        before = commits
+        assert await jobs.get(JobId("streams")) is not None
+        waited.append(commits - before)
+    is_over = True
+    await asyncio.gather(*writing)
+    await jobs.close()
+
+    assert max(waited) <= 3

@@ -139,14 +139,27 @@ class SqliteJobs:
 
     async def append_stream(self, worker: WorkerId, job: JobId, chunk: Payload, number: int | None = None) -> bool:
         """See JobStore."""
-        async with self._payloads.shelved([chunk]) as (kept,):
+        return await self._append(worker, job, [(chunk, number)])
+
+    async def append_chunks(self, worker: WorkerId, job: JobId, chunks: Sequence[StreamItem]) -> bool:
+        """See StreamsTogether."""
+        return await self._append(worker, job, [(chunk.value, chunk.number) for chunk in chunks])
+
+    async def _append(self, worker: WorkerId, job: JobId, chunks: Sequence[tuple[Payload, int | None]]) -> bool:
+        async with self._payloads.shelved([value for value, _ in chunks]) as kept:
 
             def change(book: Book) -> bool:
                 entry = book.held_by(worker, job)
-                if entry is not None and (grown := job_steps.streamed(entry.job, number)) is not entry.job:
-                    book.put(entry, grown)
-                    book.batch.streams.append(ChunkAdded(entry.n, StreamItem(grown.streamed - 1, kept or chunk)))
-                return entry is not None
+                if entry is None:
+                    return False
+                grown = entry.job
+                for stored, (value, number) in zip(kept, chunks, strict=True):
+                    before, grown = grown, job_steps.streamed(grown, number)
+                    if grown is not before:
+                        item = StreamItem(grown.streamed - 1, stored or value)
+                        book.batch.streams.append(ChunkAdded(entry.n, item))
+                book.put(entry, grown)
+                return True
 
             return await self._desk.run(change)
 
@@ -195,10 +208,13 @@ class SqliteJobs:
     async def get(self, job: JobId) -> Job | None:
         """See JobStore."""
         while (entry := await self._known(job)) is not None:
-            if self._desk.book.is_promised(entry):
-                return await self._payloads.whole(entry.n, entry.job)
-            with contextlib.suppress(StateError, StorageFull):  # then the job is again what it was before
-                await self._desk.settled()
+            book, found, pending = self._desk.book, entry.job, entry.pending
+            if not book.is_promised(entry):
+                with contextlib.suppress(StateError, StorageFull):  # then the job is again what it was before
+                    await self._desk.settled()
+            # As it was when it was looked at: one whose stream grows all the time is never found at rest.
+            if book is self._desk.book and pending <= book.promised:
+                return await self._payloads.whole(entry.n, found)
         return None
 
     def recall(self, job: JobId) -> Job | None:

@@ -15,15 +15,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from flashcore.gateway.books import WorkerLink
 from flashcore.gateway.load import Load
-from flashcore.hookspecs.jobs import Finish, JobStore, Return
+from flashcore.hookspecs.jobs import Finish, JobStore, Return, StreamsTogether
 from flashcore.model.errors import StateError, StorageFull
-from flashcore.model.job import Job, Payload
+from flashcore.model.job import Job, Payload, StreamItem
 from flashcore.model.light import light
 from flashcore.model.names import JobId, WorkerId
 from flashcore.wire.messages import Received, Taken
@@ -35,6 +35,9 @@ T = TypeVar("T")
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
+
+_TOGETHER = 256
+"""Chunks that are stored at once."""
 
 
 @light
@@ -145,6 +148,7 @@ class Recorder:
     def __init__(self, store: JobStore, limit: int, heard: Heard) -> None:
         self._loop = asyncio.get_running_loop()
         self._store = store
+        self._together = store if isinstance(store, StreamsTogether) else None
         self._heard = heard
         self._said: dict[JobId, deque[_Held]] = {}
         """By job, what is stored by itself: what it said while it ran, its end after that, in order; a large result."""
@@ -227,13 +231,15 @@ class Recorder:
         said = self._said[job]
         while said:
             last: Streamed | None = None
-            for held in [said.popleft() for _ in range(len(said))]:
-                report = held.report
+            for run in _runs([said.popleft() for _ in range(len(said))]):
+                held, report = run[0], run[0].report
                 if isinstance(report, Streamed):
-                    await self._each_stored(self._append, [report])
-                    if report.stored is not None:
-                        report.stored()
-                    last = report
+                    chunks = [one.report for one in run if isinstance(one.report, Streamed)]
+                    await self._each_stored(self._append, chunks)
+                    for chunk in chunks:
+                        if chunk.stored is not None:
+                            chunk.stored()
+                    last = chunks[-1]
                 elif isinstance(report, Progressed):
                     await self._each_stored(self._progress, [report])
                 elif isinstance(report, Ended) and report.size > SPILLED_FROM:
@@ -242,7 +248,8 @@ class Recorder:
                     self._ends.append(held)
                     self._kick.set()
                     continue
-                self._load.remove(report.size, held.link)
+                for held in run:
+                    self._load.remove(held.report.size, held.link)
             if last is not None and last.link is not None and last.number is not None:
                 last.link.send(Taken(last.job, last.attempt, last.number + 1))
         del self._said[job]
@@ -287,9 +294,15 @@ class Recorder:
             self._refused.pop(trial, None)
 
     async def _append(self, reports: Sequence[Streamed]) -> None:
-        (report,) = reports
-        if await self._store.append_stream(report.worker, report.job, report.chunk, report.number):
-            self._heard.streamed(report.job)
+        first = reports[0]
+        if len(reports) > 1 and self._together is not None:
+            chunks = [StreamItem(report.number or 0, report.chunk) for report in reports]
+            taken = [await self._together.append_chunks(first.worker, first.job, chunks)]
+        else:
+            append = self._store.append_stream
+            taken = [await append(report.worker, report.job, report.chunk, report.number) for report in reports]
+        if any(taken):
+            self._heard.streamed(first.job)
 
     async def _progress(self, reports: Sequence[Progressed]) -> None:
         (report,) = reports
@@ -313,6 +326,25 @@ class Recorder:
         """Of what is stored now, and who waits to hear so."""
         links = [(end.job, self._owed.pop((end.worker, end.job), None)) for end in ends]
         return [(job, link) for job, link in links if link is not None]
+
+
+def _runs(held: Sequence[_Held]) -> Iterator[list[_Held]]:
+    """In their order: numbered chunks of one attempt together, so many at a time, and all else by itself."""
+    run: list[_Held] = []
+    for one in held:
+        if run and not (len(run) < _TOGETHER and _goes_with(run[-1].report, one.report)):
+            yield run
+            run = []
+        run.append(one)
+    if run:
+        yield run
+
+
+def _goes_with(one: Report, following: Report) -> bool:
+    # What has no number is stored twice where it is stored once more, as a part of many may be.
+    if not (isinstance(one, Streamed) and isinstance(following, Streamed)) or following.number is None:
+        return False
+    return one.number is not None and (one.worker, one.attempt) == (following.worker, following.attempt)
 
 
 def _acknowledge(stored: Sequence[tuple[JobId, WorkerLink]]) -> None:

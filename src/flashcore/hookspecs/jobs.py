@@ -227,6 +227,15 @@ class Recalling(Protocol):
 
 
 @runtime_checkable
+class StreamsTogether(Protocol):
+    """What a job store may have besides: many chunks of a stream in one call, where each call waits for a disk."""
+
+    async def append_chunks(self, worker: WorkerId, job: JobId, chunks: Sequence[StreamItem]) -> bool:
+        """As `append_stream` for each of them in turn, with its number; all of them or none."""
+        ...
+
+
+@runtime_checkable
 class RingsAtOnce(Protocol):
     """What a job store in this process may have besides: wake-ups that take no turn of the loop."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from flashcore.hookspecs.jobs import READ_AT_ONCE, JobStore
-from flashcore.model.job import Payload
+from flashcore.hookspecs.jobs import BLOB_THRESHOLD, READ_AT_ONCE, JobStore, StreamsTogether
+from flashcore.model.job import Payload, StreamItem
 from flashcore.model.names import WorkerId
 from flashcore.testing.conformance import require
 from flashcore.testing.store_checks.job_samples import OTHER_WORKER, WORKER, claim, finish, give_back, job_id, submit
@@ -103,6 +103,26 @@ async def check_repeated_chunks(subject: Subject) -> None:
         await claim(jobs, worker=OTHER_WORKER)
         require(await _append(jobs, 0, OTHER_WORKER), "the next attempt counts from 0")
         require(await _read_after(jobs, 0) == [0], "anew")
+
+
+async def check_chunks_together(subject: Subject) -> None:
+    """Many chunks in one call are as so many calls, repeated ones too; who takes one at a time need not care."""
+    async with subject.jobs() as jobs:
+        if not isinstance(jobs, StreamsTogether):
+            return
+        await submit(jobs, "a")
+        await claim(jobs)
+        chunks = [StreamItem(number, Payload(b"%d" % number)) for number in range(6)]
+        require(await _append(jobs, 0), "the first is there")
+        require(await jobs.append_chunks(WORKER, job_id("a"), chunks[:4]), "they are taken")
+        require(await jobs.append_chunks(WORKER, job_id("a"), chunks[2:]), "and those that follow")
+        require(await _read(jobs) == list(range(6)), "each once and in order")
+        large = [StreamItem(6, Payload(b"7" * (BLOB_THRESHOLD + 1))), StreamItem(7, Payload(b"7"))]
+        require(await jobs.append_chunks(WORKER, job_id("a"), large), "whatever their size")
+        require(await jobs.read_stream(job_id("a")) == tuple(large), "as they were given")
+        await give_back(jobs, "a")
+        require(not await jobs.append_chunks(WORKER, job_id("a"), chunks), "the attempt is over")
+        require(await _read(jobs) == [], "and leaves nothing")
 
 
 async def check_repeated_chunks_after_reopening(subject: Subject) -> None:
