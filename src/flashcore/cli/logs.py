@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from flashcore.cli import output
@@ -29,5 +31,7 @@ def logs(invocation: Invocation, endpoint: str, replica: str | None, tail: int, 
     if invocation.as_json:
         output.show_json({"lines": list(lines)})
         return
+    # What is kept elsewhere is kept as it is.
+    show = output.show_line if sys.stdout.isatty() else click.echo
     for line in lines:
-        click.echo(line)
+        show(line)

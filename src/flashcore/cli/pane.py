@@ -10,6 +10,8 @@ from typing import TextIO
 
 import click
 
+from flashcore.cli.output import harmless
+
 _UP = "\x1b[{}A"
 _CLEAR_BELOW = "\x1b[0J"
 
@@ -35,14 +37,14 @@ class Pane:
     def show(self, lines: Sequence[str]) -> None:
         """Draw these lines in the place of those before."""
         height = max(1, shutil.get_terminal_size().lines - 1)
-        wanted = [cut(line, self.width) for line in lines[:height]]
+        wanted = [cut(harmless(line), self.width) for line in lines[:height]]
         if wanted != self._drawn:
             self._write(self._rubbed_out() + "".join(f"{line}\n" for line in wanted))
             self._drawn = wanted
 
     def tell(self, text: str) -> None:
         """Write a line that stays, above the pane."""
-        self._write(self._rubbed_out() + f"{text}\n" + "".join(f"{line}\n" for line in self._drawn))
+        self._write(self._rubbed_out() + f"{harmless(text)}\n" + "".join(f"{line}\n" for line in self._drawn))
 
     def leave(self) -> None:
         """Rub the pane out: what comes next begins where it was."""

@@ -54,7 +54,7 @@ def status(invocation: Invocation, endpoint: str, following: bool, timeout: floa
         output.show_json(one)
     else:
         for line in picture(one):
-            click.echo(line)
+            output.show_line(line)
 
 
 @rollout.command()

@@ -67,9 +67,9 @@ def show_deployments(deployments: Sequence[Mapping[str, Any]], gateway: str) -> 
 
 def show_one(one: Mapping[str, Any]) -> None:
     """One endpoint in full."""
-    click.echo(f"{one['endpoint']} ({_words(one['resource'])}): {_words(one['status'])}, {ready_of(one)} ready")
+    output.show_line(f"{one['endpoint']} ({_words(one['resource'])}): {_words(one['status'])}, {ready_of(one)} ready")
     if one["reason"]:
-        click.echo(textwrap.indent(whole(one["reason"]), "  "))
+        output.show_line(textwrap.indent(whole(one["reason"]), "  "))
     if one["rollout"]:
         rollout = one["rollout"]
         why = f" ({brief(rollout['reason'])})" if rollout["reason"] and rollout["reason"] not in one["reason"] else ""

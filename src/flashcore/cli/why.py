@@ -34,7 +34,7 @@ def why(invocation: Invocation, endpoint: str) -> None:
         output.show_json(answer)
         return
     for line in explained(answer):
-        click.echo(line)
+        output.show_line(line)
 
 
 def explained(answer: Mapping[str, Any]) -> Iterator[str]:
