@@ -82,6 +82,18 @@ async def test_a_trace_and_an_id_are_passed_on_and_origins_are_not(running: Runn
     assert (answer.headers["x-flashcore-replica"], answer.headers["x-request-id"]) == ("web-1", "mine")
 
 
+async def test_an_answer_has_to_begin_within_the_endpoints_execution_timeout(running: Running, layout: Layout) -> None:
+    """Whoever calls is told so, instead of waiting for as long as any gateway would."""
+    async with http_replica(layout, "web-1") as replica:
+        replica.open.clear()
+        running.serve(http_route("web", side(replica.route), execution_timeout=0.05))
+
+        answer = await running.get("/web/")
+        replica.open.set()
+
+    assert (answer.status, answer.json["error"]["code"]) == (504, "upstream_timed_out")
+
+
 async def test_a_proxy_that_is_trusted_speaks_for_others(layout: Layout) -> None:
     """It is told by the address that it connects from; its own address is added to the chain."""
     proxies = frozenset({peer_address("127.0.0.1")})

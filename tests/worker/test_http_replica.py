@@ -28,6 +28,11 @@ CODE = """
         print("and no more", end="")
         return f"hello {name}"
 
+    def stick():
+        print("begun", flush=True)
+        while True:
+            time.sleep(0.01)
+
     async def slow(seconds: float):
         print("begun", flush=True)
         await asyncio.sleep(seconds)
@@ -63,7 +68,17 @@ UNHURRIED = """
 """
 """Of a replica whose notice ends when it is told so, and which takes its time to end, however slow the machine is."""
 
-ROUTES = {"hello": "function", **dict.fromkeys(["slow", "held", "stall", "leave_in_a_task"], "async_function")}
+IMPATIENT = """
+    from flashcore.worker import services
+
+    services.STUCK_AFTER, services._LOOK = 0.05, 0.01
+"""
+"""Of a replica that soon gives a function up which does not end."""
+
+ROUTES = {
+    **dict.fromkeys(["hello", "stick"], "function"),
+    **dict.fromkeys(["slow", "held", "stall", "leave_in_a_task"], "async_function"),
+}
 
 
 @dataclass(frozen=True)
@@ -96,12 +111,14 @@ async def replica(start: Start, tmp_path: Path) -> RunningReplica:
     return await ready_replica(start, tmp_path, grace=2.0)
 
 
-async def ready_replica(start: Start, tmp_path: Path, grace: float, code: str = CODE) -> RunningReplica:
+async def ready_replica(
+    start: Start, tmp_path: Path, grace: float, code: str = CODE, **variables: str
+) -> RunningReplica:
     """One with so many seconds for what runs when it is told to end."""
     entries = [function(name, kind, route=Route("GET", f"/{name}")) for name, kind in ROUTES.items()]
     entries.append(function("stream", "async_generator", route=Route("GET", "/stream")))
     artifact = write_artifact(tmp_path / "artifact", HTTP_HANDLER, {"code_of_user.py": code}, entries)
-    started = await start(artifact, FLASHCORE_GRACE=str(grace))
+    started = await start(artifact, FLASHCORE_GRACE=str(grace), **variables)
     await started.ready()
     return started
 
@@ -171,6 +188,23 @@ async def test_requests_inside_finish_and_new_ones_are_turned_away(start: Start,
     listener.channel.send(Drain(600.0))
     assert await replica.ended() == 0
     assert not await asyncio.to_thread(replica.http.exists)
+
+
+async def test_a_replica_gives_itself_up_for_a_function_that_does_not_end(start: Start, tmp_path: Path) -> None:
+    """Q22: nothing interrupts it, and no other can have its thread. Who waits for that is sent elsewhere."""
+    limit = {"FLASHCORE_EXECUTION_TIMEOUT": "0.5", "FLASHCORE_SLOTS": "1"}
+    replica = await ready_replica(start, tmp_path, grace=1.0, code=IMPATIENT + CODE, **limit)
+    listener = await replica.connect()
+    stuck = asyncio.create_task(ask(replica, "/stick"))
+    await begun(replica)
+    waiting = await ask(replica, "/hello")
+
+    said = await listener.until_stage(Stage.DRAINING)
+
+    assert (waiting.status, waiting.headers["x-flashcore-draining"]) == (503, "1")
+    assert "a request still runs, 0.05 s past the execution timeout of 0.5 s" in said.detail
+    assert await replica.ended() == 0
+    await asyncio.gather(stuck, return_exceptions=True)
 
 
 async def test_what_does_not_finish_is_cut_off_at_the_end_of_the_grace(replica: RunningReplica) -> None:

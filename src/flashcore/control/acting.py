@@ -125,7 +125,7 @@ class Acting:
         if not wish.replicas:
             return Hints(grace=policy.termination_grace, standby=wish.standby)
         return Hints(
-            env=surroundings.environment(revision),
+            env={**surroundings.environment(revision), "FLASHCORE_EXECUTION_TIMEOUT": f"{policy.execution_timeout:g}"},
             secrets=surroundings.secrets(revision.content.template.secrets),
             grace=policy.termination_grace,
         )

@@ -158,7 +158,7 @@ class Front:
             self._keyring.take_token(head)
             head.plan = plan
         route = RequestRoute(plan, head)
-        proxy = Proxy(route, plan.target, self._answer_seconds)
+        proxy = Proxy(route, plan.target, min(self._answer_seconds, service.execution_timeout))
         if service.peeks and service.routing is not None and (wanted := service.routing.wish.bytes_of(head)):
             return Peek(proxy, wanted, route.see)
         return proxy

@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from time import monotonic
 
 from flashcore.gateway.bodyneed import NO_WISH, BodyWish, body_wish
@@ -92,6 +93,8 @@ class HttpService:
         """Whether the policy has to see anything of a body."""
         self.public = False
         """Whether it may be called without a token."""
+        self.execution_timeout = inf
+        """Seconds that a replica has until its answer begins."""
         self.counts: dict[RevisionId, SideCount] = {}
         self.past: tuple[SideCount, ...] = ()
         """Of revisions that left; one that comes back is counted anew."""
@@ -122,6 +125,7 @@ class HttpService:
         self.routing = routing
         self.peeks = routing.wish != NO_WISH
         self.public = routing.route.public
+        self.execution_timeout = routing.route.execution_timeout
         self._targets = {target.identity: target for target in routing.targets}
         self.troubled = self.troubled.intersection(self._targets.values())
         for replica in (replica for side in routing.route.sides for replica in side.replicas):

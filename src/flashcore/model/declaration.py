@@ -118,7 +118,7 @@ class Policy:
     idle_timeout: float = 60.0
     """Seconds without work before the scaler may go below what was needed."""
     execution_timeout: float = 600.0
-    """Seconds that one call may run."""
+    """Seconds that one call may run; of a request, until its answer begins, and no more than `answer_seconds` (330)."""
     ttl: float = 86_400.0
     """Seconds that a job may take from submission to its end."""
     result_retention: float = 1_800.0

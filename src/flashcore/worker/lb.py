@@ -26,7 +26,7 @@ from flashcore.worker.call import encode_item
 from flashcore.worker.direct import SealedRequests
 from flashcore.worker.failure import failure_of
 from flashcore.worker.functions import CallKind, FunctionTable, Invocation, LoadedFunction
-from flashcore.worker.guard import Application, Receive, Scope, Send
+from flashcore.worker.guard import DRAINING_HEADER, Application, Receive, Scope, Send
 from flashcore.worker.plain import encode
 from flashcore.worker.pool import ThreadPool
 
@@ -58,7 +58,19 @@ def create_app(functions: FunctionTable | Callable[[], FunctionTable]) -> FastAP
     Given a function that loads the table, the app starts at once and loads in a thread: meanwhile `/ping` is answered
     204 and everything else 503, for hosts that ask while they wait. A replica of ours loads before it listens.
     """
-    serving = _Serving(ThreadPool(int(os.environ.get("FLASHCORE_SLOTS") or DEFAULT_THREADS)))
+    pool = ThreadPool(int(os.environ.get("FLASHCORE_SLOTS") or DEFAULT_THREADS))
+    app = _app_of(functions, _Serving(pool))
+    app.state.pool = pool
+    return app
+
+
+def pool_of(app: Application) -> ThreadPool | None:
+    """The threads of plain functions, where `create_app` has made the app."""
+    pool = getattr(getattr(app, "state", None), "pool", None)
+    return pool if isinstance(pool, ThreadPool) else None
+
+
+def _app_of(functions: FunctionTable | Callable[[], FunctionTable], serving: _Serving) -> FastAPI:
     if isinstance(functions, FunctionTable):
         app = FastAPI()
         app.add_api_route("/ping", _ready, methods=["GET"], include_in_schema=False)
@@ -166,6 +178,8 @@ class _Serving:
                 return answer(await self._value(function, args, kwargs))
             except HTTPException:
                 raise
+            except _GivenUp:
+                return Response(status_code=503, headers=_GOING)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything; the caller is told what
                 return _failed(error)
 
@@ -209,6 +223,8 @@ class _Serving:
 
         def run() -> None:
             try:
+                if self._pool.is_over:
+                    raise _GivenUp
                 value = context.run(work)
             except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
                 loop.call_soon_threadsafe(_settle, future, None, error)
@@ -249,6 +265,14 @@ def _in_place_of(function: LoadedFunction, operation: Callable[..., Awaitable[An
     del operation.__wrapped__  # type: ignore[attr-defined]  # update_wrapper has set it
     operation.__signature__ = inspect.signature(function.target, eval_str=True)  # type: ignore[attr-defined]  # read by inspect
     return operation
+
+
+class _GivenUp(Exception):
+    """No thread comes free in this replica any more."""
+
+
+_GOING = {DRAINING_HEADER.decode(): "1", "connection": "close"}
+"""As whoever comes to a replica that drains is told: gateways go elsewhere."""
 
 
 def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:

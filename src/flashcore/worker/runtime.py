@@ -85,11 +85,11 @@ class Runtime:
     def _service_of(self, module: ModuleType, path: Path) -> Service:
         handler, app = getattr(module, "handler", None), getattr(module, "app", None)
         script = getattr(module, "script", None)
+        exits = Exits(self._be_unwanted, self._retire)
         if callable(handler):
-            exits = Exits(self._be_unwanted, self._retire)
             return QueueService(handler, self._settings, self._replica, self._threads, self._output, exits)
         if callable(app):
-            return HttpService(app, self._settings, self._threads, self._output)
+            return HttpService(app, self._settings, self._threads, self._output, exits)
         if isinstance(script, WorkerScript):
             return self._script_service(script)
         raise BuildError(f"{path} defines no handler, app or script", next_step="build again: flashcore build")

@@ -20,13 +20,18 @@ from flashcore.worker.logs import Output
 from flashcore.worker.loop_thread import LoopThread
 from flashcore.worker.main_loop import MainLoop, StallWatch
 from flashcore.worker.opening import Opener
+from flashcore.worker.pool import ThreadPool
 from flashcore.worker.queue import QueueWorker
 from flashcore.worker.replica import Replica
-from flashcore.worker.runner import JobRunner
+from flashcore.worker.runner import STUCK_AFTER, JobRunner
 from flashcore.worker.settings import WorkerSettings
 
 Ready = Callable[[str | None], None]
 """Told once, with the address for HTTP where there is one."""
+
+
+_LOOK = 1.0
+"""Seconds between looks at what runs in threads."""
 
 
 class StartupFailed(FlashcoreError):
@@ -116,8 +121,10 @@ class HttpService:
 
     is_called = True
 
-    def __init__(self, app: Application, settings: WorkerSettings, threads: LoopThread, output: Output) -> None:
-        from flashcore.worker.lb import HttpServer, server_loop
+    def __init__(
+        self, app: Application, settings: WorkerSettings, threads: LoopThread, output: Output, exits: Exits
+    ) -> None:
+        from flashcore.worker.lb import HttpServer, pool_of, server_loop
 
         self._path = needed(settings.http_socket, "FLASHCORE_HTTP_SOCKET", "a load-balanced endpoint")
         self._say = output.say
@@ -126,6 +133,9 @@ class HttpService:
         self._main = MainLoop(output.say, server_loop())
         self._server = HttpServer(self._guard, self._accepting)
         self._watch = StallWatch(threads, self._main.loop, output.say)
+        self._pool = pool_of(app)
+        self._limit = settings.execution_timeout
+        self._exits = exits
         self._ready: Ready = lambda _address: None
         self._failure: StartupFailed | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -175,6 +185,18 @@ class HttpService:
     def _begin_watch(self) -> None:
         watching = self._watch.watch(lambda: f"{self._guard.in_flight} requests" if self._guard.in_flight else "")
         self._tasks.append(asyncio.get_running_loop().create_task(watching))
+        if self._pool is not None and self._limit:
+            self._tasks.append(asyncio.get_running_loop().create_task(self._watch_threads(self._pool)))
+
+    async def _watch_threads(self, pool: ThreadPool) -> None:
+        """Until a plain function does not end, which nothing can interrupt; who waits for its thread goes elsewhere."""
+        while pool.longest <= self._limit + STUCK_AFTER:  # noqa: ASYNC110 - that nothing happens has no event
+            await asyncio.sleep(_LOOK)
+        self._exits.retire(
+            f"a request still runs, {STUCK_AFTER:g} s past the execution timeout of {self._limit:g} s, "
+            "and cannot be interrupted"
+        )
+        pool.give_up()
 
 
 def needed(path: Path | None, variable: str, what: str) -> Path:

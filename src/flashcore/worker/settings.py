@@ -15,6 +15,7 @@
     FLASHCORE_LAUNCH           path of the provider's own note of this start (JSON with `instance`): a process that
                                finds it gone, or about another life, is no longer wanted and ends
     FLASHCORE_HOP_KEY          what requests over HTTP have to carry in x-flashcore-hop; without it all are let in
+    FLASHCORE_EXECUTION_TIMEOUT  seconds that a request may run; without it any time. A job says its own
     FLASHCORE_READY_FD         file descriptor to write one byte to when the control socket listens
 
 Others that user code or the client reads (FLASHCORE_GATEWAY_URL, FLASHCORE_ENV) pass untouched.
@@ -54,6 +55,7 @@ class WorkerSettings:
     launch: Path | None = None
     ready_fd: int | None = None
     hop_key: str = ""
+    execution_timeout: float = 0.0
 
 
 def read_settings(environ: Mapping[str, str]) -> WorkerSettings:
@@ -74,6 +76,7 @@ def read_settings(environ: Mapping[str, str]) -> WorkerSettings:
         launch=_optional(environ, "LAUNCH", Path, None),
         ready_fd=_optional(environ, "READY_FD", int, None),
         hop_key=_optional(environ, "HOP_KEY", str, ""),
+        execution_timeout=_optional(environ, "EXECUTION_TIMEOUT", float, 0.0),
     )
 
 

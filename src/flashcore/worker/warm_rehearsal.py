@@ -128,7 +128,7 @@ def _listen(folder: Path) -> None:
     from flashcore.worker.lb import empty_app
 
     with _appeared(folder) as (settings, threads, replica):
-        service = HttpService(empty_app(), settings, threads, Output(LogFile(None, 0)))
+        service = HttpService(empty_app(), settings, threads, Output(LogFile(None, 0)), Exits(_ignore, _ignore))
 
         def ready(address: str | None) -> None:
             replica.tell(Stage.READY, address=address)

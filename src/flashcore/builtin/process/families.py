@@ -27,6 +27,7 @@ _OWN = frozenset(
     {
         *("HOME", "FLASHCORE_REPLICA", "FLASHCORE_INSTANCE", "FLASHCORE_CONTROL_SOCKET", "FLASHCORE_HTTP_SOCKET"),
         *("FLASHCORE_LAUNCH", "FLASHCORE_RECORD", "FLASHCORE_LOG", "FLASHCORE_GRACE"),
+        "FLASHCORE_EXECUTION_TIMEOUT",
     }
 )
 """Variables that are another replica's in another replica."""
