@@ -16,6 +16,10 @@ PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 ARGS ?=
 
+ifneq ($(words $(VENV)),1)
+$(error VENV is a name without spaces, as in VENV=.venv-3.13; it is "$(VENV)")
+endif
+
 # Without .pyc files every start of `flashcore` would compile its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 # Python and packages come from this machine and its package index, never from elsewhere.

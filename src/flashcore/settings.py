@@ -181,7 +181,7 @@ def open_project(
     if root is None:
         raise ConfigurationError(
             f"there is no flashcore project in {start} or above it",
-            next_step="run `flashcore init` here, or go to a folder with a flashcore.toml",
+            next_step="go to one, make this folder one by a flashcore.toml, or a new one by `flashcore init`",
         )
     return Project(root, read_settings(root, environ, flags or {}))
 
