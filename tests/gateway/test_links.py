@@ -373,13 +373,16 @@ HOSTILE: Mapping[str, bytes] = {
 
 @pytest.mark.parametrize("what", HOSTILE)
 async def test_a_caller_that_breaks_the_protocol_is_cut_off(running: Running, what: str) -> None:
-    """It, and nobody else."""
+    """It, and nobody else; it is told why, as with any other error."""
     running.serve(jobs_route("embed"))
     async with linked(running) as good, linked(running) as bad:
         bad.writer.write(HOSTILE[what])
+        (going,) = await bad.hear()
         assert await bad.ended()
         (answer,) = await good.ask(job(1, wait=0))
 
+    assert going.error["code"] == "bad_frame"
+    assert going.error["message"]
     assert isinstance(answer, Answer)
 
 

@@ -270,7 +270,7 @@ async def test_a_streamed_item_that_cannot_be_stored_holds_up_nothing(running: R
     path = f"/v2/hello/job-stream/w1/{job}?gpu=X&isStream=false"
     running.store.append_stream = refuse  # type: ignore[method-assign, assignment]  # whatever it is told
     first = await running.post(path, {"output": 1}, SDK)
-    running.store.append_stream = append  # type: ignore[method-assign]
+    running.store.append_stream = append  # type: ignore[method-assign]  # as it was
     second = await running.post(path, {"output": 2}, SDK)
     stale = await running.post(f"/v2/hello/job-stream/w1/{job}x?gpu=X&isStream=false", {"output": 3}, SDK)
     read = (await running.get(f"/v2/hello/stream/{job}")).json

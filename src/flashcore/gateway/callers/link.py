@@ -14,7 +14,6 @@ from typing import Any
 
 from flashcore.gateway.callers.desk import CallersDesk
 from flashcore.gateway.callers.outbox import Outbox, Room
-from flashcore.gateway.http.errors import BadFraming
 from flashcore.gateway.http.exchange import Client, Dismissal
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.limits import Limits
@@ -34,6 +33,9 @@ MOST_UNDER_WAY = 65_536
 MOST_BEGUN = 256 * calls.LARGEST
 """Bytes of frames that are not complete, of all links together. Beyond it the frame that began first ends its link: who
 sends at the usual speed is through with a frame long before that."""
+
+
+_AGAIN = "open another link, and submit again under the same keys"
 
 
 class _Waiting:
@@ -110,7 +112,7 @@ class CallerLink:
         self._set_deadline()
 
     def receive(self, data: bytes) -> None:
-        """Some bytes came. Raises BadFraming for what is no frame of a caller's."""
+        """Some bytes came."""
         try:
             for frame in self._decoder.feed(data):
                 if self._is_begun:
@@ -118,7 +120,8 @@ class CallerLink:
                     self._holds(self, 0)
                 self._take(frame)
         except ProtocolError as error:
-            raise BadFraming(error.message) from error
+            self._turn_out(400, "bad_frame", error.message, error.next_step)
+            return
         if self._decoder.pending:
             self._keep_pace(len(data))
         self._set_deadline()
@@ -149,11 +152,11 @@ class CallerLink:
         if not self._decoder.pending:
             self._end()
         elif now >= self._stops_at:
-            self._turn_out(408, "request_timeout", "The rest of a frame did not come in time.")
+            self._turn_out(408, "request_timeout", "The rest of a frame did not come in time.", _AGAIN)
         elif self._pace is not None and self._pace.is_too_slow(now):
             limits = self._limits
             rate = f"{limits.body_rate:g} bytes a second over {limits.pace_seconds:g} s"
-            self._turn_out(408, "frame_too_slow", f"A frame came more slowly than {rate}.")
+            self._turn_out(408, "frame_too_slow", f"A frame came more slowly than {rate}.", _AGAIN)
         else:
             self._set_deadline()
 
@@ -345,13 +348,12 @@ class CallerLink:
 
     def crowd_out(self) -> None:
         """End it: its frame has waited for its end longer than any other, and there is no room for so many."""
-        self._turn_out(503, "too_much_begun", "Too many bytes of frames wait for the rest of them.")
+        self._turn_out(503, "too_much_begun", "Too many bytes of frames wait for the rest of them.", _AGAIN)
 
-    def _turn_out(self, status: int, code: str, message: str) -> None:
+    def _turn_out(self, status: int, code: str, message: str, next_step: str | None) -> None:
         """End it for what the caller does. What it has submitted is kept, and so are the results."""
-        error = error_response(
-            status, code, message, next_step="open another link, and submit again under the same keys"
-        )
+        more = {} if next_step is None else {"next_step": next_step}
+        error = error_response(status, code, message, (), **more)
         self._client.write(encode_frame(calls.going_frame(_error_of(error))))
         self.abandon()
         self._client.turn_out(code)
