@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.full_disk import no_file_grows_beyond
 from tests.gateway.conftest import FAST, Running, eventually, gateway_at, jobs_route, side
 from tests.gateway.test_jobs_api import echo
 
@@ -554,3 +555,17 @@ async def test_a_head_without_end_is_waited_for_as_long_as_for_any_answer(layout
         with contextlib.closing(await asyncio.start_server(talk, "127.0.0.1", 0)) as server:
             await run_to_end(running, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
             await eventually(gone.is_set)
+
+
+async def test_a_job_whose_webhook_could_not_be_signed_later_is_refused_now(layout: Layout, listener: Listener) -> None:
+    """Q26: the key is made with the first one. Where that had no room, the end of its job was told to nobody."""
+    async with gateway_at(layout, QUICK) as running:
+        running.serve(jobs_route("hello"))
+        with no_file_grows_beyond(0):
+            refused = await running.post("/v2/hello/run", {"input": 1, "webhook": listener.url})
+            owed = Spool(layout.home / "webhooks").owed()
+        ended = await run_to_end(running, listener.url)
+        await eventually(lambda: listener.told)
+
+    assert (refused.status, refused.json["error"]["code"], owed) == (503, "storage_full", [])
+    assert ended["status"] == "COMPLETED"

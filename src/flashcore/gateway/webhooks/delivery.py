@@ -80,7 +80,7 @@ class Webhooks:
         if new.webhook is None:
             return
         try:
-            await asyncio.to_thread(self._spool.add, new.id)
+            await asyncio.to_thread(self._keep, new.id)
         except OSError as error:
             raise StorageFull(f"a webhook cannot be kept: {error}", next_step="free some space") from error
         self._owed[new.id] = place_of(new.webhook)
@@ -112,6 +112,11 @@ class Webhooks:
             if job in self._owed:
                 telling.cancel()  # one that was told is being struck off the disk, which nothing can stop
             await asyncio.wait((telling,))
+
+    def _keep(self, job: JobId) -> None:
+        # The key first: one that could not be made later, for lack of room, would leave the end of the job untold.
+        webhook_key(self._folder)
+        self._spool.add(job)
 
     async def forgive(self, new: NewJob) -> None:
         """The job was not accepted."""
