@@ -196,3 +196,30 @@ def test_a_long_answer_goes_on_while_its_gateway_is_replaced(project: ProjectUnd
     assert not project.processes()
     for connection in connections:
         connection.close()
+
+
+def test_a_replacement_goes_on_without_the_control_plane(project: ProjectUnderTest) -> None:
+    """It is killed once the next gateway is on its way, which needs nobody: the command fails, and calls go on."""
+    project.write("app.py", APP)
+    project.must("deploy")
+    layout = Layout(project.root, "production")
+    first, control = read_presence(layout.gateway_file), read_presence(layout.server_file)
+    assert first is not None
+    assert control is not None
+    command = project.start("server", "restart-gateway")
+    deadline = time.monotonic() + 60
+    while not any("--succeed" in one.cmdline() for one in project.processes()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+    next(one for one in project.processes() if one.pid == control.pid).kill()
+
+    command.communicate(timeout=60)
+    while (present := read_presence(layout.gateway_file)) is None or present.pid == first.pid:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert command.returncode != 0
+    assert present.url == first.url
+    assert project.must("call", "hello").out == "hello\n"
+    project.must("server", "stop")
+    assert not project.processes()
