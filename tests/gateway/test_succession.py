@@ -227,6 +227,25 @@ async def test_a_connection_that_is_kept_is_answered_once_more_by_the_next(layou
     assert state.json["status"] == "IN_QUEUE"
 
 
+async def test_a_websocket_that_is_asked_for_on_an_old_connection_goes_on_over_both(layout: Layout) -> None:
+    """The last gateway passes on what it does not understand, and stays for as long as it does."""
+    async with talker(layout) as replica, listening(layout) as first, serving(layout, web(replica)):
+        host, _, port = first.presence.url.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        await asked(first, 0)
+        async with successor(layout):
+            writer.write(b"GET /web/ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"hello")
+            heard = await reader.readexactly(5)
+            assert first.process.returncode is None
+            writer.close()
+            status = await first.process.wait()
+
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert (heard, status) == (b"hello", 0)
+
+
 async def test_a_body_that_is_on_its_way_comes_to_the_next(layout: Layout) -> None:
     """Nobody has read it yet, so nobody has to send it again."""
     async with listening(layout) as first, serving(layout, jobs_route("hello", side())):
