@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from tests.gateway.conftest import FAST, eventually, gateway_at, jobs_route, side
 
 from flashcore.builtin.sqlite_state import SqliteStores
@@ -100,6 +101,20 @@ def test_there_is_never_one_too_many_however_many_submit_at_once() -> None:
     allowance.refused(hello)
     allowance.counted(hello, 0)  # others have taken all
     assert [submits(), submits(), submits(), submits()] == [True, True, True, False]
+
+
+def test_there_is_never_one_too_many_where_the_first_count_comes_after_the_first_job() -> None:
+    """Q13: jobs of an earlier gateway are not taken for those that are on their way."""
+    allowance, hello = Allowance(queued=3, rate=0.0, recount=1.0), EndpointName("hello")
+
+    allowance.take(hello, "ci")
+    allowance.counted(hello, 2)
+    allowance.kept(hello)
+
+    with pytest.raises(TooManyJobs):
+        allowance.take(hello, "ci")
+    allowance.counted(hello, 2)  # the job that was coming was one of the two
+    allowance.take(hello, "ci")
 
 
 async def test_one_caller_cannot_submit_for_all(layout: Layout) -> None:

@@ -41,6 +41,8 @@ class _Queue:
 
     queued: int = 0
     """Jobs in the store's queue, as far as is known."""
+    is_counted: bool = False
+    """The store has said how many there are; before, nothing was known of those of an earlier gateway."""
     coming: int = 0
     """Jobs that were taken in, and of which the store has not said that it has them."""
     asked: int = 0
@@ -62,6 +64,9 @@ class Allowance:
     def counted(self, endpoint: EndpointName, queued: int) -> None:
         """So many jobs are queued there, by the store: some that are coming may be among them, or some claimed not."""
         queue = self._queues[endpoint]
+        if not queue.is_counted:
+            queue.is_counted, queue.queued = True, queued  # those that are coming may count twice, until the next time
+            return
         queue.queued = min(max(queue.queued, queued - queue.coming), queued + queue.asked)
 
     def forget(self, endpoint: EndpointName) -> None:
