@@ -8,7 +8,7 @@ import pytest
 from flashcore.control.scaling import Autoscaler, Load, load_of
 from flashcore.hookspecs.scalers import ScaleView
 from flashcore.model.deployment import DeploymentStatus
-from flashcore.model.names import RevisionId
+from flashcore.model.names import EndpointName, RevisionId
 from flashcore.model.parts import PartRef
 from flashcore.model.table import EndpointSignals, SideSignals
 from flashcore.testing.scenes import live, update, watched
@@ -324,3 +324,37 @@ def test_the_next_look_is_when_something_counts_no_more() -> None:
 
     scaler.heed(1, 5.0, 60.0)
     assert scaler.next_look(Load(in_flight=1), 10.0, 60.0) == 65.0
+
+
+def test_what_a_preview_is_asked_is_no_load_of_the_endpoint() -> None:
+    """A hundred jobs for it had the stable side grown; nor do its replicas count as the stable side's."""
+
+    async def scenario(world: World) -> None:
+        manual = PartRef("blue_green", options={"auto_promote": False})
+        dial = await dialled(world, strategy=manual)
+        stable = world.view("hello").stable
+        deployed = await world.deploy("hello", 2, replicas=(1, 10), scaler=DIALLED, idle_timeout=60.0, strategy=manual)
+        assert deployed.rollout is not None
+        target = deployed.rollout.target
+        await world.until("hello", lambda view: view.status is DeploymentStatus.AWAITING_PROMOTION, 60)
+        assert stable is not None
+        sides = (SideSignals(stable, in_flight=1), SideSignals(target, in_flight=5, queued=95))
+        said = EndpointSignals(sides, queued=2, oldest_queued=3.0, gateway="g")
+        world.dataplane.report({EndpointName("hello"): (said,)})
+        await asyncio.sleep(5)
+
+        seen = dial.views[-1]
+        assert (seen.in_flight, seen.queued, seen.oldest_queued, seen.ready) == (1, 2, 3.0, 1)
+
+    watched(scenario)
+
+
+def test_nobody_is_idle_while_a_preview_is_asked_something() -> None:
+    """Its jobs wait for it alone, and the endpoint's clock of idling stands still."""
+    target = RevisionId("b" * 64)
+    waits = load_of((EndpointSignals((SideSignals(target, queued=3),)),), target)
+    works = load_of((EndpointSignals((SideSignals(target, in_flight=1),)),), target)
+
+    assert waits == works == Load(previewed=True)
+    assert not waits.idle
+    assert load_of((EndpointSignals((SideSignals(target, in_flight=1),)),)) == Load(in_flight=1)

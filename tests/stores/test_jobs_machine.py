@@ -7,6 +7,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -260,7 +261,9 @@ async def _answer(asked: Awaitable[Any]) -> Any:
 
 
 async def _counts(endpoint: EndpointName, store: JobStore) -> Any:
-    return await store.counts(endpoint)
+    counts = await store.counts(endpoint)
+    # Of a long queue one of them does not count all that are pinned as such.
+    return replace(counts, pressing={}), {pin: waiting.oldest for pin, waiting in counts.pressing.items()}
 
 
 async def _get(identity: JobId, store: JobStore) -> Any:

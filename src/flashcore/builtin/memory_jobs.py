@@ -12,7 +12,7 @@ from flashcore.builtin.local.doorbell import Doorbell
 from flashcore.hookspecs.jobs import READ_AT_ONCE, Claim, Finish, Return, after
 from flashcore.model import job_steps
 from flashcore.model.errors import Conflict, StateError
-from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload, StreamItem
+from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload, StreamItem, Waiting
 from flashcore.model.names import EndpointName, JobId, RevisionId, WorkerId
 
 _Place = tuple[int, int, JobId]
@@ -197,6 +197,7 @@ class MemoryJobs:
             self._low[endpoint],
             self._oldest(self._pressing[endpoint]),
             self._pinned_to(endpoint),
+            self._waiting(endpoint),
         )
 
     async def sweep(self) -> tuple[Job, ...]:
@@ -252,6 +253,19 @@ class MemoryJobs:
     def _pinned_to(self, endpoint: EndpointName) -> frozenset[RevisionId]:
         pinned = ((pin, lanes) for (name, pin), lanes in self._lanes.items() if name == endpoint and pin is not None)
         return frozenset(pin for pin, lanes in pinned if any(map(self._clear, lanes.values())))
+
+    def _waiting(self, endpoint: EndpointName) -> dict[RevisionId | None, Waiting]:
+        count = self._statuses[endpoint][JobStatus.IN_QUEUE] - self._low[endpoint]
+        if not count:
+            return {}
+        if not self._pinned_to(endpoint):
+            return {None: Waiting(count, self._oldest(self._pressing[endpoint]))}
+        now = self.now()
+        jobs = {job.id: job for job in map(self._at, self._pressing[endpoint]) if job is not None}  # some stand twice
+        found: dict[RevisionId | None, list[float]] = {}
+        for job in jobs.values():
+            found.setdefault(job.new.pin, []).append(now - job.submitted_at)
+        return {pin: Waiting(len(ages), max(ages)) for pin, ages in found.items()}
 
     def _accept(self, new: NewJob) -> Job:
         known = self._known_by_key(new) or self._known(new.id)

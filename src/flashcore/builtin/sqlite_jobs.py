@@ -32,7 +32,7 @@ from flashcore.builtin.sqlite.writer import Writer
 from flashcore.hookspecs.jobs import Claim, Finish, Return, after
 from flashcore.model import job_steps
 from flashcore.model.errors import StateCorrupt, StateError, StorageFull
-from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload, StreamItem
+from flashcore.model.job import Claimed, Job, JobCounts, JobStatus, NewJob, Payload, StreamItem, Waiting
 from flashcore.model.names import EndpointName, JobId, WorkerId
 
 SCHEMA = Schema("jobs", 0x666C6A31)
@@ -255,7 +255,9 @@ class SqliteJobs:
         oldest = self._age(self._desk.book.oldest(account))
         pressing = self._age(self._desk.book.oldest(account, least=0)) if account.low else oldest
         pinned_to = self._desk.book.pinned_to(account)
-        return JobCounts(by_status, account.retried, oldest, account.low, pressing, pinned_to)
+        waiting = self._desk.book.pressing(account)
+        by_pin = {pin: Waiting(count, self._age(job)) for pin, (count, job) in waiting.items()}
+        return JobCounts(by_status, account.retried, oldest, account.low, pressing, pinned_to, by_pin)
 
     async def sweep(self) -> tuple[Job, ...]:
         """See JobStore."""

@@ -38,8 +38,10 @@ class Sampling:
             self.desired = self.look_again = self.trouble = None
             self._autoscaler = None
             return
-        load = load_of(signals)
-        ready = sum(replica.ready for replica in records.replicas.values())
+        rollout = deployment.rollout
+        preview = rollout.target if rollout is not None and rollout.previews and deployment.stable else None
+        load = load_of(signals, preview)
+        ready = sum(replica.ready for replica in records.replicas.values() if replica.revision != preview)
         about = (load, ready, deployment.goal, deployment.policy_digest)
         if about == self._asked_about and (self.look_again is None or now < self.look_again):
             return

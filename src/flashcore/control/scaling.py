@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flashcore.control.consult import PartFailed, Problem
 from flashcore.hookspecs.scalers import Scaler, ScaleView
+from flashcore.model.names import RevisionId
 from flashcore.model.table import EndpointSignals
 
 
@@ -17,19 +18,23 @@ class Load:
     in_flight: int = 0
     queued: int = 0
     oldest_queued: float = 0.0
+    previewed: bool = False
+    """The preview has something to do: that is no load of the endpoint, but nobody sleeps meanwhile."""
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.in_flight or self.queued)
+        return not (self.in_flight or self.queued or self.previewed)
 
 
-def load_of(signals: tuple[EndpointSignals, ...]) -> Load:
+def load_of(signals: tuple[EndpointSignals, ...], preview: RevisionId | None = None) -> Load:
     """The sum over gateways."""
+    sides = [side for one in signals for side in one.sides]
     return Load(
-        in_flight=sum(side.in_flight for one in signals for side in one.sides),
+        in_flight=sum(side.in_flight for side in sides if side.revision != preview),
         queued=sum(one.queued for one in signals),
         oldest_queued=max((one.oldest_queued for one in signals), default=0.0),
+        previewed=any(side.queued or (side.in_flight and side.revision == preview) for side in sides),
     )
 
 

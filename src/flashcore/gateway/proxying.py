@@ -33,6 +33,11 @@ class RequestRoute:
         self._failure: OutcomeKind | None = None
         self._request = seen_request(head, plan.target)
 
+    @property
+    def for_preview(self) -> bool:
+        """Whether nobody but the preview may answer it."""
+        return self._draw is None
+
     def see(self, body: bytes, length: int | None) -> None:
         """Show the policy what it asked for of the body, before the first choice."""
         routing = self._service.routing

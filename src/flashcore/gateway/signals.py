@@ -8,6 +8,7 @@ replica has gone.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import math
 from collections.abc import Callable
@@ -16,9 +17,9 @@ from flashcore.gateway.broker import Broker
 from flashcore.gateway.http_service import HttpService
 from flashcore.gateway.routes import JobsRouting, Routes
 from flashcore.model.errors import StateError
-from flashcore.model.job import JobStatus
+from flashcore.model.job import JobCounts, JobStatus, Waiting
 from flashcore.model.names import EndpointName
-from flashcore.model.table import EndpointSignals
+from flashcore.model.table import EndpointSignals, SideRoute, SideSignals
 
 _log = logging.getLogger(__name__)
 
@@ -139,12 +140,27 @@ class Signaller:
 
 def http_signals(service: HttpService, gateway: str) -> EndpointSignals:
     """What is known of an HTTP endpoint."""
+    preview = next((side for side in _sides(service) if side.preview), None)
+    waiting = Waiting(len(service.room), service.room.oldest)
+    for_preview = 0
+    if preview is not None:
+        waiting = service.room.waiting(lambda request: not request.for_preview)
+        for_preview = len(service.room) - waiting.jobs
     return EndpointSignals(
-        tuple(count.signals() for count in service.counts.values()),
-        queued=len(service.room),
-        oldest_queued=service.room.oldest,
+        tuple(_with_queue(count.signals(), preview, for_preview) for count in service.counts.values()),
+        queued=waiting.jobs,
+        oldest_queued=waiting.oldest,
         gateway=gateway,
     )
+
+
+def _sides(service: HttpService) -> tuple[SideRoute, ...]:
+    return () if service.routing is None else service.routing.route.sides
+
+
+def _with_queue(signals: SideSignals, preview: SideRoute | None, queued: int) -> SideSignals:
+    is_preview = preview is not None and preview.revision == signals.revision
+    return dataclasses.replace(signals, queued=queued) if is_preview and queued else signals
 
 
 async def jobs_signals(broker: Broker, routing: JobsRouting, gateway: str) -> EndpointSignals:
@@ -156,10 +172,23 @@ async def jobs_signals(broker: Broker, routing: JobsRouting, gateway: str) -> En
         count = broker.side(name, revision)
         count.in_flight = sum(len(worker.attempts) for worker in workers if worker.revision == revision)
     counts = await broker.store.counts(name)
+    preview = next((side for side in routing.route.sides if side.preview), None)
+    waiting, for_preview = _pressing(counts, preview)
+    sides = (broker.side(name, revision).signals() for revision in sorted(revisions))
     return EndpointSignals(
-        tuple(broker.side(name, revision).signals() for revision in sorted(revisions)),
-        queued=counts.by_status.get(JobStatus.IN_QUEUE, 0) - counts.low_priority,
-        oldest_queued=counts.oldest_pressing,
+        tuple(_with_queue(side, preview, for_preview) for side in sides),
+        queued=waiting.jobs,
+        oldest_queued=waiting.oldest,
         connected=tuple(worker.replica for worker in workers if worker.link is not None),
         gateway=gateway,
     )
+
+
+def _pressing(counts: JobCounts, preview: SideRoute | None) -> tuple[Waiting, int]:
+    """Queued jobs that somebody is to be started for, and how many beside them are for the preview alone."""
+    if preview is None or preview.revision not in counts.pressing:
+        queued = counts.by_status.get(JobStatus.IN_QUEUE, 0) - counts.low_priority
+        return Waiting(queued, counts.oldest_pressing), 0
+    others = [waiting for pin, waiting in counts.pressing.items() if pin != preview.revision]
+    both = Waiting(sum(one.jobs for one in others), max((one.oldest for one in others), default=0.0))
+    return both, counts.pressing[preview.revision].jobs

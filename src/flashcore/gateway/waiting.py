@@ -9,10 +9,16 @@ from typing import Protocol
 
 from flashcore.gateway.http.route import Choice, Unavailable
 from flashcore.gateway.targets import Target
+from flashcore.model.job import Waiting
 
 
 class Request(Protocol):
     """Somebody who waits."""
+
+    @property
+    def for_preview(self) -> bool:
+        """Whether nobody but the preview may answer it."""
+        ...
 
     def attempt(self) -> Choice | None:
         """A replica now, or the news that there will be none; None: wait on."""
@@ -60,6 +66,11 @@ class WaitingRoom:
     def is_full(self) -> bool:
         """Whether nobody else can wait."""
         return len(self.places) >= self._limit
+
+    def waiting(self, counts: Callable[[Request], bool]) -> Waiting:
+        """How many of those wait that count, and for how long the first of them has."""
+        since = [place.since for place in self.places if counts(place.request)]
+        return Waiting(len(since), self._loop.time() - since[0] if since else 0.0)
 
     def enter(self, request: Request) -> Future[Choice]:
         """Wait. The caller has seen that the room is not full."""

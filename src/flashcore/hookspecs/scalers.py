@@ -26,7 +26,7 @@ CAPABILITIES: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class ScaleView:
-    """What a scaler may know; all gateways added up."""
+    """What a scaler may know; all gateways added up. What only a preview is asked, and its replicas, are left out."""
 
     endpoint: EndpointName
     now: float

@@ -175,6 +175,15 @@ class StreamItem:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Some of the queued jobs."""
+
+    jobs: int
+    oldest: float
+    """How long the oldest of them has waited (seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobCounts:
     """How many jobs an endpoint has, by status, and how long the oldest queued one has waited (seconds)."""
 
@@ -188,3 +197,9 @@ class JobCounts:
     """How long the oldest of the other queued ones has waited (seconds)."""
     pinned_to: frozenset[RevisionId] = frozenset()
     """The revisions that queued ones are pinned to."""
+    pressing: Mapping[RevisionId | None, Waiting] = field(default_factory=dict)
+    """The queued ones of a priority from 0, by the revision that they are pinned to; None: by none.
+
+    Of a long queue those that are pinned may be counted among those that are not, but for its oldest jobs. A store that
+    does not tell them apart has nothing here.
+    """

@@ -117,6 +117,8 @@ class SideSignals:
     failures: int = 0
     latency: Mapping[str, int] = field(default_factory=dict)
     """Cumulative histogram: upper bound in seconds, as text -> count."""
+    queued: int = 0
+    """Of a preview, those that wait for it: nobody else may have them."""
 
     def without(self, part: SideSignals) -> SideSignals:
         """These counts but for a part of them."""
@@ -134,8 +136,9 @@ class EndpointSignals:
 
     sides: tuple[SideSignals, ...] = ()
     queued: int = 0
+    """Jobs and held requests that wait; not those for a preview, which are its side's."""
     oldest_queued: float = 0.0
-    """Seconds that the oldest queued job or held request has waited."""
+    """Seconds that the oldest of them has waited."""
     connected: tuple[ReplicaId, ...] = ()
     """Queue workers that hold a connection now."""
     gateway: str = ""

@@ -124,6 +124,13 @@ async def check_pins(subject: Subject) -> None:
         taken = names(await claim(jobs, 9, lanes=lane_share(51)))
         require(taken == ["free", "pinned again"], "lanes do not matter to pinned jobs", taken)
         require((await jobs.counts(ENDPOINT)).pinned_to == {OTHER_REVISION}, "the counts say what jobs are pinned to")
+        await submit(jobs, "low", lane=2, pin=OTHER_REVISION, priority=-1)
+        await submit(jobs, "anybody's", lane=3)
+        pressing = (await jobs.counts(ENDPOINT)).pressing
+        told = {pin: waiting.jobs for pin, waiting in pressing.items()}
+        require(not told or told == {None: 1, OTHER_REVISION: 1}, "those that press are told apart by it", told)
+        for name in ("low", "anybody's"):
+            await jobs.cancel(job_id(name))
         require(names(await claim(jobs, 9, revision=OTHER_REVISION)) == ["others"], "each pin has its revision")
         await submit(jobs, "cancelled", pin=REVISION)
         await jobs.cancel(job_id("cancelled"))

@@ -267,6 +267,31 @@ class Book:
         pinned = ((pin, lane) for lane in self.queues.lanes(account) if (pin := pin_of(lane.queue.stand)) is not None)
         return frozenset(pin for pin, lane in pinned if self._head(lane) is not None)
 
+    def pressing(self, account: Account) -> dict[RevisionId | None, tuple[int, Job]]:
+        """How many queued jobs of an endpoint have a priority from 0, and the oldest, by what they are pinned to.
+
+        Its lanes must have been filled. Of those that are pinned the ones at hand are counted.
+        """
+        heads: dict[RevisionId | None, int] = {}
+        pinned: dict[RevisionId, int] = {}
+        for lane in self.queues.lanes(account):
+            head = self._head(lane) if lane.queue.priority >= 0 else None
+            if head is None:
+                continue
+            pin = pin_of(lane.queue.stand)
+            heads[pin] = min(head, heads.get(pin, head))
+            if pin is not None:
+                pinned[pin] = pinned.get(pin, 0) + sum(map(self._is_queued, lane.waiting))
+        others = account.queued - account.low - sum(pinned.values())
+        return {
+            pin: (max(others, 1) if pin is None else pinned[pin], self._by_number[head].job)
+            for pin, head in heads.items()
+        }
+
+    def _is_queued(self, n: int) -> bool:
+        entry = self._by_number.get(n)
+        return entry is not None and entry.job.status is JobStatus.IN_QUEUE
+
     def starving(self, account: Account) -> list[Lane]:
         """Lanes of an endpoint that must be filled before one can tell which job is the oldest."""
         return [lane for lane in self.queues.lanes(account) if self._head(lane) is None and lane.more]
