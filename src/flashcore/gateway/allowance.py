@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flashcore.hookspecs.jobs import Claim, JobStore
 from flashcore.model.errors import Refused
@@ -47,6 +48,16 @@ class _Queue:
     """Jobs that were taken in, and of which the store has not said that it has them."""
     asked: int = 0
     """Jobs that claims under way may take out."""
+    came: int = 0
+    """How many have ever come to be queued, and below it, how many are so no longer."""
+    went: int = 0
+
+
+class Stand(NamedTuple):
+    """Of one endpoint, before its jobs are counted: see `Allowance.counted`."""
+
+    came: int
+    went: int
 
 
 class Allowance:
@@ -61,13 +72,21 @@ class Allowance:
         self._of_callers: dict[str, int] = {}
         self._since = now()
 
-    def counted(self, endpoint: EndpointName, queued: int) -> None:
-        """So many jobs are queued there, by the store: some that are coming may be among them, or some claimed not."""
+    def stand(self, endpoint: EndpointName) -> Stand:
+        """What to say to `counted`; asked for before the store is."""
         queue = self._queues[endpoint]
-        if not queue.is_counted:
-            queue.is_counted, queue.queued = True, queued  # those that are coming may count twice, until the next time
-            return
-        queue.queued = min(max(queue.queued, queued - queue.coming), queued + queue.asked)
+        return Stand(queue.came, queue.went)
+
+    def counted(self, endpoint: EndpointName, queued: int, since: Stand) -> None:
+        """So many jobs were queued there, by the store, at some moment between `since` and now.
+
+        What came or went in that time may be counted or not, as may jobs that are coming, and those that are claimed.
+        """
+        queue = self._queues[endpoint]
+        least = queued - queue.coming - (queue.went - since.went)
+        most = queued + queue.asked + (queue.came - since.came)
+        queue.queued = min(max(queue.queued, least), most) if queue.is_counted else most
+        queue.is_counted = True
 
     def forget(self, endpoint: EndpointName) -> None:
         """That endpoint is gone."""
@@ -85,7 +104,7 @@ class Allowance:
     def kept(self, endpoint: EndpointName) -> None:
         """A job that was taken in is stored."""
         self.refused(endpoint)
-        self._queues[endpoint].queued += 1
+        self.returned(endpoint)
 
     def refused(self, endpoint: EndpointName) -> None:
         """The store has not taken a job, or has it for long."""
@@ -105,10 +124,13 @@ class Allowance:
         """So many are queued no longer."""
         queue = self._queues[endpoint]
         queue.queued = max(0, queue.queued - jobs)
+        queue.went += jobs
 
     def returned(self, endpoint: EndpointName) -> None:
         """A job is queued once more."""
-        self._queues[endpoint].queued += 1
+        queue = self._queues[endpoint]
+        queue.queued += 1
+        queue.came += 1
 
     def _count(self, caller: str) -> None:
         now = self._now()

@@ -126,6 +126,7 @@ class Gateway:
         await self.broker.start()
         self.keyring.take_over(kept_tokens(self.layout.access_file))
         self._serve_kept_table()
+        await self.broker.count_all()
         self._predecessors.look()
         patience, home = self.settings.hello_patience, self.layout.home
         await self._listen(self.layout.worker_socket, lambda: WorkerConnection(self.broker.crew, patience, home))

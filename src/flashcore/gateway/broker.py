@@ -368,14 +368,23 @@ class Broker:
         self._claimers[endpoint] = (claimer, self._spawn(claimer.run()))
         self._spawn(self._count(endpoint))
 
+    async def count_all(self) -> None:
+        """Learn what is queued already, so that limits hold from the first request on."""
+        for endpoint in list(self._claimers):
+            await self._count(endpoint)
+
     async def _count(self, endpoint: EndpointName) -> None:
         """What was queued before this gateway began counts, too."""
         try:
-            counts = await self.store.counts(endpoint)
+            await self._counts(endpoint)
         except (StateError, StorageFull) as error:
             _log.warning("jobs of %s cannot be counted: %s", endpoint, error.message)  # the next sweep does
-        else:
-            self.allowance.counted(endpoint, counts.by_status.get(JobStatus.IN_QUEUE, 0))
+
+    async def _counts(self, endpoint: EndpointName) -> JobCounts:
+        since = self.allowance.stand(endpoint)
+        counts = await self.store.counts(endpoint)
+        self.allowance.counted(endpoint, counts.by_status.get(JobStatus.IN_QUEUE, 0), since)
+        return counts
 
     def _end(self, endpoint: EndpointName) -> None:
         """The endpoint left the table: unless it comes back soon, so do its jobs."""
@@ -459,10 +468,8 @@ class Broker:
             await self.crew.renew_leases()
         self._swept(await self.store.sweep())
         for endpoint, (claimer, _) in list(self._claimers.items()):
-            counts = await self.store.counts(endpoint)
-            queued = counts.by_status.get(JobStatus.IN_QUEUE, 0)
-            claimer.count(queued)
-            self.allowance.counted(endpoint, queued)
+            counts = await self._counts(endpoint)
+            claimer.count(counts.by_status.get(JobStatus.IN_QUEUE, 0))
             await self._look_for_stranded(endpoint, counts)
 
     async def _look_for_stranded(self, endpoint: EndpointName, counts: JobCounts) -> None:
