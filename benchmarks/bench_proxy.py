@@ -62,11 +62,17 @@ LARGE_BODY = 100_000_000
 CALM_ROUNDS, CALM_SECONDS = 10, 2
 PRIVATE, PUBLIC, MIRROR = "/web/", "/open/", "/mirror/"
 """Paths of the gateway's endpoints; the last one's replica answers with the head that it was sent."""
+TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
+"""Each request is part of a trace, as those of a traced client are: the gateway looks whether it is one."""
 UNLIKE = """
 local number = 0
 request = function()
   number = number + 1
-  return wrk.format(nil, wrk.path .. "?n=" .. number, {["x-n"] = number, ["authorization"] = "Bearer %s"})
+  return wrk.format(nil, wrk.path .. "?n=" .. number, {
+    ["x-n"] = number,
+    ["authorization"] = "Bearer %s",
+    ["traceparent"] = string.format("00-%%032x-%%016x-01", number, number),
+  })
 end
 """
 CPU_LIMIT, SECOND_LIMIT, LATENCY_LIMIT = 1.8, 1.1, 3.0
@@ -132,7 +138,8 @@ class Candidate:
     @property
     def request(self) -> bytes:
         """What our own clients send."""
-        return f"GET {self.path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {self.token}\r\n\r\n".encode()
+        authorization = f"authorization: Bearer {self.token}"
+        return f"GET {self.path} HTTP/1.1\r\nhost: bench\r\n{authorization}\r\ntraceparent: {TRACE}\r\n\r\n".encode()
 
 
 Load: TypeAlias = Callable[[Candidate, float, int], tuple[int, float, float, float]]
@@ -227,7 +234,8 @@ async def serve_mirror(port: int) -> None:
 
 def wrk_load(candidate: Candidate, seconds: float, connections: int) -> tuple[int, float, float, float]:
     """Requests, seconds, p50 and p99 in microseconds of one closed-loop run of wrk."""
-    return _wrk(["-H", f"Authorization: Bearer {candidate.token}"], candidate, seconds, connections)
+    headers = ["-H", f"Authorization: Bearer {candidate.token}", "-H", f"Traceparent: {TRACE}"]
+    return _wrk(headers, candidate, seconds, connections)
 
 
 def wrk_unlike_load(candidate: Candidate, seconds: float, connections: int) -> tuple[int, float, float, float]:
@@ -479,7 +487,7 @@ def check_what_is_on(port: int, token: str) -> None:
     """That the gateway does what it is measured with. Raises RuntimeError where something of it is off."""
     bearer, end = f"Authorization: Bearer {token}\r\n", "Connection: close\r\n"
     get = f"GET {MIRROR} HTTP/1.1\r\nHost: bench\r\n{end}"
-    status, headers, seen = ask(port, get + bearer)
+    status, headers, seen = ask(port, get + bearer + f"Traceparent: {TRACE}\r\n")
     sent = dict(line.lower().split(": ", 1) for line in seen.split("\r\n")[1:-2])
     replicas = {ask(port, get + bearer)[1].get("x-flashcore-replica") for _ in range(20)}
     numbers = ask(port, f"GET /metrics HTTP/1.1\r\nHost: bench\r\n{end}{bearer}")[2]
@@ -490,7 +498,7 @@ def check_what_is_on(port: int, token: str) -> None:
         and status == 200
         and "authorization" not in sent,
         "request id": len(headers["x-request-id"]) == 32 and sent["x-request-id"] == headers["x-request-id"],
-        "trace": sent["traceparent"][3:35] == headers["x-request-id"],
+        "trace": sent["traceparent"] == TRACE,
         "forwarded headers": sent["x-forwarded-for"] == "127.0.0.1" and sent["x-forwarded-host"] == "bench",
         "instance check": sent["x-flashcore-instance"] == "i1",
         "policy": replicas == {"one", "two"},
