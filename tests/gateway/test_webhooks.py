@@ -20,7 +20,7 @@ from tests.gateway.test_jobs_api import echo
 
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.gateway.settings import Settings
-from flashcore.gateway.webhooks.delivery import ROOM, Patience, Webhooks
+from flashcore.gateway.webhooks.delivery import ROOM, Patience, Webhooks, webhook_key
 from flashcore.gateway.webhooks.destination import InvalidWebhook, checked_url, look_up
 from flashcore.gateway.webhooks.spool import Spool
 from flashcore.gateway.webhooks.turns import Room, Turns
@@ -569,3 +569,17 @@ async def test_a_job_whose_webhook_could_not_be_signed_later_is_refused_now(layo
 
     assert (refused.status, refused.json["error"]["code"], owed) == (503, "storage_full", [])
     assert ended["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("damaged", ["", "00" * 8, "no key", "\u00e9"])
+def test_a_key_that_anybody_could_guess_signs_nothing(tmp_path: Path, damaged: str) -> None:
+    """Q12: nor does one that a power failure cut short; one that somebody chose is kept."""
+    file = tmp_path / "webhook.key"
+    file.write_text(damaged)
+
+    key = webhook_key(tmp_path)
+
+    assert len(key) == 32
+    assert file.read_text() == key.hex()
+    file.write_text("ab" * 20)
+    assert webhook_key(tmp_path) == b"\xab" * 20

@@ -21,16 +21,19 @@ def make_private_directory(path: Path) -> None:
     path.chmod(0o700)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, synced: bool = False) -> None:
     """Put `data` at `path` in one step, readable by this user alone: a reader sees the old file or the new one.
 
-    It is not synced: what is written here can be made again after a power failure, and readers check it.
+    What can be made again after a power failure need not be synced, where readers check it.
     Raises OSError; then the old file is still there and nothing is left beside it.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
         draft.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -26,6 +26,7 @@ from flashcore.model.names import JobId
 _log = logging.getLogger(__name__)
 
 SIGNATURE = "X-Flashcore-Signature"
+_SHORTEST_KEY = 16
 _TRACE = ("traceparent", "tracestate")
 ROOM = Room()
 """A receiver that does not answer takes nearly a minute for each job, in which others are told."""
@@ -220,15 +221,29 @@ class Webhooks:
 
 
 def webhook_key(folder: Path) -> bytes:
-    """The key that webhooks of an environment are signed with, made at the first use: `webhook.key` in its folder."""
+    """The key that webhooks of an environment are signed with: `webhook.key` in its folder.
+
+    It is made where it is not there, or is cut short: anybody could sign with an empty one. Raises OSError.
+    """
     path = folder / "webhook.key"
     try:
-        return bytes.fromhex(path.read_text("ascii"))
+        key = bytes.fromhex(path.read_text("ascii"))
     except FileNotFoundError:
-        key = secrets.token_bytes(32)
-        make_private_directory(folder)
-        replace_file(path, key.hex().encode())
+        return _new_key(path)
+    except ValueError:
+        key = b""
+    if len(key) >= _SHORTEST_KEY:
         return key
+    new = _new_key(path)
+    _log.error("%s held no key of %d bytes or more: receivers of webhooks need the new one", path, _SHORTEST_KEY)
+    return new
+
+
+def _new_key(path: Path) -> bytes:
+    key = secrets.token_bytes(32)
+    make_private_directory(path.parent)
+    replace_file(path, key.hex().encode(), synced=True)
+    return key
 
 
 def signature(key: bytes, now: float, body: bytes) -> str:
