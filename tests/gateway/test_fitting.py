@@ -324,10 +324,10 @@ class _Play:
     async def take(self, report: Ended | Returned) -> None:
         """As the recorder does."""
         if isinstance(report, Ended):
-            if report.finish.error is not None:
+            if report.end.error is not None:
                 lives = {revision[0] for revision in self.fitting.serving(self.routes.jobs["hello"])}
-                assert not lives & fits_of(report.finish.id), "it fails while somebody could take it"
-            await self.store.finish([report.finish])
+                assert not lives & fits_of(report.end.id), "it fails while somebody could take it"
+            await self.store.finish([report.end])
         else:
             await self.store.give_back([report.end])
 

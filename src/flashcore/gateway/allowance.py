@@ -103,13 +103,17 @@ class Allowance:
 
     def kept(self, endpoint: EndpointName) -> None:
         """A job that was taken in is stored."""
-        self.refused(endpoint)
-        self.returned(endpoint)
+        queue = self._queues[endpoint]
+        if queue.coming:
+            queue.coming -= 1
+        queue.queued += 1
+        queue.came += 1
 
     def refused(self, endpoint: EndpointName) -> None:
         """The store has not taken a job, or has it for long."""
         queue = self._queues[endpoint]
-        queue.coming = max(0, queue.coming - 1)
+        if queue.coming:
+            queue.coming -= 1
 
     def asks(self, endpoint: EndpointName, count: int) -> None:
         """A claim for so many jobs begins."""

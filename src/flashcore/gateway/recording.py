@@ -44,23 +44,23 @@ _TOGETHER = 256
 class Ended:
     """An attempt's result, and who waits for its receipt."""
 
-    finish: Finish
+    end: Finish
     link: WorkerLink | None = None
 
     @property
     def job(self) -> JobId:
         """Whose result it is."""
-        return self.finish.id
+        return self.end.id
 
     @property
     def worker(self) -> WorkerId:
         """Who reports it."""
-        return self.finish.worker
+        return self.end.worker
 
     @property
     def size(self) -> int:
         """Bytes of its output."""
-        output = self.finish.output
+        output = self.end.output
         return 0 if output is None else len(output.data)
 
 
@@ -167,7 +167,8 @@ class Recorder:
         held = _Held(report, link)
         size, is_alone = report.size, True
         if isinstance(report, Ended | Returned):
-            self._owed[report.worker, report.job] = report.link
+            end = report.end
+            self._owed[end.worker, end.id] = report.link
             is_alone = size > SPILLED_FROM
         said = self._said.get(report.job)
         if said is not None:
@@ -216,12 +217,11 @@ class Recorder:
         await self._load.gone()
 
     async def _store_ends(self, held: Sequence[_Held]) -> None:
-        reports = [one.report for one in held]
-        ends = [report for report in reports if isinstance(report, Ended)]
-        returns = [report for report in reports if isinstance(report, Returned)]
+        ends = [one.report for one in held if isinstance(one.report, Ended)]
         if ends:
             await self._each_stored(self._finish, ends)
-        if returns:
+        if len(ends) < len(held):
+            returns = [one.report for one in held if isinstance(one.report, Returned)]
             await self._each_stored(self._give_back, returns)
         for one in held:
             self._load.remove(one.report.size, one.link)
@@ -309,23 +309,25 @@ class Recorder:
         await self._store.progress(report.worker, report.job, report.value)
 
     async def _finish(self, ends: Sequence[Ended]) -> None:
-        await self._store.finish([report.finish for report in ends])
-        for report in ends:
-            self._heard.finished(report.finish.id)
+        finishes = [report.end for report in ends]
+        await self._store.finish(finishes)
+        for finish in finishes:
+            self._heard.finished(finish.id)
         # After the answers that this brings about: callers wait for them, and nobody for a receipt.
-        self._loop.call_soon(_acknowledge, self._receipts(ends))
+        self._loop.call_soon(_acknowledge, self._receipts(finishes))
 
     async def _give_back(self, returns: Sequence[Returned]) -> None:
-        jobs = await self._store.give_back([report.end for report in returns])
-        _acknowledge(self._receipts(returns))
+        ends = [report.end for report in returns]
+        jobs = await self._store.give_back(ends)
+        _acknowledge(self._receipts(ends))
         for job in jobs:
             if job is not None:
                 self._heard.given_back(job)
 
-    def _receipts(self, ends: Sequence[Ended | Returned]) -> list[tuple[JobId, WorkerLink]]:
+    def _receipts(self, ends: Sequence[Finish] | Sequence[Return]) -> list[tuple[JobId, WorkerLink]]:
         """Of what is stored now, and who waits to hear so."""
-        links = [(end.job, self._owed.pop((end.worker, end.job), None)) for end in ends]
-        return [(job, link) for job, link in links if link is not None]
+        owed = self._owed
+        return [(end.id, link) for end in ends if (link := owed.pop((end.worker, end.id), None)) is not None]
 
 
 def _runs(held: Sequence[_Held]) -> Iterator[list[_Held]]:
