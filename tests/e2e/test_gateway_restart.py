@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from flashcore.model.layout import Layout
-from flashcore.presence import read_presence
+from flashcore.presence import Presence, read_presence
 from flashcore.testing.project import ProjectUnderTest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -30,6 +30,20 @@ def greet() -> str:
 """
 
 
+def kill(project: ProjectUnderTest, process: int) -> None:
+    """Kill one of the platform's processes."""
+    next(one for one in project.processes() if one.pid == process).kill()
+
+
+def successor(gateway: int, file: Path) -> Presence:
+    """The gateway that is in the place of another one, as soon as there is one."""
+    deadline = time.monotonic() + 60
+    while (present := read_presence(file)) is None or present.pid == gateway:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return present
+
+
 def test_a_killed_gateway_is_started_again_on_its_port(project: ProjectUnderTest) -> None:
     """Also where any port was wanted: replicas hold the address that they were given."""
     project.write("app.py", APP)
@@ -38,12 +52,9 @@ def test_a_killed_gateway_is_started_again_on_its_port(project: ProjectUnderTest
     before = read_presence(file)
     assert before is not None
 
-    next(one for one in project.processes() if one.pid == before.pid).kill()
+    kill(project, before.pid)
 
-    deadline = time.monotonic() + 60
-    while (after := read_presence(file)) is None or after.pid == before.pid:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    after = successor(before.pid, file)
     assert after.url == before.url
     assert project.must("call", "hello").out == "hello\n"
 
@@ -146,15 +157,6 @@ def greet() -> str:
 """
 
 
-def kill(project: ProjectUnderTest, gateway: int, file: Path) -> None:
-    """Kill a gateway, and wait until another one is in its place."""
-    next(one for one in project.processes() if one.pid == gateway).kill()
-    deadline = time.monotonic() + 60
-    while (present := read_presence(file)) is None or present.pid == gateway:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_long_answer_goes_on_while_its_gateway_is_replaced(project: ProjectUnderTest) -> None:
     """Beside it the next ones answer calls and do jobs, also after one was killed; a stop leaves none behind."""
     project.write("app.py", LONG)
@@ -173,7 +175,8 @@ def test_a_long_answer_goes_on_while_its_gateway_is_replaced(project: ProjectUnd
     with connect(f"ws://{address.netloc}/web/echo") as socket:
         pids = [project.must("server", "restart-gateway", "--json").json["gateway_pid"] for _ in range(2)]
         said = project.must("call", "hello").out
-        kill(project, pids[-1], file)
+        kill(project, pids[-1])
+        successor(pids[-1], file)
         again = project.must("call", "hello").out
         socket.send("still")
         echoed = socket.recv(timeout=60)
@@ -212,12 +215,10 @@ def test_a_replacement_goes_on_without_the_control_plane(project: ProjectUnderTe
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
-    next(one for one in project.processes() if one.pid == control.pid).kill()
+    kill(project, control.pid)
 
     command.communicate(timeout=60)
-    while (present := read_presence(layout.gateway_file)) is None or present.pid == first.pid:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    present = successor(first.pid, layout.gateway_file)
     assert command.returncode != 0
     assert present.url == first.url
     assert project.must("call", "hello").out == "hello\n"
