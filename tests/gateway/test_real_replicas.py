@@ -141,7 +141,7 @@ async def test_a_generator_is_read_in_order(running: Running, layout: Layout) ->
 async def test_the_job_of_a_replica_that_dies_goes_to_the_next_and_fails_with_it(
     running: Running, layout: Layout
 ) -> None:
-    """Q05, Q22: os._exit in the handler; two lives, then FAILED with what is known."""
+    """Q05, Q22: os._exit in the handler; two lives, then FAILED with what is known, and where there is more."""
     running.serve(jobs_route("tested", side_of(layout, "tested-1", "tested-2")))
     handler = queue_artifact(layout, CODE)
     async with replica(layout, handler) as first, replica(layout, handler, "tested-2") as second:
@@ -151,6 +151,8 @@ async def test_the_job_of_a_replica_that_dies_goes_to_the_next_and_fails_with_it
     assert ends == (9, 9)
     assert answer.json["status"] == "FAILED"
     assert "worker lost: its process ended" in answer.json["error"]
+    assert "`flashcore why tested` says how" in answer.json["error"]
+    assert "`flashcore logs tested --replica tested-" in answer.json["error"]
 
 
 async def test_a_drained_replica_finishes_its_job_and_takes_no_other(running: Running, layout: Layout) -> None:

@@ -317,7 +317,8 @@ class Crew:
             self._events.attempt_ended(worker, attempt, True)
         worker.is_barred = True
         claimed = attempt.claimed
-        self._recorder.add(Returned(Return(claimed.id, claimed.worker, f"{reason} ({worker.id})", charged)))
+        told = f"{reason} ({worker.id}){_where_to_look(worker)}"
+        self._recorder.add(Returned(Return(claimed.id, claimed.worker, told, charged)))
 
     # -- what time and tables do -----------------------------------------------------------------------------------
 
@@ -385,3 +386,11 @@ def _current(worker: Worker, job: JobId, number: int) -> Claimed | None:
     if attempt is None or attempt.claimed.attempt != number or attempt.stopped:
         return None
     return attempt.claimed
+
+
+def _where_to_look(worker: Worker) -> str:
+    """What to do next for who reads that a worker was lost: its provider may know how it ended, nobody does here."""
+    if worker.guest:  # somebody else started it
+        return ""
+    logs = f"flashcore logs {worker.endpoint} --replica {worker.replica}"
+    return f"; `flashcore why {worker.endpoint}` says how its process ended, `{logs}` what it printed"
