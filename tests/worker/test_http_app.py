@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
@@ -24,6 +25,10 @@ from pydantic import BaseModel
 from tests.worker.conftest import function
 
 from flashcore.model.manifest import WEBSOCKET, Route
+from flashcore.wire import seal
+from flashcore.wire.envelope import Call
+from flashcore.wire.seal import SigningKey, new_stamp
+from flashcore.wire.sealed import KEY_VARIABLE, seal_call
 from flashcore.worker.functions import FunctionTable, LoadedFunction
 from flashcore.worker.lb import create_app
 
@@ -207,6 +212,23 @@ def test_plain_functions_run_in_as_many_threads_as_calls_are_allowed(monkeypatch
 
     assert len(answers) == 4
     assert len(set(answers)) == 2
+
+
+def test_user_code_that_calls_with_json_is_called_with_pickles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It empties the variable for its own calls; what the replica was given to check those of others stays."""
+    monkeypatch.setenv("FLASHCORE_ENDPOINT", "web")
+    monkeypatch.setenv(KEY_VARIABLE, "a key")
+
+    def put_away() -> None:
+        os.environ[KEY_VARIABLE] = ""
+
+    key = SigningKey("a key")
+    body = b"".join(bytes(piece) for piece in seal_call(key, "web", Call("put_away"), new_stamp(60.0)))
+    with client(create_app(table(post_away=put_away))) as http:
+        assert http.post("/away").status_code == 200
+        answer = http.post("/away", content=body, headers={"content-type": seal.MEDIA})
+
+    assert answer.status_code == 200, answer.text
 
 
 def test_string_annotations_are_resolved_in_the_users_module() -> None:

@@ -37,21 +37,19 @@ class SealedRequests:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, WebSocket or lifespan."""
+        # Not before: the process that made the app, and was forked, has another environment. Not later either: user
+        # code may empty the key's variable to have its own calls go out as JSON.
+        if self._opener is None:
+            self._opener = Opener.of_process(os.environ)
         if scope["type"] != "http" or _header(scope, b"content-type") != _MEDIA:
             await self._app(scope, receive, send)
             return
         try:
-            call = self._open(await _read(scope, receive))
+            call = self._opener.call(await _read(scope, receive), f"request {next(self._numbers)}")
         except Exception as error:  # noqa: BLE001 - anybody may send anything; who cannot sign is told in JSON
             await _send(send, _status_of(error), b"application/json", [response_body(error)])
             return
         await self._answer(call, scope, receive, send)
-
-    def _open(self, body: seal.Bytes) -> sealed.SealedCall:
-        # Made at the first call: the environment of a forked replica is not that of the process that made the app.
-        if self._opener is None:
-            self._opener = Opener.of_process(os.environ)
-        return self._opener.call(body, f"request {next(self._numbers)}")
 
     async def _answer(self, call: sealed.SealedCall, scope: Scope, receive: Receive, send: Send) -> None:
         try:
