@@ -26,7 +26,15 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.context import attach, detach
 
-from flashcore import DeadlineExceeded, JobStatus, NotFound, RemoteError, SignatureRefused, Unserializable
+from flashcore import (
+    DeadlineExceeded,
+    JobStatus,
+    NotFound,
+    PythonMismatch,
+    RemoteError,
+    SignatureRefused,
+    Unserializable,
+)
 from flashcore.client.exchange import Request, Response
 from flashcore.client.functions import RemoteFunction, RouteFunction
 from flashcore.client.transport import Transport
@@ -369,6 +377,26 @@ def test_a_handle_is_made_again_from_an_id(shop: Any, with_key: None) -> None:
     assert job.result() == 0.05
     with pytest.raises(NotFound):
         shop.rest.job("nobody").status()
+
+
+def test_calls_and_results_of_another_python_are_typed_errors(
+    shop: Any, with_key: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether through a queue or straight; JSON is for every version."""
+    known = shop.rest.spawn(0.0)
+    assert known.wait(timeout=60) is JobStatus.COMPLETED
+    monkeypatch.setattr(seal, "_OWN_PYTHON", (3, sys.version_info.minor + 1))
+
+    for call in (shop.echo.remote, shop.web_echo.remote):
+        with pytest.raises(PythonMismatch, match=r"(?s)a call was pickled by Python .* set FLASHCORE_CALL_KEY"):
+            call(0.0)
+    with pytest.raises(PythonMismatch, match=r"(?s)a result was pickled by Python .* read it with Python"):
+        known.result()
+
+    monkeypatch.setenv(KEY_VARIABLE, "")
+    assert shop.rest.remote(0.0) == 0.0
+    with pytest.raises(SignatureRefused, match="the result of a pickled call"):
+        shop.rest.job(known.id).result()
 
 
 def test_a_job_is_cancelled_on_the_loop_and_in_a_thread(shop: Any, with_key: None, tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashcore.model.errors import IncompatiblePeer, ProtocolError
-from flashcore.wire.envelope import KEY, Arguments, Call, unwrap_call, unwrap_value, wrap_call, wrap_value
+from flashcore.model.errors import IncompatiblePeer, ProtocolError, SignatureRefused
+from flashcore.wire import seal
+from flashcore.wire.envelope import KEY, Arguments, Call, unwrap_call, unwrap_item, unwrap_value, wrap_call, wrap_value
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -66,6 +68,13 @@ def test_an_answer_without_an_envelope_is_refused(output: Any) -> None:
     """A value that is not ours is not handed out as if it were."""
     with pytest.raises(ProtocolError):
         unwrap_value(output)
+
+
+@pytest.mark.parametrize("unwrap", [unwrap_value, unwrap_item])
+def test_a_pickled_answer_is_told_as_such_to_who_has_no_key(unwrap: Callable[[Any], Any]) -> None:
+    """The endpoint is flashcore's; what is missing is the key."""
+    with pytest.raises(SignatureRefused, match="set FLASHCORE_CALL_KEY"):
+        unwrap({"media": seal.MEDIA, "base64": ""})
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,19 @@ def test_another_minor_version_of_python_is_a_typed_error(monkeypatch: pytest.Mo
         open_call(KEY, "calc", data)
 
 
+def test_results_for_another_minor_version_name_the_one_that_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are pickled already: no setting of this process makes JSON of them."""
+    call = opened(1)
+    reply, item = b"".join(seal_value(call, 1)), b"".join(seal_item(call, 0, 1))
+    monkeypatch.setattr(seal, "_OWN_PYTHON", (3, sys.version_info.minor + 1))
+
+    read_it = rf"next: read it with Python 3\.{sys.version_info.minor},"
+    with pytest.raises(PythonMismatch, match=rf"(?s)^a result was pickled.*{read_it}"):
+        open_reply(KEY, "calc", reply, None, "calc.echo")
+    with pytest.raises(PythonMismatch, match=rf"(?s)^an item of a stream was pickled.*{read_it}"):
+        open_item(KEY, "calc", item, None)
+
+
 def test_a_kind_of_a_later_version_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Signed, so somebody meant it."""
     data = packed(1)

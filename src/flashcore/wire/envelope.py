@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flashcore.model.codec import CodecError, from_json
-from flashcore.model.errors import IncompatiblePeer, ProtocolError
+from flashcore.model.errors import IncompatiblePeer, ProtocolError, SignatureRefused
 from flashcore.model.light import light
+from flashcore.wire import seal
 
 KEY = "$flashcore"
 VERSION = 1
@@ -110,26 +111,41 @@ def wrap_item(value: Any, number: int) -> dict[str, Any]:
 
 
 def unwrap_item(output: Any) -> tuple[int | None, Any]:
-    """The number and the value of an item; both as they are of one that is in no envelope. Raises IncompatiblePeer."""
+    """The number and the value of an item; both as they are of one that is in no envelope.
+
+    Raises IncompatiblePeer, and SignatureRefused for one that is sealed.
+    """
     if not (isinstance(output, Mapping) and len(output) == 1 and isinstance(output.get(KEY), Mapping)):
+        _check_open(output)
         return None, output
     number = output[KEY].get("number")
     return number if isinstance(number, int) else None, unwrap_value(output)
 
 
 def unwrap_value(output: Any) -> Any:
-    """The value of an enveloped output; raises ProtocolError for anything else."""
+    """The value of an enveloped output. Raises SignatureRefused for a sealed one, ProtocolError for anything else."""
     if isinstance(output, Mapping) and len(output) == 1 and isinstance(output.get(KEY), Mapping):
         body = output[KEY]
         _check_version(body)
         if "value" in body:
             return body["value"]
+    _check_open(output)
     raise ProtocolError("the reply is not in flashcore's envelope", next_step="is the endpoint served by flashcore?")
 
 
 def _plain(arguments: Arguments) -> dict[str, Any]:
     # They hold JSON values already; walking large ones again would cost more than sending them.
     return {"args": list(arguments.args), "kwargs": dict(arguments.kwargs)}
+
+
+def _check_open(output: Any) -> None:
+    """Refuse a result of a sealed call, as the gateway shows it in JSON."""
+    if isinstance(output, Mapping) and output.get("media") == seal.MEDIA:
+        raise SignatureRefused(
+            "this is the result of a pickled call, which is pickled as well, and there is no key here to check it with",
+            next_step="set FLASHCORE_CALL_KEY to the environment's key, and read it with the caller's Python",
+            reason="no key",
+        )
 
 
 def _check_version(body: Mapping[str, Any]) -> None:

@@ -263,13 +263,24 @@ def _check(bond: Bond, endpoint: str, direction: Direction, expires: float, pyth
             reason="expired",
         )
     if python != _OWN_PYTHON:
-        theirs, ours = ("{}.{}".format(*version) for version in (python, _OWN_PYTHON))
-        raise PythonMismatch(
-            f"a {direction.name.lower()} was pickled by Python {theirs}, and this is Python {ours}",
-            next_step=f"use Python {ours} at both ends, or pass JSON: set FLASHCORE_CALL_KEY to nothing at the caller",
-            theirs=theirs,
-            ours=ours,
-        )
+        raise _mismatch(direction, python)
+
+
+def _mismatch(direction: Direction, python: tuple[int, int]) -> PythonMismatch:
+    """A caller can pickle otherwise; a result is pickled already, by the version that its caller has, too."""
+    theirs, ours = ("{}.{}".format(*version) for version in (python, _OWN_PYTHON))
+    if direction is Direction.CALL:
+        what = "a call"
+        next_step = f"use Python {ours} at both ends, or pass JSON: set FLASHCORE_CALL_KEY to nothing at the caller"
+    else:
+        what = "a result" if direction is Direction.REPLY else "an item of a stream"
+        next_step = f"read it with Python {theirs}, by which it was called"
+    return PythonMismatch(
+        f"{what} was pickled by Python {theirs}, and this is Python {ours}",
+        next_step=next_step,
+        theirs=theirs,
+        ours=ours,
+    )
 
 
 def _aligned(position: int, buffers: Sequence[memoryview]) -> Iterator[Bytes]:
