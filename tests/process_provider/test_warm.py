@@ -191,6 +191,21 @@ async def test_a_parent_that_dies_takes_nobody_along(machine: Machine) -> None:
     assert (await gone(provider)).reason == "it ended"  # who would know how is gone
 
 
+async def test_an_interrupt_ends_a_parent_without_a_traceback_in_its_log(machine: Machine) -> None:
+    """Somebody's Ctrl-C, or a script's `kill -INT`, says nothing about the code; its replicas go on."""
+    provider = await machine.provider()
+    await provider.apply(await machine.revision(), frozenset({ONE}), HINTS)
+    first = await ready(provider)
+    (parent,) = parents_of(machine)
+    log = Path(parent.environ()[MARK]) / "parent.log"
+
+    parent.send_signal(signal.SIGINT)
+    await eventually(lambda: has_ended(parent))
+
+    assert log.read_text(encoding="utf-8") == ""
+    assert await state_of(provider) == first
+
+
 async def test_a_parent_goes_with_the_last_replica(machine: Machine) -> None:
     """Undeployed without a trace: no process, no folder."""
     provider = await machine.provider()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +32,14 @@ def test_without_an_interrupt_nothing_is_different() -> None:
         pass
 
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("process", ["flashcore.gateway", "flashcore.server"])
+def test_a_process_that_is_interrupted_while_it_is_imported_says_nothing(process: str, tmp_path: Path) -> None:
+    """Its log, which is asked for why it did not start, showed a traceback of imports."""
+    (tmp_path / "psutil.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport threading\n")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    ran = subprocess.run([sys.executable, "-m", process], env=env, capture_output=True, text=True, check=False)
+
+    assert (ran.returncode, ran.stderr) == (-signal.SIGINT, "")

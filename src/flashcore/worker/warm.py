@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import socket
 import sys
 import time
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     """Be a warm parent, or in a child a replica; returns the exit status as `flashcore.worker` does."""
     match arguments:
         case ["--handler", path]:
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and is not ignored
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # it ends by it, without a traceback in its log
             return _live(Path(path))
         case _:
             sys.stderr.write(USAGE)

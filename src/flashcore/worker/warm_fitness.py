@@ -61,7 +61,7 @@ def _signals() -> str | None:
     usual = {
         signal.SIGTERM: (signal.SIG_DFL,),
         # A shell has what it starts in the background ignore the keyboard, and whatever that starts inherits it.
-        signal.SIGINT: (signal.default_int_handler, signal.SIG_IGN),
+        signal.SIGINT: (signal.SIG_DFL, signal.default_int_handler, signal.SIG_IGN),
         signal.SIGCHLD: (signal.SIG_DFL,),
     }
     changed = [number.name for number, handlers in usual.items() if signal.getsignal(number) not in handlers]
