@@ -40,10 +40,15 @@ def answer_of(revision: str) -> Callable[[Assignment], bytes | Result]:
     def answer(job: Assignment) -> bytes | Result:
         if FITS.get(json.loads(bytes(job.input.data))) == revision:
             return f'"{revision}"'.encode()
-        error = json.dumps({"error_type": "TypeError", "error_message": "it asked", "error_traceback": "there"})
-        return Result(job.id, job.attempt, Payload(b"sealed", "x/y"), error=error, unfit=TAKES[revision])
+        return refused(job, TAKES[revision])
 
     return answer
+
+
+def refused(job: Assignment, takes: str) -> Result:
+    """The result of a job that does not fit."""
+    error = json.dumps({"error_type": "TypeError", "error_message": "it asked", "error_traceback": "there"})
+    return Result(job.id, job.attempt, Payload(b"sealed", "x/y"), error=error, unfit=takes)
 
 
 def fake(running: Running, hello: Hello) -> FakeWorker:
@@ -147,6 +152,7 @@ async def test_after_the_rollout_old_jobs_fail_with_both_signatures(layout: Layo
             done = [await ended(running, job) for job in (*seen, *unseen)]
 
     for job in done:
+        assert message_of(job).startswith("it asked\n"), "what was wrong with the call, in the worker's words"
         assert "greet(name)" in message_of(job)
         assert "greet(name, loud)" in message_of(job)
     assert [job.id for job in target.seen] == [*seen, *unseen]
@@ -177,6 +183,20 @@ async def test_where_nothing_else_ever_served_the_failure_is_as_the_worker_tells
 
     assert message_of(done) == "it asked"
     assert done.output == Payload(b"sealed", "x/y")
+
+
+async def test_a_revision_that_takes_just_the_same_is_not_waited_for(running: Running) -> None:
+    """Q33: after a deploy that left the function's signature alone, a mistake of the caller's is told at once."""
+    old, new = hellos()
+    running.serve(jobs_route("hello", side(old), side(new)))
+    same = FakeWorker(running.gateway.layout.worker_socket, new, lambda job: refused(job, TAKES[OLD]))
+    same.takes = {"greet": TAKES[OLD]}
+    async with fake(running, old) as stable, same:
+        (job,) = await submit(running, ["none"])
+        done = await ended(running, job)
+
+    assert message_of(done) == "it asked"
+    assert len(stable.seen) + len(same.seen) == 1
 
 
 async def test_a_job_for_a_preview_that_does_not_fit_it_fails_at_once(running: Running) -> None:

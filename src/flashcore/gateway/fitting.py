@@ -7,7 +7,8 @@ handlers of one's own say nothing of the kind: with them a job always fits.
 
 What a worker says so costs nothing where nobody says it: no job is read or looked at for it. A job that does not fit is
 given back uncharged and stands apart in the store, closed to that revision. Each time it is closed to one more, so it
-goes from one to the next and never back; when it is closed to all that serve, it fails with what each of them takes.
+goes from one to the next and never back; when it is closed to all that serve, it fails with what the last one said and
+what each of them takes. A revision all of whose functions are known to take just the same is not waited for.
 """
 
 from __future__ import annotations
@@ -87,18 +88,19 @@ class Fitting:
         told = _told(result.error, [f"revision {short(worker.revision)} takes {takes}", *others])
         if self._may_wait(worker, claimed):
             self._log_once(worker, takes)
-            return Returned(Return(claimed.id, claimed.worker, told, charged=False, unfit=takes), link)
+            end = Return(claimed.id, claimed.worker, _kept(result.error), charged=False, unfit=takes)
+            return Returned(end, link)
         if others:
             return Ended(Finish(claimed.id, claimed.worker, error=told), link)
         return Ended(Finish(claimed.id, claimed.worker, result.output, result.error), link)
 
     def nowhere(self, worker: Worker, claimed: Claimed) -> Ended | None:
         """The end of a job that was handed out because it fits none that serves; None for one that may fit."""
-        takes = next((unfit.takes for unfit in claimed.unfit if unfit.revision == worker.revision), None)
-        if takes is None:
+        known = next((unfit for unfit in claimed.unfit if unfit.revision == worker.revision), None)
+        if known is None:
             return None
-        others = self._others(worker.endpoint, worker.revision, claimed, takes)
-        told = _told(None, [f"revision {short(worker.revision)} takes {takes}", *others])
+        others = self._others(worker.endpoint, worker.revision, claimed, known.takes)
+        told = _told(known.reason or None, [f"revision {short(worker.revision)} takes {known.takes}", *others])
         return Ended(Finish(claimed.id, claimed.worker, error=told))
 
     def _log_once(self, worker: Worker, takes: str) -> None:
@@ -114,10 +116,14 @@ class Fitting:
             )
 
     def _may_wait(self, worker: Worker, claimed: Claimed) -> bool:
+        """Whether some revision is left that may take what this one does not; one with the same signatures may not."""
         routing = self.routing(worker.endpoint)
         if routing is None or worker.revision == routing.preview:
             return False
-        return bool(self.serving(routing) - {unfit.revision for unfit in claimed.unfit} - {worker.revision})
+        left = self.serving(routing) - {unfit.revision for unfit in claimed.unfit} - {worker.revision}
+        known = self._takes.get(worker.endpoint, {})
+        mine = known.get(worker.revision)
+        return any(not mine or known.get(revision) != mine for revision in left)
 
     def _others(self, endpoint: EndpointName, revision: RevisionId, claimed: Claimed, takes: str) -> Iterator[str]:
         """What other revisions take, as far as it is something else."""
@@ -133,11 +139,20 @@ class Fitting:
 
 def _told(error: str | None, lines: list[str]) -> str:
     """The failure with these lines below its message."""
-    failure = _NOWHERE
-    if error is not None:
-        try:
-            failure = from_json(RemoteFailure, json.loads(error))
-        except (ValueError, CodecError):
-            failure = replace(_NOWHERE, error_message=error)
+    failure = _failure(error)
     message = "".join((failure.error_message, *(f"\n  {line}" for line in lines)))
     return json.dumps(to_json(replace(failure, error_message=message)))
+
+
+def _kept(error: str | None) -> str:
+    """The failure without its traceback, which shows nothing of anybody's code: many jobs may wait."""
+    return json.dumps(to_json(replace(_failure(error), error_traceback="")))
+
+
+def _failure(error: str | None) -> RemoteFailure:
+    if error is None:
+        return _NOWHERE
+    try:
+        return from_json(RemoteFailure, json.loads(error))
+    except (ValueError, CodecError):
+        return replace(_NOWHERE, error_message=error)

@@ -81,7 +81,7 @@ class Return:
     reason: str
     charged: bool
     unfit: str | None = None
-    """The worker's revision cannot be called with it: what it can be called with. Never charged."""
+    """The worker's revision cannot be called with it: what it can be called with. Never charged; `reason` is kept."""
 
 
 @runtime_checkable

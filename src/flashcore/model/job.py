@@ -108,6 +108,8 @@ class Unfit:
     revision: RevisionId
     takes: str
     """What it can be called with, as in `greet(name, loud)`."""
+    reason: str = ""
+    """What its worker said of the call, as the `error` of a job; empty where nothing is known."""
 
 
 @light

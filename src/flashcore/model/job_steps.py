@@ -142,8 +142,8 @@ def given_back(job: Job, reason: str, now: float, *, charged: bool) -> Job:
 def unfitting(job: Job, takes: str, reason: str, now: float) -> Job:
     """Its worker's revision cannot be called with it, and has not begun: queued again, for the other revisions.
 
-    `takes` is what that revision can be called with. A job that is pinned to it FAILED for `reason`: no other may have
-    it. The worker may have it again, whose attempt is over without doubt.
+    `takes` is what that revision can be called with, and `reason` is kept beside it. A job that is pinned to it FAILED
+    for the reason: no other may have it. The worker may have it again, whose attempt is over without doubt.
     """
     if job.new.pin is not None:
         return _ended(job, JobStatus.FAILED, now, None, reason)
@@ -157,7 +157,7 @@ def unfitting(job: Job, takes: str, reason: str, now: float) -> Job:
         job.charged,
         refused_workers=job.refused_workers,
         version=job.version + 1,
-        unfit=(*others, Unfit(job.revision or RevisionId(""), takes)),
+        unfit=(*others, Unfit(job.revision or RevisionId(""), takes, reason)),
     )
 
 

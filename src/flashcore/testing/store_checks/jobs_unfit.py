@@ -22,6 +22,7 @@ from flashcore.testing.store_checks.subject import Subject
 
 _BOTH = frozenset({REVISION, OTHER_REVISION})
 _TAKES = "greet(name, loud)"
+_REASON = "it takes more"
 
 
 async def check_unfit_jobs(subject: Subject) -> None:
@@ -33,12 +34,12 @@ async def check_unfit_jobs(subject: Subject) -> None:
         job = await _does_not_fit(jobs, "old")
         shown = job and (job.status, job.charged, job.attempt, job.worker, job.unfit, job.refused_workers)
         nobody: frozenset[str] = frozenset()
-        expected = (JobStatus.IN_QUEUE, 0, 1, None, (Unfit(REVISION, _TAKES),), nobody)
-        require(shown == expected, "it waits as before, and what it does not fit is known", job)
+        expected = (JobStatus.IN_QUEUE, 0, 1, None, (Unfit(REVISION, _TAKES, _REASON),), nobody)
+        require(shown == expected, "it waits as before, and what it does not fit is known, with the reason", job)
         require(names(await claim(jobs, 9, serving=_BOTH)) == ["new"], "its revision takes what fits")
         (given,) = await claim(jobs, 9, OTHER_WORKER, revision=OTHER_REVISION, serving=_BOTH, lanes=range(99, 100))
         require((given.id, given.attempt) == (job_id("old"), 2), "the other one takes it, whatever its lanes", given)
-        require(given.unfit == (Unfit(REVISION, _TAKES),), "and is told", given)
+        require(given.unfit == (Unfit(REVISION, _TAKES, _REASON),), "and is told", given)
         require(await finish(jobs, "old", OTHER_WORKER), "its result counts")
 
 
@@ -85,7 +86,7 @@ async def check_pinned_jobs_that_do_not_fit(subject: Subject) -> None:
         await submit(jobs, "a", pin=REVISION)
         await claim(jobs)
         job = await _does_not_fit(jobs, "a")
-        require(job and (job.status, job.error) == (JobStatus.FAILED, "it takes more"), "failed", job)
+        require(job and (job.status, job.error) == (JobStatus.FAILED, _REASON), "failed", job)
         await jobs.retry(job_id("a"))
         require(len(await claim(jobs)) == 1, "tried again, it begins anew")
 
@@ -100,7 +101,7 @@ async def check_unfit_jobs_survive(subject: Subject) -> None:
     async with subject.jobs() as jobs:
         require(await claim(jobs, 9, serving=_BOTH, lanes=lane_share(100)) == (), "it is still closed to its revision")
         (given,) = await claim(jobs, 9, OTHER_WORKER, revision=OTHER_REVISION, serving=_BOTH)
-        require(given.unfit == (Unfit(REVISION, _TAKES),), "with what it does not fit", given)
+        require(given.unfit == (Unfit(REVISION, _TAKES, _REASON),), "with what it does not fit", given)
         await finish(jobs, "a", OTHER_WORKER, error="no")
         job = await jobs.retry(job_id("a"))
         require(job and job.unfit == (), "a retry begins anew", job)
@@ -108,6 +109,6 @@ async def check_unfit_jobs_survive(subject: Subject) -> None:
 
 
 async def _does_not_fit(jobs: JobStore, name: object, worker: WorkerId = WORKER) -> Job | None:
-    end = Return(job_id(name), worker, "it takes more", charged=False, unfit=_TAKES)
+    end = Return(job_id(name), worker, _REASON, charged=False, unfit=_TAKES)
     (job,) = await jobs.give_back([end])
     return job

@@ -135,7 +135,7 @@ def state_row(n: int, e: int, round_: int, job: Job) -> tuple[Any, ...]:
         job.error,
         "\n".join(sorted(job.refused_workers)) or None if job.refused_workers else None,
         job.version,
-        json.dumps([[unfit.revision, unfit.takes] for unfit in job.unfit]) if job.unfit else None,
+        json.dumps([[unfit.revision, unfit.takes, unfit.reason] for unfit in job.unfit]) if job.unfit else None,
         job.streamed,
     )
 
@@ -185,7 +185,7 @@ def loaded(row: tuple[Any, ...]) -> Loaded:
         None if progress_media is None else _payload(progress_media, progress, progress_blob),
         frozenset(refused.split("\n")) if refused else frozenset(),
         version,
-        tuple(Unfit(revision, takes) for revision, takes in json.loads(unfit)) if unfit else (),
+        tuple(Unfit(*known) for known in json.loads(unfit)) if unfit else (),
         streamed,
     )
     return Loaded(n, e, round_, job)
