@@ -12,8 +12,9 @@ with jobs in memory, to tell what a busy disk takes; `runsync` over plain HTTP w
 flight; and our client with a real replica, on disk. A durable peer has what it accepted on disk when it says so. Asked
 is that we are ahead of each durable one by 4 times at 50 in flight, of each other by 2; for both, processors and disk
 have to be our own.
-Limits of the same run: a ping-pong of 1 KB over a Unix socket, rows inserted into SQLite with a sync for each.
 CPU is that of all processes together, for a job at 50 in flight.
+The limit is a queue with nothing to it, `bare_broker.py`, which takes its turns too. What the machine gave it to work
+with: a ping-pong of 1 KB over a Unix socket, rows inserted into SQLite with a sync for each.
 
 Peers are installed into environments of their own the first time. Redis and Postgres are started here; what needs one
 that is not installed is left out, and that is said.
@@ -314,6 +315,26 @@ OURS_OVER_HTTP = Candidate("flashcore, runsync over HTTP", durable=True, opened=
 OUR_CLIENT = Candidate("flashcore, client and replica", durable=True, opened=with_our_client)
 
 
+@contextlib.contextmanager
+def bare(folder: Path) -> Iterator[Order]:
+    """The limit: what no such queue can do without."""
+    command = [sys.executable, str(Path(__file__).with_name("bare_broker.py"))]
+    others = [subprocess.Popen([*command, what, str(folder)]) for what in ("serve", "work")]
+    try:
+        driver = Driver([*command, "drive", str(folder)])
+        try:
+            yield driver.sample
+        finally:
+            driver.end()
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+LIMIT = Candidate("limit: a bare broker", durable=True, opened=bare)
+
+
 # -- all of it ---------------------------------------------------------------------------------------------------------
 
 
@@ -345,6 +366,14 @@ def tell(candidate: Candidate, ours: list[Turn], theirs: list[Turn]) -> bool:
     return good
 
 
+def tell_limit(ours: list[Turn], limit: list[Turn]) -> None:
+    """How far from the limit we are."""
+    pairs = list(zip(ours, limit, strict=True))
+    alone = statistics.median(our.alone.p50 / its.alone.p50 for our, its in pairs)
+    together = statistics.median(our.together.rate / its.together.rate for our, its in pairs)
+    print(f"of the limit: a job alone takes {alone:.1f} x as long, {IN_FLIGHT} in flight are {together:.2f} x as many")
+
+
 def measure(candidates: list[Candidate], rounds: int, seconds: float) -> dict[str, list[Turn]]:
     """All in turns."""
     turns: dict[str, list[Turn]] = {candidate.name: [] for candidate in candidates}
@@ -359,7 +388,7 @@ def limits(seconds: float, folder: Path) -> None:
     """What the machine can do."""
     pong, row = bench_jobs.ping_pong(seconds), bench_jobs.inserts(folder, 1, seconds)
     for name, limit in (("a ping-pong over a Unix socket", pong), ("a row into SQLite, synced", row)):
-        print(f"limit: {name:35}{limit.p50 / 1000:12.3f}{limit.p99 / 1000:10.3f}{limit.rate:14,.0f}")
+        print(f"beside: {name:34}{limit.p50 / 1000:12.3f}{limit.p99 / 1000:10.3f}{limit.rate:14,.0f}")
 
 
 def run(peers: list[Peer], rounds: int, seconds: float, *, redis_synced: bool) -> bool:
@@ -368,13 +397,15 @@ def run(peers: list[Peer], rounds: int, seconds: float, *, redis_synced: bool) -
         place = Path(folder)
         with servers(place, {peer.store for peer in peers}, redis_synced=redis_synced) as addresses:
             theirs = list(candidates_of(peers, addresses, redis_synced=redis_synced))
-            turns = measure([OURS, OURS_IN_MEMORY, OURS_OVER_HTTP, OUR_CLIENT, *theirs], rounds, seconds)
+            candidates = [OURS, LIMIT, OURS_IN_MEMORY, OURS_OVER_HTTP, OUR_CLIENT, *theirs]
+            turns = measure(candidates, rounds, seconds)
         print(f"\nmedians of {rounds} turns of {seconds:g} s")
         print(f"{'':34}{'durable':>8}{'1: p50 ms':>12}{'p99 ms':>10}{f'{IN_FLIGHT}: jobs/s':>14}{'CPU us':>12}")
-        for one in (OURS, OURS_IN_MEMORY, OURS_OVER_HTTP, OUR_CLIENT, *theirs):
+        for one in candidates:
             show(one.name, "yes" if one.durable else "no", turns[one.name])
         limits(seconds, place)
     print()
+    tell_limit(turns[OURS.name], turns[LIMIT.name])
     told = [tell(one, turns[OURS.name], turns[one.name]) for one in theirs]
     return all(told)
 
