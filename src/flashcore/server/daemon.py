@@ -159,6 +159,7 @@ def _started(project: Project, process: subprocess.Popen[bytes], said: bytes | N
         raise errors.Unavailable(
             "the control plane ended while it started", next_step=f"look at {project.layout.logs / 'server.log'}"
         )
+    process.returncode = 0  # it outlives this object, which is what Popen would warn about
     return presence
 
 
