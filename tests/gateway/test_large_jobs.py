@@ -179,7 +179,7 @@ async def test_a_large_body_that_no_disk_takes_is_refused_with_a_reason(layout: 
             small = await running.post("/v2/hello/run", {"input": 1})
         large = await running.post("/v2/hello/run", {"input": "a" * LARGE})
 
-    assert (refused.status, refused.json["error"]["code"]) == (503, "no_room")
+    assert (refused.status, refused.json["error"]["code"], refused.headers["retry-after"]) == (503, "no_room", "1")
     assert (small.status, large.status) == (200, 200)
 
 

@@ -360,6 +360,21 @@ async def test_a_handler_that_fails_is_told_as_500(gateway: Gateway) -> None:
     gateway.failures.clear()
 
 
+async def test_a_lack_of_memory_is_told_as_something_that_passes(gateway: Gateway) -> None:
+    """Q26: 503 with Retry-After; 500 says that there is a mistake to be found."""
+
+    def at_once(request: Request) -> Response:
+        raise MemoryError
+
+    gateway.local(at_once)
+
+    answer = await gateway.ask(GET)
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert b"no_memory" in answer.body
+    gateway.failures.clear()
+
+
 async def test_a_stream_that_fails_is_cut_short(gateway: Gateway) -> None:
     """The missing last chunk tells the client that this was not all."""
 

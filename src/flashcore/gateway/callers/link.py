@@ -14,11 +14,12 @@ from typing import Any
 
 from flashcore.gateway.callers.desk import CallersDesk
 from flashcore.gateway.callers.outbox import Outbox, Room
+from flashcore.gateway.http.errors import accident
 from flashcore.gateway.http.exchange import Client, Dismissal
 from flashcore.gateway.http.head import RequestHead
 from flashcore.gateway.http.limits import Limits
 from flashcore.gateway.http.pace import BodyPace
-from flashcore.gateway.http.respond import Response, error_response
+from flashcore.gateway.http.respond import Response, error_response, refusal_response
 from flashcore.gateway.intake import refusal_of
 from flashcore.model.errors import FlashcoreError, ProtocolError
 from flashcore.model.job import Job
@@ -215,7 +216,7 @@ class CallerLink:
             self.refused(waiting, refusal_of(error))
         else:
             self._loop.call_exception_handler({"message": "a call over a link failed", "exception": error})
-            self.refused(waiting, _crashed())
+            self.refused(waiting, refusal_response(accident(error)))
 
     def refused(self, waiting: _Waiting, response: Response) -> None:
         """Say what would be said over HTTP."""
@@ -311,7 +312,7 @@ class CallerLink:
 
     def _cannot_show(self, number: int, error: Exception) -> None:
         self._loop.call_exception_handler({"message": "a job cannot be shown", "exception": error})
-        self._outbox.refuse(_refusal(number, _crashed()))
+        self._outbox.refuse(_refusal(number, refusal_response(accident(error))))
 
     # -- its end ---------------------------------------------------------------------------------------------------
 
@@ -418,10 +419,6 @@ def _refusal(number: int, response: Response) -> Refusal:
 def _error_of(response: Response) -> dict[str, Any]:
     error: dict[str, Any] = json.loads(response.body if isinstance(response.body, bytes) else b"{}")
     return error
-
-
-def _crashed() -> Response:
-    return error_response(500, "internal", "The gateway failed; its log says why.")
 
 
 def _leaving() -> Response:

@@ -13,7 +13,7 @@ from asyncio import Transport
 from math import inf
 from typing import cast
 
-from flashcore.gateway.http.errors import BadFraming, BadRequest
+from flashcore.gateway.http.errors import BadFraming, BadRequest, accident
 from flashcore.gateway.http.exchange import Dismissal, Exchange
 from flashcore.gateway.http.forward import UNKNOWN, PeerLines, status_line
 from flashcore.gateway.http.framing import BodyReader, ChunkedBody, EndlessBody, LengthBody
@@ -26,7 +26,7 @@ from flashcore.gateway.http.parse import parse_request
 from flashcore.gateway.http.peeking import PeekingExchange
 from flashcore.gateway.http.recurring import RecurringHead
 from flashcore.gateway.http.relay import Relay
-from flashcore.gateway.http.respond import Response, Watcher, error_response, has_no_content, own_lines
+from flashcore.gateway.http.respond import Response, Watcher, has_no_content, own_lines, refusal_response
 from flashcore.gateway.http.route import Local, Proxy, Switch
 from flashcore.gateway.http.shared import Shared
 
@@ -458,9 +458,9 @@ class ClientConnection(StreamProtocol):
         self._transport.abort()
 
     def crash(self, error: BaseException) -> None:
-        """Report what failed above or within the engine, and answer 500, or cut what had begun."""
+        """Report what failed above or within the engine, and say so, or cut what had begun."""
         self._shared.report("a request failed", error)
-        self._refuse(BadRequest(500, "internal", "The gateway failed; its log says why."))
+        self._refuse(accident(error))
 
     def answer_by(self, time: float) -> None:
         """Call `Exchange.expire` once the loop's clock passes `time`."""
@@ -528,11 +528,9 @@ class ClientConnection(StreamProtocol):
             self.cut()
             return
         self._persists = False
-        self._shared.count_refusal(error.reason if isinstance(error, BadRequest) else error.code)
-        if isinstance(error, BadRequest):
-            self.respond(error_response(error.status, error.reason, error.message))
-        else:
-            self.respond(error_response(400, error.code, error.message))
+        refused = error if isinstance(error, BadRequest) else BadRequest(400, error.code, error.message)
+        self._shared.count_refusal(refused.reason)
+        self.respond(refusal_response(refused))
 
     def _expire_reading(self) -> None:
         """The client did not send in time what it had begun, or anything at all."""

@@ -26,6 +26,13 @@ class BadRequest(ProtocolError):
         self.reason = reason
 
 
+def accident(error: BaseException) -> BadRequest:
+    """What a caller is told of a failure of ours. A lack of memory passes, often with the next answer that is sent."""
+    if isinstance(error, MemoryError):
+        return BadRequest(503, "no_memory", "The gateway has no memory left for this; ask again, or ask for less.")
+    return BadRequest(500, "internal", "The gateway failed; its log says why.")
+
+
 class BadAnswer(ProtocolError):
     """A replica's head that is no HTTP/1 answer, or that does not say where its body ends."""
 

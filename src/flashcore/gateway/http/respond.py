@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeAlias
 
+from flashcore.gateway.http.errors import BadRequest
 from flashcore.gateway.http.forward import HOP_BY_HOP, encode_headers, status_line
 from flashcore.gateway.http.head import Headers, RequestHead
 from flashcore.model.light import light
@@ -112,6 +113,12 @@ def json_response(status: int, value: object, headers: Headers = ()) -> Response
 def error_response(status: int, code: str, message: str, headers: Headers = (), **data: object) -> Response:
     """An error as every part of the gateway tells one: `{"error": {"code", "message", ...}}`."""
     return json_response(status, {"error": {"code": code, "message": message, **data}}, headers)
+
+
+def refusal_response(error: BadRequest) -> Response:
+    """A refusal by the engine; what passes may be asked again soon."""
+    headers = ((b"retry-after", b"1"),) if error.status == 503 else ()
+    return error_response(error.status, error.reason, error.message, headers)
 
 
 def own_lines(response: Response) -> bytes:
