@@ -20,6 +20,9 @@ _Place = tuple[int, int, JobId]
 _Lane = list[_Place]
 """A heap; the places of jobs that are not queued any more are dropped when they come up."""
 
+_CHUNK = 300
+"""About how many bytes a chunk takes beside its payload."""
+
 
 class MemoryJobs:
     """A JobStore of heaps and dicts."""
@@ -121,6 +124,11 @@ class MemoryJobs:
         given = _read_at_once(left)
         self._chunks[job] = left[len(given) :] if after is None else left
         return given
+
+    async def stream_size(self, job: JobId) -> int:
+        """See WeighsStreams."""
+        self._require_open()
+        return sum(len(item.value.data) + _CHUNK for item in self._chunks.get(job, ()))
 
     async def finish(self, results: Sequence[Finish]) -> tuple[bool, ...]:
         """See JobStore."""

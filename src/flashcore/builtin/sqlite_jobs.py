@@ -157,7 +157,7 @@ class SqliteJobs:
                     before, grown = grown, job_steps.streamed(grown, number)
                     if grown is not before:
                         item = StreamItem(grown.streamed - 1, stored or value)
-                        book.batch.streams.append(ChunkAdded(entry.n, item))
+                        book.batch.streams.append(ChunkAdded(entry.n, item, len(value.data)))
                 book.put(entry, grown)
                 return True
 
@@ -171,6 +171,11 @@ class SqliteJobs:
         take = partial(loading.take_chunks, entry.n) if after is None else partial(loading.pass_chunks, entry.n, after)
         items = await self._writer.write(take)
         return tuple([replace(item, value=await self._payloads.unshelved(item.value)) for item in items])
+
+    async def stream_size(self, job: JobId) -> int:
+        """See WeighsStreams."""
+        entry = await self._known(job)
+        return 0 if entry is None else await self._writer.read(partial(loading.stream_size, entry.n))
 
     async def finish(self, results: Sequence[Finish]) -> tuple[bool, ...]:
         """See JobStore."""

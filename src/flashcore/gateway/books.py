@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from flashcore.model.errors import StreamFull
 from flashcore.model.job import Claimed
 from flashcore.model.names import (
     EndpointName,
@@ -70,6 +71,12 @@ class Attempt:
     """The store has no use for its result: it only takes up a slot until the worker lets go of it."""
     unnamed_since: float | None = None
     """The first of the beats in a row that left it out, by the loop's clock."""
+    unweighed: int = 0
+    """Bytes of its stream that came since it was last known how much of that is kept."""
+    stream_room: int = 0
+    """How many may come before that is asked again, beside the first ones."""
+    overfull: StreamFull | None = None
+    """Why it was ended, where more of its stream is kept than may be."""
 
 
 @dataclass(slots=True, eq=False)
@@ -132,6 +139,13 @@ class Worker:
         for job in self.running:
             leased.setdefault(self.attempts[job].claimed.worker, []).append(job)
         return leased
+
+    def current(self, job: JobId, number: int) -> Attempt | None:
+        """The attempt at the job, if that is the one whose word counts."""
+        attempt = self.attempts.get(job)
+        if attempt is None or attempt.claimed.attempt != number or attempt.stopped:
+            return None
+        return attempt
 
     def begin_anew(self) -> bool:
         """Claim under another id from now on, where that makes a difference and is safe; whether it does.

@@ -15,8 +15,10 @@ from flashcore.gateway.door import Door
 from flashcore.gateway.recording import Ended, Progressed, Recorder, Returned, Streamed
 from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
+from flashcore.gateway.streams import StreamLimit, failure_text
 from flashcore.hookspecs.jobs import Finish, JobStore, Return
-from flashcore.model.job import Claimed, JobStatus
+from flashcore.model.errors import StreamFull
+from flashcore.model.job import JobStatus
 from flashcore.model.names import EndpointName, JobId, ReplicaId, worker_id
 from flashcore.wire.hello import Hello, Identity
 from flashcore.wire.messages import (
@@ -73,6 +75,7 @@ class Crew:
         self._events = events
         self._loop = asyncio.get_running_loop()
         self._present: dict[WorkerLink, Worker] = {}
+        self._streams = StreamLimit(store, settings.stream_limit, self._overfull)
         self.door = Door(settings.hello_patience, self._send_away, events.changed)
         self.absences = Absences(settings.reconnect_grace, self._give_up)
 
@@ -179,11 +182,12 @@ class Crew:
                 self._resize(worker, slots)
                 self._beat(worker, frozenset(ids))
             case Chunk(job, attempt, value, number):
-                if (claimed := _current(worker, job, attempt)) is not None:
-                    self._recorder.add(Streamed(claimed.worker, job, attempt, value, number, link), link)
+                if (held := worker.current(job, attempt)) is not None:
+                    self._recorder.add(Streamed(held.claimed.worker, job, attempt, value, number, link), link)
+                    self._streams.add(worker, held, len(value.data))
             case Progress(job, attempt, value):
-                if (claimed := _current(worker, job, attempt)) is not None:
-                    self._recorder.add(Progressed(claimed.worker, job, value), link)
+                if (held := worker.current(job, attempt)) is not None:
+                    self._recorder.add(Progressed(held.claimed.worker, job, value), link)
             case Leaving():
                 worker.leaving = True
             case Serves(takes):
@@ -192,13 +196,20 @@ class Crew:
                 _log.warning("worker %s sent a %s, which is not for it to say", worker.id, type(message).__name__)
 
     def stream(self, link: WorkerLink, chunk: Chunk, stored: Callable[[], None]) -> bool:
-        """As a Chunk, of who does not count its chunks and waits for each; False: it is stale, nobody is told."""
+        """As a Chunk, of who does not count its chunks and waits for each; False: it is stale, nobody is told.
+
+        Raises StreamFull where the job was ended for that, until its worker lets go of it.
+        """
         worker = self._present.get(link)
-        claimed = None if worker is None else _current(worker, chunk.id, chunk.attempt)
-        if worker is None or claimed is None:
+        held = None if worker is None else worker.attempts.get(chunk.id)
+        if held is not None and held.overfull is not None:
+            raise held.overfull
+        held = None if worker is None else worker.current(chunk.id, chunk.attempt)
+        if worker is None or held is None:
             return False
         worker.heard = self._loop.time()
-        self._recorder.add(Streamed(claimed.worker, chunk.id, chunk.attempt, chunk.value, stored=stored), link)
+        self._recorder.add(Streamed(held.claimed.worker, chunk.id, chunk.attempt, chunk.value, stored=stored), link)
+        self._streams.add(worker, held, len(chunk.value.data))
         return True
 
     def _results(self, worker: Worker, link: WorkerLink, results: Iterable[Result]) -> None:
@@ -280,6 +291,17 @@ class Crew:
         self._events.attempt_ended(worker, worker.attempts[job], True)
         worker.is_barred = True
         self._stop(worker, worker.attempts[job])
+
+    def _overfull(self, worker: Worker, attempt: Attempt, problem: StreamFull) -> None:
+        """More of its stream is kept than may be: the job has failed, where that attempt goes on."""
+        claimed = attempt.claimed
+        if worker.attempts.get(claimed.id) is not attempt or attempt.stopped:
+            return
+        _log.warning("job %s of %s failed: %s", claimed.id, worker.endpoint, problem.message)
+        attempt.overfull = problem
+        self._events.attempt_ended(worker, attempt, True)
+        self._recorder.add(Ended(Finish(claimed.id, claimed.worker, error=failure_text(problem))))
+        self._stop(worker, attempt)
 
     def _stop(self, worker: Worker, attempt: Attempt) -> None:
         if not attempt.stopped:
@@ -372,20 +394,13 @@ class Crew:
     def close(self) -> None:
         """Let go of every connection; the workers keep what they have and come back."""
         self.absences.close()
+        self._streams.close()
         for link, _ in self.door.waiting():
             self.door.leave(link)
             link.close()
         for link in self._present:
             link.close()
         self._present.clear()
-
-
-def _current(worker: Worker, job: JobId, number: int) -> Claimed | None:
-    """The job as the worker got it, if that attempt is the one that counts."""
-    attempt = worker.attempts.get(job)
-    if attempt is None or attempt.claimed.attempt != number or attempt.stopped:
-        return None
-    return attempt.claimed
 
 
 def _where_to_look(worker: Worker) -> str:

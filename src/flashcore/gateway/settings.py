@@ -8,7 +8,9 @@ from dataclasses import dataclass, fields, replace
 from flashcore.gateway.circuit import CircuitRules
 from flashcore.model.errors import ConfigurationError
 
-_SWITCHES = frozenset({"poll_pacing", "poll_attendance", "webhook_private", "queued_limit", "caller_rate", "body_rate"})
+_SWITCHES = frozenset(
+    {"poll_pacing", "poll_attendance", "webhook_private", "queued_limit", "stream_limit", "caller_rate", "body_rate"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Settings:
     """Jobs of one endpoint that may be queued; 0: as many as the disk takes."""
     caller_rate: float = 0.0
     """Jobs that one caller may submit in a second, over 10 s; 0: as many as it likes."""
+    stream_limit: int = 1_000_000_000
+    """Of one job's stream, what is kept that nobody has read; it fails beyond that. 0: as much as the disk takes."""
     unrecorded_bytes: int = 64_000_000
     """Reported by workers and not stored yet: beyond it no worker is read from that has much of it."""
     retry_share: float = 0.2

@@ -236,6 +236,23 @@ class StreamsTogether(Protocol):
 
 
 @runtime_checkable
+class WeighsStreams(Protocol):
+    """What a job store may have besides: how much it keeps of a stream. Without it only the store bounds a stream.
+
+    The gateway asks now and then while a job streams much, and fails one of which more is kept than `stream_limit`.
+    SQLite notes beside each chunk how much there was up to it, Postgres would do the same; Redis has a list's number of
+    bytes in the job's hash, changed by the script that adds or takes; memory adds up.
+    """
+
+    async def stream_size(self, job: JobId) -> int:
+        """About how many bytes of the job's stream are kept now: chunks that were taken, or passed by, are not.
+
+        Answers as soon for a long stream as for a short one; after a restart too. 0 for an unknown job.
+        """
+        ...
+
+
+@runtime_checkable
 class RingsAtOnce(Protocol):
     """What a job store in this process may have besides: wake-ups that take no turn of the loop."""
 

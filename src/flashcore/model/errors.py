@@ -19,6 +19,7 @@ FlashcoreError
 │   ├── StateTooNew           written by a newer flashcore
 │   └── StateCorrupt          unreadable; never overwritten
 ├── StorageFull               the disk (or quota) is full; nothing was half-written
+├── StreamFull                more of a job's stream is kept than may be, since nobody reads it as fast as it comes
 ├── PluginError               a plugin failed; carries plugin, distribution and part
 ├── ProtocolError             a peer said something that the protocol does not know
 │   └── IncompatiblePeer      no common protocol version
@@ -174,6 +175,12 @@ class StorageFull(FlashcoreError):
     """The disk or the quota is full. Nothing was half-written."""
 
     code = "storage_full"
+
+
+class StreamFull(FlashcoreError):
+    """More of a job's stream is kept for its readers than may be."""
+
+    code = "stream_full"
 
 
 class PluginError(FlashcoreError):

@@ -9,7 +9,7 @@
 
 The SDK asks again at once, without a pause, whatever it is answered. So every answer that gives it nothing is held. It
 posts a result once and drops it when that is refused. So nothing that it posts of a job is ever refused: what is not
-wanted any longer is taken and forgotten.
+wanted any longer is taken and forgotten. Only items of a stream that is too long are refused, whose job has failed.
 """
 
 from __future__ import annotations

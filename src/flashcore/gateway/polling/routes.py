@@ -16,6 +16,7 @@ from flashcore.gateway.polling.desk import Desk
 from flashcore.gateway.polling.link import PolledLink
 from flashcore.gateway.routes import JobsRouting
 from flashcore.gateway.settings import Settings
+from flashcore.model.errors import StreamFull
 from flashcore.model.names import JobId
 from flashcore.wire.messages import Assignment, Beat, Chunk, Leaving, Progress, Result, Results
 from flashcore.wire.rawjson import NotJson
@@ -196,7 +197,12 @@ class PolledApi:
                 link, Results((Result(call.job, attempt, error=f"a streamed item: {error.message}"),))
             )
         else:
-            await self._stored(link, Chunk(call.job, attempt, chunk))
+            try:
+                await self._stored(link, Chunk(call.job, attempt, chunk))
+            except StreamFull as full:
+                return error_response(
+                    413, full.code, f"Job {call.job} has failed: {full.message}.", next_step=full.next_step
+                )
         return json_response(200, {})
 
     async def _stored(self, link: PolledLink, chunk: Chunk) -> None:

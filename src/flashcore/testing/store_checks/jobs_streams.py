@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from flashcore.hookspecs.jobs import BLOB_THRESHOLD, READ_AT_ONCE, JobStore, StreamsTogether
+from flashcore.hookspecs.jobs import BLOB_THRESHOLD, READ_AT_ONCE, JobStore, StreamsTogether, WeighsStreams
 from flashcore.model.job import Payload, StreamItem
 from flashcore.model.names import WorkerId
 from flashcore.testing.conformance import require
@@ -125,6 +125,45 @@ async def check_chunks_together(subject: Subject) -> None:
         require(await _read(jobs) == [], "and leaves nothing")
 
 
+async def check_stream_sizes(subject: Subject) -> None:
+    """A store that can tell how much of a stream it keeps leaves out what was read, and what is of another attempt."""
+    async with subject.jobs() as jobs:
+        if not isinstance(jobs, WeighsStreams):
+            return
+        await submit(jobs, "a", "other")
+        await claim(jobs, count=2)
+        require(await jobs.stream_size(job_id("nobody's")) == 0, "an unknown job has none")
+        require(await jobs.stream_size(job_id("a")) == 0, "nothing yet")
+        for size in (1000, 1000, BLOB_THRESHOLD + 1, 1000):
+            require(await jobs.append_stream(WORKER, job_id("a"), Payload(b"7" * size)), "a chunk is taken")
+        await jobs.append_stream(WORKER, job_id("other"), Payload(b"7" * 50_000))
+        whole = await jobs.stream_size(job_id("a"))
+        require(BLOB_THRESHOLD < whole < BLOB_THRESHOLD + 9000, "about what they have, but for the first", whole)
+        await jobs.read_stream(job_id("a"), 3)
+        require(await jobs.stream_size(job_id("a")) < 3000, "those are passed by")
+        await jobs.append_stream(WORKER, job_id("a"), Payload(b"7" * 30_000))
+        require(30_000 <= await jobs.stream_size(job_id("a")) < 33_000, "one more")
+        await _take_all(jobs)
+        require(await jobs.stream_size(job_id("a")) == 0, "all were taken")
+        await jobs.append_stream(WORKER, job_id("a"), Payload(b"7" * 9000))
+        await give_back(jobs, "a")
+        require(await jobs.stream_size(job_id("a")) == 0, "the attempt is over")
+
+
+async def check_stream_sizes_after_reopening(subject: Subject) -> None:
+    """How much is kept of a stream outlives the process."""
+    subject.ask("durable", given=subject.durable)
+    async with subject.jobs() as jobs:
+        if not isinstance(jobs, WeighsStreams):
+            return
+        await submit(jobs, "a")
+        await claim(jobs)
+        for _ in range(3):
+            await jobs.append_stream(WORKER, job_id("a"), Payload(b"7" * 1000))
+    async with subject.jobs() as jobs:
+        require(isinstance(jobs, WeighsStreams) and 2000 <= await jobs.stream_size(job_id("a")) < 5000, "it is known")
+
+
 async def check_repeated_chunks_after_reopening(subject: Subject) -> None:
     """Which chunks were stored outlives the process, those that somebody has read included."""
     subject.ask("durable", given=subject.durable)
@@ -151,6 +190,11 @@ async def _read(jobs: JobStore) -> list[int]:
 
 async def _append(jobs: JobStore, number: int, worker: WorkerId = WORKER) -> bool:
     return await jobs.append_stream(worker, job_id("a"), Payload(b"%d" % number), number)
+
+
+async def _take_all(jobs: JobStore) -> None:
+    while await jobs.read_stream(job_id("a")):
+        pass
 
 
 async def _read_after(jobs: JobStore, after: int) -> list[int]:

@@ -28,6 +28,8 @@ class ChunkAdded:
 
     n: int
     item: StreamItem
+    size: int
+    """Bytes of the chunk, which may be in a file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,14 @@ _FEW, _MANY = 32, 64
 SQLite keeps prepared, and whoever wants a look waits until one has come to its end.
 """
 
+_CHUNK = 64
+"""About how many bytes a chunk takes beside its payload."""
+
+_ADD_CHUNK = """
+insert into chunk (n, number, media, data, blob, upto)
+values (?, ?, ?, ?, ?, ? + coalesce((select upto from chunk where n = ? order by c desc limit 1), 0))
+"""
+
 _DELETIONS = tuple(f"delete from {table} where n in ({{}})" for table in ("job", "state", "chunk", "blob"))  # noqa: S608  # names of tables, written here
 
 
@@ -55,8 +63,8 @@ def write_streams(streams: Sequence[ChunkAdded | StreamDropped], connection: sql
     for change in streams:
         if isinstance(change, ChunkAdded):
             value = change.item.value
-            row = (change.n, change.item.number, *payload_columns(value))
-            connection.execute("insert into chunk (n, number, media, data, blob) values (?, ?, ?, ?, ?)", row)
+            row = (change.n, change.item.number, *payload_columns(value), change.size + _CHUNK, change.n)
+            connection.execute(_ADD_CHUNK, row)
             if isinstance(value, Shelved) and value.digest is not None:
                 _refer(connection, [(value.digest, change.n)])
         else:

@@ -28,6 +28,10 @@ _LANE = (
     f"{_JOBS} where s.e = ? and s.round = ? and s.pin = ? and s.priority = ? and s.lane = ? and s.status = 0"
     " and s.n > ? order by s.n limit ?"
 )
+_ENDS_OF_STREAM = """
+select (select upto from chunk where n = ? order by c limit 1),
+       (select upto from chunk where n = ? order by c desc limit 1)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,12 @@ def pass_chunks(n: int, after: int, connection: sqlite3.Connection) -> list[Stre
     """The unread chunks of a job after the first `after`; those before are unread no more."""
     connection.execute("delete from chunk where n = ? and number < ?", (n, after))
     return _chunks(connection, n)
+
+
+def stream_size(n: int, connection: sqlite3.Connection) -> int:
+    """Bytes of the unread chunks of a job, but for the first one."""
+    (first, last) = connection.execute(_ENDS_OF_STREAM, (n, n)).fetchone()
+    return 0 if first is None else int(last) - int(first)
 
 
 def blobs(connection: sqlite3.Connection) -> set[str]:
