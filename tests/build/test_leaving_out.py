@@ -197,6 +197,7 @@ def test_b08_a_file_that_speaks_of_flashcore_and_cannot_be_parsed_is_refused(pro
     if kind == "newer syntax":
         assert "odd.py:3:" in message
         assert "which runs this build, cannot parse it" in message
+        assert "run flashcore with the Python that it is written for" in message
 
     made.write(".flashcoreignore", "odd.py\n")
     assert list(made.functions()) == ["f"]

@@ -37,7 +37,7 @@ def parse(path: str, data: bytes) -> ast.Module | Unparsable:
             warnings.simplefilter("ignore")  # the file's own style is not what is looked at
             return ast.parse(data, filename=path)
     except SyntaxError as error:
-        return Unparsable(Place(path, error.lineno or 0, error.offset or 0), _reason(error), _ADVICE)
+        return Unparsable(Place(path, error.lineno or 0, error.offset or 0), _reason(error), _OTHER_PYTHON)
     except ValueError as error:  # null bytes
         return Unparsable(Place(path), str(error), _ADVICE)
     except (RecursionError, MemoryError):
@@ -45,6 +45,7 @@ def parse(path: str, data: bytes) -> ast.Module | Unparsable:
 
 
 _ADVICE = "correct it, or name the file in .flashcoreignore"
+_OTHER_PYTHON = "correct it, run flashcore with the Python that it is written for, or name the file in .flashcoreignore"
 
 
 def _reason(error: SyntaxError) -> str:
