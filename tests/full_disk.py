@@ -1,4 +1,4 @@
-"""A disk without room: for this process alone, or a small file system that is filled."""
+"""A disk without room, or that cannot be written: for this process alone, or a small file system that is filled."""
 
 from __future__ import annotations
 
@@ -36,6 +36,16 @@ def small_disk_at(place: Path, megabytes: int = 4) -> Generator[Path, None, None
         yield place
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)  # a test that failed may have files open
+
+
+@contextmanager
+def read_only(disk: Path) -> Generator[None, None, None]:
+    """A small disk that cannot be written, as after an error of the device; no file may be open for writing."""
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
 
 
 def fill(disk: Path) -> Path:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.full_disk import no_file_grows_beyond
+from tests.full_disk import no_file_grows_beyond, read_only, small_disk_at
 
-from flashcore.presence import own_presence, presence_of, read_presence, write_presence
+from flashcore.presence import own_presence, presence_of, read_presence, remove_presence, write_presence
 
 
 @pytest.fixture
@@ -83,3 +83,15 @@ def test_one_for_which_there_is_no_room_leaves_what_was_there(tmp_path: Path) ->
 
     assert read_presence(file) == first
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_process_whose_file_cannot_be_removed_ends_in_order_all_the_same(tmp_path: Path) -> None:
+    """`server stop` on a disk that went read-only ended the control plane before it had ended the rest."""
+    with small_disk_at(tmp_path / "disk") as disk:
+        own = own_presence("http://127.0.0.1:1", "1")
+        write_presence(disk / "server.json", own)
+
+        with read_only(disk):
+            remove_presence(disk / "server.json")
+
+        assert read_presence(disk / "server.json") == own

@@ -97,8 +97,8 @@ def read_presence(path: Path) -> Presence | None:
 
 
 def remove_presence(path: Path) -> None:
-    """Remove the file if it is this process's."""
+    """Remove the file if it is this process's. One that stays, on a disk that went read-only, names a dead process."""
     present = read_presence(path)
     if present is not None and present.pid == os.getpid():
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             path.unlink()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.full_disk import read_only, small_disk_at
 
 from flashcore.cli import output
 from flashcore.cli.pane import Pane
@@ -35,6 +36,25 @@ def test_an_output_for_which_there_is_no_room_is_said_in_a_line() -> None:
 
         assert done.returncode == 1
         assert done.stderr == ("error: there is no room to write the output\n  next: free some space and try again\n")
+
+
+def test_a_disk_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:
+    """Where a platform is to start, its log is the first file that shows it."""
+    with small_disk_at(tmp_path / "disk") as disk:
+        (disk / "flashcore.toml").write_text("app = 'a'\n", encoding="utf-8")
+        log = disk / ".flashcore/environments/production/logs/server.log"
+        log.parent.mkdir(parents=True)
+        with read_only(disk):
+            done = subprocess.run(
+                [sys.executable, "-m", "flashcore", "server", "start"],
+                cwd=disk,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+    assert done.returncode == 2
+    assert f"error: {log} cannot be written: Read-only file system\n  next: mount it for writing" in done.stderr
 
 
 @pytest.mark.parametrize(

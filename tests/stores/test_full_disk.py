@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import shutil
+import sqlite3
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.full_disk import fill, no_file_grows_beyond, small_disk_at
+from tests.full_disk import fill, no_file_grows_beyond, read_only, small_disk_at
 from tests.stores.wal import used
 
+from flashcore.builtin.sqlite.faults import fault
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import Claim, Finish
@@ -285,3 +287,16 @@ async def test_a_store_that_was_killed_is_not_called_damaged_because_the_disk_is
     state = await open_state(killed)
     assert [entry.key for entry in (await state.read("k")).entries] == ["k"]
     await state.close()
+
+
+def test_a_disk_that_went_read_only_is_not_said_to_be_full(small_disk: Path) -> None:
+    """SQLite tells the two alike; who reads that there is no room looks for what to remove."""
+    failed = sqlite3.OperationalError("disk I/O error")
+    failed.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+
+    with read_only(small_disk):
+        told = fault(failed, small_disk / "state.db")
+
+    assert not isinstance(told, StorageFull)
+    assert "state.db cannot be written: Read-only file system" in str(told)
+    assert isinstance(fault(failed, small_disk / "state.db"), StorageFull)

@@ -13,7 +13,7 @@ import click
 
 import flashcore
 from flashcore.cli.lazy import LazyCommand, LazyGroup, load
-from flashcore.model.errors import PluginError, StorageFull
+from flashcore.model.errors import ConfigurationError, PluginError
 from flashcore.model.layout import find_project
 from flashcore.registry.index import commands_of, problems_of, setting_of_process, survey
 from flashcore.registry.reports import PluginReport
@@ -46,6 +46,9 @@ _COMMANDS: Mapping[str, LazyCommand] = {
 
 _PLUGIN_OPTIONS: Mapping[str, int] = {"--no-plugins": 0, "--no-plugin": 1, "--strict-plugins": 0}
 """Options about plugins, with how many values each has. They count wherever they stand on the line."""
+
+_UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""A full disk, or one that went read-only: wherever that shows, it is no mistake of ours."""
 
 
 class Root(LazyGroup):
@@ -94,18 +97,27 @@ def main() -> None:
     try:
         cli(args=list(without_plugin_options(sys.argv[1:])), prog_name="flashcore")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _UNWRITTEN:
+            _give_up_writing(error)
+        if not isinstance(error, PermissionError) or error.filename is None:
             raise
-        _give_up_for_lack_of_room(error.filename)
+        _give_up_for_lack_of_rights(error)
 
 
-def _give_up_for_lack_of_room(file: str | None) -> NoReturn:
+def _give_up_writing(error: OSError) -> NoReturn:
     from flashcore.cli.common import fail
+    from flashcore.server.daemon import as_storage_error
 
     # What is to be written yet would be tried once more at the exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    message = f"there is no room to write {file or 'the output'}"
-    fail(StorageFull(message, next_step="free some space and try again"), as_json=False)
+    fail(as_storage_error(error, error.filename or "the output"), as_json=False)
+
+
+def _give_up_for_lack_of_rights(error: PermissionError) -> NoReturn:
+    from flashcore.cli.common import fail
+
+    step = "check its owner and mode: it is somebody else's after a command of another user, of root for instance"
+    fail(ConfigurationError(f"{error.filename} cannot be used: {error.strerror}", next_step=step), as_json=False)
 
 
 def without_plugin_options(arguments: Sequence[str]) -> Iterator[str]:

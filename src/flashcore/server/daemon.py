@@ -128,13 +128,14 @@ def make_private(folder: Path) -> None:
         raise as_storage_error(error, folder) from error
 
 
-def as_storage_error(error: OSError, path: Path) -> errors.FlashcoreError:
+def as_storage_error(error: OSError, path: Path | str) -> errors.FlashcoreError:
     """What a failed write means to the person who waits."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return errors.StorageFull(f"there is no room to write {path}", next_step="free some space and try again")
-    return errors.ConfigurationError(
-        f"{path} cannot be written: {error.strerror or error}", next_step="check its owner and mode"
-    )
+    step = "check its owner and mode"
+    if error.errno == errno.EROFS:
+        step = "mount it for writing; where the system took that away by itself, its log says why (dmesg)"
+    return errors.ConfigurationError(f"{path} cannot be written: {error.strerror or error}", next_step=step)
 
 
 def _note_start(file: Path, pid: int) -> None:

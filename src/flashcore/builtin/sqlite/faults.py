@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sqlite3
+import tempfile
 from pathlib import Path
 
 from flashcore.model.errors import FlashcoreError, StateCorrupt, StateError, StorageFull
@@ -26,7 +27,7 @@ def fault(problem: sqlite3.Error, path: Path) -> FlashcoreError:
     """The error to raise for what SQLite said about the database at `path`."""
     code = getattr(problem, "sqlite_errorcode", 0)
     if code in _FULL:
-        return storage_full(path)
+        return _unwritten(path)
     if code & 0xFF in _DAMAGED:
         return damaged(path, str(problem))
     return StateError(
@@ -34,6 +35,15 @@ def fault(problem: sqlite3.Error, path: Path) -> FlashcoreError:
         next_step="see that the disk is well, that the file is writable and that nothing else has it open",
         path=str(path),
     )
+
+
+def _unwritten(path: Path) -> FlashcoreError:
+    """The error to raise for a write that failed. SQLite tells a disk that went read-only as it tells a full one."""
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as problem:
+        return disk_fault(problem, path)
+    return storage_full(path)
 
 
 def refused(problem: sqlite3.Error, path: Path) -> FlashcoreError:
