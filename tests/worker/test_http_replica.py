@@ -59,6 +59,19 @@ CODE = """
         yield 1
         await held(until)
         yield 2
+
+    async def broken():
+        yield 1
+        raise ValueError("no second")
+
+    async def streamed():
+        from fastapi.responses import StreamingResponse
+
+        async def lines():
+            yield "1"
+            raise ValueError("no second")
+
+        return StreamingResponse(lines())
 """
 
 UNHURRIED = """
@@ -77,7 +90,8 @@ IMPATIENT = """
 
 ROUTES = {
     **dict.fromkeys(["hello", "stick"], "function"),
-    **dict.fromkeys(["slow", "held", "stall", "leave_in_a_task"], "async_function"),
+    **dict.fromkeys(["slow", "held", "stall", "leave_in_a_task", "streamed"], "async_function"),
+    **dict.fromkeys(["stream", "broken"], "async_generator"),
 }
 
 
@@ -116,7 +130,6 @@ async def ready_replica(
 ) -> RunningReplica:
     """One with so many seconds for what runs when it is told to end."""
     entries = [function(name, kind, route=Route("GET", f"/{name}")) for name, kind in ROUTES.items()]
-    entries.append(function("stream", "async_generator", route=Route("GET", "/stream")))
     artifact = write_artifact(tmp_path / "artifact", HTTP_HANDLER, {"code_of_user.py": code}, entries)
     started = await start(artifact, FLASHCORE_GRACE=str(grace), **variables)
     await started.ready()
@@ -163,6 +176,21 @@ async def test_the_requests_id_is_in_the_log_and_in_the_answer(replica: RunningR
     assert "[request r-77] greeting world\n" in replica.log
     assert f"[request {made.headers['x-request-id']}] greeting world\n" in replica.log
     assert "[request r-77] and no more\n" in replica.log
+
+
+@pytest.mark.parametrize("route", ["broken", "streamed"])
+async def test_an_answer_that_breaks_off_is_logged_once_and_begins_where_the_users_code_does(
+    replica: RunningReplica, route: str
+) -> None:
+    """Not with the fifty frames of the server and the framework, which push everything else out of sight."""
+    assert "1" in (await ask(replica, f"/{route}", x_request_id="r-1")).body
+    await written(replica, "ValueError")
+
+    lines = [line for line in replica.log.splitlines() if "[request r-1]" in line]
+    assert lines[0].endswith("raised while a request was answered. Its answer is cut off, if it had begun:")
+    assert lines[1].endswith("Traceback (most recent call last):")
+    assert "code_of_user.py" in lines[2]
+    assert (len(lines), lines[4].endswith("ValueError: no second")) == (5, True)
 
 
 async def test_requests_inside_finish_and_new_ones_are_turned_away(start: Start, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ MAX_TEXT = 64 * 1024
 """Characters of a message or a traceback that are kept; the middle of a longer one is left out."""
 
 _CALLERS = (__file__, asyncio.__file__, concurrent.futures.__file__, importlib.__file__)
-_ABOVE_THE_USER = (*(f"{Path(file).parent}{os.sep}" for file in _CALLERS), "<frozen importlib")
+ABOVE_THE_USER = (*(f"{Path(file).parent}{os.sep}" for file in _CALLERS), "<frozen importlib")
 """Where the code is that calls or imports user code."""
 
 
@@ -65,7 +65,7 @@ def _traceback(error: BaseException) -> str:
 
 def _users_frames(trace: TracebackType | None) -> TracebackType | None:
     """Where the user's code begins; None for an error of the worker's own, whose message says it all."""
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_ABOVE_THE_USER):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(ABOVE_THE_USER):
         trace = trace.tb_next
     return trace
 

@@ -9,7 +9,6 @@ import functools
 import importlib.util
 import inspect
 import json
-import logging
 import os
 import socket
 import sys
@@ -27,6 +26,7 @@ from flashcore.worker.direct import SealedRequests
 from flashcore.worker.failure import failure_of
 from flashcore.worker.functions import CallKind, FunctionTable, Invocation, LoadedFunction
 from flashcore.worker.guard import DRAINING_HEADER, Application, Receive, Scope, Send
+from flashcore.worker.http_logging import quieten
 from flashcore.worker.plain import encode
 from flashcore.worker.pool import ThreadPool
 
@@ -37,8 +37,6 @@ DEFAULT_THREADS = 40
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open; the gateway keeps its connections for less."""
-
-_LOGGERS = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 _FAILED = 1011
 """The code with which a WebSocket is closed whose function has failed; as of RFC 6455, 7.4."""
@@ -194,15 +192,11 @@ class _Serving:
     async def _lines(
         self, function: LoadedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncIterator[bytes]:
-        """Each item as a line. What goes wrong is logged and cuts the answer off, since its status is sent."""
+        """Each item as a line. What goes wrong cuts the answer off, since its status is sent; the server logs it."""
         position = 0
-        try:
-            async for item in self._items(function, args, kwargs):
-                yield encode_item(item, position) + b"\n"
-                position += 1
-        except Exception as error:
-            _failed(error)
-            raise
+        async for item in self._items(function, args, kwargs):
+            yield encode_item(item, position) + b"\n"
+            position += 1
 
     async def _items(
         self, function: LoadedFunction, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -355,7 +349,7 @@ def load_server(app: Application) -> None:
 
 
 def _config(app: Application) -> uvicorn.Config:
-    _quieten()
+    quieten()
     return uvicorn.Config(
         app,
         http=_http_protocol(),
@@ -367,18 +361,6 @@ def _config(app: Application) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=1,
     )
-
-
-def _quieten() -> None:
-    """Hear of uvicorn's warnings alone.
-
-    As uvicorn would by itself, were it told `log_level`, but once: where a level is set, logging looks through all
-    loggers, and a fork takes each of them out of what is shared.
-    """
-    for name in _LOGGERS:
-        logger = logging.getLogger(name)
-        if logger.level != logging.WARNING:
-            logger.setLevel(logging.WARNING)
 
 
 class HttpServer(uvicorn.Server):
