@@ -113,6 +113,7 @@ def test_a_function_is_served_and_removed_without_a_trace(project: ProjectUnderT
 
     project.must("undeploy", "--all", "--force")
     assert project.must("status", "--json").json["deployments"] == []
+    assert "greeting curl" in project.must("logs", "hello").out
     with pytest.raises(urllib.error.HTTPError) as refused:
         get(f"{project.url()}/web/items/7")
     with refused.value as answered:

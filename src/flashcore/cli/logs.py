@@ -22,7 +22,10 @@ from flashcore.model.errors import UsageError
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
 @command
 def logs(invocation: Invocation, endpoint: str, replica: str | None, tail: int, follow: bool) -> None:  # noqa: FBT001 - click names it
-    """Show what the replicas of an ENDPOINT print, each line with the replica in front."""
+    """Show what the replicas of an ENDPOINT print, each line with the replica in front.
+
+    Of an endpoint that was undeployed there is what its last replicas printed, for as long as it is kept.
+    """
     if follow and invocation.as_json:
         raise UsageError("--follow has no end, and --json is one document", next_step="leave one of them out")
     api = connect(invocation.project())

@@ -23,7 +23,8 @@ Operations, all idempotent, with typed refusals (model.errors, control.refusals)
     promote(name)  promote_fully(name)  abort(name)  retry(name)  undo(name, revision=None)  pause(name)  resume(name)
     restart(name, at=None)  hold_traffic(name)  release_traffic(name)  cordon(name, replica)  uncordon(name, replica)
 
-What is: endpoints(), view(name), views(), table, events(), last_events(), logs(replica), logs_of_ended(name, replica).
+What is: endpoints(), view(name), views(), table, events(), last_events(), logs(replica), logs_of_ended(name, replica),
+logs_of_undeployed(name, replica).
 What happens: follow(name), watch_events(), wait_until(name, wanted, timeout), wait_gone(name, timeout). Views are
 `readmodel.DeploymentView`.
 

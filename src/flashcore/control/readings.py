@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 from flashcore.control.loop import DeploymentLoop
 from flashcore.control.readmodel import DeploymentView
 from flashcore.control.services import Services
 from flashcore.control.store import Recorded
+from flashcore.hookspecs.providers import Provider
 from flashcore.model.errors import DeadlineExceeded, NotFound
 from flashcore.model.events import Event
 from flashcore.model.names import EndpointName, ReplicaId, is_id_of
 from flashcore.model.table import RoutingTable
+
+_EVENTS_SEARCHED = 1_000
+_REPLICAS_SHOWN = 10
+"""Of an endpoint that was undeployed, the newest ones."""
 
 
 class Readings:
@@ -116,14 +121,35 @@ class Readings:
     async def logs_of_ended(self, endpoint: str, replica: str, *, tail: int) -> tuple[str, ...]:
         """The last lines that a replica printed which has ended, while its provider keeps them. Raises NotFound."""
         loop = self.loop_of(endpoint)
-        for provider in loop.providers if is_id_of(replica, loop.endpoint) else ():
-            with contextlib.suppress(NotFound):
-                return tuple([line async for line in provider.logs(ReplicaId(replica), tail=tail, follow=False)])
+        kept = await _kept_log(loop.providers, loop.endpoint, replica, tail)
+        if kept is not None:
+            return kept
         live = ", ".join(one.id for side in loop.view.sides for one in side.replicas) or "none"
         raise NotFound(
             f"{endpoint} has no replica {replica!r}, and no log of one that has ended",
             next_step=f"it has {live}; others are named by flashcore why {endpoint}",
         )
+
+    async def logs_of_undeployed(
+        self, endpoint: str, replica: str | None, *, tail: int
+    ) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The same of an endpoint that there is no more: of one replica, or of the last that the event log names.
+
+        Raises NotFound where nothing is kept.
+        """
+        name = EndpointName(endpoint)
+        providers = [watcher.provider for watcher in self._services.watchers.values()]
+        named: Sequence[str] = [replica] if replica is not None else await self._last_replicas(name)
+        kept = [(one, await _kept_log(providers, name, one, tail)) for one in named]
+        found = tuple((one, lines) for one, lines in kept if lines is not None)
+        if not found:
+            raise self._unknown(endpoint)
+        return found
+
+    async def _last_replicas(self, endpoint: EndpointName) -> Sequence[str]:
+        recorded = await self.last_events(_EVENTS_SEARCHED, endpoint=endpoint)
+        newest = dict.fromkeys(one.event.replica for one in reversed(recorded) if one.event.replica is not None)
+        return [*newest][:_REPLICAS_SHOWN][::-1]
 
     def loop_of(self, endpoint: str) -> DeploymentLoop:
         """The loop of a deployment. Raises NotFound, with the names of those that there are."""
@@ -142,3 +168,13 @@ class Readings:
         return NotFound(
             f"there is no endpoint {endpoint!r}; deployed: {known}", next_step="check the name, or deploy it first"
         )
+
+
+async def _kept_log(
+    providers: Iterable[Provider], endpoint: EndpointName, replica: str, tail: int
+) -> tuple[str, ...] | None:
+    """The last lines of a replica of the endpoint; None where no provider has any."""
+    for provider in providers if is_id_of(replica, endpoint) else ():
+        with contextlib.suppress(NotFound):
+            return tuple([line async for line in provider.logs(ReplicaId(replica), tail=tail, follow=False)])
+    return None

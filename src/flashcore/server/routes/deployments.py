@@ -122,7 +122,8 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
     ) -> StreamingResponse:
         """Lines of the replicas' output, each with its replica in front; with `follow`, what comes too.
 
-        Of a replica that has ended there is its log for as long as its provider keeps it.
+        Of a replica that has ended there is its log for as long as its provider keeps it, also where its endpoint was
+        undeployed.
         """
         lines = await _log(controller, endpoint, replica, tail=tail, follow=follow)
         return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
@@ -159,6 +160,9 @@ def undeclared(controller: Controller, manifest: Manifest) -> list[str]:
 async def _log(
     controller: Controller, endpoint: str, replica: str | None, *, tail: int, follow: bool
 ) -> Iterable[str] | AsyncIterable[str]:
+    if endpoint not in controller.endpoints():
+        gone = await controller.logs_of_undeployed(endpoint, replica, tail=tail)
+        return [f"{one}  {line}\n" for one, lines in gone for line in lines]
     names = [one.id for side in controller.view(endpoint).sides for one in side.replicas]
     if replica is not None and replica not in names:
         ended = await controller.logs_of_ended(endpoint, replica, tail=tail)
