@@ -125,7 +125,7 @@ def test_an_error_that_is_plain_text_is_kept_as_it_is(gateway: Gateway) -> None:
     ("status", "code", "expected"),
     [
         (404, "not_found", NotFound),
-        (413, "too_large", Unserializable),
+        (413, "body_too_large", Unserializable),
         (401, "unauthorized", Unauthorized),
         (503, "no_replica", Unavailable),
         (504, "timeout", DeadlineExceeded),

@@ -146,7 +146,7 @@ class Front:
             return _told(refusal)
         if routing is None:
             return _told(self._jobs.not_a_queue(to.name))
-        return Local(self._jobs.handler(head.method, routing, to, verb, job), self._jobs.largest_body(head))
+        return Local(self._jobs.handler(head.method, routing, to, verb, job), self._jobs.largest_body(head, verb))
 
     def _proxy(self, plan: Plan, head: RequestHead, peer: str) -> Verdict:
         service = plan.service

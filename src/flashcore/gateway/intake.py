@@ -26,7 +26,7 @@ LONGEST_WAIT = 300.0
 class TooLarge(InvalidSubmission):
     """An input over the limit."""
 
-    code = "too_large"
+    code = "body_too_large"
 
 
 def refusal_of(error: FlashcoreError) -> Response:
@@ -56,13 +56,17 @@ class Intake:
 
     @property
     def largest(self) -> int:
-        """The most bytes that a request for a job may have, where it is not sealed."""
+        """The most bytes that a request about jobs may have, where it is not sealed."""
         return max(self._settings.run_bytes, self._settings.runsync_bytes)
 
-    def check_size(self, size: int, *, sealed: bool, waits: bool) -> None:
-        """Raise TooLarge for a request of more bytes than are taken."""
+    def most_bytes(self, *, sealed: bool, waits: bool) -> int:
+        """The most bytes that a request for a job may have; fewer where nobody waits for its end."""
         settings = self._settings
-        limit = seal.LARGEST_JOB if sealed else settings.runsync_bytes if waits else settings.run_bytes
+        return seal.LARGEST_JOB if sealed else settings.runsync_bytes if waits else settings.run_bytes
+
+    def check_size(self, size: int, *, sealed: bool, waits: bool) -> None:
+        """Raise TooLarge for an input of more bytes than are taken, in the words that a body is refused in."""
+        limit = self.most_bytes(sealed=sealed, waits=waits)
         if size > limit:
             raise TooLarge(f"the body has {size} bytes, {limit} are allowed", size=size, limit=limit)
 

@@ -41,7 +41,7 @@ from flashcore.model.errors import FlashcoreError, NotFound
 from flashcore.model.job import Job, StreamItem
 from flashcore.model.light import light
 from flashcore.model.names import JobId
-from flashcore.wire import documents, seal
+from flashcore.wire import documents
 
 RUNSYNC_WAIT = 90.0
 
@@ -112,9 +112,9 @@ class JobsApi:
         """Have those who ask for jobs not wait for any: they come again, to the next gateway."""
         self._desk.dismiss()
 
-    def largest_body(self, head: RequestHead) -> int:
+    def largest_body(self, head: RequestHead, verb: str) -> int:
         """The most bytes that the body of such a request may have."""
-        return seal.LARGEST_JOB if is_sealed(head) else self._intake.largest
+        return self._intake.most_bytes(sealed=is_sealed(head), waits=verb != "run")
 
     def handler(self, method: bytes, routing: JobsRouting, to: Addressed, verb: str, job: str) -> Handler:
         """Who answers a request for a route of an endpoint; `job` is what follows the route."""
@@ -143,22 +143,17 @@ class JobsApi:
     # -- jobs in ---------------------------------------------------------------------------------------------------
 
     def _run(self, call: Call) -> Later:
-        self._check_size(call, waits=False)
         order = self._order(call)
         waiter = Waiter(call, _brief)
         self._intake.submit(order, waiter)
         return waiter.answer
 
     def _runsync(self, call: Call) -> Later:
-        self._check_size(call, waits=True)
         wait = _wait(call.request.head, RUNSYNC_WAIT)
         order = self._order(call)
         waiter = Waiter(call, _shown)
         self._intake.call(order, wait, waiter)
         return waiter.answer
-
-    def _check_size(self, call: Call, *, waits: bool) -> None:
-        self._intake.check_size(len(call.request.body), sealed=is_sealed(call.request.head), waits=waits)
 
     def _order(self, call: Call) -> Order:
         request = call.request

@@ -157,7 +157,9 @@ class LocalExchange:
     def _check_size(self, size: int) -> None:
         limit = self._limit
         if size > limit:
-            raise BadRequest(413, "body_too_large", f"The body is longer than the {limit} bytes that are taken here.")
+            # Of what comes in chunks nobody knows the end.
+            said = f"{size} bytes" if size == self._head.content_length else f"more than {limit} bytes"
+            raise BadRequest(413, "body_too_large", f"the body has {said}, {limit} are allowed", size=size, limit=limit)
 
     def _hand_on(self, onward: Onward) -> None:
         """All of it came, and another gateway is to answer."""

@@ -118,7 +118,7 @@ def error_response(status: int, code: str, message: str, headers: Headers = (), 
 def refusal_response(error: BadRequest) -> Response:
     """A refusal by the engine; what passes may be asked again soon."""
     headers = ((b"retry-after", b"1"),) if error.status == 503 else ()
-    return error_response(error.status, error.reason, error.message, headers)
+    return error_response(error.status, error.reason, error.message, headers, **error.data)
 
 
 def own_lines(response: Response) -> bytes:
