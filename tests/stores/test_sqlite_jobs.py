@@ -2,12 +2,14 @@
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flashcore.builtin.sqlite.blobs import Blobs
 from flashcore.builtin.sqlite.jobs import applier, deadlines, journal
+from flashcore.builtin.sqlite.jobs.loading import read_standing
 from flashcore.builtin.sqlite_jobs import SqliteJobs
 from flashcore.builtin.sqlite_state import SqliteStores
 from flashcore.hookspecs.jobs import BLOB_THRESHOLD, Claim, Finish, Return
@@ -216,6 +218,52 @@ async def test_a_claim_costs_the_same_however_many_jobs_wait(tmp_path: Path, mon
     assert many < 1.01 * few
     await shallow.close()
     await deep.close()
+
+
+def steps_to_begin(connection: sqlite3.Connection) -> int:
+    """Tens of the database's instructions for all that memory begins with."""
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    connection.set_progress_handler(count, 10)
+    try:
+        read_standing(connection)
+    finally:
+        connection.set_progress_handler(None, 0)
+    return counted
+
+
+async def test_a_store_is_opened_as_quickly_however_many_jobs_wait(tmp_path: Path) -> None:
+    """Whoever calls waits for that where a gateway is replaced: with a million jobs it took half a second."""
+    steps = []
+    for count in (100, 5_000):
+        jobs = await open_jobs(tmp_path)
+        await jobs.submit([new_job(f"{count}-{n}", n % 100) for n in range(count)])
+        await jobs.close()
+        jobs = await open_jobs(tmp_path)
+        steps.append(jobs._writer.look(steps_to_begin))  # noqa: SLF001 - nobody else can count them
+        await jobs.close()
+
+    assert steps[1] <= steps[0] + 10
+
+
+async def test_every_queue_is_found_when_a_store_is_opened(tmp_path: Path) -> None:
+    """Whatever priorities there are, of jobs for any revision and for certain ones."""
+    pins = (None, RevisionId("1" * 64), RevisionId("2" * 64))
+    jobs = await open_jobs(tmp_path)
+    news = [replace(new_job(f"{pin}{priority}"), pin=pin, priority=priority) for pin in pins for priority in (-1, 0, 7)]
+    await jobs.submit([one for new in news for one in (new, replace(new, id=JobId(f"{new.id}'")))])
+    await jobs.close()
+
+    jobs = await open_jobs(tmp_path)
+    queues = jobs._writer.look(read_standing).queues  # noqa: SLF001 - what is read is seen nowhere else
+    await jobs.close()
+
+    assert [queue[1:] for queue in queues] == [(pin, priority) for pin in pins for priority in (-1, 0, 7)]
 
 
 async def test_files_that_no_job_needs_are_removed(tmp_path: Path) -> None:

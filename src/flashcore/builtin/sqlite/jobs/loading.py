@@ -20,9 +20,14 @@ _JOBS = select_jobs(KEPT_INLINE)
 _CHUNK = 512
 """About how many bytes a chunk takes beside its payload."""
 
-_NEXT_QUEUE = """
+# Two questions: asked for what is beyond both together, SQLite reads all rows of the first of them.
+_NEXT_PRIORITY = """
 select pin, priority from state
-where e = ? and round = ? and status = 0 and (pin, priority) > (?, ?) order by pin, priority limit 1
+where e = ? and round = ? and status = 0 and pin = ? and priority > ? order by priority limit 1
+"""
+_NEXT_PIN = """
+select pin, priority from state
+where e = ? and round = ? and status = 0 and pin > ? order by pin, priority limit 1
 """
 _LANE = (
     f"{_JOBS} where s.e = ? and s.round = ? and s.pin = ? and s.priority = ? and s.lane = ? and s.status = 0"
@@ -153,11 +158,14 @@ def _lane(connection: sqlite3.Connection, key: LaneKey, most: int) -> list[Loade
 
 def _queues(connection: sqlite3.Connection, account: Account) -> Iterator[tuple[Stand, int]]:
     """Stand and priority of each queue, found by leaps through the index: the rows between are not read."""
-    row: tuple[str, int] | None = ("", -(1 << 62))
-    while row is not None:
-        row = connection.execute(_NEXT_QUEUE, (account.e, account.round, *row)).fetchone()
-        if row is not None:
-            yield row[0] or None, row[1]
+    pin, priority = "", -(1 << 62)
+    place = account.e, account.round
+    while row := (
+        connection.execute(_NEXT_PRIORITY, (*place, pin, priority)).fetchone()
+        or connection.execute(_NEXT_PIN, (*place, pin)).fetchone()
+    ):
+        pin, priority = row
+        yield pin or None, priority
 
 
 def _greatest(connection: sqlite3.Connection, query: str, *values: object) -> Iterator[str]:
