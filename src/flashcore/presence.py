@@ -96,6 +96,13 @@ def read_presence(path: Path) -> Presence | None:
         return None
 
 
+def remove_dead_presence(path: Path) -> None:
+    """Remove the file if its process has ended."""
+    present = read_presence(path)
+    if present is not None and not present.alive:
+        path.unlink(missing_ok=True)
+
+
 def remove_presence(path: Path) -> None:
     """Remove the file if it is this process's. One that stays, on a disk that went read-only, names a dead process."""
     present = read_presence(path)

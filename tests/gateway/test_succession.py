@@ -301,6 +301,73 @@ async def test_a_next_gateway_that_cannot_begin_leaves_the_last_one_as_it_is(lay
     assert answer.status == 200
 
 
+async def test_a_gateway_that_cannot_say_that_it_retires_goes_on(layout: Layout) -> None:
+    """For lack of room, say: nobody would find it then. The next one hears why, and nothing has happened."""
+    async with listening(layout) as first, serving(layout, jobs_route("hello", side())):
+        layout.retired.write_text("no folder", encoding="utf-8")
+        with held_listeners(layout) as held:
+            refused = await spawn(layout, "--succeed", inherited=held.plain)
+            said = await refused.last_words()
+        answer = await first.call("POST", "/v2/hello/run", {"input": 1})
+        layout.retired.unlink()
+        async with successor(layout) as second:
+            later = await second.call("GET", f"/v2/hello/status/{answer.json['id']}")
+
+    assert refused.process.returncode == 1
+    assert f"the gateway that runs cannot retire, and goes on: [Errno 17] File exists: '{layout.retired}'" in said
+    assert (answer.status, later.json["status"]) == (200, "IN_QUEUE")
+
+
+async def test_the_address_stays_written_down_where_the_next_gateway_does_not_come(layout: Layout) -> None:
+    """Callers look it up, and replicas are given it as they start: the next one's is the same."""
+    async with listening(layout) as first:
+        url = first.presence.url
+        with held_listeners(layout) as held:
+            broken = await spawn(layout, "--succeed", jobs="sqlite:////proc/none/jobs.db", inherited=held.plain)
+            ends = await broken.process.wait(), await first.process.wait()
+            await broken.process.communicate()
+            meanwhile = read_presence(layout.gateway_file)
+            asking = asyncio.create_task(call(url, "GET", "/ping/live"))
+            async with listening(layout, "--succeed", inherited=held.plain) as last:
+                answer = await asking
+                there = last.presence
+
+    assert ends == (1, 0)
+    assert meanwhile is not None
+    assert (meanwhile.url, there.url, there.pid) == (url, url, last.process.pid)
+    assert answer.status == 200
+
+
+async def test_of_two_next_gateways_each_has_its_turn(layout: Layout) -> None:
+    """They were started at once, by a control plane and the one after it: none is killed for the other's sake."""
+    hasty = "--set", "stop_grace=0.5"
+    async with talker(layout) as replica, listening(layout, *hasty) as first, serving(layout, web(replica)):
+        tunnel, writer = await opened(first, "GET /web/ws HTTP/1.1", "connection: upgrade", "upgrade: websocket")
+        await tunnel.readuntil(b"\r\n\r\n")
+        with held_listeners(layout) as held:
+            first.process.send_signal(signal.SIGSTOP)
+            nexts = [await spawn(layout, "--succeed", "--set", "stop_grace=10", inherited=held.plain) for _ in "12"]
+            for one in nexts:
+                await eventually(partial(wants_the_place, one))
+            first.process.send_signal(signal.SIGCONT)
+            ended = {asyncio.create_task(one.process.wait()) for one in nexts}
+            done, _ = await asyncio.wait(ended, return_when="FIRST_COMPLETED", timeout=60)
+            writer.write(b"still")
+            heard = await tunnel.readexactly(5)
+            serves = presence_pid(layout)
+            answer = await call(f"{first.presence.url}", "GET", "/ping/live")
+            for one in nexts:
+                if one.process.returncode is None:
+                    await one.end(signal.SIGTERM)
+                await one.process.communicate()
+        writer.close()
+
+    assert [task.result() for task in done] == [0]
+    assert heard == b"still"
+    assert serves in {one.process.pid for one in nexts}
+    assert answer.status == 200
+
+
 OLDER = """
 import fcntl, json, signal, socket, sys
 from pathlib import Path
@@ -466,7 +533,7 @@ async def test_a_retired_gateway_that_is_told_to_end_lets_answers_end(layout: La
                     await hasty
 
     assert (answer.status, status) == (200, 0)
-    assert hurried == 128 + signal.SIGINT
+    assert hurried in (128 + signal.SIGINT, 128 + signal.SIGTERM), "by whichever was delivered second"
 
 
 async def test_nobody_who_keeps_asking_notices_three_successions(layout: Layout) -> None:

@@ -231,6 +231,62 @@ async def test_a_gateway_that_was_replaced_is_not_taken_for_the_one_that_is_kept
     assert running == {first.pid, keeper.present.pid}
 
 
+async def test_a_gateway_that_another_control_plane_had_begun_to_replace_is_given_up_for_the_next(
+    project: Project, keeper: GatewayKeeper
+) -> None:
+    """That one is dead. The last gateway goes on with what it has, and is not the one that is kept, nor ended alone."""
+    earlier = GatewayKeeper(project)
+    first = await earlier.start()
+    async with talker(project.layout) as replica, serving(project.layout, web(replica)):
+        address = urlsplit(first.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"GET /web/ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        restarting = asyncio.create_task(earlier.restart())
+        await until(lambda: len(gateways()) == 2)
+        restarting.cancel()
+        await asyncio.wait({restarting})
+        await earlier.let_go()
+        found = await keeper.start()
+
+        await until(lambda: keeper.present is not None and keeper.present != first)
+        kept = keeper.present
+        running = {one.pid for one in gateways()}
+        writer.write(b"still")
+        heard = await reader.readexactly(5)
+        await keeper.stop(0.2)
+        writer.close()
+
+    assert found == first
+    assert kept is not None
+    assert running == {first.pid, kept.pid}
+    assert heard == b"still"
+    assert not gateways()
+    await earlier.stop(0.0)
+
+
+async def test_a_stop_ends_a_gateway_that_another_control_plane_had_begun_to_start(
+    project: Project, keeper: GatewayKeeper
+) -> None:
+    """It comes to the place of the one that is ended, and nobody has heard of it."""
+    earlier = GatewayKeeper(project)
+    first = await earlier.start()
+    restarting = asyncio.create_task(earlier.restart())
+    await until(lambda: len(gateways()) == 2)
+    restarting.cancel()
+    await asyncio.wait({restarting})
+    await earlier.let_go()
+    found = await keeper.start()
+    await until(lambda: keeper._serving() not in (None, first))  # noqa: SLF001 - as a stop would see it
+
+    await keeper.stop(0.2)
+
+    assert found == first
+    assert not gateways()
+    assert not project.layout.gateway_file.exists()
+    await earlier.stop(0.0)
+
+
 async def test_a_gateway_that_does_not_come_up_is_told_of_in_its_own_words(project: Project) -> None:
     """In those of this start, with its own next step; what an earlier one said is not repeated."""
     log = project.layout.logs / "gateway.log"

@@ -17,11 +17,15 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from flashcore.model.errors import Refused
+
 _log = logging.getLogger(__name__)
 
 _MOST = 16
+_LONGEST = 4096
 _ANSWER_SECONDS = 2.0
 _RETIRE = b"retire"
+_DOES = b"retires"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,10 @@ class Listeners:
 
 
 class Handover:
-    """A gateway's side: gives `listeners` to everybody who connects at `path`; calls `retire` where one asks for it."""
+    """A gateway's side: gives `listeners` to everybody who connects at `path`; calls `retire` where one asks for it.
+
+    Where that raises OSError or Refused the gateway goes on, and who asks is told why.
+    """
 
     def __init__(self, path: Path, listeners: Callable[[], Listeners], retire: Callable[[], None]) -> None:
         self._path = path
@@ -90,12 +97,19 @@ class Handover:
 
     async def _hear(self, connection: socket.socket) -> None:
         """Who takes the sockets may want more than those."""
-        said = b""
         with connection, contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 said = await asyncio.get_running_loop().sock_recv(connection, len(_RETIRE))
-        if said == _RETIRE:
+            if said == _RETIRE:
+                connection.send(self._answer_to_wish())
+
+    def _answer_to_wish(self) -> bytes:
+        try:
             self._retire()
+        except (OSError, Refused) as error:
+            _log.error("this gateway goes on: it cannot say that it retires (%s)", error)
+            return str(error).encode()[:_LONGEST]
+        return _DOES
 
 
 def ask_for_listeners(path: Path) -> Listeners | None:
@@ -117,7 +131,7 @@ class Heard(Enum):
 
 
 def ask_to_retire(path: Path) -> Heard:
-    """Ask the gateway at `path` for its place. Blocks for 2 s at most."""
+    """Ask the gateway at `path` for its place. Blocks for some seconds at most. Raises Refused where it cannot."""
     with _connected(path) as connection:
         answer = None if connection is None else _answer(connection)
         if connection is None or answer is None:
@@ -129,8 +143,14 @@ def ask_to_retire(path: Path) -> Heard:
             return Heard.NOT_UNDERSTOOD
         try:
             connection.sendall(_RETIRE)
+            said = connection.recv(_LONGEST)
         except OSError:
             return Heard.NOT
+    if said not in (_DOES, b""):
+        raise Refused(
+            f"the gateway that runs cannot retire, and goes on: {said.decode(errors='replace')}",
+            next_step="mend that, then replace it again",
+        )
     return Heard.YES
 
 
@@ -149,7 +169,7 @@ def _connected(path: Path) -> Iterator[socket.socket | None]:
 def _answer(connection: socket.socket) -> tuple[Listeners, bool] | None:
     """The sockets, which are the caller's to close, and whether the gateway can be asked to retire."""
     try:
-        data, descriptors, _, _ = socket.recv_fds(connection, 4096, _MOST)
+        data, descriptors, _, _ = socket.recv_fds(connection, _LONGEST, _MOST)
     except OSError:
         return None
     for descriptor in descriptors:

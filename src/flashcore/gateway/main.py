@@ -170,7 +170,13 @@ async def _serve(options: Options, parts: _Parts, office: Office) -> None:
         options.settings,
         security=options.security,
     )
-    handover = Handover(layout.listeners_socket, lambda: _listeners(gateway, options.host), retiring.set)
+    notice = Notice(layout, _own_version())
+
+    def retire() -> None:
+        notice.post()  # nobody is to hear that it retires who could not find it then
+        retiring.set()
+
+    handover = Handover(layout.listeners_socket, lambda: _listeners(gateway, options.host), retire)
     try:
         await gateway.start()
         gateway.url = await (_take_over(gateway, options) if options.inherited.all else _open_door(gateway, options))
@@ -179,31 +185,31 @@ async def _serve(options: Options, parts: _Parts, office: Office) -> None:
         collect_seldom()
         await _first(stop, retiring.wait())
         if not stop.done():
-            await _retire(gateway, office, handover, stop)
+            await _retire(gateway, office, handover, notice, stop)
         elif stop.result() is signal.SIGTERM:
             await gateway.give_notice()
     finally:
         handover.close()
         await gateway.close()
-        remove_presence(layout.gateway_file)
+        if notice.is_posted:
+            notice.take_down()
+        else:
+            remove_presence(layout.gateway_file)
 
 
-async def _retire(gateway: Gateway, office: Office, handover: Handover, stop: asyncio.Future[signal.Signals]) -> None:
-    """Make room for the next gateway, then go on with what replicas are at, until that is over or somebody says so."""
+async def _retire(
+    gateway: Gateway, office: Office, handover: Handover, notice: Notice, stop: asyncio.Future[signal.Signals]
+) -> None:
+    """Make room for the next gateway, then go on with what replicas are at, until that is over or somebody says so.
+
+    Its address stays written down: it will be the next one's, for whom clients wait in the sockets.
+    """
     _log.info("retiring: the next gateway takes over")
-    with contextlib.ExitStack() as noted:
-        try:
-            notice = noted.enter_context(Notice(gateway.layout, _own_version()))
-        except OSError as error:
-            _log.error("this gateway ends with what it has begun: it cannot say that it goes on (%s)", error)
-            return  # nobody would find it, nor count what replicas are at for it
-        handover.close()
-        remove_presence(gateway.layout.gateway_file)
-        await gateway.retire(notice.tell)
-        office.close()
-        _log.info("retired; %d connections are open still", gateway.http.connection_count)
-        await _first(stop, gateway.finish())
-        await gateway.close()
+    handover.close()
+    await gateway.retire(notice.tell)
+    office.close()
+    _log.info("retired; %d connections are open still", gateway.http.connection_count)
+    await _first(stop, gateway.finish())
 
 
 async def _first(stop: asyncio.Future[signal.Signals], work: Coroutine[Any, Any, object]) -> None:

@@ -3,6 +3,9 @@
 Three read it. Whoever ends the environment ends them. The gateway in their place counts what replicas are at for them,
 so that no replica is given more than it takes. The control plane counts it as load: a replica that serves nobody else
 is not idle.
+
+The file says besides whose word no longer counts that it is the environment's gateway. The address that it wrote down
+stays, as it is the next one's too: who looks for it meanwhile has it.
 """
 
 from __future__ import annotations
@@ -13,15 +16,13 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Self
 
 from flashcore.gateway.files import make_private_directory, replace_file
 from flashcore.model.codec import CodecError, from_json, to_json
 from flashcore.model.layout import Layout
 from flashcore.model.names import EndpointName, InstanceId, ReplicaId
 from flashcore.model.table import EndpointSignals
-from flashcore.presence import Presence, own_presence
+from flashcore.presence import Presence, own_presence, read_presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +54,56 @@ class Retired:
     """One of them."""
 
     presence: Presence
-    rest: Rest = Rest()
+    left: Rest | None = None
+    """None until it has made room: it has the environment's lock still."""
+
+    @property
+    def rest(self) -> Rest:
+        """What is left, as far as it has said."""
+        return self.left or Rest()
 
 
 class Notice:
-    """This process's file, from entering to leaving it."""
+    """This process's file, once it is posted."""
 
     def __init__(self, layout: Layout, version: str) -> None:
         self._file = layout.retired / f"{os.getpid()}.json"
         self._said = Retired(own_presence("", version))
+        self._is_posted = False
 
-    def __enter__(self) -> Self:
-        """From here on `retired_gateways` finds it."""
+    @property
+    def is_posted(self) -> bool:
+        """Whether this process is being replaced, or has been."""
+        return self._is_posted
+
+    def post(self) -> None:
+        """From here on `retired_gateways` finds this process. Raises OSError, and Refused: then it does not."""
         make_private_directory(self._file.parent)
-        self._write()
-        return self
+        self._write(self._said)
+        self._is_posted = True
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def take_down(self) -> None:
         """It has ended."""
         with contextlib.suppress(FileNotFoundError):
             self._file.unlink()
 
     def tell(self, rest: Rest) -> None:
-        """This is left now. Raises OSError."""
-        if rest != self._said.rest:
-            self._said = replace(self._said, rest=rest)
-            self._write()
+        """It has made room, and this is left now. Raises OSError."""
+        if rest != self._said.left:
+            said = replace(self._said, left=rest)
+            self._write(said)
+            self._said = said
 
-    def _write(self) -> None:
-        replace_file(self._file, json.dumps(to_json(self._said)).encode())
+    def _write(self, said: Retired) -> None:
+        replace_file(self._file, json.dumps(to_json(said)).encode())
+
+
+def serving_gateway(layout: Layout) -> Presence | None:
+    """The environment's gateway, as it says itself; None where there is none, and where it has been asked to retire."""
+    present = read_presence(layout.gateway_file)
+    if present is None or not present.alive:
+        return None
+    return None if present.pid in {one.presence.pid for one in retired_gateways(layout)} else present
 
 
 def retired_gateways(layout: Layout) -> tuple[Retired, ...]:

@@ -13,13 +13,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 
 import flashcore
 from flashcore.gateway.handover import Listeners, ask_for_listeners
-from flashcore.gateway.retired import retired_gateways
+from flashcore.gateway.retired import retired_gateways, serving_gateway
+from flashcore.gateway.succession import is_taken
 from flashcore.model.errors import Refused, Unavailable
-from flashcore.presence import Presence, read_presence
+from flashcore.model.layout import Layout
+from flashcore.presence import Presence, read_presence, remove_dead_presence
 from flashcore.registry.policy import policy_arguments
 from flashcore.server.last_words import last_words, size_of
 from flashcore.settings import Project
@@ -30,6 +33,9 @@ _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 10.0
 _START_TIMEOUT = 30.0
 _NEWBORN_GRACE = 5.0
+_LOOK_AGAIN = 1.0
+"""Seconds between two looks whether the gateway that is kept was replaced, for a control plane that has died since."""
+
 _STEADY = 30.0
 """A gateway that lived for so many seconds is started again at once when it ends."""
 
@@ -130,8 +136,7 @@ class GatewayKeeper:
 
     def _serving(self) -> Presence | None:
         """The gateway that says that it serves."""
-        present = read_presence(self._project.layout.gateway_file)
-        return present if present is not None and present.alive else None
+        return serving_gateway(self._project.layout)
 
     async def _upgrade(self) -> None:
         try:
@@ -175,8 +180,10 @@ class GatewayKeeper:
         self._present = None
         if self._process is not None and self._process.poll() is None:
             await asyncio.to_thread(_end_newborn, self._process)
+        await asyncio.to_thread(_end_strangers, self._project.layout, grace)
         await self.end_retired(grace)
         await asyncio.gather(*self._retired)
+        remove_dead_presence(self._project.layout.gateway_file)
 
     async def _keep(self, present: Presence | None) -> None:
         """Start the next one whenever this one ends; at once where there is none."""
@@ -185,12 +192,26 @@ class GatewayKeeper:
         while True:
             began = clock()
             if present is not None:
-                await _ended(present)
-            self._present = None
+                await self._over(present)
+            present = self._present = self._serving()
+            if present is not None:
+                log.info("the gateway at %s (pid %d) is in its place", present.url, present.pid)
+                await self._hold_listeners()
+                continue
             delay = _FIRST_DELAY if clock() - began > _STEADY else min(delay * 2, _LONGEST_DELAY)
             log.warning("the gateway ended; it is started again in %.1f s", delay)
             await asyncio.sleep(delay)
             present = self._present = await self._start_at_last()
+
+    async def _over(self, gateway: Presence) -> None:
+        """Return once it has ended, or was replaced by one that an earlier control plane had started."""
+        ended = asyncio.create_task(_ended(gateway))
+        try:
+            while not (await asyncio.wait({ended}, timeout=_LOOK_AGAIN))[0]:
+                if gateway.pid in {one.presence.pid for one in retired_gateways(self._project.layout)}:
+                    return
+        finally:
+            ended.cancel()
 
     async def _start_at_last(self) -> Presence:
         """Try until it comes up, less and less often: a full disk or a taken port may pass."""
@@ -357,6 +378,15 @@ def _end(gateway: Presence, grace: float, way: signal.Signals) -> None:
             log.warning("the gateway (pid %d) did not end within %.0f s and is killed", gateway.pid, grace + 5.0)
             os.kill(gateway.pid, signal.SIGKILL)
             gateway.ended_within(5.0)
+
+
+def _end_strangers(layout: Layout, grace: float) -> None:
+    """End who came to the place of a gateway that was ended: an earlier control plane had begun to replace it."""
+    deadline = time.monotonic() + _START_TIMEOUT
+    while is_taken(layout) and time.monotonic() < deadline:
+        if (serving := serving_gateway(layout)) is not None:
+            _end(serving, grace, signal.SIGTERM)
+        time.sleep(0.02)
 
 
 def _end_newborn(process: subprocess.Popen[bytes]) -> None:
