@@ -21,11 +21,12 @@ def test_a_script_is_deployed_called_and_changed(project: ProjectUnderTest) -> N
     project.write("jobs/worker.py", SCRIPT)
     project.must("deploy")
     first = project.must("call", "shop", "--input", '{"output": [1, "ä"]}').out
+    again = project.must("call", "shop", '{"output": 2}').out
     failed = project.run("call", "shop", "--input", '{"error": "no such model"}')
     project.write("jobs/worker.py", SCRIPT.replace("return asked", 'return {"output": "new"}'))
     project.must("deploy")
 
-    assert first == '[1, "ä"]\n'
+    assert (first, again) == ('[1, "ä"]\n', "2\n")
     assert (failed.code != 0, "no such model" in failed.err) == (True, True)
     assert project.must("call", "shop", "--input", "{}").out == "new\n"
 

@@ -21,7 +21,7 @@ from flashcore.model.errors import UsageError
 @click.argument("what", required=False)
 @click.argument("data", required=False)
 @click.option("--data", "data_option", help="Arguments as JSON, @FILE, or - for standard input.")
-@click.option("--input", "input_option", help="The job's input as JSON, as it is: for endpoints that run a script.")
+@click.option("--input", "input_option", help="The job's input as JSON of any kind: for endpoints that run a script.")
 @click.option(
     "--timeout", type=click.FloatRange(min=0), default=90.0, show_default=True, help="Seconds to wait for the answer."
 )
@@ -30,14 +30,15 @@ def call(invocation: Invocation, endpoint: str, timeout: float, **given: str | N
     """Call an ENDPOINT and print the answer as JSON.
 
     Queue-based: WHAT is the function (or Class.method) where there are several; DATA is a JSON object of keyword
-    arguments or a JSON array of positional ones. Load-balanced: WHAT is a path, or a method and a path in quotes.
+    arguments or a JSON array of positional ones; for a script, an object that is the job's input. Load-balanced: WHAT
+    is a path, or a method and a path in quotes.
 
     \b
       flashcore call hello '{"name": "world"}'
       flashcore call tools add '[1, 2]'
       flashcore call api /items/3
       flashcore call api 'POST /items' '{"name": "cup"}'
-      flashcore call script --input '{"value": 21}'
+      flashcore call script '{"value": 21}'
     """  # noqa: D301 - click takes the character itself for "do not fill the lines below"
     project = invocation.project()
     found = described_endpoint(project, endpoint)
@@ -57,6 +58,9 @@ def _answer(found: Reachable, given: Mapping[str, str | None], timeout: float) -
     if found.ingress == "http":
         return call_http(found, what, _read(data), timeout)
     function, arguments = _function_and_arguments(what, data)
+    if function is None and (arguments is None or isinstance(arguments, dict)):
+        # The arguments of a single function are the input as it is, and a script's or handler's input is what is given.
+        return call_with_input(found, arguments or {}, timeout)
     return call_queue(found, function, arguments, timeout)
 
 

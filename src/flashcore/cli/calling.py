@@ -14,7 +14,7 @@ from urllib.parse import quote
 from flashcore.cli.connecting import connect
 from flashcore.client.carry import Carrier
 from flashcore.client.discovery import served_manifest
-from flashcore.client.exchange import Conversation, Request, ask
+from flashcore.client.exchange import IDEMPOTENCY_KEY, Conversation, Request, ask, insist
 from flashcore.client.failures import error_of, remote_error
 from flashcore.client.job_calls import JobCall, authorization, credentials, run_within
 from flashcore.model.errors import DeadlineExceeded, NotFound, Unavailable, UsageError
@@ -24,6 +24,7 @@ from flashcore.server.daemon import running_gateway, running_server, was_cut_off
 from flashcore.server.token import read_token
 from flashcore.settings import Project
 from flashcore.wire.envelope import Arguments, Call
+from flashcore.wire.seal import new_nonce
 
 GATEWAY_IS_BACK_WITHIN = 15.0
 """Seconds that a call waits for a gateway that is being started again."""
@@ -95,8 +96,8 @@ def call_with_input(found: Reachable, value: Any, timeout: float) -> Any:
 
 def _job(endpoint: EndpointName, body: bytes, timeout: float) -> Conversation[Any]:
     deadline = time.monotonic() + timeout
-    headers = {**credentials(), "Content-Type": "application/json"}
-    response = yield from ask(Request("POST", f"/v2/{endpoint}/run", body, headers))
+    headers = {**credentials(), "Content-Type": "application/json", IDEMPOTENCY_KEY: new_nonce().hex()}
+    response = yield from insist(Request("POST", f"/v2/{endpoint}/run", body, headers))
     while response.status < 400:
         job = json.loads(response.body)
         if job["status"] == "COMPLETED":
@@ -108,7 +109,7 @@ def _job(endpoint: EndpointName, body: bytes, timeout: float) -> Conversation[An
             raise DeadlineExceeded(f"job {job['id']} had not ended after {timeout:g} s", job=job["id"])
         wait = min(left, 20.0)
         target = f"/v2/{endpoint}/status-sync/{job['id']}?wait={max(1000, int(wait * 1000))}"
-        response = yield from ask(Request("GET", target, None, credentials(), wait + 10))
+        response = yield from insist(Request("GET", target, None, credentials(), wait + 10))
     raise error_of(response, str(endpoint))
 
 
