@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ async def open_platform(project: Project, observe: Callable[[Event], None]) -> A
         dataplane = SocketDataPlane(project.layout.dataplane_socket, beside=partial(said_by_retired, project.layout))
         stack.push_async_callback(dataplane.close)
         leadership = await _lead(registry, ledger, project.state_url)
-        tokens = Tokens(ledger, leadership, dataplane.grant)
+        tokens = Tokens(ledger, leadership, dataplane.grant, time.time)
         await tokens.load()
         transitions = Transitions()
         context = ProviderContext(project.settings.scope, project.layout, artifacts, StoreClock(state.now))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -29,9 +31,9 @@ class Told:
         self.tokens = tuple(tokens)  # type: ignore[arg-type]  # an iterable of tokens
 
 
-async def opened(ledger: Ledger, told: Told) -> Tokens:
+async def opened(ledger: Ledger, told: Told, wall: Callable[[], float] = time.time) -> Tokens:
     """The tokens as a process finds them that leads now."""
-    tokens = Tokens(ledger, await ledger.take_over("me", 10.0), told)
+    tokens = Tokens(ledger, await ledger.take_over("me", 10.0), told, wall)
     await tokens.load()
     return tokens
 
@@ -95,6 +97,22 @@ async def test_a_token_ends_with_its_time() -> None:
 
     assert tokens.scopes_of(text) == frozenset()
     assert [token.name for token in tokens.all] == ["short"]
+
+
+async def test_a_token_expires_by_the_calendar() -> None:
+    """The state's own time stands still while a machine is suspended, and gateways go by the calendar."""
+    calendar = time.time() + 60 * 3600
+    tokens = await opened(await a_ledger(), Told(), lambda: calendar)
+
+    text, token = await tokens.create("ci", [TokenScope.CALL], 3600)
+    allowed = tokens.scopes_of(text)
+    end = asyncio.create_task(tokens.ended(token))
+    await asyncio.sleep(0)
+    calendar += 3601
+
+    assert token.expires_at == calendar - 1
+    assert (allowed, tokens.scopes_of(text)) == (frozenset({TokenScope.CALL}), frozenset())
+    assert await asyncio.wait_for(end, 30.0) == "the token has expired"
 
 
 @pytest.mark.parametrize(

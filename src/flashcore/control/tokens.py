@@ -17,12 +17,20 @@ from flashcore.model.token import ALL_SCOPES, Token, TokenScope, new_token, toke
 Grant = Callable[[Iterable[Token]], None]
 """Tells the gateways all tokens that are valid."""
 
+_LOOK = 1.0
+"""Seconds between two looks at whether a token has expired: what waits on a loop's clock hears of no jump."""
+
 
 class Tokens:
-    """Made, listed and revoked here and nowhere else. `load` first."""
+    """Made, listed and revoked here and nowhere else. `load` first.
 
-    def __init__(self, ledger: Ledger, leadership: Leadership, grant: Grant) -> None:
+    They expire by the calendar, `wall`, as gateways have it too. A local state's own time stands still while the
+    machine is suspended: after a weekend, a token for a day was two days old when it was made.
+    """
+
+    def __init__(self, ledger: Ledger, leadership: Leadership, grant: Grant, wall: Callable[[], float]) -> None:
         self._ledger = ledger
+        self._wall = wall
         self._leadership = leadership
         self._grant = grant
         self._stored: dict[str, Stored[Token]] = {}
@@ -46,7 +54,7 @@ class Tokens:
 
         Raises UsageError, and Refused where another one has the name: by it a token is revoked.
         """
-        text, token = new_token(name, scopes, self._ledger.now(), lifetime)
+        text, token = new_token(name, scopes, self._wall(), lifetime)
         self._require_unused(name)
         self._being_made.add(name)
         try:
@@ -86,8 +94,8 @@ class Tokens:
         if token.id not in self._stored:
             return "the token was revoked"
         revoked = self._revoked.setdefault(token.id, asyncio.Event())
-        while not token.is_expired(self._ledger.now()):
-            left = None if token.expires_at is None else token.expires_at - self._ledger.now()
+        while not token.is_expired(now := self._wall()):
+            left = None if token.expires_at is None else min(token.expires_at - now, _LOOK)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await revoked.wait()
@@ -100,7 +108,7 @@ class Tokens:
         stored = None if parts is None else self._stored.get(parts[0])
         if parts is None or stored is None or not stored.value.is_made_of(parts[1]):
             return None
-        return None if stored.value.is_expired(self._ledger.now()) else stored.value
+        return None if stored.value.is_expired(self._wall()) else stored.value
 
     def scopes_of(self, text: str) -> frozenset[TokenScope]:
         """What a token allows now; nothing where it is none of these."""

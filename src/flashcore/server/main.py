@@ -64,7 +64,8 @@ def _accident(error: Exception, place: Path) -> FlashcoreError:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         full = f"the control plane cannot go on: there is no room to write {error.filename or place}"
         return StorageFull(full, next_step="make room, then start it again")
-    return FlashcoreError(f"the control plane failed: {error!r}", next_step="its log has the traceback")
+    said = f"{type(error).__name__}: {error}"  # where a file is to blame, repr leaves it out
+    return FlashcoreError(f"the control plane failed: {said}", next_step="its log has the traceback")
 
 
 async def _serve(project: Project, ready_fd: int | None) -> None:
