@@ -12,6 +12,9 @@ from flashcore.model.names import worker_id
 from flashcore.wire.hello import Hello
 from flashcore.wire.versions import PROTOCOL, agree
 
+_LONGEST = 10_000
+"""Characters of a worker's names, which have some dozens: it waits with them, and they are written to the log."""
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -41,6 +44,9 @@ Verdict: TypeAlias = Admitted | Unknown | TurnedAway
 def admit(hello: Hello, routes: Routes, books: Books) -> Verdict:
     """The verdict on a worker, by the table of now."""
     who = hello.identity
+    length = sum(map(len, (who.endpoint, who.replica, who.instance, who.revision, who.boot_id)))
+    if length > _LONGEST:
+        return TurnedAway(f"a worker's names have {length} characters; {_LONGEST} are the most")
     try:
         protocol = agree(PROTOCOL, who.protocol, f"replica {who.replica}")
     except IncompatiblePeer as error:

@@ -17,7 +17,7 @@ from flashcore.gateway.routes import Routes
 from flashcore.gateway.settings import Settings
 from flashcore.gateway.streams import StreamLimit, failure_text
 from flashcore.hookspecs.jobs import Finish, JobStore, Return
-from flashcore.model.errors import StreamFull
+from flashcore.model.errors import ProtocolError, StreamFull
 from flashcore.model.job import JobStatus
 from flashcore.model.names import EndpointName, JobId, ReplicaId, worker_id
 from flashcore.wire.hello import Hello, Identity
@@ -170,7 +170,10 @@ class Crew:
     # -- speaking --------------------------------------------------------------------------------------------------
 
     def message(self, link: WorkerLink, message: Message) -> None:
-        """What somebody says after its hello; ignored from who was not let in."""
+        """What somebody says after its hello; ignored from who was not let in.
+
+        Raises ProtocolError for what no worker says.
+        """
         worker = self._present.get(link)
         if worker is None:
             return
@@ -193,7 +196,7 @@ class Crew:
             case Serves(takes):
                 self._events.serves(worker, takes)
             case _:
-                _log.warning("worker %s sent a %s, which is not for it to say", worker.id, type(message).__name__)
+                raise ProtocolError(f"worker {worker.id} sent a {type(message).__name__}, which is not for it to say")
 
     def stream(self, link: WorkerLink, chunk: Chunk, stored: Callable[[], None]) -> bool:
         """As a Chunk, of who does not count its chunks and waits for each; False: it is stale, nobody is told.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from flashcore.wire.frames import Frame, FrameDecoder, split_frame
+from flashcore.wire.frames import Frame, FrameDecoder, parse_text_head, split_frame
 from flashcore.wire.spill import SPILLED_FROM, Spill
 
 _log = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ class SpillingDecoder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._frames = FrameDecoder()
+        self._frames = FrameDecoder(read_head=parse_text_head)
         self._spill: Spill | None = None
         self._missing = 0
         self._stays = False
@@ -69,7 +69,7 @@ class SpillingDecoder:
             self._spill = None
             return None, bytes(spill.take_back() + data[spill.size - before :])
         self._spill = None
-        frame, buffers = split_frame(view)
+        frame, buffers = split_frame(view, parse_text_head)
         # A small payload would keep the whole file for as long as it is kept itself.
         kept = tuple(bytes(buffer) if len(buffer) <= SPILLED_FROM else buffer for buffer in buffers)
         return Frame(frame.kind, frame.head, kept), data[len(part) :]

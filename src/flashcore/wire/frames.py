@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from flashcore.model.errors import ProtocolError
 from flashcore.model.light import light
@@ -28,6 +28,10 @@ _MAGIC = b"FC"
 # `json.dumps` and `json.loads` make or look for these anew each time, which takes as long as a small head does.
 _encode = compact_encoder()
 _decoder = json.JSONDecoder()
+
+
+ReadHead: TypeAlias = Callable[[bytes | bytearray | memoryview], Mapping[str, Any]]
+"""Reads a head. Raises ProtocolError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,9 @@ def frame_pieces(frame: Frame, head: bytes | None = None) -> tuple[bytes | memor
     return (b"".join((prelude, lengths, head)), *frame.buffers)
 
 
-def split_frame(data: bytes | bytearray | memoryview) -> tuple[Frame, tuple[memoryview, ...]]:
+def split_frame(
+    data: bytes | bytearray | memoryview, read_head: ReadHead | None = None
+) -> tuple[Frame, tuple[memoryview, ...]]:
     """The only frame in `data`, without its buffers, and views of those. Raises ProtocolError."""
     view = memoryview(data)
     if len(view) < _PRELUDE.size:
@@ -82,7 +88,7 @@ def split_frame(data: bytes | bytearray | memoryview) -> tuple[Frame, tuple[memo
     offset = start + head_length
     if len(view) != offset + sum(lengths):
         raise ProtocolError("the answer is no frame: its parts do not add up")
-    head = parse_head(view[start:offset])
+    head = (read_head or parse_head)(view[start:offset])
     buffers = []
     for length in lengths:
         buffers.append(view[offset : offset + length])
@@ -93,8 +99,9 @@ def split_frame(data: bytes | bytearray | memoryview) -> tuple[Frame, tuple[memo
 class FrameDecoder:
     """Turns a stream of bytes into frames, however it is cut up."""
 
-    def __init__(self, limits: FrameLimits | None = None) -> None:
+    def __init__(self, limits: FrameLimits | None = None, read_head: ReadHead | None = None) -> None:
         self._limits = limits or FrameLimits()
+        self._read_head = read_head or parse_head
         self._data = bytearray()
         self._needed = _PRELUDE.size
 
@@ -146,7 +153,7 @@ class FrameDecoder:
         if end > len(data) or body > self._limits.body:
             return None, data
         buffers = _cut(data, middle, lengths)
-        return Frame(kind, parse_head(data[start:middle]), buffers), data[end:]
+        return Frame(kind, self._read_head(data[start:middle]), buffers), data[end:]
 
     def _next(self) -> Frame | None:
         magic, kind, flags, count, reserved, head_length, tail = _PRELUDE.unpack_from(self._data)
@@ -167,7 +174,7 @@ class FrameDecoder:
             return None
         middle = lengths_end + head_length
         with memoryview(self._data) as view:
-            frame = Frame(kind, parse_head(view[lengths_end:middle]), _cut(view, middle, lengths))
+            frame = Frame(kind, self._read_head(view[lengths_end:middle]), _cut(view, middle, lengths))
         del self._data[:total]
         self._needed = _PRELUDE.size
         return frame
@@ -202,4 +209,21 @@ def parse_head(data: bytes | bytearray | memoryview) -> Mapping[str, Any]:
         raise ProtocolError(f"the head of a frame is not JSON: {error}") from error
     if not isinstance(head, dict):
         raise ProtocolError("the head of a frame is not a JSON object")
+    return head
+
+
+def parse_text_head(data: bytes | bytearray | memoryview) -> Mapping[str, Any]:
+    """As `parse_head`, where nothing is half of a surrogate pair: JSON can write that, and no log or frame holds it.
+
+    Raises ProtocolError.
+    """
+    head = parse_head(data)
+    text = str(data, "utf-8")
+    if "\\ud" in text or "\\uD" in text:  # nobody of ours escapes a character that is one
+        try:
+            encode_head(head)
+        except UnicodeEncodeError as error:
+            raise ProtocolError("the head of a frame has half of a surrogate pair, which is no text") from error
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError(f"the head of a frame is not JSON: {error}") from error
     return head
