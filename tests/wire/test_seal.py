@@ -249,6 +249,19 @@ def test_items_are_numbered() -> None:
     assert open_reply(KEY, "calc", whole, call.package.nonce, "calc.echo") == ["a", "b"]
 
 
+def test_what_takes_cloudpickle_says_so_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another Python that was found on the machine, say; nothing is wrong with the values."""
+    call = opened(1)
+    sealed_call = packed(lambda: 1)
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
+    monkeypatch.delitem(sys.modules, "cloudpickle.cloudpickle")
+
+    with pytest.raises(Unserializable, match=r"result: pickling this takes cloudpickle.*\n  next: install it"):
+        seal_value(call, {"one": 1, "function": lambda: 2})
+    with pytest.raises(CannotUnpickle, match=r"(?s)cloudpickle.*next: install it; in an endpoint: dependencies="):
+        _ = open_call(KEY, "calc", sealed_call).arguments.args
+
+
 def test_what_is_not_installed_here_is_a_typed_error() -> None:
     """The message says what to do about it."""
     call = opened(1)

@@ -20,6 +20,7 @@ BESIDE = 64 * 1024
 
 _DEPTH = 20
 _SEARCHED = 1 << 16
+_INSTALL_IT = 'install it; in an endpoint: dependencies=["cloudpickle"]'
 _BY_VALUE = b"__main__"
 """What a pickle holds that names something there."""
 
@@ -64,9 +65,10 @@ def load(data: bytes | memoryview, buffers: tuple[memoryview, ...] = ()) -> Any:
             return load_at_home(data, home, buffers)
         return pickle.loads(data, buffers=buffers)  # noqa: S301 - only called after a valid signature, see above
     except Exception as error:  # unpickling imports modules and calls constructors, which may raise anything
+        missing = "install here what the sender has, in the same versions"
         raise CannotUnpickle(
             f"a message of {len(data)} bytes cannot be unpickled here: {type(error).__name__}: {error}",
-            next_step="install here what the sender has, in the same versions",
+            next_step=_INSTALL_IT if _is_without_cloudpickle(error) else missing,
         ) from error
 
 
@@ -82,7 +84,17 @@ def _cloudpickled(value: Any, is_small: Any) -> bytes:
     return data
 
 
+def _is_without_cloudpickle(error: Exception) -> bool:
+    """Replicas may run in an interpreter that was found on the machine, with nothing installed."""
+    return isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "cloudpickle"
+
+
 def _refusal(pieces: Mapping[str, Any], error: Exception) -> Unserializable:
+    if _is_without_cloudpickle(error):
+        path = ", ".join(pieces)
+        return Unserializable(
+            f"{path}: pickling this takes cloudpickle, which is not installed here", next_step=_INSTALL_IT, path=path
+        )
     found = (culprit for name, piece in pieces.items() for culprit in _culprits(piece, name, 0))
     path, culprit = next(found, (", ".join(pieces), None))
     what = f"{path}: {type_name(type(culprit))}" if culprit is not None else path
