@@ -1,6 +1,10 @@
-"""A function that never ends costs its replica, and not its endpoint."""
+"""What hangs: a function that never ends costs its replica and not its endpoint, a gateway is told of."""
 
 from __future__ import annotations
+
+import json
+import os
+import signal
 
 import pytest
 
@@ -53,3 +57,20 @@ def test_a_plain_function_that_never_ends_has_its_replica_replaced(project: Proj
     for name in ("jobs", "web"):
         assert "past" in (why := project.must("why", name).out)
         assert "and cannot be interrupted" in why
+
+
+def test_a_gateway_that_hangs_is_told_of_by_the_status(project: ProjectUnderTest) -> None:
+    """All was said to be ready, and every call waited; it goes on where it was once it runs again."""
+    project.write("app.py", APP)
+    project.must("deploy")
+    gateway = json.loads((project.root / ".flashcore/environments/production/gateway.json").read_text())["pid"]
+
+    os.kill(gateway, signal.SIGSTOP)
+    try:
+        hanging = project.must("status")
+    finally:
+        os.kill(gateway, signal.SIGCONT)
+
+    assert f"the gateway (pid {gateway}) does not answer" in hanging.err
+    assert project.must("call", "jobs").out == "done\n"
+    assert "does not answer" not in project.must("status").err

@@ -11,7 +11,7 @@ import pytest
 from flashcore.composition import Platform
 from flashcore.model.errors import DeadlineExceeded
 from flashcore.server.gateways import GatewayKeeper
-from flashcore.server.main import take_down
+from flashcore.server.main import accident, take_down
 from flashcore.server.shutdown import Shutdown
 from flashcore.settings import open_project
 
@@ -51,3 +51,14 @@ async def test_a_replica_that_does_not_end_keeps_nothing_else(tmp_path: Path) ->
         await take_down(cast(Platform, platform), keeper, Shutdown.EVERYTHING)
 
     assert (controller.closed, keeper.stopped) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "shortage", [RuntimeError("can't start new thread"), BlockingIOError(11, "again"), MemoryError()]
+)
+def test_a_start_that_the_system_gives_no_means_names_the_limits(shortage: Exception, tmp_path: Path) -> None:
+    """It said that its log has the traceback: there is no mistake in it to be found."""
+    error = accident(shortage, tmp_path)
+
+    assert "the system gives it no more" in error.message
+    assert "ulimit -u" in (error.next_step or "")

@@ -55,15 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         log.exception("the control plane failed")
-        _report(options.ready_fd, {"error": _accident(error, options.project).as_json()})
+        _report(options.ready_fd, {"error": accident(error, options.project).as_json()})
         return 1
     return 0
 
 
-def _accident(error: Exception, place: Path) -> FlashcoreError:
+def accident(error: Exception, place: Path) -> FlashcoreError:
+    """What is said of a control plane that could not go on: whether it lacked room, other means, or has a mistake."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         full = f"the control plane cannot go on: there is no room to write {error.filename or place}"
         return StorageFull(full, next_step="make room, then start it again")
+    if isinstance(error, MemoryError | BlockingIOError) or str(error) == "can't start new thread":
+        step = "raise what this user may have (ulimit -u, ulimit -v, the limits of a container), or end something"
+        return FlashcoreError(f"the control plane cannot go on: the system gives it no more: {error!r}", next_step=step)
     said = f"{type(error).__name__}: {error}"  # where a file is to blame, repr leaves it out
     return FlashcoreError(f"the control plane failed: {said}", next_step="its log has the traceback")
 

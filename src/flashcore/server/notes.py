@@ -12,12 +12,14 @@ from flashcore.registry.doctor import RESTART, restart_findings
 from flashcore.registry.index import read, setting_of_process
 from flashcore.registry.reports import State
 from flashcore.server.gateways import GatewayKeeper
+from flashcore.server.silence import is_silent
 
 
-def platform_notes(platform: Platform, keeper: GatewayKeeper) -> list[str]:
+async def platform_notes(platform: Platform, keeper: GatewayKeeper) -> list[str]:
     """One sentence each, empty when all is well."""
     return [
         *_state_notes(platform),
+        *await _silence_notes(platform, keeper),
         *_gateway_notes(platform, keeper),
         *platform.manifests.notes(),
         *_settings_notes(platform),
@@ -29,6 +31,15 @@ def _state_notes(platform: Platform) -> Iterator[str]:
     trouble = platform.ledger.backend.trouble
     if trouble is not None:
         yield f"the state cannot be written, and nothing new is decided until it can: {trouble}"
+
+
+async def _silence_notes(platform: Platform, keeper: GatewayKeeper) -> list[str]:
+    present = keeper.present
+    if present is None or not await is_silent(present.url) or not present.alive:
+        return []
+    log = platform.project.layout.logs / "gateway.log"
+    said = f"the gateway (pid {present.pid}) does not answer, and calls wait; its log is {log}"
+    return [f"{said}; if it hangs, end it (kill -9 {present.pid}): another one is started, with all jobs"]
 
 
 def _gateway_notes(platform: Platform, keeper: GatewayKeeper) -> Iterator[str]:

@@ -62,7 +62,7 @@ def deployment_routes(platform: Platform, keeper: GatewayKeeper) -> APIRouter:
                 for view in controller.views()
             ],
             "gateway": gateway(),
-            "notes": platform_notes(platform, keeper),
+            "notes": await platform_notes(platform, keeper),
         }
 
     @routes.post("", status_code=202)

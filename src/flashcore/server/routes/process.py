@@ -60,7 +60,7 @@ def process_routes(platform: Platform, keeper: GatewayKeeper, stop: Callable[[Sh
             "provider": settings.provider,
             "manifest": platform.manifests.progress().source,
             "plugins": dict(platform.registry.versions()),
-            "notes": platform_notes(platform, keeper),
+            "notes": await platform_notes(platform, keeper),
         }
 
     @routes.get("/api/v1/server/backup")
