@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from flashcore.gateway.security import is_loopback
 from flashcore.model.errors import Refused
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,17 @@ class Listeners:
     def all(self) -> tuple[int, ...]:
         """All of them."""
         return (*self.encrypted, *self.plain)
+
+    @property
+    def from_outside(self) -> str | None:
+        """The address for programs of other machines; None where none is listened at."""
+        descriptors = self.encrypted or self.plain
+        if not descriptors or is_loopback(self.host):
+            return None
+        with socket.socket(fileno=os.dup(descriptors[0])) as listening:
+            port = listening.getsockname()[1]
+        shown = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.encrypted else 'http'}://{shown}:{port}"
 
 
 class Handover:

@@ -66,6 +66,11 @@ class GatewayKeeper:
         return self._present
 
     @property
+    def from_outside(self) -> str | None:
+        """The gateway's address for programs of other machines; None where it has none."""
+        return self._listeners.from_outside if self._listeners is not None else None
+
+    @property
     def is_replacing(self) -> bool:
         """Whether the next one is on its way; the last one serves until it is there."""
         return self._restarting.locked()

@@ -52,6 +52,7 @@ def process_routes(platform: Platform, keeper: GatewayKeeper, stop: Callable[[Sh
             "pid": os.getpid(),
             "dashboard": str(request.base_url),
             "gateway": present.url if present is not None else None,
+            "gateway_from_outside": keeper.from_outside,
             "gateway_pid": present.pid if present is not None else None,
             "retired_gateways": [
                 {"pid": one.presence.pid, "requests": one.rest.under_way}
