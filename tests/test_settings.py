@@ -57,6 +57,16 @@ def test_the_project_is_found_from_a_folder_below_it(tmp_path: Path) -> None:
     assert open_project(root / "src" / "deep", {}).root == root
 
 
+def test_the_project_is_an_absolute_folder_however_it_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m flashcore.server --project .`: URLs are made of it, which know no working directory."""
+    root = write(tmp_path, 'app = "shop"\n')
+    monkeypatch.chdir(root)
+
+    assert open_project(Path(), {}).root == root
+
+
 def test_without_a_project_the_next_step_is_named(tmp_path: Path) -> None:
     """A stranger in an empty folder learns what to do."""
     with pytest.raises(ConfigurationError, match="flashcore init"):

@@ -177,7 +177,7 @@ def open_project(
     start: Path, environ: Mapping[str, str] = os.environ, flags: Mapping[str, Any] | None = None
 ) -> Project:
     """The project around `start` with its settings. Raises ConfigurationError when there is none or they do not fit."""
-    root = find_project(start)
+    root = find_project(start.absolute())
     if root is None:
         raise ConfigurationError(
             f"there is no flashcore project in {start} or above it",
