@@ -462,6 +462,15 @@ async def test_health_has_every_count(running: Running) -> None:
     }  # fmt: skip
 
 
+async def test_a_route_that_is_none_is_answered_with_those_that_there_are(running: Running) -> None:
+    """Who follows the address that `flashcore status` shows learns how to go on."""
+    running.serve(jobs_route("hello"))
+
+    for path in ("/v2/hello", "/v2/hello/fly"):
+        step = (await running.get(path)).json["error"]["next_step"]
+        assert step.startswith("below /v2/hello/ there are run, runsync, purge-queue, health, status/JOB, ")
+
+
 ERRORS: dict[str, tuple[str, str, int, str]] = {
     "unknown job": ("GET", "/v2/hello/status/none-u1", 404, "not_found"),
     "unknown job cancelled": ("POST", "/v2/hello/cancel/none-u1", 404, "not_found"),

@@ -503,6 +503,17 @@ async def test_a_host_that_is_none_is_given_up_like_one_that_does_not_answer(
     assert not [record for record in caplog.records if record.exc_info]
 
 
+async def test_an_address_that_may_not_be_called_is_told_with_the_setting_that_allows_it(
+    layout: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the gateway's log: the job was taken, and nobody else hears of it."""
+    async with gateway_at(layout, dataclasses.replace(QUICK, webhook_private=0)) as running:
+        await run_to_end(running, "http://127.0.0.1:9/")
+        await eventually(lambda: bool(caplog.records))
+
+    assert "127.0.0.1 has no public address; allow it with webhook_private = 1" in caplog.text
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.05], ids=["a flood", "a trickle"])
 async def test_an_answer_without_end_is_not_read(layout: Layout, pause: float) -> None:
     """Who is told may say what it likes: the status is all that is looked at, and the connection is closed."""

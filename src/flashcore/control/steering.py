@@ -197,6 +197,6 @@ def _kept(draft: Draft, revision: RevisionId) -> RevisionId:
     kept = ", ".join(short(known) for known in sorted(draft.snapshot.revisions))
     raise NotFound(
         f"{draft.deployment.endpoint} has {'no' if not found else 'more than one'} revision {revision!r}; kept: {kept}",
-        next_step=f"choose one of: flashcore status {draft.deployment.endpoint}",
+        next_step=f"choose one of them: flashcore rollout history {draft.deployment.endpoint}",
         endpoint=draft.deployment.endpoint,
     )

@@ -122,7 +122,7 @@ class JobsApi:
             return self._polled.handler(verb, job, method, routing)
         found = (self._job_routes if job else self._endpoint_routes).get(verb)
         if found is None or "/" in job:
-            return _always(_unknown_route(to.name, verb))
+            return _always(self._unknown_route(to.name, verb))
         methods, action = found
         if method not in methods:
             return _always(method_not_allowed(methods))
@@ -139,6 +139,15 @@ class JobsApi:
                 next_step=f"call /{name}/...",
             )
         return self._misspelt.answer(name, tuple(routes.jobs))
+
+    def _unknown_route(self, name: str, verb: str) -> Response:
+        said = (
+            f"Endpoint {name!r} has no route {verb!r} of this form."
+            if verb
+            else f"The path names endpoint {name!r} and no route."
+        )
+        own, of_a_job = ", ".join(self._endpoint_routes), ", ".join(f"{route}/JOB" for route in self._job_routes)
+        return error_response(404, "unknown_route", said, next_step=f"below /v2/{name}/ there are {own}, {of_a_job}")
 
     # -- jobs in ---------------------------------------------------------------------------------------------------
 
@@ -292,10 +301,6 @@ def _after(head: RequestHead) -> int | None:
 
 def _no_job(call: Call) -> NotFound:
     return job_gone(call.routing.route.name, call.job)
-
-
-def _unknown_route(name: str, verb: str) -> Response:
-    return error_response(404, "unknown_route", f"Endpoint {name!r} has no route {verb!r} of this form.")
 
 
 def _always(response: Response) -> Handler:

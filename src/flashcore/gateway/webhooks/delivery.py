@@ -199,7 +199,7 @@ class Webhooks:
                     answer = await http.send(request, stream=True)
                     await answer.aclose()
         except Refused as error:
-            return error.message
+            return f"{error.message}; {error.next_step}"
         except TimeoutError:
             return f"it was not answered within {self._patience.seconds:g} s"
         except (OSError, httpx2.HTTPError, httpx2.InvalidURL) as error:
