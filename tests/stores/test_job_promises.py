@@ -261,7 +261,7 @@ async def test_what_the_version_before_has_promised_is_brought_in(tmp_path: Path
     with sqlite3.connect(tmp_path / "jobs.db") as connection:
         connection.executescript(
             "PRAGMA journal_mode = DELETE; alter table standing drop column life;"
-            "alter table standing drop column applied; PRAGMA user_version = 4"
+            "alter table standing drop column applied; alter table chunk drop column upto; PRAGMA user_version = 4"
         )
         connection.executemany("insert into log values (?, ?)", promised)
     connection.close()
