@@ -592,8 +592,9 @@ def test_a_record_holds_exactly_what_was_changed(before: list[Job], after: list[
         assert getattr(read, name) == getattr(changes, name)
     assert {field.name for field in fields(Changes)} == {
         *("jobs", "states", "outcomes", "gone", "accounts", "blobs"),
-        *("size", "large"),
+        *("size", "large", "lost"),
     }
+    assert changes.may_wait is not bool(changes.large or changes.blobs or changes.gone or changes.lost)
 
 
 @given(JOBS, st.data())

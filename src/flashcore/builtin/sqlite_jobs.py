@@ -168,9 +168,17 @@ class SqliteJobs:
         entry = await self._known(job)
         if entry is None:
             return ()
-        take = partial(loading.take_chunks, entry.n) if after is None else partial(loading.pass_chunks, entry.n, after)
-        items = await self._writer.write(take)
-        return tuple([replace(item, value=await self._payloads.unshelved(item.value)) for item in items])
+        if after is None:
+            items = await self._writer.write(partial(loading.take_chunks, entry.n))
+        else:
+            items, _ = await self._writer.write(partial(loading.pass_chunks, entry.n, after), self._passed)
+        whole = tuple([replace(item, value=await self._payloads.unshelved(item.value)) for item in items])
+        if after is None:
+            await self._payloads.taken(entry.n, items)
+        return whole
+
+    def _passed(self, seen: tuple[Sequence[StreamItem], tuple[str, ...]]) -> None:
+        self._blobs.remove(seen[1])
 
     async def stream_size(self, job: JobId) -> int:
         """See WeighsStreams."""

@@ -21,7 +21,7 @@ from flashcore.builtin.sqlite.committer import Call
 from flashcore.builtin.sqlite.jobs.backlog import Segment
 from flashcore.builtin.sqlite.jobs.batch import ChunkAdded, StreamDropped
 from flashcore.builtin.sqlite.jobs.changes import Changes
-from flashcore.builtin.sqlite.jobs.flush import flush, rows_in, write_streams
+from flashcore.builtin.sqlite.jobs.flush import flush, let_go_of, rows_in, write_streams
 from flashcore.builtin.sqlite.jobs.journal import Journal
 
 T = TypeVar("T")
@@ -64,7 +64,9 @@ def write_through(
         freed = flush(changes, connection, _nobody)
     except sqlite3.IntegrityError as problem:
         raise Clash(str(problem)) from problem
-    write_streams(streams, connection)
+    freed += write_streams(streams, connection)
+    for digest, n in changes.lost:
+        freed += let_go_of(n, (digest,), connection)
     _note(number, connection)
     return freed
 

@@ -28,6 +28,8 @@ class Changes:
     accounts: dict[int, Row] = field(default_factory=dict)
     blobs: list[tuple[str, int]] = field(default_factory=list)
     """Files, and which jobs need them."""
+    lost: list[tuple[str, int]] = field(default_factory=list)
+    """Files that jobs had as payloads that were replaced: they may have the same elsewhere."""
     size: int = 0
     """Bytes of payloads."""
     large: int = 0
@@ -52,11 +54,13 @@ class Changes:
             self._count(n, after.new.input)
         output, progress = (None, None) if before is None else (before.output, before.progress)
         if after.output is not output:
-            self._put_outcome(2 * n, after.output)
+            self._put_outcome(2 * n, output, after.output)
         if after.progress is not progress:
-            self._put_outcome(2 * n + 1, after.progress)
+            self._put_outcome(2 * n + 1, progress, after.progress)
 
-    def _put_outcome(self, k: int, after: Payload | None) -> None:
+    def _put_outcome(self, k: int, before: Payload | None, after: Payload | None) -> None:
+        if isinstance(before, Shelved) and before.digest is not None:
+            self.lost.append((before.digest, k >> 1))
         if after is None:
             self.outcomes[k] = None
         else:
@@ -74,9 +78,9 @@ class Changes:
     def may_wait(self) -> bool:
         """Whether memory can keep all of it, so that it may be in the journal for a while before it is in the tables.
 
-        What removes jobs may not: their ids, keys and files are free from then on.
+        What removes jobs may not, or files of theirs: ids, keys and files are free from then on.
         """
-        return not self.large and not self.blobs and not self.gone
+        return not self.large and not self.blobs and not self.gone and not self.lost
 
     def add(self, later: Changes) -> None:
         """Let these be followed by later ones that may wait: what became of a job in between is not written."""

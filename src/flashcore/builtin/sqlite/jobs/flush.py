@@ -37,6 +37,13 @@ insert into chunk (n, number, media, data, blob, upto)
 values (?, ?, ?, ?, ?, ? + coalesce((select upto from chunk where n = ? order by c desc limit 1), 0))
 """
 
+_HAS_FILE = """
+select 1 from chunk where n = ? and blob = ?
+union all select 1 from outcome where k in (?, ?) and blob = ?
+union all select 1 from job where n = ? and blob = ?
+limit 1
+"""
+
 _DELETIONS = tuple(f"delete from {table} where n in ({{}})" for table in ("job", "state", "chunk", "blob"))  # noqa: S608  # names of tables, written here
 
 
@@ -58,8 +65,9 @@ def flush(changes: Changes, connection: sqlite3.Connection, between: Callable[[]
     return freed
 
 
-def write_streams(streams: Sequence[ChunkAdded | StreamDropped], connection: sqlite3.Connection) -> None:
-    """Write what became of jobs' streams, in order."""
+def write_streams(streams: Sequence[ChunkAdded | StreamDropped], connection: sqlite3.Connection) -> tuple[str, ...]:
+    """Write what became of jobs' streams, in order; returns the files that no job needs any more."""
+    freed: list[str] = []
     for change in streams:
         if isinstance(change, ChunkAdded):
             value = change.item.value
@@ -68,7 +76,23 @@ def write_streams(streams: Sequence[ChunkAdded | StreamDropped], connection: sql
             if isinstance(value, Shelved) and value.digest is not None:
                 _refer(connection, [(value.digest, change.n)])
         else:
+            files = connection.execute(
+                "select blob from chunk where n = ? and blob is not null", (change.n,)
+            ).fetchall()
             connection.execute("delete from chunk where n = ?", (change.n,))
+            freed += let_go_of(change.n, {blob for (blob,) in files}, connection)
+    return tuple(freed)
+
+
+def let_go_of(n: int, digests: Iterable[str], connection: sqlite3.Connection) -> tuple[str, ...]:
+    """Forget files that a job had, unless it has the same elsewhere; returns those that no job needs any more."""
+    freed: list[str] = []
+    for digest in digests:
+        if connection.execute(_HAS_FILE, (n, digest, 2 * n, 2 * n + 1, digest, n, digest)).fetchone() is None:
+            connection.execute("delete from blob where digest = ? and n = ?", (digest, n))
+            if connection.execute("select 1 from blob where digest = ? limit 1", (digest,)).fetchone() is None:
+                freed.append(digest)
+    return tuple(freed)
 
 
 def delete_jobs(connection: sqlite3.Connection, numbers: Sequence[int]) -> tuple[str, ...]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from flashcore.builtin.sqlite.jobs.book import Standing
 from flashcore.builtin.sqlite.jobs.entry import KEPT_INLINE, Account, Loaded, Shelved
+from flashcore.builtin.sqlite.jobs.flush import let_go_of
 from flashcore.builtin.sqlite.jobs.known import kind_of
 from flashcore.builtin.sqlite.jobs.rows import loaded, select_jobs
 from flashcore.builtin.sqlite.jobs.stands import Stand
@@ -130,10 +132,20 @@ def take_chunks(n: int, connection: sqlite3.Connection) -> list[StreamItem]:
     return found
 
 
-def pass_chunks(n: int, after: int, connection: sqlite3.Connection) -> list[StreamItem]:
-    """The unread chunks of a job after the first `after`; those before are unread no more."""
-    connection.execute("delete from chunk where n = ? and number < ?", (n, after))
-    return _chunks(connection, n)
+def pass_chunks(n: int, after: int, connection: sqlite3.Connection) -> tuple[list[StreamItem], tuple[str, ...]]:
+    """The unread chunks of a job after the first `after`; those before are unread no more.
+
+    Beside them the files that no job needs any more.
+    """
+    # Those that wait may be millions, and are not looked at: their numbers grow with their places.
+    chunks = connection.execute("select c, number, blob from chunk where n = ? order by c", (n,))
+    passed = {c: blob for c, _, blob in takewhile(lambda chunk: chunk[1] < after, chunks)}
+    chunks.close()
+    freed: tuple[str, ...] = ()
+    if passed:
+        connection.execute("delete from chunk where n = ? and c <= ?", (n, max(passed)))
+        freed = let_go_of(n, {blob for blob in passed.values() if blob is not None}, connection)
+    return _chunks(connection, n), freed
 
 
 def stream_size(n: int, connection: sqlite3.Connection) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,10 +11,11 @@ from functools import partial
 from flashcore.builtin.sqlite.blobs import Blobs
 from flashcore.builtin.sqlite.jobs import loading
 from flashcore.builtin.sqlite.jobs.entry import Shelved
+from flashcore.builtin.sqlite.jobs.flush import let_go_of
 from flashcore.builtin.sqlite.writer import Writer
 from flashcore.hookspecs.jobs import BLOB_THRESHOLD
-from flashcore.model.errors import StateError
-from flashcore.model.job import Job, NewJob, Payload
+from flashcore.model.errors import StateError, StorageFull
+from flashcore.model.job import Job, NewJob, Payload, StreamItem
 
 OUTPUT, PROGRESS, INPUT = range(3)
 """The slots of a job, as `loading.payloads` counts them."""
@@ -79,6 +81,14 @@ class Payloads:
             (stored,) = await self._writer.read(partial(loading.payloads, [(n, slot)]))
             return await self.unshelved(stored or Payload(b"", known.media))
         return await self.unshelved(known)
+
+    async def taken(self, n: int, items: Sequence[StreamItem]) -> None:
+        """These are in the stream of job number `n` no more: their files go, unless somebody needs the same."""
+        values = [item.value for item in items]
+        files = {one.digest for one in values if isinstance(one, Shelved) and one.digest is not None}
+        if files:
+            with contextlib.suppress(StateError, StorageFull):  # they go with the job
+                await self._writer.write(partial(let_go_of, n, files), self._blobs.remove)
 
     async def unshelved(self, payload: Payload) -> Payload:
         """The payload with its bytes, from its file if it is in one."""
