@@ -426,9 +426,11 @@ def test_a_handle_tells_how_far_its_job_is(shop: Any, request: pytest.FixtureReq
 
 
 def test_a_call_ends_when_its_time_is_over(shop: Any, with_key: None) -> None:
-    """`within` limits the wait, of jobs and of direct calls."""
-    with pytest.raises(DeadlineExceeded, match=r"had not ended after 0\.1 s"):
+    """`within` limits the wait, of jobs and of direct calls; the error says where to look for what keeps the job."""
+    with pytest.raises(DeadlineExceeded, match=r"had not ended after 0\.1 s") as late:
         shop.rest_async.within(0.1).remote(5.0)
+
+    assert f"/status/{late.value.data['job']}" in (late.value.next_step or "")
 
 
 async def test_calls_are_awaited_many_at_a_time(shop: Any, with_key: None, tmp_path: Path) -> None:

@@ -106,7 +106,11 @@ def _job(endpoint: EndpointName, body: bytes, timeout: float) -> Conversation[An
             raise remote_error(job.get("error") or job["status"], str(endpoint))
         left = deadline - time.monotonic()
         if left <= 0:
-            raise DeadlineExceeded(f"job {job['id']} had not ended after {timeout:g} s", job=job["id"])
+            raise DeadlineExceeded(
+                f"{endpoint}: job {job['id']} had not ended after {timeout:g} s; it goes on",
+                next_step=f"see what keeps it: flashcore why {endpoint}; GET /v2/{endpoint}/status/{job['id']}",
+                job=job["id"],
+            )
         wait = min(left, 20.0)
         target = f"/v2/{endpoint}/status-sync/{job['id']}?wait={max(1000, int(wait * 1000))}"
         response = yield from insist(Request("GET", target, None, credentials(), wait + 10))

@@ -172,7 +172,7 @@ def await_end(
         if deadline is not None and now >= deadline:
             raise DeadlineExceeded(
                 f"{call.shown}: job {job} had not ended after {of or timeout:g} s; it goes on",
-                next_step="ask for its result again, or cancel it",
+                next_step=f"see what keeps it: flashcore why {call.endpoint}; GET /v2/{call.endpoint}/status/{job}",
                 job=job,
             )
         if now - asked < pause:  # somebody who does not hold requests is not asked without end
