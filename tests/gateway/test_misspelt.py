@@ -33,7 +33,7 @@ def hints(misspelt: Misspelt, asked: int) -> int:
 def test_what_was_meant_is_looked_for_now_and_then_and_what_is_not_there_is_always_said() -> None:
     """Each look is a hundred times as long as what else is done for a request."""
     clock = Clock()
-    misspelt = Misspelt(clock)
+    misspelt = Misspelt(now=clock)
 
     at_once = hints(misspelt, 1000)
     clock.now += 2.0

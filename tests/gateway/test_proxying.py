@@ -401,6 +401,8 @@ async def test_a_queue_endpoint_called_as_http_is_explained(running: Running) ->
 @pytest.mark.parametrize("path", ["/", "/api/x", "/metrics/x", "/%2e%2e/", "/v2", "/v2/"])
 async def test_paths_of_nobody_are_answered_in_json(running: Running, path: str) -> None:
     """Every error is JSON."""
+    running.serve(jobs_route("resize"))
+
     answer = await running.get(path)
 
     assert answer.status == 404

@@ -16,7 +16,7 @@ import sys
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -336,6 +336,30 @@ async def test_the_address_stays_written_down_where_the_next_gateway_does_not_co
     assert meanwhile is not None
     assert (meanwhile.url, there.url, there.pid) == (url, url, last.process.pid)
     assert answer.status == 200
+
+
+@pytest.mark.parametrize("runs", [True, False])
+async def test_no_endpoint_is_unknown_to_a_gateway_whose_table_was_lost(layout: Layout, *, runs: bool) -> None:
+    """Its callers wait for the control plane that runs to send it again; without one they are told so."""
+    async with http_replica(layout, "web-1") as replica, listening(layout) as first:
+        routes = (http_route("web", side(replica.route), routing=PartRef("p2c")), jobs_route("hello", side()))
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(serving(layout, *routes))
+            layout.table_file.write_text("damaged", encoding="utf-8")
+            if not runs:
+                await stack.aclose()
+            with held_listeners(layout) as held:
+                next_one = await spawn(layout, "--succeed", inherited=held.plain)
+                assert await first.process.wait() == 0
+                asked = ("GET", "/web/a", None), ("POST", "/v2/hello/run", {"input": 1})
+                answers = await asyncio.gather(*(call(first.presence.url, *one) for one in asked))
+            await next_one.end(signal.SIGTERM)
+            await next_one.process.communicate()
+
+    assert [answer.status for answer in answers] == ([200, 200] if runs else [503, 503])
+    if not runs:
+        assert {answer.json["error"]["code"] for answer in answers} == {"gateway_starting"}
+        assert {answer.headers["retry-after"] for answer in answers} == {"1"}
 
 
 async def test_of_two_next_gateways_each_has_its_turn(layout: Layout) -> None:

@@ -96,7 +96,7 @@ class Gateway:
         self._is_retired = self._has_waited = False
         self._is_quiet = False
         intake = Intake(self.broker, settings)
-        misspelt = Misspelt()
+        misspelt = Misspelt(lambda: routes().version > 0)
         self.jobs = jobs = JobsApi(self.broker, routes, settings, intake, self.keyring.caller_of, misspelt)
         metrics = Metrics(routes, self.broker, self.keyring)
         limits = Limits(local_body_bytes=intake.largest, body_rate=settings.body_rate)
@@ -135,6 +135,19 @@ class Gateway:
         self._duties.append(asyncio.create_task(self._signaller.run(self.settings.signal_interval), name="signals"))
         self._duties.append(asyncio.create_task(self._predecessors.watch(), name="predecessors"))
         self._tasks.append(asyncio.create_task(self._dismissals.run(), name="dismissals"))
+
+    async def await_table(self, seconds: float) -> None:
+        """Return once there is a table to serve by, or after so long; at once where there never was one.
+
+        One that was kept may have been damaged. A control plane that runs sends it again within a second.
+        """
+        if self.live.routes.version or not self.layout.table_file.exists():
+            return
+        came = asyncio.Event()
+        self.live.on_swap(lambda _: came.set())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await came.wait()
 
     async def give_notice(self) -> None:
         """Say that it drains, and go on accepting for as long as those who ask need to send new requests elsewhere."""

@@ -42,6 +42,9 @@ _log = logging.getLogger(__name__)
 
 PORTS_TRIED = 100
 
+_TABLE_SECONDS = 5.0
+"""For a control plane to send a table that was lost: who calls meanwhile waits in the sockets, and is not refused."""
+
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - listened at by choice, called by the other
 
 
@@ -179,6 +182,8 @@ async def _serve(options: Options, parts: _Parts, office: Office) -> None:
     handover = Handover(layout.listeners_socket, lambda: _listeners(gateway, options.host), retire)
     try:
         await gateway.start()
+        if options.inherited.all:
+            await gateway.await_table(_TABLE_SECONDS)
         gateway.url = await (_take_over(gateway, options) if options.inherited.all else _open_door(gateway, options))
         handover.start()
         write_presence(layout.gateway_file, own_presence(gateway.url, _own_version()))

@@ -3,6 +3,8 @@
 To look for that takes milliseconds, in which nobody else is served: a hundred times as long as to pass a request on.
 So it is done now and then. A client that asks for the same mistake over and over has been told, and a frame of a
 thousand mistakes is nothing that somebody has mistyped.
+
+Before there is a routing table nobody knows which endpoints there are: nothing is a mistake then.
 """
 
 from __future__ import annotations
@@ -27,13 +29,17 @@ _COMPARED = 100
 class Misspelt:
     """One gateway's."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, has_table: Callable[[], bool] = lambda: True, now: Callable[[], float] = time.monotonic) -> None:
+        self._has_table = has_table
         self._now = now
         self._looks = float(LOOKS_AT_ONCE)
         self._since = now()
 
     def answer(self, name: str, known: tuple[str, ...]) -> Response:
         """No such endpoint, and which were perhaps meant."""
+        if not self._has_table():
+            message = "This gateway has no routing table yet. The control plane sends it: send the request again."
+            return error_response(503, "gateway_starting", message, ((b"retry-after", b"1"),))
         near = near_matches(name, _neighbours(name, known)) if len(name) <= _LONGEST_NAME and self._may_look() else ()
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         message = f"There is no endpoint {_shortened(name)!r}{hint}"
