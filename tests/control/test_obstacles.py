@@ -179,6 +179,25 @@ def test_a_back_off_names_the_last_failure_and_the_next_start() -> None:
     watched(scenario)
 
 
+def test_a_version_that_was_taken_back_is_not_waited_for() -> None:
+    """Nothing starts it again, at whatever time; why it failed stands in the reason."""
+
+    async def scenario(world: World) -> None:
+        await first(world, 2)
+        failing = await update(world, replicas=2, auto_rollback=True)
+        world.provider.script = by_revision({failing: Life(fails_after=0.1, ready_after=NEVER, reason="no GPU")})
+        await world.until("hello", lambda view: view.rollout is not None and view.rollout.state.finished)
+        view = world.view("hello")
+        until, made = view.deployment.backoff[failing].until, len(world.provider.started)
+        assert until > world.clock.now()
+        assert "no GPU" in view.reason
+        assert "back_off" not in {one.code for one in obstacles(view, world.clock.now())}
+        await asyncio.sleep(until - world.clock.now() + 60)
+        assert len(world.provider.started) == made
+
+    watched(scenario)
+
+
 def test_a_replica_that_waits_for_its_place_says_why() -> None:
     """In the provider's words: a quota, a machine, a GPU."""
 

@@ -93,8 +93,10 @@ def _of_restart(view: DeploymentView, now: float) -> Iterator[Obstacle]:
 
 
 def _of_back_off(view: DeploymentView, now: float) -> Iterator[Obstacle]:
+    is_under_way = view.rollout is not None and not view.rollout.state.finished
     for revision, backoff in view.deployment.backoff.items():
-        if backoff.until > now:
+        # What a rollout has given up is started again by nobody but a person.
+        if backoff.until > now and (is_under_way or revision == view.stable):
             count = max(backoff.starts, backoff.crashes)
             reason = f"{count} in a row failed, the last: {backoff.reason or 'no reason given'}"
             yield Obstacle("back_off", reason, f"revision {short(RevisionId(revision))}", backoff.until)
