@@ -13,7 +13,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+# As checkers of types know it. To import `typing` takes as long as all that a command does before it hears Ctrl-C.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from flashcore.client.endpoints import Endpoint, LoadBalancedEndpoint, QueueEndpoint, ScriptEndpoint

@@ -144,10 +144,13 @@ def test_ctrl_c_is_no_failure_while_a_command_is_imported(
     assert capsys.readouterr().err == "interrupted\n"
 
 
+@pytest.mark.parametrize("module", ["typing", "click"])
 @pytest.mark.parametrize("start", [["-m", "flashcore"], ["-c", "from flashcore.__main__ import main; main()"]])
-def test_ctrl_c_while_the_command_line_is_imported_shows_no_traceback(tmp_path: Path, start: list[str]) -> None:
+def test_ctrl_c_while_the_command_line_is_imported_shows_no_traceback(
+    tmp_path: Path, start: list[str], module: str
+) -> None:
     """As `python -m flashcore` and as the installed command: the shell has status 130 of it."""
-    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport threading\n")
+    (tmp_path / f"{module}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport threading\n")
 
     ran = subprocess.run(
         [sys.executable, *start, "status"],
