@@ -199,6 +199,8 @@ async def test_a_token_allows_what_its_scopes_say(layout: Layout, scope: TokenSc
     refused = {route: answer for route, answer in answers.items() if answer.status in (401, 403)}
     assert answers.keys() - refused.keys() == allowed
     assert {(answer.status, answer.json["error"]["code"]) for answer in refused.values()} <= {(403, "forbidden")}
+    steps = [answer.json["error"]["next_step"] for answer in refused.values()]
+    assert all(step.startswith("make one that does: flashcore token create NAME --scope ") for step in steps)
 
 
 CALLERS = {TokenScope.CALL}

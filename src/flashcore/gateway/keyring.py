@@ -259,7 +259,7 @@ class Keyring:
             403,
             "forbidden",
             f"This token does not allow that: it needs the scope {wanted}.",
-            next_step=f"make one that does: flashcore token create --scope {min(scope.value for scope in any_of)}",
+            next_step=f"make one that does: flashcore token create NAME --scope {min(scope.value for scope in any_of)}",
         )
 
 
@@ -269,7 +269,7 @@ def _no_token(reason: str) -> Response:
         "unauthorized",
         f"A token is needed here: {reason}.",
         _CHALLENGE,
-        next_step="send it as Authorization: Bearer TOKEN; make one: flashcore token create",
+        next_step="send it as Authorization: Bearer TOKEN; make one: flashcore token create NAME",
     )
 
 

@@ -82,7 +82,7 @@ class Guard:
         cut_off.note(_name(token), reason, f"{scope['method']} {scope['path']}", peer)
         cut_off.tell()
         if not has_begun:
-            error = Unauthorized(reason, next_step="ask with another one: flashcore token create")
+            error = Unauthorized(reason, next_step="ask with another one: flashcore token create NAME --scope SCOPE")
             await JSONResponse({"error": error.as_json()}, 401)(scope, receive, send)
         # What has begun is left without its end: the server cuts it there, and its reader sees that.
 
@@ -100,7 +100,7 @@ class Guard:
         if wanted not in allowed:
             raise Refused(
                 f"this token does not allow that: it needs the scope {wanted.value}",
-                next_step=f"make one that does: flashcore token create --scope {wanted.value}",
+                next_step=f"make one that does: flashcore token create NAME --scope {wanted.value}",
             )
         use = self._uses.of("the environment's own" if token is None else _name(token), wanted.value)
         if self._uses.note(use):
