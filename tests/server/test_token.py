@@ -6,8 +6,9 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+from tests.full_disk import no_file_grows_beyond
 
-from flashcore.model.errors import ConfigurationError, Unauthorized
+from flashcore.model.errors import ConfigurationError, StorageFull, Unauthorized
 from flashcore.server.token import check_token, create_token, read_token
 
 
@@ -20,6 +21,16 @@ def test_the_token_is_made_once_and_private(tmp_path: Path) -> None:
     assert create_token(path) == first
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_token_for_which_there_is_no_room_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    """`flashcore dev` said that there was no room for its output."""
+    path = tmp_path / "token"
+
+    with no_file_grows_beyond(0), pytest.raises(StorageFull, match=str(path)):
+        create_token(path)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_processes_that_start_at_once_agree_on_one_token(tmp_path: Path) -> None:

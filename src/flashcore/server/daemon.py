@@ -130,7 +130,7 @@ def make_private(folder: Path) -> None:
 
 def as_storage_error(error: OSError, path: Path | str) -> errors.FlashcoreError:
     """What a failed write means to the person who waits."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return errors.StorageFull(f"there is no room to write {path}", next_step="free some space and try again")
     step = "check its owner and mode"
     if error.errno == errno.EROFS:

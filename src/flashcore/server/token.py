@@ -8,12 +8,16 @@ import secrets
 from pathlib import Path
 
 from flashcore.model.errors import ConfigurationError, Unauthorized
+from flashcore.server.daemon import as_storage_error
 
 _MODE = 0o600
 
 
 def create_token(path: Path) -> str:
-    """The token in the file, made if there is none. Raises ConfigurationError if others may read the file."""
+    """The token in the file, made if there is none.
+
+    Raises ConfigurationError if others may read the file or it cannot be written, StorageFull if there is no room.
+    """
     if not path.exists():
         _write_new(path, secrets.token_urlsafe(32))
     return read_token(path)
@@ -60,14 +64,16 @@ def check_token(expected: str, authorization: str | None) -> None:
 def _write_new(path: Path, token: str) -> None:
     """Make the file whole or not at all: of two processes that start at once, one wins and both read its token."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(token + "\n")
-        file.flush()
-        os.fsync(file.fileno())  # a name whose content the power took would be there for ever
     try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(token + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # a name whose content the power took would be there for ever
         os.link(draft, path)
     except FileExistsError:
         pass  # the other process was first: its token counts
+    except OSError as error:  # a write that fails names no file
+        raise as_storage_error(error, path) from error
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)

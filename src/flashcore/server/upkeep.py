@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from flashcore.model.errors import FlashcoreError
 from flashcore.model.layout import Layout
 from flashcore.presence import Presence, read_presence, write_presence
 from flashcore.server.gateways import GatewayKeeper
@@ -42,7 +43,7 @@ class Upkeep:
         while _identity(self._layout.home) == self._home:
             try:
                 self._look()
-            except OSError as error:
+            except (OSError, FlashcoreError) as error:
                 log.warning("the files by which commands find this platform cannot be kept: %s", error)
             await asyncio.sleep(INTERVAL)
         log.error("%s was removed: nobody can reach this platform any more, and it ends", self._layout.home)
