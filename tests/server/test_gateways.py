@@ -135,6 +135,19 @@ async def test_a_restart_that_cannot_be_leaves_the_gateway_that_runs(project: Pr
     await other.let_go()
 
 
+async def test_a_next_gateway_that_is_killed_is_said_to_be(project: Project, keeper: GatewayKeeper) -> None:
+    """For lack of memory, say: it leaves no word of it."""
+    first = await keeper.start()
+    restarting = asyncio.create_task(keeper.restart())
+    await until(lambda: len(gateways()) == 2)
+    next(one for one in gateways() if one.pid != first.pid).kill()
+
+    with pytest.raises(Unavailable, match=r"the gateway ended while it started: killed by signal 9\n"):
+        await restarting
+
+    await until(lambda: keeper.present is not None and keeper.present.alive)
+
+
 async def test_a_restart_that_fails_once_there_is_room_is_told_of_and_tried_again(
     project: Project, keeper: GatewayKeeper
 ) -> None:

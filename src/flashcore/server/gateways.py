@@ -328,8 +328,9 @@ class GatewayKeeper:
             process.kill()
             await asyncio.to_thread(process.wait)
         words = last_words(self._log, self._log_began)
+        what = "is not listening yet" if slow else "ended while it started"
         raise Unavailable(
-            f"the gateway {'is not listening yet' if slow else 'ended while it started'}: {words.said or 'silently'}",
+            f"the gateway {what}: {words.said or _wordless(process.returncode, slow=slow)}",
             next_step=words.next_step or f"look at {self._log}",
         )
 
@@ -392,6 +393,13 @@ def _end_strangers(layout: Layout, grace: float) -> None:
         if (serving := serving_gateway(layout)) is not None:
             _end(serving, grace, signal.SIGTERM)
         time.sleep(0.02)
+
+
+def _wordless(status: int, *, slow: bool) -> str:
+    """How it ended of which there is no other word."""
+    if slow or status >= 0:
+        return "silently"
+    return f"killed by signal {-status}"
 
 
 def _end_newborn(process: subprocess.Popen[bytes]) -> None:
