@@ -133,7 +133,9 @@ async def test_one_caller_cannot_submit_for_all(layout: Layout) -> None:
         status = await running.get(f"/v2/hello/status/{answers[0].json['id']}")
 
     assert [answer.status for answer in answers] == [200] * 5 + [429] * 2
-    assert 1 <= int(answers[-1].headers["retry-after"]) <= 10
+    seconds = answers[-1].headers["retry-after"]
+    assert 1 <= int(seconds) <= 10
+    assert answers[-1].json["error"]["next_step"] == f"send it again in {seconds} s"
     assert status.status == 200
 
 

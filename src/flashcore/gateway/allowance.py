@@ -8,6 +8,7 @@ gateway cannot know, as what others did.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -32,8 +33,9 @@ class TooManyJobs(Refused):
     code = "too_many_jobs"
 
     def __init__(self, message: str, after: float) -> None:
-        super().__init__(message, next_step=f"send it again in {max(1.0, after):.0f} s")
-        self.after = after
+        self.after = max(1, math.ceil(after))
+        """Whole seconds, as a header tells them."""
+        super().__init__(message, next_step=f"send it again in {self.after} s")
 
 
 @dataclass(slots=True)

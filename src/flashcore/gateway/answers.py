@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from flashcore.gateway.allowance import TooManyJobs
@@ -60,7 +59,7 @@ def error_answer(error: FlashcoreError) -> Response:
 
 def too_many(error: TooManyJobs) -> Response:
     """The answer to a caller who is to come again."""
-    headers = ((b"retry-after", b"%d" % math.ceil(error.after)),)
+    headers = ((b"retry-after", b"%d" % error.after),)
     return error_response(429, error.code, error.message, headers, next_step=error.next_step)
 
 
