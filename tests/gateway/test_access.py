@@ -350,6 +350,31 @@ async def test_requests_carry_the_key_of_the_replicas_revision(layout: Layout) -
     assert seen == [hop_key("the platform's secret", revision) for revision in ("ra", "rb")]
 
 
+async def test_a_replica_that_knows_another_key_is_told_of_and_another_one_is_asked(layout: Layout) -> None:
+    """`hop.key` was lost and made anew: callers were told 403 for good, as if they had asked for too much."""
+    async with gateway_at(layout) as running, http_replica(layout, "a") as one, http_replica(layout, "b") as other:
+        one.status, one.headers = 403, "x-flashcore-hop: refused\r\n"
+        running.serve(http_route("web", side(one.route, revision="r")))
+        alone = [await running.get("/web/"), await running.post("/web/", {})]
+        running.serve(http_route("web", side(one.route, other.route, revision="r")))
+        both = [await running.get("/web/") for _ in range(3)]
+
+    assert [(told.status, told.json["error"]["code"]) for told in alone] == [(502, "upstream_key_refused")] * 2
+    assert "flashcore rollout restart" in alone[0].json["error"]["message"]
+    assert [told.json["replica"] for told in both] == ["b"] * 3
+
+
+async def test_a_replicas_own_403_is_its_answer(layout: Layout) -> None:
+    """Nobody else is asked."""
+    async with gateway_at(layout) as running, http_replica(layout, "a") as one, http_replica(layout, "b") as other:
+        one.status = other.status = 403
+        running.serve(http_route("web", side(one.route, other.route, revision="r")))
+        told = await running.get("/web/")
+
+    assert told.status == 403
+    assert len(one.seen) + len(other.seen) == 1
+
+
 async def test_replicas_may_call_others_and_no_more(layout: Layout) -> None:
     """What they are given allows calls of endpoints, not the taking of jobs."""
     async with guarded(layout) as running:

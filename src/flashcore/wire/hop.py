@@ -13,6 +13,9 @@ from pathlib import Path
 HOP_HEADER = b"x-flashcore-hop"
 KEY_VARIABLE = "FLASHCORE_HOP_KEY"
 
+REFUSED = b"refused"
+"""The header's value in the answer to who has another key, or none: a gateway tells it from the application's own."""
+
 
 def hop_key(secret: str, revision: str) -> str:
     """The key of a revision's replicas."""

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Mu
 from typing import Any
 
 from flashcore.model.names import InstanceId
-from flashcore.wire.hop import HOP_HEADER
+from flashcore.wire.hop import HOP_HEADER, REFUSED
 from flashcore.worker.job import CURRENT, CurrentJob
 from flashcore.worker.logs import Output
 
@@ -81,7 +81,8 @@ class Guard:
             await self._app(scope, receive, self._watching(send))
             return
         if self._hop_key and not hmac.compare_digest(_header(scope, HOP_HEADER), self._hop_key):
-            await _refuse(scope, send, 403, "requests reach this replica through the gateway alone", [])
+            why = "requests reach this replica through the gateway alone"
+            await _refuse(scope, send, 403, why, [(HOP_HEADER, REFUSED)])
             return
         wanted = _header(scope, INSTANCE_HEADER)
         if wanted and wanted != self._instance:

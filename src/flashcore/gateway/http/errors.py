@@ -69,6 +69,9 @@ class OutcomeKind(Enum):
     MISMATCH = "mismatch"
     """The replica is not the instance that was asked for (421)."""
 
+    KEY_REFUSED = "key_refused"
+    """The replica does not know the gateway's key, and let nothing in."""
+
     INVALID = "invalid"
     """What came back is not HTTP/1."""
 

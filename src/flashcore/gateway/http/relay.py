@@ -25,10 +25,11 @@ from flashcore.gateway.http.shared import Shared
 from flashcore.gateway.http.tunnel import Tunnel
 from flashcore.gateway.http.upstream import UpstreamConnection
 from flashcore.gateway.http.websocket import FrameEnds
+from flashcore.wire.hop import HOP_HEADER, REFUSED
 
 _NOTHING_TRIED: frozenset[str] = frozenset()
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE", b"QUERY"})
-_AGAIN = frozenset({421, 503})
+_AGAIN = frozenset({403, 421, 503})
 
 _FAILURES = {
     OutcomeKind.CONNECT_FAILED: (502, "upstream_connect_failed", "No connection to the replica could be made."),
@@ -37,6 +38,11 @@ _FAILURES = {
     OutcomeKind.UNAVAILABLE: (503, "upstream_unavailable", "The replica answered 503, and no other one was found."),
     OutcomeKind.DRAINING: (502, "upstream_draining", "The replica is going away; too much was sent to ask another."),
     OutcomeKind.MISMATCH: (502, "upstream_mismatch", "Another instance answered; too much was sent to ask again."),
+    OutcomeKind.KEY_REFUSED: (
+        502,
+        "upstream_key_refused",
+        "The replica began with another hop.key than this gateway. Run `flashcore rollout restart` for its endpoint.",
+    ),
     OutcomeKind.TIMED_OUT: (504, "upstream_timed_out", "The replica did not answer in time."),
 }
 # After these nothing is known of why nobody else is there: the route's own words say more.
@@ -341,7 +347,11 @@ class Relay:
     # -- when it does not work out ---------------------------------------------------------------------------------
 
     def _is_sent_elsewhere(self, head: ResponseHead) -> bool:
-        if head.status == 421:
+        if head.status == 403:
+            if head.get(HOP_HEADER) != REFUSED:
+                return False  # the application's own
+            kind = OutcomeKind.KEY_REFUSED
+        elif head.status == 421:
             kind = OutcomeKind.MISMATCH
         elif head.get(b"x-flashcore-draining") == b"1":
             kind = OutcomeKind.DRAINING
