@@ -20,6 +20,7 @@ from flashcore.dev.reading import Reader
 from flashcore.dev.reload import Reloader
 from flashcore.dev.tables import Tables
 from flashcore.dev.told import Noted, Started, Tell
+from flashcore.dev.waiting import tell_what_is_waited_for
 from flashcore.dev.watch import changes
 from flashcore.gateway.assembly import Gateway
 from flashcore.gateway.http.route import Dispatcher, Local
@@ -88,6 +89,7 @@ class Session:
 
     async def _until(self, stop: asyncio.Event, controller: Controller, reloader: Reloader) -> None:
         following = asyncio.create_task(self._follow(reloader), name="changes of the project")
+        waiting = asyncio.create_task(tell_what_is_waited_for(controller, self._tell), name="what is waited for")
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait((following, stopped, controller.lost), return_when=asyncio.FIRST_COMPLETED)
@@ -96,9 +98,9 @@ class Session:
             if following.done():
                 following.result()
         finally:
-            for task in (following, stopped):
+            for task in (following, waiting, stopped):
                 task.cancel()
-            await asyncio.gather(following, stopped, return_exceptions=True)
+            await asyncio.gather(following, waiting, stopped, return_exceptions=True)
 
     async def _follow(self, reloader: Reloader) -> None:
         async with aclosing(changes(self._project.root)) as told:
