@@ -32,7 +32,7 @@ from flashcore.model.events import Event
 from flashcore.model.names import EndpointName
 from flashcore.model.parts import PartRef
 from flashcore.presence import own_presence, write_presence
-from flashcore.server.daemon import make_private
+from flashcore.server.daemon import make_private, make_socket_folder
 from flashcore.server.token import create_token
 from flashcore.wire.seal import SigningKey
 
@@ -57,8 +57,9 @@ class Session:
     async def run(self, stop: asyncio.Event, port: int) -> None:
         """Serve until `stop`; `port` is the first that is tried, 0 takes any. Raises what a platform's start raises."""
         layout = self._project.layout
-        for folder in (layout.home, layout.logs, layout.run):
+        for folder in (layout.home, layout.logs):
             make_private(folder)
+        make_socket_folder(layout)
         async with (
             open_platform(self._project, self._observe) as platform,
             _started(platform.controller),

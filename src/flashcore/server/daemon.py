@@ -128,6 +128,19 @@ def make_private(folder: Path) -> None:
         raise as_storage_error(error, folder) from error
 
 
+def make_socket_folder(layout: Layout) -> None:
+    """Make the folder of sockets. Raises StorageFull, or ConfigurationError that says why it is not in the project."""
+    try:
+        make_private(layout.run)
+    except errors.ConfigurationError as error:
+        if layout.run.parent == layout.home:
+            raise
+        raise errors.ConfigurationError(
+            f"{error.message}; sockets lie there, as their paths in {layout.home} would be too long",
+            next_step=f"make {layout.run.parent} writable, or have all commands use a short folder: TMPDIR=/run",
+        ) from error
+
+
 def as_storage_error(error: OSError, path: Path | str) -> errors.FlashcoreError:
     """What a failed write means to the person who waits."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -27,7 +27,7 @@ from flashcore.presence import Presence, own_presence, remove_presence, write_pr
 from flashcore.server.app import create_app
 from flashcore.server.bell import Bell
 from flashcore.server.beside import beside
-from flashcore.server.daemon import make_private
+from flashcore.server.daemon import make_private, make_socket_folder
 from flashcore.server.farewell import say_farewell
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.listening import Door, doors, listen
@@ -77,7 +77,7 @@ async def _serve(project: Project, ready_fd: int | None) -> None:
     opened = doors(project)
     make_private(project.layout.home)
     make_private(project.layout.logs)
-    make_private(project.layout.run)
+    make_socket_folder(project.layout)
     token = create_token(project.layout.token)
     create_token(project.layout.call_key)
     create_token(project.layout.hop_key)
