@@ -9,6 +9,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -625,6 +626,53 @@ async def test_a_replica_is_given_no_more_than_it_takes_by_both_together(layout:
     assert busiest == 1
     assert "flashcore_gateway_retired 1" in numbers
     assert "flashcore_gateway_retired_requests 1" in numbers
+
+
+async def test_what_retired_gateways_end_is_counted_by_the_one_that_serves(layout: Layout) -> None:
+    """Each request once: of two gateways before it, what the one between has told of is not told again."""
+    async with http_replica(layout, "web-1", concurrency=10) as replica, talker(layout) as other:
+        streaming = http_route("long", side(other.route), routing=PartRef("p2c"))
+        quick = http_route("web", side(replica.route), routing=PartRef("p2c"))
+        async with listening(layout) as first, serving(layout, quick, streaming):
+            url = first.presence.url
+            replica.open.clear()
+            stream, writer = await opened(first, "GET /long/stream HTTP/1.1")
+            other.pieces.put_nowait(b"one")
+            await stream.readuntil(b"one\r\n")
+            slow = asyncio.create_task(call(url, "GET", "/web/slow"))
+            await eventually(lambda: replica.seen)
+            async with successor(layout) as second:
+                before = await ended_by_retired(second)
+                replica.open.set()
+                status = (await slow).status
+                await eventually(partial(counts, second, {"web": 1, "long": 0}))
+                async with successor(layout) as third:
+                    between = await ended_by_retired(third)
+                    other.pieces.put_nowait(b"")
+                    await stream.readuntil(b"0\r\n\r\n")
+                    await eventually(partial(counts, third, {"web": 0, "long": 1}))
+                    await eventually(lambda: holds(third, "flashcore_gateway_retired 0"))
+                    after = await ended_by_retired(third)
+            writer.close()
+
+    assert status == 200
+    assert before == {"web": 0, "long": 0}
+    assert between == {"web": 0, "long": 0}
+    assert after == {"web": 0, "long": 1}
+
+
+async def ended_by_retired(gateway: GatewayProcess) -> dict[str, int]:
+    """Requests, by endpoint, that gateways before it have answered in its time, as it says."""
+    page = (await gateway.call("GET", "/metrics")).body.decode()
+    shown = re.findall(
+        r'^flashcore_gateway_retired_answers_total\{endpoint="(\w+)".*succeeded"\} (\d+)$', page, re.MULTILINE
+    )
+    return {name: int(count) for name, count in shown}
+
+
+async def counts(gateway: GatewayProcess, expected: dict[str, int]) -> bool:
+    """Whether it says so."""
+    return await ended_by_retired(gateway) == expected
 
 
 async def test_the_control_plane_counts_what_is_under_way_at_a_retired_gateway(layout: Layout) -> None:

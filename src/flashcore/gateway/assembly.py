@@ -30,7 +30,7 @@ from flashcore.gateway.link import ControlLink
 from flashcore.gateway.local import LocalRoutes
 from flashcore.gateway.metrics import Metrics
 from flashcore.gateway.misspelt import Misspelt
-from flashcore.gateway.predecessors import Predecessors
+from flashcore.gateway.predecessors import LOOK_AGAIN, Predecessors
 from flashcore.gateway.quiet import QuietFront
 from flashcore.gateway.remainder import Remainder
 from flashcore.gateway.retired import Rest
@@ -53,6 +53,9 @@ _AFTER_QUIET = 1.0
 
 _LOOK_FOR_TOKENS = 1.0
 """Seconds between two looks at the tokens, where nobody tells of them."""
+
+_SEEN_WITHIN = 2 * LOOK_AGAIN
+"""Seconds for which what a retired gateway has ended stays written down, for the next one to count it."""
 
 _LAST_ANSWERS = 1.0
 """Seconds in which those who waited for jobs in vain are told how these are."""
@@ -93,8 +96,8 @@ class Gateway:
         local = LocalRoutes(routes, lambda: self.url)
         self._readiness = local.readiness
         self._notice = 0.0
-        self._is_retired = self._has_waited = False
-        self._is_quiet = False
+        self._is_retired = self._has_waited = self._is_quiet = False
+        self._rest: Remainder | None = None
         intake = Intake(self.broker, settings)
         misspelt = Misspelt(lambda: routes().version > 0)
         self.jobs = jobs = JobsApi(self.broker, routes, settings, intake, self.keyring.caller_of, misspelt)
@@ -194,7 +197,7 @@ class Gateway:
         if given_up:
             _log.warning("%d requests about jobs had no answer in time and are told so", given_up)
         await self._let_go()
-        rest = Remainder(self._name, self.live.routes, tell)
+        self._rest = rest = Remainder(self._name, self.live.routes, tell)
         rest.look()
         self._tasks.append(asyncio.create_task(rest.watch(self._changed), name="what is left"))
         self._tasks.append(asyncio.create_task(self._hear_of_tokens(), name="tokens"))
@@ -203,6 +206,8 @@ class Gateway:
         """Return when everything has ended that goes on after `retire`, or when it has gone on for long enough."""
         await self.http.emptied_within(self.settings.handover_grace)
         self._has_waited = True
+        if self._rest is not None and self._rest.look():
+            await asyncio.sleep(_SEEN_WITHIN)
 
     async def close(self) -> None:
         """Let requests under way end, store what workers reported, let go of everything. Jobs stay where they are."""

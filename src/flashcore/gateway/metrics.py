@@ -91,6 +91,15 @@ class Metrics:
                 "Requests that replicas are answering through those.",
                 {(): sum(one.rest.under_way for one in self.predecessors.retired)},
             )
+            page.counter(
+                "flashcore_gateway_retired_answers_total",
+                "Requests that those have ended since this gateway began; they are in no other number.",
+                {
+                    labels(endpoint=name, revision=revision[:_SHOWN_DIGITS], outcome=outcome): value
+                    for (name, revision), side in self.predecessors.finished.items()
+                    for outcome, value in (("succeeded", side.requests - side.failures), ("failed", side.failures))
+                },
+            )
         page.counter(
             "flashcore_gateway_unauthorized_total",
             "Requests that were refused for who sent them.",

@@ -25,8 +25,11 @@ class Remainder:
         self._gateway = gateway
         self._tell = tell
 
-    def look(self) -> None:
-        """Tell what is left now. A disk that refuses is logged: what was told before stands, and counts for more."""
+    def look(self) -> bool:
+        """Tell what is left now, where there was anything; whether there was.
+
+        A disk that refuses is logged: what was told before stands, and counts for more.
+        """
         rest = Rest(
             {service.name: http_signals(service, self._gateway) for service in self._services},
             tuple(held for service in self._services for held in service.held),
@@ -35,6 +38,7 @@ class Remainder:
             self._tell(rest)
         except OSError as error:
             _log.warning("what is left to do here cannot be told: %s", error)
+        return bool(self._services)
 
     async def watch(self, changed: ChangedEndpoints) -> None:
         """Tell it whenever something has changed, until cancelled."""

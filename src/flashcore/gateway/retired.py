@@ -56,6 +56,8 @@ class Retired:
     presence: Presence
     left: Rest | None = None
     """None until it has made room: it has the environment's lock still."""
+    before: Rest | None = None
+    """What was left as it did."""
 
     @property
     def rest(self) -> Rest:
@@ -90,7 +92,7 @@ class Notice:
     def tell(self, rest: Rest) -> None:
         """It has made room, and this is left now. Raises OSError."""
         if rest != self._said.left:
-            said = replace(self._said, left=rest)
+            said = replace(self._said, left=rest, before=self._said.before or rest)
             self._write(said)
             self._said = said
 
