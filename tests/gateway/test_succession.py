@@ -9,112 +9,29 @@ import asyncio
 import http.client
 import json
 import os
-import re
 import signal
 import socket
 import ssl
 import sys
-import time
-from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from tests.gateway.conftest import Answer, eventually, fetch, http_replica, http_route, jobs_route, side
+from tests.gateway.conftest import Answer, eventually, http_replica, http_route, jobs_route, side
+from tests.gateway.successions import call, held_listeners, opened, successor, talker, web
 from tests.gateway.test_process import GatewayProcess, listening, serving, spawn
 
-from flashcore.control.link import SocketDataPlane
-from flashcore.gateway.handover import Listeners, ask_for_listeners
 from flashcore.gateway.http.websocket import RESTARTING, close_frame
-from flashcore.gateway.retired import retired_gateways, said_by_retired
+from flashcore.gateway.retired import retired_gateways
 from flashcore.model.layout import Layout
-from flashcore.model.names import EndpointName, InstanceId, ReplicaId
 from flashcore.model.parts import PartRef
-from flashcore.model.table import EndpointRoute, ReplicaRoute, RoutingTable
-from flashcore.model.token import TokenScope, new_token
+from flashcore.model.table import RoutingTable
 from flashcore.presence import read_presence
 from flashcore.testing.certificate import make_certificate
 from flashcore.testing.fake_worker import FakeWorker, worker_hello
 from flashcore.wire.messages import Assignment
-
-CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
-
-
-class Talker:
-    """A replica that streams an answer, piece by piece as it is told, and answers an upgrade with an echo."""
-
-    def __init__(self, path: Path) -> None:
-        self.route = ReplicaRoute(ReplicaId("web-1"), InstanceId("i1"), f"unix:{path}", 10)
-        self.pieces: asyncio.Queue[bytes] = asyncio.Queue()
-
-    async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        """One connection, with one request."""
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        if b"upgrade: websocket" in head:
-            writer.write(SWITCHED)
-            while data := await reader.read(1000):
-                writer.write(data)
-        else:
-            writer.write(CHUNKED)
-            while piece := await self.pieces.get():
-                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            writer.write(b"0\r\n\r\n")
-        writer.close()
-
-
-@asynccontextmanager
-async def talker(layout: Layout) -> AsyncIterator[Talker]:
-    """One that listens."""
-    path = layout.root / "talker.sock"
-    replica = Talker(path)
-    server = await asyncio.start_unix_server(replica.serve, str(path))
-    try:
-        yield replica
-    finally:
-        server.close()
-
-
-@contextmanager
-def held_listeners(layout: Layout) -> Iterator[Listeners]:
-    """The sockets of the gateway that runs, as a control plane holds them."""
-    given = ask_for_listeners(layout.listeners_socket)
-    assert given is not None
-    try:
-        yield given
-    finally:
-        for descriptor in given.all:
-            os.close(descriptor)
-
-
-@asynccontextmanager
-async def successor(layout: Layout, *arguments: str) -> AsyncIterator[GatewayProcess]:
-    """A gateway that took the place of the one that ran."""
-    with held_listeners(layout) as held:
-        async with listening(layout, "--succeed", *arguments, inherited=held.plain) as gateway:
-            yield gateway
-
-
-async def opened(gateway: GatewayProcess, *lines: str) -> tuple[StreamReader, StreamWriter]:
-    """A connection on which these lines were asked."""
-    host, _, port = gateway.presence.url.removeprefix("http://").rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write("\r\n".join([*lines, "host: localhost", "", ""]).encode())
-    return reader, writer
-
-
-async def call(url: str, method: str, path: str, body: Any = None) -> Answer:
-    """One request, whichever gateway is there."""
-    return await asyncio.to_thread(fetch, url, method, path, body)
-
-
-def web(replica: Talker) -> EndpointRoute:
-    """The route to it."""
-    return http_route("web", side(replica.route), routing=PartRef("p2c"))
 
 
 async def test_a_stream_and_a_tunnel_go_on_over_several_gateways(layout: Layout) -> None:
@@ -604,117 +521,6 @@ async def test_nobody_who_keeps_asking_notices_three_successions(layout: Layout)
     assert len(set(jobs)) == len(jobs) == counts["completed"]
 
 
-async def test_a_replica_is_given_no_more_than_it_takes_by_both_together(layout: Layout) -> None:
-    """What it is at for the last gateway counts for the next, until it is done with that."""
-    async with http_replica(layout, "web-1", concurrency=1) as replica, listening(layout) as first:
-        route = http_route("web", side(replica.route), routing=PartRef("p2c"))
-        async with serving(layout, route):
-            url = first.presence.url
-            replica.open.clear()
-            slow = asyncio.create_task(call(url, "GET", "/web/one"))
-            await eventually(lambda: replica.seen)
-            async with successor(layout) as second:
-                other = asyncio.create_task(call(url, "GET", "/web/two"))
-                await eventually(lambda: waiting_at(second))
-                numbers = (await second.call("GET", "/metrics")).body.decode()
-                replica.open.set()
-                answers = [(await one).status for one in (slow, other)]
-                busiest = replica.busiest
-                await eventually(lambda: holds(second, "flashcore_gateway_retired 0"))
-
-    assert answers == [200, 200]
-    assert busiest == 1
-    assert "flashcore_gateway_retired 1" in numbers
-    assert "flashcore_gateway_retired_requests 1" in numbers
-
-
-async def test_what_retired_gateways_end_is_counted_by_the_one_that_serves(layout: Layout) -> None:
-    """Each request once: of two gateways before it, what the one between has told of is not told again."""
-    async with http_replica(layout, "web-1", concurrency=10) as replica, talker(layout) as other:
-        streaming = http_route("long", side(other.route), routing=PartRef("p2c"))
-        quick = http_route("web", side(replica.route), routing=PartRef("p2c"))
-        async with listening(layout) as first, serving(layout, quick, streaming):
-            url = first.presence.url
-            replica.open.clear()
-            stream, writer = await opened(first, "GET /long/stream HTTP/1.1")
-            other.pieces.put_nowait(b"one")
-            await stream.readuntil(b"one\r\n")
-            slow = asyncio.create_task(call(url, "GET", "/web/slow"))
-            await eventually(lambda: replica.seen)
-            async with successor(layout) as second:
-                before = await ended_by_retired(second)
-                replica.open.set()
-                status = (await slow).status
-                await eventually(partial(counts, second, {"web": 1, "long": 0}))
-                async with successor(layout) as third:
-                    between = await ended_by_retired(third)
-                    other.pieces.put_nowait(b"")
-                    await stream.readuntil(b"0\r\n\r\n")
-                    await eventually(partial(counts, third, {"web": 0, "long": 1}))
-                    await eventually(lambda: holds(third, "flashcore_gateway_retired 0"))
-                    after = await ended_by_retired(third)
-            writer.close()
-
-    assert status == 200
-    assert before == {"web": 0, "long": 0}
-    assert between == {"web": 0, "long": 0}
-    assert after == {"web": 0, "long": 1}
-
-
-async def ended_by_retired(gateway: GatewayProcess) -> dict[str, int]:
-    """Requests, by endpoint, that gateways before it have answered in its time, as it says."""
-    page = (await gateway.call("GET", "/metrics")).body.decode()
-    shown = re.findall(
-        r'^flashcore_gateway_retired_answers_total\{endpoint="(\w+)".*succeeded"\} (\d+)$', page, re.MULTILINE
-    )
-    return {name: int(count) for name, count in shown}
-
-
-async def counts(gateway: GatewayProcess, expected: dict[str, int]) -> bool:
-    """Whether it says so."""
-    return await ended_by_retired(gateway) == expected
-
-
-async def test_the_control_plane_counts_what_is_under_way_at_a_retired_gateway(layout: Layout) -> None:
-    """A replica with nothing but an old stream is not idle."""
-    async with talker(layout) as replica, listening(layout) as first:
-        plane = SocketDataPlane(layout.dataplane_socket, beside=partial(said_by_retired, layout))
-        await plane.publish(RoutingTable(1, (web(replica),)))
-        await eventually(lambda: [state.applied for state in plane.gateways()] == [1])
-
-        def in_flight() -> list[int]:
-            return sorted(side.in_flight for one in plane.signals(EndpointName("web")) for side in one.sides)
-
-        tunnel, writer = await opened(first, "GET /web/ws HTTP/1.1", "connection: upgrade", "upgrade: websocket")
-        await tunnel.readuntil(b"\r\n\r\n")
-        await eventually(lambda: in_flight() == [1])
-        async with successor(layout):
-            await eventually(lambda: in_flight() == [0, 1])
-            writer.close()
-            await eventually(lambda: in_flight() == [0])
-        await plane.close()
-
-
-async def test_a_token_that_is_revoked_ends_what_it_began_at_a_retired_gateway_too(layout: Layout) -> None:
-    """Which no control plane tells of it."""
-    text, token = new_token("caller", (TokenScope.CALL,), time.time())
-    keyed = f"authorization: Bearer {text}"
-    guarded = listening(layout, "--auth", "on")
-    async with talker(layout) as replica, guarded as first, serving(layout, web(replica)) as plane:
-        plane.grant((token,))
-        await eventually(layout.access_file.exists)
-        stream, writer = await opened(first, "GET /web/stream HTTP/1.1", keyed)
-        replica.pieces.put_nowait(b"one")
-        await stream.readuntil(b"one\r\n")
-        async with successor(layout, "--auth", "on"):
-            plane.grant(())
-            rest = await stream.read()
-        replica.pieces.put_nowait(b"")
-        writer.close()
-
-    assert rest == b"", "cut off, without an end"
-
-
 def ask(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> Answer:
     """One request on a connection that is kept."""
     connection.request(method, path, body)
@@ -731,16 +537,6 @@ async def asked(gateway: GatewayProcess, requests: int) -> None:
         return float(busy.split()[-1]) > requests  # the one that asks for the numbers is one of them
 
     await eventually(are)
-
-
-async def holds(gateway: GatewayProcess, line: str) -> bool:
-    """Whether its numbers have this line."""
-    return line in (await gateway.call("GET", "/metrics")).body.decode().splitlines()
-
-
-async def waiting_at(gateway: GatewayProcess) -> bool:
-    """Whether a request waits there for a replica."""
-    return await holds(gateway, 'flashcore_requests_waiting{endpoint="web"} 1')
 
 
 def wants_the_place(gateway: GatewayProcess) -> bool:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 from tests.full_disk import fill, small_disk_at
+from tests.gateway.successions import talker, web
 from tests.gateway.test_process import serving
-from tests.gateway.test_succession import talker, web
 
 from flashcore.gateway.handover import ask_for_listeners
 from flashcore.gateway.http.websocket import RESTARTING, close_frame
