@@ -15,8 +15,8 @@ from flashcore.cli.connecting import connect
 from flashcore.client.carry import Carrier
 from flashcore.client.discovery import served_manifest
 from flashcore.client.exchange import IDEMPOTENCY_KEY, Conversation, Request, ask, insist
-from flashcore.client.failures import error_of, remote_error
-from flashcore.client.job_calls import JobCall, authorization, credentials, run_within
+from flashcore.client.failures import error_of
+from flashcore.client.job_calls import JobCall, authorization, credentials, failure_of, run_within
 from flashcore.model.errors import DeadlineExceeded, NotFound, Unavailable, UsageError
 from flashcore.model.names import EndpointName
 from flashcore.presence import Presence
@@ -103,7 +103,7 @@ def _job(endpoint: EndpointName, body: bytes, timeout: float) -> Conversation[An
         if job["status"] == "COMPLETED":
             return job.get("output")
         if job["status"] not in ("IN_QUEUE", "IN_PROGRESS"):
-            raise remote_error(job.get("error") or job["status"], str(endpoint))
+            raise failure_of(job, str(endpoint))
         left = deadline - time.monotonic()
         if left <= 0:
             raise DeadlineExceeded(

@@ -13,7 +13,7 @@ from flashcore.client.exchange import Conversation, Pause, Request, Response, Su
 from flashcore.client.failures import error_of, remote_error
 from flashcore.client.locate import own_token
 from flashcore.client.tracing import trace_headers
-from flashcore.model.errors import DeadlineExceeded, ProtocolError, RemoteError, Unserializable
+from flashcore.model.errors import DeadlineExceeded, FlashcoreError, ProtocolError, RemoteError, Unserializable
 from flashcore.model.job import JobStatus
 from flashcore.model.light import light
 from flashcore.model.names import EndpointName
@@ -186,18 +186,23 @@ def value_of(call: JobCall, document: Mapping[str, Any]) -> Any:
     if isinstance(output, Sealed):
         # An exception, too, comes this way.
         return open_reply(output.key, call.endpoint, output.data, _answers(call), shown)
-    status, job = _status(document), document.get("id")
-    if status is JobStatus.COMPLETED:
+    if _status(document) is JobStatus.COMPLETED:
         return unwrap_value(output)
+    raise failure_of(document, shown)
+
+
+def failure_of(document: Mapping[str, Any], shown: str) -> FlashcoreError:
+    """Why a job has ended without a value."""
+    status, job = _status(document), document.get("id")
     if status is JobStatus.TIMED_OUT:
-        raise DeadlineExceeded(
+        return DeadlineExceeded(
             f"{shown}: job {job} ran out of time: {document.get('error') or 'its ttl or execution timeout passed'}",
             next_step="raise ttl or execution_timeout of the endpoint",
             job=job,
         )
     if status is JobStatus.CANCELLED:
-        raise RemoteError(f"{shown}: job {job} was cancelled", type_name="Cancelled", job=job)
-    raise remote_error(document.get("error", "the job failed and left no error"), shown)
+        return RemoteError(f"{shown}: job {job} was cancelled", type_name="Cancelled", job=job)
+    return remote_error(document.get("error", "the job failed and left no error"), shown)
 
 
 def _submit(call: JobCall, wait: float | None) -> Conversation[Mapping[str, Any]]:
