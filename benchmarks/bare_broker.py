@@ -68,6 +68,8 @@ class Broker:
     def __init__(self, path: Path) -> None:
         self._jobs: Items = []
         self._results: Items = []
+        self._unsent: Items = []
+        """On disk; there are some while the worker starts."""
         self._driver: Peer | None = None
         self._worker: Peer | None = None
         self._connection = sqlite3.connect(path, isolation_level=None)
@@ -94,14 +96,16 @@ class Broker:
     def _commit(self) -> None:
         jobs, self._jobs = self._jobs, []
         results, self._results = self._results, []
-        if not (jobs or results):
+        if not (jobs or results or self._unsent):
             return
         self._connection.execute("begin")
         self._connection.executemany("insert into job (n, input) values (?, ?)", jobs)
         self._connection.executemany("update job set output = ? where n = ?", ((output, n) for n, output in results))
         self._connection.execute("commit")
-        if jobs and self._worker is not None:
-            self._worker.send(jobs)
+        self._unsent += jobs
+        if self._unsent and self._worker is not None:
+            self._worker.send(self._unsent)
+            self._unsent = []
         if results and self._driver is not None:
             self._driver.send(results)
 
