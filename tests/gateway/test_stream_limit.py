@@ -103,7 +103,7 @@ async def test_a_job_whose_stream_nobody_reads_fails_at_the_limit(layout: Layout
         first = (await running.get(f"/v2/hello/stream/{job}?after=0")).json["stream"]
 
         assert endless.worker is not None
-        assert endless.worker.stopped == [job]
+        assert job in endless.worker.stopped
 
     assert is_overfull(failed)
     assert LIMIT / len(ITEM) * 0.7 < endless.yielded < LIMIT / len(ITEM) * 1.2
@@ -117,7 +117,8 @@ async def test_a_stream_that_is_read_may_be_as_long_as_it_likes(layout: Layout, 
     """Q11: whoever reads makes room, by taking items as by saying how many it has."""
     hello = worker_hello("hello")
     async with gateway(layout, hello, stored) as running, worker_of(layout, hello) as endless:
-        endless.ahead = asyncio.Semaphore(LIMIT // len(ITEM) // 2)
+        # As many again are kept until the reader says that it has them.
+        endless.ahead = asyncio.Semaphore(LIMIT // len(ITEM) // 4)
         job = await submit(running, "endless")
         known = 0
         while known < 3 * LIMIT // len(ITEM):
