@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -64,6 +65,18 @@ class Presence:
                 return False
             time.sleep(0.05)
         return True
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process has the lock of a file to itself; not where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def own_presence(url: str, version: str) -> Presence:

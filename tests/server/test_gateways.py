@@ -21,6 +21,7 @@ from flashcore.gateway.handover import ask_for_listeners
 from flashcore.gateway.http.websocket import RESTARTING, close_frame
 from flashcore.gateway.retired import retired_gateways
 from flashcore.model.errors import Refused, Unavailable
+from flashcore.presence import Presence
 from flashcore.server.gateways import GatewayKeeper
 from flashcore.server.last_words import LastWords, last_words, size_of
 from flashcore.settings import Project, open_project
@@ -170,10 +171,7 @@ async def test_a_stop_ends_gateways_that_were_replaced(project: Project, keeper:
     """Whoever stops: this control plane has never heard of them."""
     first = await keeper.start()
     async with talker(project.layout) as replica, serving(project.layout, web(replica)):
-        address = urlsplit(first.url)
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(b"GET /web/ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-        await reader.readuntil(b"\r\n\r\n")
+        reader, writer = await tunnel(first)
         second, third = await keeper.restart(), await keeper.restart()
         await until(lambda: second.pid not in {one.pid for one in gateways()})
         retired = retired_gateways(project.layout)
@@ -226,10 +224,7 @@ async def test_a_gateway_that_was_replaced_is_not_taken_for_the_one_that_is_kept
     """The next one is killed: that one is started again, beside the first, which still has something to do."""
     first = await keeper.start()
     async with talker(project.layout) as replica, serving(project.layout, web(replica)):
-        address = urlsplit(first.url)
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(b"GET /web/ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-        await reader.readuntil(b"\r\n\r\n")
+        reader, writer = await tunnel(first)
         second = await keeper.restart()
 
         psutil.Process(second.pid).kill()
@@ -251,10 +246,7 @@ async def test_a_gateway_that_another_control_plane_had_begun_to_replace_is_give
     earlier = GatewayKeeper(project)
     first = await earlier.start()
     async with talker(project.layout) as replica, serving(project.layout, web(replica)):
-        address = urlsplit(first.url)
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        writer.write(b"GET /web/ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-        await reader.readuntil(b"\r\n\r\n")
+        reader, writer = await tunnel(first)
         restarting = asyncio.create_task(earlier.restart())
         await until(lambda: len(gateways()) == 2)
         restarting.cancel()
@@ -372,3 +364,12 @@ def test_sockets_that_are_not_what_is_said_of_them_are_closed(project: Project) 
 
         assert found is None
         assert len([*Path("/dev/fd").iterdir()]) == before
+
+
+async def tunnel(gateway: Presence) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A WebSocket to the endpoint `web` there, open."""
+    address = urlsplit(gateway.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(b"GET /web/ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer

@@ -20,7 +20,7 @@ from flashcore.gateway.handover import Heard, ask_to_retire
 from flashcore.gateway.retired import retired_gateways, serving_gateway
 from flashcore.model.errors import Refused
 from flashcore.model.layout import Layout
-from flashcore.presence import Presence, read_presence
+from flashcore.presence import Presence, is_locked, read_presence
 
 _log = logging.getLogger(__name__)
 
@@ -107,14 +107,7 @@ class _Wait:
 
 def is_taken(layout: Layout) -> bool:
     """Whether some process is the environment's gateway, or as good as: it may not say so yet."""
-    try:
-        with (layout.home / "gateway.lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_locked(layout.home / "gateway.lock")
 
 
 def _lock_file(layout: Layout) -> BufferedRandom:

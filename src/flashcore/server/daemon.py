@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import select
@@ -19,7 +18,7 @@ import psutil
 import flashcore
 from flashcore.model import errors
 from flashcore.model.layout import Layout
-from flashcore.presence import Presence, presence_of, read_presence, write_presence
+from flashcore.presence import Presence, is_locked, presence_of, read_presence, write_presence
 from flashcore.registry.policy import policy_arguments
 from flashcore.server.interrupts import interrupted_afterwards
 from flashcore.settings import Project
@@ -60,14 +59,7 @@ def wait_for_start(project: Project) -> None:
 
 def belongs_to_session(layout: Layout) -> bool:
     """Whether a `flashcore dev` that runs has the environment: all of it goes when the session ends."""
-    try:
-        with layout.session_lock.open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_locked(layout.session_lock)
 
 
 def start_server(project: Project) -> Presence:
